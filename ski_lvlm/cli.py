@@ -1,0 +1,48 @@
+"""What every command shares: a parser that takes `--flag_name` and `--flag-name` alike, and one-line errors."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+
+
+class _Parser(argparse.ArgumentParser):
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        spelled = [_underscored(a) for a in (sys.argv[1:] if args is None else args)]
+        return super().parse_known_args(spelled, namespace)
+
+
+def _underscored(argument: str) -> str:
+    match = re.match(r"--[A-Za-z][\w-]*", argument)
+    return match.group().replace("-", "_").replace("__", "--", 1) + argument[match.end() :] if match else argument
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """A parser whose `--help` shows defaults and keeps the description's line breaks; hyphens in flags are accepted.
+
+    >>> p = parser("example")
+    >>> _ = p.add_argument("--num_frames", type=int, default=16, help="frames per clip")
+    >>> p.parse_args(["--num-frames", "4"]).num_frames
+    4
+    """
+
+    class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+        pass
+
+    return _Parser(description=description, formatter_class=Formatter)
+
+
+def run(main: Callable[[Sequence[str] | None], int | None]) -> None:
+    """Call `main`; a user's mistake (ValueError, OSError, ImportError) becomes one line on stderr and exit code 2."""
+    try:
+        sys.exit(main(None))
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(_fail(error))
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; the same command continues where it stopped\n")
+        sys.exit(130)
+
+
+def _fail(error: Exception) -> int:
+    sys.stderr.write(f"error: {error}\n")
+    return 2
