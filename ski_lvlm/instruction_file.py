@@ -1,0 +1,184 @@
+"""Instruction pairs on disk: the LLaVA/Video-ChatGPT list of conversations, whoever wrote it.
+
+Our own files, the SKI authors', LLAVIDAL's and Video-ChatGPT's differ in the names of keys (`skeleton`, `pose`), in the
+spelling of placeholders (`<skeleton>`, `<pose>`, `<human_pose>`) and in the ending of clip names (`x`, `x.pkl`,
+`x_pose.pkl`, `x_rgb.avi`). They are read into one form; what cannot be trained on is refused with record and remedy.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
+_MODALITY = {  # how others spell it → our word, for keys and placeholders alike
+    "video": "video",
+    "skeleton": "skeleton",
+    "pose": "skeleton",
+    "human_pose": "skeleton",
+    "object": "object",
+}
+_READABLE = ("video", "skeleton")
+_PLACEHOLDER = re.compile(r"<([A-Za-z][A-Za-z0-9_]*)>")
+_EXTENSION = re.compile(r"\.[A-Za-z]\w{1,10}$")
+_SUFFIX = re.compile(r"_(rgb|pose|human_pose|skeleton|object)$")
+_SHOWN = 10
+Record = dict[str, Any]  # one element of the JSON list
+
+
+class InstructionError(ValueError):
+    """An instruction file that cannot be trained on; the message lists the first problems and counts them all."""
+
+
+class Turn(NamedTuple):
+    """One utterance; placeholders in `text` are spelled `<video>` and `<skeleton>`."""
+
+    role: str
+    text: str
+
+
+class Conversation(NamedTuple):
+    """One record: clip names without extension (None where the record has no such modality) and alternating turns."""
+
+    id: str
+    video: str | None
+    skeleton: str | None
+    turns: tuple[Turn, ...]
+
+
+def clip_name(file_name: str) -> str:
+    """The clip that a file belongs to.
+
+    >>> clip_name("S001C001P001R001A001_pose.pkl"), clip_name("rgb/S001C001P001R001A001_rgb.avi")
+    ('S001C001P001R001A001', 'S001C001P001R001A001')
+    """
+    return _SUFFIX.sub("", _EXTENSION.sub("", file_name.replace("\\", "/").rsplit("/", 1)[-1]))
+
+
+def instruction_record(
+    name: str, *, clip: str, question: str, answer: str, with_skeleton: bool = True
+) -> dict[str, Any]:
+    """One record of our own files: question, then video, then skeleton, then the answer.
+
+    Paper: Sec. 3.3, template [USER: Q_t Q_v Q_s, Assistant:].
+
+    >>> instruction_record("c_0", clip="c", question="Why?", answer="So.")["conversations"][0]["value"]
+    'Why?\\n<video>\\n<skeleton>'
+    """
+    asked = f"{question}\n<video>\n<skeleton>" if with_skeleton else f"{question}\n<video>"
+    record: Record = {"id": name, "video": clip}
+    if with_skeleton:
+        record["skeleton"] = clip
+    record["conversations"] = [{"from": "human", "value": asked}, {"from": "gpt", "value": answer}]
+    return record
+
+
+def read_instructions(path: Path, *, drop: Collection[str] = ()) -> list[Conversation]:
+    """Read and check a whole instruction file; `drop` names modalities to leave out of it, as in `drop={"object"}`.
+
+    Raises:
+        InstructionError: not such a file, or records with unknown placeholders, empty answers, wrong turn order or
+            missing keys; the first ten are listed with their ids.
+    """
+    conversations, problems = [], []
+    for index, record in enumerate(_records(path)):
+        try:
+            conversations.append(_conversation(record, index=index, drop=drop))
+        except InstructionError as problem:
+            problems.append(f"{_label(record, index)}: {problem}")
+    if problems:
+        total = len(problems) + len(conversations)
+        rest = f"\n  … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        listed = "".join(f"\n  {problem}" for problem in problems[:_SHOWN])
+        raise InstructionError(f"{path}: {len(problems)} of {total} records cannot be used:{listed}{rest}")
+    return conversations
+
+
+def _records(path: Path) -> list[Any]:
+    try:
+        records = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InstructionError(f"{path}: not JSON ({error}); expected a list of conversations") from error
+    if not isinstance(records, list) or not records:
+        found = "an empty list" if records == [] else type(records).__name__
+        raise InstructionError(f"{path}: found {found}, expected a non-empty list of conversations")
+    return records
+
+
+def _label(record: Any, index: int) -> str:  # noqa: ANN401
+    name = record.get("id") if isinstance(record, dict) else None
+    return f"record {index}" if name is None else f"record {index} (id {name!r})"
+
+
+def _conversation(record: Any, *, index: int, drop: Collection[str]) -> Conversation:  # noqa: ANN401
+    if not isinstance(record, dict):
+        raise InstructionError(f"found {type(record).__name__}, expected an object with id, video, conversations")
+    said = record.get("conversations")
+    if not isinstance(said, list) or not said:
+        raise InstructionError("no 'conversations'; expected a list of human and gpt turns")
+    turns = tuple(_turns(said, drop=drop))
+    clips = {modality: name for modality, name in _clips(record) if modality not in drop}
+    if "object" in clips:
+        raise InstructionError("has 'object' features, which SKI-LVLM does not read; drop them with drop={'object'}")
+    for modality in _READABLE:
+        _check_placeholder(modality, clips, turns)
+    name = str(record.get("id", index))
+    return Conversation(name, clips.get("video"), clips.get("skeleton"), turns)
+
+
+def _clips(record: Record) -> Iterator[tuple[str, str]]:
+    for key, modality in _MODALITY.items():
+        if record.get(key) is None:
+            continue
+        if not isinstance(record[key], str) or not clip_name(record[key]):
+            raise InstructionError(f"'{key}' is {record[key]!r}; expected a clip's name")
+        yield modality, clip_name(record[key])
+
+
+def _turns(said: list[Any], *, drop: Collection[str]) -> Iterator[Turn]:
+    for position, turn in enumerate(said):
+        role, text = (turn.get("from"), turn.get("value")) if isinstance(turn, dict) else (None, None)
+        expected = ("user", "assistant")[position % 2]
+        if _ROLES.get(str(role)) != expected:
+            raise InstructionError(
+                f"turn {position} is from {role!r}; expected {'human' if position % 2 == 0 else 'gpt'}"
+            )
+        if not isinstance(text, str) or not text.strip():
+            what = "question" if expected == "user" else "answer"
+            raise InstructionError(f"turn {position}: the {what} is empty; remove the pair or write one")
+        yield Turn(expected, _normalised(text, position=position, drop=drop).strip())
+    if len(said) % 2:
+        raise InstructionError("the last question has no answer; expected a gpt turn after it")
+
+
+def _normalised(text: str, *, position: int, drop: Collection[str]) -> str:
+    """Spell placeholders our way and take dropped ones out; answers may hold none, and `<b>` in them is just text."""
+    in_answer = position % 2 == 1
+
+    def ours(match: re.Match[str]) -> str:
+        modality = _MODALITY.get(match[1])
+        if in_answer and modality is None:
+            return match[0]
+        if modality is not None and modality in drop:
+            return ""
+        if in_answer:
+            raise InstructionError(f"turn {position}: placeholder {match[0]} in an answer; only questions may hold it")
+        if modality not in _READABLE:
+            remedy = (
+                "drop it with drop={'object'}" if modality else "expected <video>, <skeleton>, <pose> or <human_pose>"
+            )
+            raise InstructionError(f"turn {position}: unknown placeholder {match[0]}; {remedy}")
+        return f"<{modality}>"
+
+    return re.sub(r"\n{2,}", "\n", _PLACEHOLDER.sub(ours, text)) if drop else _PLACEHOLDER.sub(ours, text)
+
+
+def _check_placeholder(modality: str, clips: dict[str, str], turns: tuple[Turn, ...]) -> None:
+    count = sum(turn.text.count(f"<{modality}>") for turn in turns)
+    if count > 1:
+        raise InstructionError(f"<{modality}> occurs {count} times; expected once in a conversation")
+    if count and modality not in clips:
+        raise InstructionError(f"<{modality}> but no {modality!r} key; add the clip's name or remove the placeholder")
+    if not count and modality in clips:
+        raise InstructionError(f"a {modality!r} key but no <{modality}>; put the placeholder into the first question")
