@@ -1,0 +1,234 @@
+"""NTU RGB+D `.skeleton` text files: everything the Kinect recorded about every body, frame by frame.
+
+number of frames
+  number of bodies in the frame (0 is legal)
+    id, clipped edges, left hand confidence, state, right hand confidence, state, restricted, lean x y, tracking state
+    number of joints
+      x y z (metres)  depth x y (512 x 424)  colour x y (1920 x 1080)  orientation w x y z  tracking state
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Int
+
+from ski_lvlm.files import atomic_path
+
+_JOINT_COLUMNS = 12
+_BODY_COLUMNS = 10
+_STATE_COLUMNS = [1, 2, 3, 4, 5, 6, 9]  # of the body line; columns 7 and 8 are the lean
+_UNKNOWN = -1
+
+logger = logging.getLogger(__name__)
+
+
+class SkeletonFileError(ValueError):
+    """A `.skeleton` file is not what its own counts promise."""
+
+
+@dataclass(frozen=True)
+class BodyTrack:
+    """One body in the frames in which the Kinect saw it.
+
+    `frames` are frame numbers of the recording, ascending and possibly with gaps. `joints` are metres in the camera's
+    frame, `colour` and `depth` pixels of 1920 x 1080 and 512 x 424 images (NaN where the Kinect gave none),
+    `orientation` quaternions (w, x, y, z). `states` holds, in this order: clipped edges, left hand confidence, left
+    hand state, right hand confidence, right hand state, restricted, tracking state.
+    """
+
+    frames: Int[np.ndarray, " n"]
+    joints: Float32[np.ndarray, "n J 3"]
+    colour: Float32[np.ndarray, "n J 2"]
+    depth: Float32[np.ndarray, "n J 2"]
+    orientation: Float32[np.ndarray, "n J 4"]
+    joint_state: Int[np.ndarray, "n J"]
+    states: Int[np.ndarray, "n 7"]
+    lean: Float32[np.ndarray, "n 2"]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """All bodies of one clip, by the Kinect's 64-bit body id, in the order in which they appear."""
+
+    name: str
+    num_frames: int
+    bodies: dict[int, BodyTrack]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Where one body of one frame stands in the text."""
+
+    frame: int
+    body_id: int
+    line: int  # number of the body line, from 0
+    num_joints: int
+
+
+def read_skeleton(path: Path, *, joints_only: bool = False) -> Recording:
+    """Read a `.skeleton` file.
+
+    With `joints_only` the image coordinates, orientations and lean are left unread (NaN) and the states are -1, which
+    saves a third of the time.
+
+    Raises:
+        SkeletonFileError: the file is empty, cut off, or malformed; the message names the file and the line.
+    """
+    path = Path(path)
+    lines = path.read_bytes().splitlines()
+    num_frames, rows = _walk(lines, path)
+    if not rows:
+        return Recording(path.stem, num_frames, {})
+    joints = _numbers(lines, rows, path, range(3) if joints_only else range(_JOINT_COLUMNS))
+    bodies = None if joints_only else _body_lines(lines, rows, path)
+    order: dict[int, list[int]] = {}
+    for i, row in enumerate(rows):
+        order.setdefault(row.body_id, []).append(i)
+    frames = np.array([row.frame for row in rows])
+    tracks = {body_id: _track(frames, joints, bodies, np.array(index)) for body_id, index in order.items()}
+    for body_id, track in tracks.items():
+        if (np.diff(track.frames) == 0).any():
+            raise SkeletonFileError(f"{path}: body {body_id} occurs twice in one frame; remove or re-download the file")
+    return Recording(path.stem, num_frames, tracks)
+
+
+def _walk(lines: list[bytes], path: Path) -> tuple[int, list[_Row]]:
+    """Follow the counts through the file without parsing the joints."""
+    if not lines:
+        raise SkeletonFileError(f"{path}: the file is empty; expected a frame count; download it again")
+    rows: list[_Row] = []
+    at, frame, num_frames = 0, 0, 0
+    try:
+        num_frames = int(lines[0])
+        at = 1
+        for frame in range(num_frames):
+            num_bodies = int(lines[at])
+            at += 1
+            for _ in range(num_bodies):
+                rows.append(_Row(frame, int(lines[at].split(None, 1)[0]), at, int(lines[at + 1])))
+                at += 2 + rows[-1].num_joints
+    except IndexError as error:
+        raise SkeletonFileError(_cut_off(path, lines, frame, num_frames)) from error
+    except ValueError as error:
+        raise SkeletonFileError(
+            f"{path}: line {at + 1} (frame {frame + 1} of {num_frames}) or the one after it does not hold a count as "
+            f"expected ({error}); the file is malformed: download it again"
+        ) from error
+    if at > len(lines):
+        raise SkeletonFileError(_cut_off(path, lines, frame, num_frames))
+    if any(line.strip() for line in lines[at:]):
+        logger.warning("%s: ignored %d lines after the last of %d frames", path, len(lines) - at, num_frames)
+    return num_frames, rows
+
+
+def _cut_off(path: Path, lines: list[bytes], frame: int, num_frames: int) -> str:
+    return (
+        f"{path}: the file is cut off at line {len(lines)}, in frame {frame + 1} of the {num_frames} it promises; "
+        "download it again"
+    )
+
+
+def _numbers(
+    lines: list[bytes], rows: list[_Row], path: Path, columns: range
+) -> Float32[np.ndarray, "rows J {len(columns)}"]:
+    num_joints = rows[0].num_joints
+    if any(row.num_joints != num_joints for row in rows):
+        raise SkeletonFileError(f"{path}: the number of joints changes between bodies; expected {num_joints} in all")
+    block: list[bytes] = []
+    for row in rows:
+        block += lines[row.line + 2 : row.line + 2 + num_joints]
+    # Only the last line of a file that is cut off can be short without a count noticing it.
+    if len(block[-1].split()) != _JOINT_COLUMNS:
+        raise SkeletonFileError(_bad_line(lines, rows, path))
+    try:
+        table = np.loadtxt(BytesIO(b"\n".join(block)), np.float32, comments=None, usecols=columns, ndmin=2)
+    except ValueError as error:
+        raise SkeletonFileError(_bad_line(lines, rows, path)) from error
+    if len(table) != len(block):
+        raise SkeletonFileError(_bad_line(lines, rows, path))
+    return table.reshape(len(rows), num_joints, len(columns))
+
+
+def _bad_line(lines: list[bytes], rows: list[_Row], path: Path) -> str:
+    """Find the first joint line that is not twelve numbers."""
+    for row in rows:
+        for number in range(row.line + 2, row.line + 2 + row.num_joints):
+            if not _is_numbers(lines[number], _JOINT_COLUMNS):
+                found = lines[number][:60].decode(errors="replace")
+                return (
+                    f"{path}: line {number + 1} (frame {row.frame + 1}) is {found!r}; expected the {_JOINT_COLUMNS} "
+                    "numbers of a joint; the file is cut off or malformed: download it again"
+                )
+    return f"{path}: the joints could not be read; download the file again"
+
+
+def _is_numbers(line: bytes, count: int) -> bool:
+    try:
+        return len([float(word) for word in line.split()]) == count
+    except ValueError:
+        return False
+
+
+def _body_lines(lines: list[bytes], rows: list[_Row], path: Path) -> Float32[np.ndarray, "rows 10"]:
+    """The ten numbers of every body line; the id among them has lost its precision and is not used."""
+    for row in rows:
+        if not _is_numbers(lines[row.line], _BODY_COLUMNS):
+            raise SkeletonFileError(
+                f"{path}: line {row.line + 1} (frame {row.frame + 1}) does not hold the {_BODY_COLUMNS} numbers of a "
+                "body; the file is malformed: download it again"
+            )
+    return np.array([[float(word) for word in lines[row.line].split()] for row in rows], np.float32)
+
+
+def _track(
+    frames: Int[np.ndarray, " rows"],
+    joints: Float32[np.ndarray, "rows J columns"],
+    bodies: Float32[np.ndarray, "rows 10"] | None,
+    index: Int[np.ndarray, " n"],
+) -> BodyTrack:
+    mine = joints[index] if len(index) < len(joints) else joints
+    shape = mine.shape[:2]
+    if bodies is None:
+        nothing = np.broadcast_to(np.float32(np.nan), (*shape, 4))
+        unknown = np.broadcast_to(_UNKNOWN, (shape[0], max(7, shape[1])))
+        pixels, lean = nothing[..., :2], nothing[:, 0, :2]
+        return BodyTrack(frames[index], mine, pixels, pixels, nothing, unknown[:, : shape[1]], unknown[:, :7], lean)
+    return BodyTrack(
+        frames=frames[index],
+        joints=mine[..., 0:3],
+        depth=mine[..., 3:5],
+        colour=mine[..., 5:7],
+        orientation=mine[..., 7:11],
+        joint_state=mine[..., 11].astype(np.int64),
+        states=bodies[index][:, _STATE_COLUMNS].astype(np.int64),
+        lean=bodies[index][:, 7:9],
+    )
+
+
+def write_skeleton(path: Path, recording: Recording) -> None:
+    """Write a recording as `.skeleton` text, with the seven significant digits that NTU's own files have."""
+    frames: list[list[str]] = [[] for _ in range(recording.num_frames)]
+    for body_id, track in recording.bodies.items():
+        for frame, text in zip(track.frames, _body_texts(body_id, track), strict=True):
+            frames[frame].append(text)
+    parts = [f"{recording.num_frames}\n"]
+    for texts in frames:
+        parts += [f"{len(texts)}\n", *texts]
+    with atomic_path(Path(path)) as temporary:
+        temporary.write_text("".join(parts), encoding="ascii", newline="\n")
+
+
+def _body_texts(body_id: int, track: BodyTrack) -> Iterator[str]:
+    num_joints = track.joints.shape[1]
+    joint_line = "%.7g " * (_JOINT_COLUMNS - 1) + "%d\n"
+    pattern = f"{body_id} %d %d %d %d %d %d %.7g %.7g %d\n{num_joints}\n" + joint_line * num_joints
+    joints = np.concatenate(
+        [track.joints, track.depth, track.colour, track.orientation, track.joint_state[..., None]], axis=-1
+    )
+    bodies = np.concatenate([track.states[:, :6], track.lean, track.states[:, 6:]], axis=-1)
+    for body, joint in zip(bodies.tolist(), joints.reshape(len(joints), -1).tolist(), strict=True):
+        yield pattern % (*body, *joint)
