@@ -1,5 +1,17 @@
 """Shape checks for every call in the tests: jaxtyping's annotations are enforced by beartype while pytest runs."""
 
+from collections.abc import Iterator
+
+import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("ski_lvlm", "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def llm_url() -> Iterator[str]:
+    """Base URL of a real LLM server (llama.cpp with SmolLM2), started once and only if a test asks for it."""
+    from tests.llm_server import llama_server
+
+    with llama_server() as url:
+        yield url

@@ -1,0 +1,147 @@
+"""One client for every LLM server: captioning, question writing and judging all talk through it.
+
+    client = ChatClient("llama3.1")                                            # Ollama, also "ollama:llama3.1"
+    client = ChatClient("openai:qwen3", base_url="http://127.0.0.1:8000/v1")   # vLLM, llama.cpp, OpenAI, ...
+    client.ping()                                                              # says what to start, before any work
+    client.chat([Message("Describe the picture.", images=(png,))]).text
+
+An attempt that fails for a passing reason (busy, slow, half a reply) is repeated a bounded number of times with growing
+pauses, or after the pause that the server asks for. Temperature is 0 and the seed fixed unless told otherwise.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import tenacity
+
+from ski_lvlm.chat_protocol import (
+    BadReply,
+    Busy,
+    ChatError,
+    Message,
+    ModelInfo,
+    ModelMissing,
+    Refused,
+    Reply,
+    Server,
+    ServerNotRunning,
+    TimedOut,
+    image_type,
+)
+from ski_lvlm.chat_servers import OllamaServer, OpenAiServer
+
+__all__ = [
+    "BadReply", "Busy", "ChatClient", "ChatError", "Message", "ModelInfo", "ModelMissing", "Refused", "Reply",
+    "ServerNotRunning", "TimedOut", "split_model",
+]  # fmt: skip
+
+_log = logging.getLogger(__name__)
+
+
+def split_model(name: str) -> tuple[str, str]:
+    """Split a model's name into protocol and model; a bare name, also one with Ollama's `:tag`, means Ollama.
+
+    >>> split_model("llama3.1:8b"), split_model("openai:gpt-3.5-turbo")
+    (('ollama', 'llama3.1:8b'), ('openai', 'gpt-3.5-turbo'))
+
+    Raises:
+        ChatError: the name is empty, or asks for a model in this process (`hf:`), which is no server.
+    """
+    protocol, _, model = name.partition(":")
+    if protocol not in ("ollama", "openai", "hf"):
+        protocol, model = "ollama", name
+    if not model.strip() or protocol == "hf":
+        raise ChatError(f"no LLM server is named by {name!r}; expected MODEL, ollama:MODEL or openai:MODEL")
+    return protocol, model
+
+
+class ChatClient:
+    """Asks one model on one server, patiently but not for ever. Safe to share between threads.
+
+    Args:
+        model: `ollama:MODEL`, a bare name (Ollama), or `openai:MODEL`.
+        base_url: the server's address; default: Ollama on this machine (or OLLAMA_HOST), OpenAI's own for `openai:`.
+        timeout: seconds that one attempt may wait for the server.
+        attempts: how often one question is asked at most.
+        max_wait: the longest pause between attempts, seconds; a server that asks for a longer one is given up.
+        seed: sent with every request.
+
+    Raises:
+        ChatError: the name is malformed, or a key is needed and OPENAI_API_KEY is not set.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | None = None,
+        timeout: float = 120.0,
+        attempts: int = 4,
+        max_wait: float = 60.0,
+        seed: int = 0,
+    ) -> None:
+        protocol, bare = split_model(model)
+        self.name = f"{protocol}:{bare}"
+        self._attempts, self._max_wait, self._seed = attempts, max_wait, seed
+        server_of = OllamaServer if protocol == "ollama" else OpenAiServer
+        self._server: Server = server_of(bare, base_url=base_url, timeout=timeout)
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: dict[str, Any] | None = None,
+        max_tokens: int = 512,
+        temperature: float = 0.0,
+    ) -> Reply:
+        """Ask, and ask again while the reason for the failure may pass.
+
+        Args:
+            messages: the conversation so far.
+            schema: JSON schema of the answer, enforced where the server can: parse the answer with care anyway.
+            max_tokens: the longest answer; `Reply.cut` says that it was reached.
+            temperature: 0 takes the likeliest token each time.
+
+        Raises:
+            ChatError: the last attempt's failure, as the subclass that says what happened.
+        """
+        for message in messages:
+            for image in message.images:
+                image_type(image)
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, ChatError) and error.passing),
+            stop=self._give_up,
+            wait=self._pause,
+            before_sleep=tenacity.before_sleep_log(_log, logging.WARNING),
+            reraise=True,
+        )
+        return retrying(
+            self._server.chat,
+            messages,
+            schema=schema,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=self._seed,
+        )
+
+    def ping(self) -> ModelInfo:
+        """Ask once whether server and model are there.
+
+        Raises:
+            ChatError: they are not; the message says what to start.
+        """
+        return self._server.ping()
+
+    def _give_up(self, state: tenacity.RetryCallState) -> bool:
+        return state.attempt_number >= self._attempts or (_asked_pause(state) or 0.0) > self._max_wait
+
+    def _pause(self, state: tenacity.RetryCallState) -> float:
+        asked = _asked_pause(state)
+        growing = tenacity.wait_random_exponential(multiplier=1.0, max=self._max_wait)
+        return growing(state) if asked is None else asked
+
+
+def _asked_pause(state: tenacity.RetryCallState) -> float | None:
+    error = state.outcome.exception() if state.outcome else None
+    return error.retry_after if isinstance(error, Busy) else None

@@ -1,0 +1,139 @@
+"""What is said to an LLM server and what comes back: messages, replies, and the ways in which it can fail."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation: who speaks, what, and PNG or JPEG images that go with it."""
+
+    text: str
+    role: str = "user"
+    images: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the server answered; `cut` says that it ran into the token limit. Seconds are those of this one attempt."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+    cut: bool = False
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Which weights answer behind a model's name, as far as the server tells (None: it does not)."""
+
+    name: str
+    digest: str | None = None
+    quantisation: str | None = None
+
+
+class ChatError(ValueError):
+    """A server could not answer. `passing` ones may succeed when asked again."""
+
+    passing = False
+
+
+class ServerNotRunning(ChatError):
+    """Nobody listens at the address."""
+
+    passing = True
+
+
+class ModelMissing(ChatError):
+    """The server runs, but does not have the model."""
+
+
+class Refused(ChatError):
+    """The server understood and declined: wrong key, no money left, malformed or too long a request."""
+
+
+class TimedOut(ChatError):
+    """No answer within the time limit."""
+
+    passing = True
+
+
+class BadReply(ChatError):
+    """An answer that does not follow the server's own protocol: half a JSON, missing fields."""
+
+    passing = True
+
+
+class Busy(ChatError):
+    """429 or 5xx: the server asks for patience; `retry_after` is in seconds, None when it does not say."""
+
+    passing = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Server(Protocol):
+    """What `ChatClient` needs from a protocol."""
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: dict[str, Any] | None,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+    ) -> Reply:
+        """One attempt at one answer."""
+
+    def ping(self) -> ModelInfo:
+        """Check that the server runs and has the model."""
+
+
+def retry_after_seconds(header: str | None) -> float | None:
+    """Read a Retry-After header, in seconds or as an HTTP date; None when absent or nonsense.
+
+    >>> retry_after_seconds("7"), retry_after_seconds("-3"), retry_after_seconds("soon")
+    (7.0, 0.0, None)
+    """
+    if not header:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def image_type(image: bytes) -> str:
+    """The MIME type of PNG or JPEG bytes.
+
+    Raises:
+        ValueError: the bytes are neither.
+    """
+    if image.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if image.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    raise ValueError(f"an image for a chat message starts with {image[:8]!r}; expected the bytes of a PNG or JPEG file")
+
+
+def status_error(status: int, text: str, *, server: str, retry_after: str | None) -> ChatError:
+    """The error for an HTTP status and the text that came with it: whose fault it is and whether waiting helps."""
+    found = f"{server} answered {status}: {' '.join(text.split())[:300]}"
+    if status in (401, 403):  # the text may repeat the key
+        return Refused(f"{server} answered {status}: the key or the permission is wrong; check OPENAI_API_KEY")
+    if status == 429 and "insufficient_quota" in text:
+        return Refused(f"{found}; waiting does not help, the account has no quota left")
+    if status in (408, 409, 425, 429) or status >= 500:
+        return Busy(found, retry_after=retry_after_seconds(retry_after))
+    return Refused(found)

@@ -1,0 +1,203 @@
+"""The two protocols that LLM servers speak, Ollama's own and OpenAI's, behind the same two calls: `chat` and `ping`.
+
+Whatever goes wrong becomes one of the `ChatError`s, so that callers know three things: what to tell the user, whether
+another attempt makes sense (`passing`), and how long the server asked to wait.
+"""
+
+import base64
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ski_lvlm.chat_protocol import (
+    BadReply,
+    ChatError,
+    Message,
+    ModelInfo,
+    ModelMissing,
+    Refused,
+    Reply,
+    ServerNotRunning,
+    TimedOut,
+    image_type,
+    status_error,
+)
+
+OLLAMA_CONTEXT = 8192  # tokens; Ollama's own default varies with its version and cuts longer prompts without a word
+
+
+class OllamaServer:
+    """Ollama's own protocol, through its `ollama` package."""
+
+    def __init__(self, model: str, *, base_url: str | None, timeout: float) -> None:
+        import ollama
+
+        self.model, self._timeout = model, timeout
+        self._where = f"Ollama at {base_url or os.environ.get('OLLAMA_HOST') or 'http://127.0.0.1:11434'}"
+        # The package drops a reply's headers from its errors, so Retry-After is read before it sees the reply.
+        hooks = {"response": [self._raise_when_busy]}
+        self._client = ollama.Client(host=base_url, timeout=timeout, event_hooks=hooks)
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: dict[str, Any] | None,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+    ) -> Reply:
+        """One attempt at one answer."""
+        options = {"temperature": temperature, "seed": seed, "num_predict": max_tokens, "num_ctx": OLLAMA_CONTEXT}
+        turns = [{"role": m.role, "content": m.text, "images": list(m.images) or None} for m in messages]
+        started = time.monotonic()
+        with self._errors():
+            answer = self._client.chat(self.model, turns, format=schema, options=options)
+        return Reply(
+            text=answer.message.content or "",
+            prompt_tokens=answer.prompt_eval_count or 0,
+            completion_tokens=answer.eval_count or 0,
+            seconds=time.monotonic() - started,
+            cut=answer.done_reason == "length",
+        )
+
+    def ping(self) -> ModelInfo:
+        """Check that the server runs and has the model; no weights are loaded for it."""
+        with self._errors():
+            shown = self._client.show(self.model)
+            listed = self._client.list().models
+        wanted = {self.model, f"{self.model}:latest"}
+        digest = next((entry.digest for entry in listed if entry.model in wanted), None)
+        return ModelInfo(f"ollama:{self.model}", digest, shown.details.quantization_level if shown.details else None)
+
+    def _raise_when_busy(self, response: Any) -> None:  # noqa: ANN401
+        if response.status_code == 429 or response.status_code >= 500:
+            response.read()
+            header = response.headers.get("retry-after")
+            raise status_error(response.status_code, response.text, server=self._where, retry_after=header)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        import httpx
+        import ollama
+
+        try:
+            yield
+        except ChatError:
+            raise
+        except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise ServerNotRunning(
+                f"{self._where} is not running; start it with `ollama serve` and fetch the model with "
+                f"`ollama pull {self.model}`"
+            ) from error
+        except httpx.TimeoutException as error:
+            raise TimedOut(f"{self._where} did not answer within {self._timeout:g} s") from error
+        except ollama.ResponseError as error:
+            if error.status_code == 404:
+                remedy = f"fetch it with `ollama pull {self.model}`"
+                raise ModelMissing(f"{self._where} has no model {self.model!r}; {remedy}") from error
+            raise status_error(error.status_code, error.error, server=self._where, retry_after=None) from error
+        except (httpx.HTTPError, ValueError, TypeError) as error:
+            raise BadReply(f"{self._where} sent no valid reply ({type(error).__name__}: {str(error)[:200]})") from error
+
+
+class OpenAiServer:
+    """OpenAI's protocol, which vLLM, llama.cpp, Ollama (`/v1`) and many others speak, through the `openai` package.
+
+    The key comes from OPENAI_API_KEY alone; without `base_url` it must be set, servers of one's own often need none.
+    """
+
+    def __init__(self, model: str, *, base_url: str | None, timeout: float) -> None:
+        import openai
+
+        self.model, self._timeout = model, timeout
+        self._key = os.environ.get("OPENAI_API_KEY", "")
+        if not self._key and base_url is None:
+            raise Refused(
+                f"openai:{model} needs a key and OPENAI_API_KEY is not set; set it, or name your own server with "
+                "--base_url http://HOST:PORT/v1"
+            )
+        self._client = openai.OpenAI(api_key=self._key or "none", base_url=base_url, timeout=timeout, max_retries=0)
+        self._where = f"the server at {self._client.base_url}"
+        self._constrains = True  # until it says that it knows no JSON schema
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: dict[str, Any] | None,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+    ) -> Reply:
+        """One attempt at one answer; a server that knows no JSON schema is asked again without."""
+        request: dict[str, Any] = {
+            "model": self.model,
+            "messages": [{"role": m.role, "content": _openai_content(m)} for m in messages],
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "seed": seed,
+        }
+        if schema is None or not self._constrains:
+            return self._ask(request)
+        constraint = {"name": "reply", "schema": schema, "strict": True}
+        try:
+            return self._ask({**request, "response_format": {"type": "json_schema", "json_schema": constraint}})
+        except Refused as error:
+            if not any(word in str(error) for word in ("response_format", "json_schema", "schema", "grammar")):
+                raise
+        self._constrains = False
+        return self._ask(request)
+
+    def ping(self) -> ModelInfo:
+        """Check server, key and model by one very short answer (lists of models are not to be relied on)."""
+        self.chat([Message("Say yes.")], schema=None, max_tokens=16, temperature=0.0, seed=0)
+        return ModelInfo(f"openai:{self.model}")
+
+    def _ask(self, request: dict[str, Any]) -> Reply:
+        started = time.monotonic()
+        with self._errors():
+            answer = self._client.chat.completions.create(**request)
+            choice, usage = answer.choices[0], answer.usage
+            return Reply(
+                text=choice.message.content or "",
+                prompt_tokens=usage.prompt_tokens if usage else 0,
+                completion_tokens=usage.completion_tokens if usage else 0,
+                seconds=time.monotonic() - started,
+                cut=choice.finish_reason == "length",
+            )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        import openai
+
+        try:
+            yield
+        except openai.APITimeoutError as error:
+            raise TimedOut(f"{self._where} did not answer within {self._timeout:g} s") from error
+        except openai.APIConnectionError as error:
+            raise ServerNotRunning(
+                f"{self._where} cannot be reached; start it, or correct --base_url (it usually ends in /v1)"
+            ) from error
+        except openai.NotFoundError as error:
+            raise ModelMissing(
+                f"{self._where} has no model {self.model!r}, or --base_url is wrong (it usually ends in /v1)"
+            ) from error
+        except openai.APIStatusError as error:
+            text, header = self._without_key(error.response.text), error.response.headers.get("retry-after")
+            raise status_error(error.status_code, text, server=self._where, retry_after=header) from None
+        except (openai.OpenAIError, ValueError, TypeError, AttributeError, IndexError) as error:
+            found = f"{type(error).__name__}: {self._without_key(str(error))[:200]}"
+            raise BadReply(f"{self._where} sent no valid reply ({found})") from None
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self._key, "***") if self._key else text
+
+
+def _openai_content(message: Message) -> str | list[dict[str, Any]]:
+    if not message.images:
+        return message.text
+    urls = [f"data:{image_type(i)};base64,{base64.b64encode(i).decode()}" for i in message.images]
+    return [{"type": "text", "text": message.text}, *({"type": "image_url", "image_url": {"url": u}} for u in urls)]

@@ -1,0 +1,239 @@
+"""The chat client against a real LLM server, and against one that misbehaves in every way that servers do."""
+
+import json
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from ski_lvlm.chat_client import (
+    BadReply,
+    Busy,
+    ChatClient,
+    ChatError,
+    Message,
+    ModelMissing,
+    Refused,
+    ServerNotRunning,
+    TimedOut,
+    split_model,
+)
+from ski_lvlm.chat_protocol import retry_after_seconds
+from tests.llm_server import Answer, chat_double
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 8
+JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 8
+SCORE = {
+    "type": "object",
+    "properties": {"score": {"type": "integer", "minimum": 0, "maximum": 5}},
+    "required": ["score"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_key(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OLLAMA_HOST", raising=False)
+
+
+def client_of(double, protocol, **settings):
+    settings = {"max_wait": 0.05, "timeout": 5.0, **settings}
+    url = double.url if protocol == "ollama" else f"{double.url}/v1"
+    return ChatClient(f"{protocol}:llama3.1", base_url=url, **settings)
+
+
+both_protocols = pytest.mark.parametrize("protocol", ["ollama", "openai"])
+
+
+def test_real_server_constrained_json_is_the_same_twice(llm_url):
+    client = ChatClient("openai:smollm2", base_url=llm_url, timeout=60.0)
+    assert client.ping().name == "openai:smollm2"
+    replies = [client.chat([Message("Score this from 0 to 5.")], schema=SCORE, max_tokens=40) for _ in range(2)]
+    assert 0 <= json.loads(replies[0].text)["score"] <= 5
+    assert replies[0].text == replies[1].text
+    assert replies[0].prompt_tokens > 5 and replies[0].completion_tokens > 2 and replies[0].seconds > 0
+
+
+def test_real_server_says_when_an_answer_was_cut(llm_url):
+    reply = ChatClient("openai:smollm2", base_url=llm_url, timeout=60.0).chat(
+        [Message("Tell me a long story.")], max_tokens=2
+    )
+    assert reply.cut and reply.completion_tokens == 2
+
+
+def test_ollama_protocol_forwarded_to_the_real_server(llm_url):
+    with chat_double(forward_to=llm_url) as double:
+        assert client_of(double, "ollama", timeout=60.0).chat([Message("Say hello.")], max_tokens=8).text.strip()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("llama3.1", ("ollama", "llama3.1")),
+        ("llama3.1:8b-q8_0", ("ollama", "llama3.1:8b-q8_0")),
+        ("ollama:llava:13b", ("ollama", "llava:13b")),
+        ("openai:gpt-3.5-turbo", ("openai", "gpt-3.5-turbo")),
+    ],
+)
+def test_model_names(name, expected):
+    assert split_model(name) == expected
+
+
+@pytest.mark.parametrize("name", ["", " ", "openai:", "ollama: ", "hf:some/model"])
+def test_names_that_name_no_server(name):
+    with pytest.raises(ChatError, match="ollama:MODEL"):
+        split_model(name)
+
+
+@both_protocols
+def test_request_carries_temperature_seed_limit_and_schema(protocol):
+    with chat_double() as double:
+        reply = client_of(double, protocol, seed=7).chat([Message("hi", role="system")], schema=SCORE, max_tokens=9)
+    request = double.requests[0]
+    options = request["options"] if protocol == "ollama" else request
+    assert (options["temperature"], options["seed"]) == (0.0, 7)
+    assert 9 in (options.get("num_predict"), options.get("max_tokens"))
+    sent = request["format"] if protocol == "ollama" else request["response_format"]["json_schema"]["schema"]
+    assert sent == SCORE
+    assert request["messages"][0]["role"] == "system"
+    assert (reply.text, reply.prompt_tokens, reply.completion_tokens, reply.cut) == ("ok", 3, 2, False)
+
+
+def test_images_travel_in_both_protocols():
+    with chat_double() as double:
+        for protocol in ("ollama", "openai"):
+            client_of(double, protocol).chat([Message("what?", images=(PNG, JPEG))])
+    ollama, openai = (request["messages"][0] for request in double.requests)
+    assert len(ollama["images"]) == 2 and ollama["images"][0].startswith("iVBORw0KGgo")
+    assert openai["content"][1]["image_url"]["url"].startswith("data:image/png;base64,iVBORw0KGgo")
+    assert openai["content"][2]["image_url"]["url"].startswith("data:image/jpeg;base64,/9j/")
+
+
+def test_bytes_that_are_no_image_are_the_callers_mistake():
+    with chat_double() as double, pytest.raises(ValueError, match="PNG or JPEG"):
+        client_of(double, "ollama").chat([Message("what?", images=(b"GIF89a..",))])
+    assert double.requests == []
+
+
+@both_protocols
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Answer(status=429, headers={"Retry-After": "0.01"}, body=b"slow down"),
+        Answer(status=500, body=b"oops"),
+        Answer(status=503, body=b'{"error": "loading model"}'),
+        Answer(body=b'{"choices": [{"mess'),
+        Answer(body=b'{"hello": "world"}'),
+        Answer(body=b"[1, 2]"),
+        Answer(body=b""),
+    ],
+)
+def test_passing_failures_are_repeated_and_end(protocol, failure):
+    with chat_double() as double:
+        double.plan = lambda _: failure if len(double.requests) <= 2 else Answer("at last")
+        assert client_of(double, protocol).chat([Message("hi")]).text == "at last"
+        assert len(double.requests) == 3
+        double.plan = lambda _: failure
+        with pytest.raises((Busy, BadReply)):
+            client_of(double, protocol, attempts=4).chat([Message("hi")])
+        assert len(double.requests) == 3 + 4, "no call beyond the bound"
+
+
+@both_protocols
+def test_retry_after_is_waited_for_or_given_up(protocol):
+    pause = Answer(status=429, headers={"Retry-After": "0.3"}, body=b"later")
+    with chat_double() as double:
+        double.plan = lambda _: pause if len(double.requests) == 1 else Answer()
+        with pytest.raises(Busy) as raised:
+            client_of(double, protocol, max_wait=0.2).chat([Message("hi")])
+        assert raised.value.retry_after == 0.3 and len(double.requests) == 1
+        double.requests.clear()
+        started = time.monotonic()
+        client_of(double, protocol, max_wait=5.0).chat([Message("hi")])
+        assert 0.3 <= time.monotonic() - started < 2
+
+
+def test_retry_after_as_a_date():
+    later = datetime.now(UTC) + timedelta(seconds=30)
+    assert 25 < retry_after_seconds(format_datetime(later, usegmt=True)) <= 30
+    assert retry_after_seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert retry_after_seconds(None) is retry_after_seconds("tomorrow") is None
+
+
+@both_protocols
+def test_silence_times_out(protocol):
+    with chat_double(plan=lambda _: Answer(pause=0.6)) as double:
+        with pytest.raises(TimedOut, match="within 0.1 s"):
+            client_of(double, protocol, timeout=0.1, attempts=2).chat([Message("hi")])
+        assert len(double.requests) == 2
+
+
+@both_protocols
+@pytest.mark.parametrize("status", [400, 401, 403, 422])
+def test_refusals_are_not_repeated(protocol, status):
+    with chat_double(plan=lambda _: Answer(status=status, body=b'{"error": "no"}')) as double:
+        with pytest.raises(Refused):
+            client_of(double, protocol).chat([Message("hi")])
+        assert len(double.requests) == 1
+
+
+def test_an_empty_account_is_not_asked_again():
+    body = b'{"error": {"code": "insufficient_quota", "message": "pay"}}'
+    with chat_double(plan=lambda _: Answer(status=429, body=body)) as double:
+        with pytest.raises(Refused, match="quota"):
+            client_of(double, "openai").chat([Message("hi")])
+        assert len(double.requests) == 1
+
+
+def test_a_server_without_json_schema_is_asked_without_it_from_then_on():
+    def plan(request):
+        if "response_format" in request:
+            return Answer(status=400, body=b'{"error": {"message": "Invalid parameter: response_format json_schema"}}')
+        return Answer("4")
+
+    with chat_double(plan=plan) as double:
+        client = client_of(double, "openai")
+        assert [client.chat([Message("hi")], schema=SCORE).text for _ in range(2)] == ["4", "4"]
+        assert ["response_format" in request for request in double.requests] == [True, False, False]
+
+
+def test_nobody_listens():
+    with chat_double() as double:
+        url = double.url
+    with pytest.raises(ServerNotRunning, match=r"`ollama serve`.*`ollama pull llama3.1`"):
+        ChatClient("llama3.1", base_url=url).ping()
+    with pytest.raises(ServerNotRunning, match="--base_url"):
+        ChatClient("openai:m", base_url=f"{url}/v1").ping()
+
+
+def test_ping_tells_the_weights_apart_and_misses_a_model():
+    with chat_double() as double:
+        info = client_of(double, "ollama").ping()
+        assert (info.name, info.digest, info.quantisation) == ("ollama:llama3.1", "d1" * 32, "Q4_0")
+        assert double.requests == [], "no generation for a ping of Ollama"
+        double.models = ("other",)
+        with pytest.raises(ModelMissing, match="`ollama pull llama3.1`"):
+            client_of(double, "ollama").ping()
+        with pytest.raises(ModelMissing, match="llama3.1"):
+            client_of(double, "openai").ping()
+
+
+def test_openai_itself_needs_a_key():
+    with pytest.raises(Refused, match="OPENAI_API_KEY"):
+        ChatClient("openai:gpt-3.5-turbo")
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 429, 500])
+def test_the_key_is_sent_but_never_shown(monkeypatch, caplog, status):
+    key = "sk-very-secret-key"
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    caplog.set_level(logging.DEBUG)
+    with chat_double(plan=lambda _: Answer(status=status, body=f'{{"error": "wrong key {key}"}}'.encode())) as double:
+        with pytest.raises(ChatError) as raised:
+            client_of(double, "openai", attempts=2).chat([Message("hi")])
+        assert double.headers[0]["authorization"] == f"Bearer {key}"
+    shown = "".join(r.getMessage() for r in caplog.records if r.name.startswith("ski_lvlm"))
+    assert key not in str(raised.value) + shown
