@@ -1,0 +1,209 @@
+"""What a skeleton did, measured: which hand moved and where to, how often, whether the body rose, bent, walked, met.
+
+Everything is a few robust numbers per person in metres and frames; `kinematics.py` puts them into words.
+
+Assumption: the joint labels are the person's own left and right. (Kinect v2 mirrors its colour image, so a right hand
+appears on the right of the picture.)
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+# Kinect v2 joints, 0-based
+SPINE_BASE, HEAD, SPINE_SHOULDER = 0, 3, 20
+WRISTS = {"left": 6, "right": 10}
+ANKLES = {"left": 14, "right": 18}
+
+RULER = 0.06  # metres; paths are walked with a ruler of this length, so that sensor noise adds nothing
+STILL_HAND, BOTH_HANDS = 0.25, 0.6  # metres of path; the lesser hand's share from which both hands count
+AT_HEAD, TOGETHER, STRETCHED = 0.27, 0.15, 0.5  # metres
+SWING = 0.08  # metres between turning points of a repeated movement
+RISE, JUMP, STEP, WALK, NEARER = 0.15, 0.1, 0.3, 0.7, 0.25  # metres
+LEAN = 35.0  # degrees
+
+Hands = Literal["left", "right", "both"]
+Place = Literal["head", "overhead", "together", "forward", "down"]
+Height = Literal["rises", "sinks", "dips", "jumps"]
+Legs = Literal["still", "steps", "walk"]
+
+
+@dataclass(frozen=True)
+class Motion:
+    """One person's movement over a clip; None or False where nothing of the kind was measured."""
+
+    amount: float  # metres that both wrists and both ankles travelled
+    hands: Hands | None
+    place: Place | None  # where the moving hands went
+    stays: bool  # whether they were there for most of the clip
+    swings: int  # full back-and-forth movements of the hand that moved most
+    height: Height | None
+    drop: float  # metres that the hips sank (negative: rose) from start to end
+    leans: bool
+    legs: Legs
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """How the distance between two people changed, in metres between their hips."""
+
+    start: float
+    end: float
+    nearest_hand: float  # closest that a wrist came to the other's head or trunk
+
+    @property
+    def change(self) -> Literal["closer", "apart", "same"]:
+        """In one word; less than a quarter of a metre is no change."""
+        if abs(self.end - self.start) < NEARER:
+            return "same"
+        return "closer" if self.end < self.start else "apart"
+
+
+def measure(joints: Float[np.ndarray, "T J 3"]) -> Motion:
+    """Measure one person from 25 joints in metres; frames with NaN are left out.
+
+    Raises:
+        ValueError: the person is in fewer than two frames.
+    """
+    seen = joints[np.isfinite(joints).all(axis=(1, 2))]
+    if len(seen) < 2:
+        raise ValueError(f"found {len(seen)} frames with this person, expected at least 2; clean the recording first")
+    body = _smooth(seen)
+    wrists = {side: body[:, wrist] - body[:, SPINE_SHOULDER] for side, wrist in WRISTS.items()}
+    paths = {side: ruler_path(wrist) for side, wrist in wrists.items()}
+    steps = sum(ruler_path(body[:, ankle]) for ankle in ANKLES.values())
+    hands = _moving_hands(paths, {side: float(np.linalg.norm(np.ptp(w, axis=0))) for side, w in wrists.items()})
+    place, stays = _place(body, hands) if hands else (None, False)
+    busiest = max(paths, key=lambda side: paths[side])
+    height, drop = _height(body)
+    return Motion(
+        amount=round(sum(paths.values()) + steps, 2),
+        hands=hands,
+        place=place,
+        stays=stays,
+        swings=count_swings(wrists[busiest]) if hands else 0,
+        height=height,
+        drop=round(drop, 2),
+        leans=_lean(body) > LEAN,
+        legs=_legs(body, steps),
+    )
+
+
+def measure_meeting(joints: Float[np.ndarray, "T 2 J 3"]) -> Meeting | None:
+    """Measure two people against each other; None if they are never in the same frame for at least two frames."""
+    both = joints[np.isfinite(joints).all(axis=(1, 2, 3))]
+    if len(both) < 2:
+        return None
+    one, other = _smooth(both[:, 0]), _smooth(both[:, 1])
+    distance = np.linalg.norm(one[:, SPINE_BASE] - other[:, SPINE_BASE], axis=-1)
+    reach = [
+        np.linalg.norm(a[:, wrist] - b[:, target], axis=-1).min()
+        for a, b in ((one, other), (other, one))
+        for wrist in WRISTS.values()
+        for target in (HEAD, SPINE_SHOULDER, SPINE_BASE)
+    ]
+    start, end = _ends(distance)
+    return Meeting(round(start, 2), round(end, 2), round(float(min(reach)), 2))
+
+
+def ruler_path(points: Float[np.ndarray, "T 3"], *, ruler: float = RULER) -> float:
+    """Length of a path in metres, walked with a ruler: what stays within its length of the last mark does not count.
+
+    >>> ruler_path(np.array([[0, 0, 0], [0.01, 0, 0], [0, 0, 0], [0.5, 0, 0.0]]))
+    0.5
+    """
+    length, mark = 0.0, points[0]
+    for point in points[1:]:
+        step = float(np.linalg.norm(point - mark))
+        if step > ruler:
+            length, mark = length + step, point
+    return length
+
+
+def count_swings(points: Float[np.ndarray, "T 3"], *, swing: float = SWING) -> int:
+    """Full back-and-forth movements along the direction of largest spread; turns smaller than `swing` do not count.
+
+    >>> wave = np.zeros((100, 3)); wave[:, 0] = 0.2 * np.cos(np.linspace(0, 4 * 2 * np.pi, 100))
+    >>> count_swings(wave)
+    4
+    """
+    centred = points - points.mean(axis=0)
+    along = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
+    needed = max(swing, 0.4 * float(np.ptp(along)))
+    legs, direction, extreme = 0, 0, along[0]
+    for value in along:
+        if direction * (value - extreme) >= 0 and direction:
+            extreme = value
+        elif abs(value - extreme) >= needed:
+            legs, direction, extreme = legs + 1, (1 if value > extreme else -1), value
+    return legs // 2
+
+
+def _smooth(body: Float[np.ndarray, "T J 3"]) -> Float[np.ndarray, "T J 3"]:
+    window = min(5, len(body))
+    padded = np.concatenate([body[:1].repeat(window // 2, 0), body, body[-1:].repeat((window - 1) // 2, 0)])
+    return np.lib.stride_tricks.sliding_window_view(padded, window, axis=0).mean(axis=-1)
+
+
+def _ends(values: Float[np.ndarray, " T"]) -> tuple[float, float]:
+    tenth = max(1, len(values) // 10)
+    return float(np.median(values[:tenth])), float(np.median(values[-tenth:]))
+
+
+def _moving_hands(paths: dict[str, float], extents: dict[str, float]) -> Hands | None:
+    """Both move when the lesser has its share of the path and of the space that it takes (a slow drift has neither)."""
+    if max(paths.values()) < STILL_HAND:
+        return None
+    if all(min(size.values()) > BOTH_HANDS * max(size.values()) for size in (paths, extents)):
+        return "both"
+    return "left" if paths["left"] > paths["right"] else "right"
+
+
+def _place(body: Float[np.ndarray, "T J 3"], hands: Hands) -> tuple[Place | None, bool]:
+    """The most telling place that the moving hand (the higher of two) reached for a tenth of the clip."""
+    sides = ["left", "right"] if hands == "both" else [hands]
+    wrists = np.stack([body[:, WRISTS[side]] for side in sides])
+    to_head = np.linalg.norm(wrists - body[:, HEAD], axis=-1).min(axis=0)
+    apart = np.linalg.norm(body[:, WRISTS["left"]] - body[:, WRISTS["right"]], axis=-1)
+    out = wrists - body[:, SPINE_SHOULDER]
+    forward = np.linalg.norm(out[..., [0, 2]], axis=-1).max(axis=0)
+    held: dict[Place, np.ndarray] = {
+        "overhead": wrists[..., 1].max(axis=0) > body[:, HEAD, 1] + 0.08,
+        "head": to_head < AT_HEAD,
+        "together": (apart < TOGETHER) & (len(sides) == 2),
+        "forward": forward > STRETCHED,
+        "down": wrists[..., 1].min(axis=0) < body[:, SPINE_BASE, 1] - 0.25,
+    }
+    for place, frames in held.items():
+        if frames.mean() > 0.1:
+            return place, bool(frames.mean() > 0.4)
+    return None, False
+
+
+def _height(body: Float[np.ndarray, "T J 3"]) -> tuple[Height | None, float]:
+    """Hips above the lower foot tell sitting and standing; a foot far above its usual level tells a jump."""
+    feet = body[:, list(ANKLES.values()), 1].min(axis=1)
+    hips = body[:, SPINE_BASE, 1] - feet
+    start, end = _ends(hips)
+    travelled = np.linalg.norm(body[-1, SPINE_BASE, [0, 2]] - body[0, SPINE_BASE, [0, 2]])
+    if abs(end - start) > RISE:
+        return ("rises" if end > start else "sinks"), start - end
+    if feet.max() - np.median(feet) > JUMP and travelled < WALK:
+        return "jumps", start - end
+    return ("dips" if min(start, end) - hips.min() > RISE else None), start - end
+
+
+def _lean(body: Float[np.ndarray, "T J 3"]) -> float:
+    """Largest angle in degrees between the trunk and its direction at the start."""
+    trunk = body[:, SPINE_SHOULDER] - body[:, SPINE_BASE]
+    trunk = trunk / np.maximum(np.linalg.norm(trunk, axis=-1, keepdims=True), 1e-6)
+    return float(np.degrees(np.arccos(np.clip(trunk @ trunk[0], -1, 1))).max())
+
+
+def _legs(body: Float[np.ndarray, "T J 3"], steps: float) -> Legs:
+    hips = body[:, SPINE_BASE][:, [0, 2]]
+    if np.linalg.norm(hips - hips[0], axis=-1).max() > WALK:
+        return "walk"
+    return "steps" if steps > STEP else "still"

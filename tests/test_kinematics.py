@@ -1,0 +1,176 @@
+import numpy as np
+import pytest
+
+from data_curation.action_phrases import ACTION_PHRASES
+from data_curation.kinematics import action_sentence, caption, choose, motion_sentences, named_action
+from data_curation.motion import Meeting, count_swings, measure, measure_meeting, ruler_path
+
+FRAMES = 90
+STANDING = {0: (0, 0, 0), 3: (0, 0.6, 0), 20: (0, 0.45, 0), 6: (-0.3, 0, 0), 10: (0.3, 0, 0), 14: (-0.1, -0.9, 0)}
+STANDING[18] = (0.1, -0.9, 0)
+
+
+def standing(seed=0, noise=0.004):
+    """A person who stands still, three metres from the camera, seen with a Kinect's noise; joints not used sit at 0."""
+    body = np.zeros((FRAMES, 25, 3))
+    for joint, position in STANDING.items():
+        body[:, joint] = position
+    body += np.random.default_rng(seed).normal(0, noise, body.shape) + [0, 0, 3]
+    return body.astype(np.float32)
+
+
+def ramp(start=0.0, end=1.0):
+    return np.interp(np.arange(FRAMES), [20, 50], [start, end])
+
+
+def drinking(wrist=10):
+    body = standing()
+    to_head = body[:, 3] + [0, -0.1, -0.1] - body[:, wrist]
+    body[:, wrist] += (ramp()[:, None] * to_head).astype(np.float32)
+    return body
+
+
+def test_standing_still_is_not_motion():
+    motion = measure(standing(noise=0.01))
+    assert (motion.hands, motion.place, motion.swings, motion.height, motion.leans, motion.legs) == (
+        None,
+        None,
+        0,
+        None,
+        False,
+        "still",
+    )
+    assert motion_sentences(motion) == ["The hands hardly move; the legs hardly move."]
+
+
+@pytest.mark.parametrize(("wrist", "side"), [(6, "left"), (10, "right")])
+def test_the_hand_that_goes_to_the_head_is_told_from_the_other(wrist, side):
+    motion = measure(drinking(wrist))
+    assert (motion.hands, motion.place, motion.stays) == (side, "head", True)
+    assert motion_sentences(motion) == [f"The {side} hand rises to the head and stays there; the legs hardly move."]
+
+
+def test_raised_hands():
+    body = standing()
+    for wrist in (6, 10):
+        body[:, wrist, 1] += ramp(0, 0.8)
+    motion = measure(body)
+    assert (motion.hands, motion.place) == ("both", "overhead")
+    assert motion_sentences(motion)[0].startswith("The hands rise above the head and stay there;")
+
+
+def test_waving_is_counted():
+    body = standing()
+    body[:, 10] = body[:, 3] + [0.35, 0.1, 0]
+    body[:, 10, 0] += 0.12 * np.cos(np.linspace(0, 5 * 2 * np.pi, FRAMES))
+    motion = measure(body)
+    assert motion.swings == 5
+    assert "back and forth about five times" in motion_sentences(motion)[0]
+
+
+@pytest.mark.parametrize(("change", "height", "words"), [(-0.45, "sinks", "hips sink"), (0.45, "rises", "hips rise")])
+def test_sitting_down_and_standing_up(change, height, words):
+    body = standing()
+    feet = [14, 18]
+    rest = [j for j in range(25) if j not in feet]
+    body[:, rest, 1] += ramp(0, change)[:, None].astype(np.float32)
+    motion = measure(body)
+    assert motion.height == height
+    assert motion.drop == pytest.approx(-change, abs=0.02)
+    assert words in motion_sentences(motion)[0]
+
+
+def test_jumping_and_squatting_return_to_where_they_began():
+    hop = np.exp(-(((np.arange(FRAMES) - 45) / 8) ** 2))[:, None].astype(np.float32)
+    jump, squat = standing(), standing()
+    jump[..., 1] += 0.25 * hop
+    squat[:, :14, 1] -= 0.4 * hop
+    assert measure(jump).height == "jumps"
+    assert measure(squat).height == "dips"
+
+
+def test_walking_and_bowing():
+    walk, bow = standing(), standing()
+    walk[..., 0] += ramp(0, 1.5)[:, None].astype(np.float32)
+    bow[:, 20] += (ramp()[:, None] * [0, -0.25, -0.4]).astype(np.float32)
+    assert measure(walk).legs == "walk"
+    assert measure(walk).hands is None
+    assert measure(bow).leans
+
+
+@pytest.mark.parametrize(("shift", "change"), [(-0.6, "closer"), (0.6, "apart"), (0.1, "same")])
+def test_two_people_and_their_distance(shift, change):
+    other = standing(seed=1)
+    other[..., 0] += (1.5 + ramp(0, shift))[:, None].astype(np.float32)
+    pair = np.stack([standing(), other], axis=1)
+    meeting = measure_meeting(pair)
+    assert meeting.change == change
+    assert meeting.start == pytest.approx(1.5, abs=0.03)
+
+
+def test_a_touch_is_said_and_a_distant_hand_is_not():
+    motion = measure(standing())
+    assert "touches" in motion_sentences(motion, meeting=Meeting(1, 0.5, 0.1))[1]
+    assert "touches" not in motion_sentences(motion, meeting=Meeting(1, 0.5, 0.5))[1]
+
+
+def test_people_who_never_meet_have_no_distance():
+    pair = np.stack([standing(), standing()], axis=1)
+    pair[:45, 0], pair[45:, 1] = np.nan, np.nan
+    assert measure_meeting(pair) is None
+    assert caption("S001C001P001R001A058", action=58, joints=pair)
+
+
+def test_absent_frames_are_left_out_and_an_absent_person_is_refused():
+    body = drinking()
+    gaps = body.copy()
+    gaps[::7] = np.nan
+    assert measure(gaps).hands == measure(body).hands
+    nobody = np.full((FRAMES, 2, 25, 3), np.nan, np.float32)
+    with pytest.raises(ValueError, match="found 0 frames"):
+        measure(nobody[:, 0])
+    with pytest.raises(ValueError, match="nobody is in the skeleton"):
+        caption("S001C001P001R001A001", action=1, joints=nobody)
+
+
+def test_caption_names_the_action_first_and_is_always_the_same():
+    joints = np.stack([drinking(), np.full((FRAMES, 25, 3), np.nan, np.float32)], axis=1)
+    text = caption("S001C001P001R001A001", action=1, joints=joints)
+    first, second = text.split(". ")
+    assert named_action(first) == 1
+    assert second == "The right hand rises to the head and stays there; the legs hardly move."
+    assert text == caption("S001C001P001R001A001", action=1, joints=joints)
+    with pytest.raises(ValueError, match="action 121 is unknown"):
+        caption("S001C001P001R001A121", action=121, joints=joints)
+
+
+@pytest.mark.parametrize("action", ACTION_PHRASES)
+def test_every_action_is_found_in_all_its_sentences(action):
+    sentences = {action_sentence(f"clip {i}", action=action) for i in range(40)}
+    assert len(sentences) == 3
+    assert {named_action(sentence) for sentence in sentences} == {action}
+    assert all(len(sentence.split()) <= 20 for sentence in sentences)
+
+
+def test_no_phrase_holds_another():
+    assert sorted(ACTION_PHRASES) == list(range(1, 121))
+    phrases = [phrase for _, phrase in ACTION_PHRASES.values()]
+    held = [(a, b) for a in phrases for b in phrases if a != b and a in b]
+    assert held == []
+    assert len(set(phrases)) == 120
+
+
+def test_whole_words_count_and_the_first_of_several():
+    assert named_action("A person is proofreading.") is None
+    assert named_action("A person is sitting down, then standing up.") == 8
+    assert named_action("") is None
+
+
+def test_choices_are_even():
+    counts = np.bincount([choose((0, 1, 2), key=str(i)) for i in range(3000)])
+    assert counts.min() > 900
+
+
+def test_short_and_constant_paths():
+    assert ruler_path(np.zeros((1, 3))) == 0
+    assert count_swings(np.zeros((2, 3))) == 0
