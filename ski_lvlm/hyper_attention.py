@@ -1,0 +1,101 @@
+"""Hyperformer's attention between the joints of one time step, which knows the skeleton's graph and joint groups."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+PROJECTION_GROUPS = 6  # of the output projection in the published network; the width must divide by it
+
+
+def hop_distances(bones: Sequence[tuple[int, int]], *, num_joints: int) -> Int[np.ndarray, "J J"]:
+    """Number of bones on the shortest way between every two joints.
+
+    >>> hop_distances([(1, 0), (2, 1)], num_joints=3).tolist()
+    [[0, 1, 2], [1, 0, 1], [2, 1, 0]]
+
+    Raises:
+        ValueError: the bones do not connect all joints.
+    """
+    distance = np.full((num_joints, num_joints), num_joints)
+    np.fill_diagonal(distance, 0)
+    for a, b in bones:
+        distance[a, b] = distance[b, a] = 1
+    for via in range(num_joints):
+        distance = np.minimum(distance, distance[:, via, None] + distance[None, via])
+    if distance.max() >= num_joints:
+        loose = np.flatnonzero(distance[0] >= num_joints).tolist()
+        raise ValueError(f"joints {loose} are not connected to joint 0 by the layout's bones; add the missing bones")
+    return distance
+
+
+class PointwiseConv(nn.Module):
+    """A 1x1 convolution over channels-last tensors: a linear layer that uses the (faster) convolution kernels."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, bias: bool = False, groups: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=bias, groups=groups)
+
+    def forward(self, x: Float[Tensor, "N T J C"]) -> Float[Tensor, "N T J D"]:
+        """Map the channels of every joint."""
+        return rearrange(self.conv(rearrange(x, "n t j c -> n c t j")), "n c t j -> n t j c")
+
+
+class HyperAttention(nn.Module):
+    """One attention layer with its skip connection.
+
+    The score of joint m for joint n adds up four terms: content (q_n . k_m), distance in the graph (q_n . r_hop(n,m)),
+    the group m belongs to (q_n . e_m) and how much a head cares for that group at all (w . e_m). A learned matrix
+    between joints, the same for every time step, is added to the attention weights.
+    """
+
+    hops: Tensor
+    groups: Tensor
+    group_mean: Tensor
+
+    def __init__(
+        self, in_width: int, width: int, *, num_heads: int, hops: Int[np.ndarray, "J J"], groups: Sequence[int]
+    ) -> None:
+        super().__init__()
+        num_joints, head_dim = len(groups), width // num_heads
+        self.num_heads, self.scale = num_heads, head_dim**-0.5
+        self.norm = nn.LayerNorm(in_width)
+        self.qkv = PointwiseConv(in_width, 3 * width)
+        self.group_projection = PointwiseConv(in_width, width)
+        self.skip = PointwiseConv(in_width, width) if in_width != width else nn.Identity()
+        self.output = PointwiseConv(width, width, bias=True, groups=PROJECTION_GROUPS)
+        self.hop_embedding = nn.Parameter(torch.zeros(int(hops.max()) + 1, width))
+        self.group_weight = nn.Parameter(torch.zeros(num_heads, head_dim))
+        self.joint_matrix = nn.Parameter(torch.eye(num_joints).repeat(num_heads, 1, 1))
+        self.alpha = nn.Parameter(torch.zeros(1))
+        membership = F.one_hot(torch.tensor(groups)).T.float()
+        self.register_buffer("hops", torch.from_numpy(hops), persistent=False)
+        self.register_buffer("groups", torch.tensor(groups), persistent=False)
+        self.register_buffer("group_mean", membership / membership.sum(1, keepdim=True), persistent=False)
+
+    def forward(self, x: Float[Tensor, "N T J C"]) -> Float[Tensor, "N T J D"]:
+        """Let the joints of each time step exchange information."""
+        heads = "n t j (h d) -> n t h j d"
+        q, k, v = self.qkv(self.norm(x)).chunk(3, dim=-1)
+        e = self.group_projection(self.group_mean @ x)
+        q, v = (rearrange(y, heads, h=self.num_heads) for y in (q, v))
+        k = rearrange(k + e[:, :, self.groups], heads, h=self.num_heads)
+        e = rearrange(e, "n t g (h d) -> n t h g d", h=self.num_heads)
+        scores = q @ k.mT + self._distance_scores(q) + self._group_scores(e)
+        weights = self.alpha * (scores * self.scale).softmax(dim=-1) + self.joint_matrix
+        mixed = rearrange(weights @ v, "n t h j d -> n t j (h d)")
+        return self.skip(x) + self.output(mixed)
+
+    def _distance_scores(self, q: Float[Tensor, "N T H J d"]) -> Float[Tensor, "N T H J J"]:
+        # one matrix product per head and joint: gathering q_n . r_hop afterwards is slower, above all backwards
+        r = rearrange(self.hop_embedding[self.hops], "j m (h d) -> (h j) d m", h=self.num_heads)
+        scores = torch.bmm(rearrange(q, "n t h j d -> (h j) (n t) d"), r)
+        return rearrange(scores, "(h j) (n t) m -> n t h j m", h=self.num_heads, n=q.shape[0])
+
+    def _group_scores(self, e: Float[Tensor, "N T H G d"]) -> Float[Tensor, "N T H 1 J"]:
+        per_group = (e * self.group_weight[:, None]).sum(-1)
+        return per_group[..., None, self.groups]
