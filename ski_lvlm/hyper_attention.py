@@ -83,7 +83,7 @@ class HyperAttention(nn.Module):
         q, k, v = self.qkv(self.norm(x)).chunk(3, dim=-1)
         e = self.group_projection(self.group_mean @ x)
         q, v = (rearrange(y, heads, h=self.num_heads) for y in (q, v))
-        k = rearrange(k + e[:, :, self.groups], heads, h=self.num_heads)
+        k = rearrange(k + e.index_select(2, self.groups), heads, h=self.num_heads)
         e = rearrange(e, "n t g (h d) -> n t h g d", h=self.num_heads)
         scores = q @ k.mT + self._distance_scores(q) + self._group_scores(e)
         weights = self.alpha * (scores * self.scale).softmax(dim=-1) + self.joint_matrix
@@ -98,4 +98,4 @@ class HyperAttention(nn.Module):
 
     def _group_scores(self, e: Float[Tensor, "N T H G d"]) -> Float[Tensor, "N T H 1 J"]:
         per_group = (e * self.group_weight[:, None]).sum(-1)
-        return per_group[..., None, self.groups]
+        return per_group.index_select(-1, self.groups)[..., None, :]
