@@ -1,0 +1,40 @@
+"""Videos decoded ahead of the model, one clip after the other; a clip that cannot be read says why."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ski_lvlm.video import VideoError, find_video, read_video
+
+
+class DecodedClip(NamedTuple):
+    """A clip's frames, or why there are none."""
+
+    name: str
+    frames: UInt8[Tensor, "T_v 3 H W"] | None
+    error: str | None
+
+
+class DecodedClips(Dataset[DecodedClip]):
+    """Clips by name, sampled and resized for a vision tower."""
+
+    def __init__(self, names: Sequence[str], folder: Path, *, num_frames: int, image_size: int) -> None:
+        self.names = names
+        self.folder = folder
+        self.num_frames = num_frames
+        self.size = (image_size, image_size)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> DecodedClip:
+        name = self.names[index]
+        try:
+            path = find_video(self.folder, name)
+            return DecodedClip(name, read_video(path, num_frames=self.num_frames, size=self.size), None)
+        except VideoError as error:
+            return DecodedClip(name, None, str(error))

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Everything a change must pass: formatter, linter, type checker, tests. Makes its own environment.
+#   bash scripts/test.sh [pytest arguments]
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+install dev -r requirements-dev.txt -c constraints.txt
+
+ruff format --check .
+ruff check .
+mypy
+unset MALLOC_TOP_PAD_ # a gigabyte more for each of many short processes
+pytest --durations=10 "$@"

@@ -1,0 +1,177 @@
+"""Instruction pairs and features become samples for the LLM, and samples become batches."""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from ski_lvlm.conversation import IGNORED, PLACEHOLDER_IDS, encode
+from ski_lvlm.features import FeatureFolder
+from ski_lvlm.instruction_file import Conversation
+
+logger = logging.getLogger(__name__)
+
+
+class InstructSample(NamedTuple):
+    """One conversation for the LLM with the tokens that go into its placeholders."""
+
+    ids: Int[Tensor, " L"]
+    labels: Int[Tensor, " L"]
+    features: dict[str, Float[Tensor, "_ _"]]  # modality → [N F]
+
+
+class InstructDataset(Dataset[InstructSample]):
+    """Conversations with their features; truncated to `max_length` tokens, skeletons left out at random if asked.
+
+    `skeleton_dropout` leaves the skeleton tokens of a sample out (the tokens, not their values), since inference never
+    has them; the choice depends on seed, epoch and sample alone, so that a resumed run makes the same one.
+    """
+
+    def __init__(
+        self,
+        conversations: Sequence[Conversation],
+        features: FeatureFolder,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        modalities: Sequence[str] = ("video", "skeleton"),
+        max_length: int = 2048,
+        chat_template: str = "auto",
+        skeleton_dropout: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        self.conversations = conversations
+        self.features = features
+        self.tokenizer = tokenizer
+        self.modalities = tuple(modalities)
+        self.max_length = max_length
+        self.chat_template = chat_template
+        self.skeleton_dropout = skeleton_dropout
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.conversations)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer; another epoch drops other skeletons."""
+        self.epoch = epoch
+
+    def __getitem__(self, index: int) -> InstructSample:
+        conversation = self.conversations[index]
+        clips = clips_of(conversation, self.modalities)
+        if self._drops_skeleton(index):
+            clips.pop("skeleton", None)
+        features = {modality: self.features.load(clip, modality) for modality, clip in clips.items()}
+        encoded = encode(
+            conversation.turns,
+            self.tokenizer,
+            token_counts={modality: len(tokens) for modality, tokens in features.items()},
+            chat_template=self.chat_template,
+        )
+        ids, labels = encoded.ids[: self.max_length], encoded.labels[: self.max_length]
+        _check_whole(conversation, ids, features, self.max_length)
+        return InstructSample(ids, labels, features)
+
+    def _drops_skeleton(self, index: int) -> bool:
+        key = f"{self.seed}/{self.epoch}/{index}".encode()
+        draw = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") / 2**64
+        return draw < self.skeleton_dropout
+
+
+def clips_of(conversation: Conversation, modalities: Sequence[str]) -> dict[str, str]:
+    """The clip that a conversation names for each of the modalities it has, {"video": clip, "skeleton": clip}."""
+    named = {"video": conversation.video, "skeleton": conversation.skeleton}
+    return {name: clip for name, clip in named.items() if clip is not None and name in modalities}
+
+
+def _check_whole(
+    conversation: Conversation, ids: Int[Tensor, " L"], features: Mapping[str, Tensor], max_length: int
+) -> None:
+    for modality, tokens in features.items():
+        left = int((ids == PLACEHOLDER_IDS[modality]).sum())
+        if left != len(tokens):
+            raise ValueError(
+                f"conversation {conversation.id!r}: only {left} of {len(tokens)} {modality} tokens fit into "
+                f"{max_length}; raise --model_max_length or shorten the question"
+            )
+
+
+def check_dataset(dataset: InstructDataset, *, skip_missing: bool = False) -> InstructDataset:
+    """Look at every conversation before training starts: clips must have features, answers must fit.
+
+    Returns the dataset without the conversations that lost their whole answer to truncation (at most 1 %) and, with
+    `skip_missing`, without those whose clips have no features; both are counted in the log.
+
+    Raises:
+        ValueError: clips without features, an answer without a token, or more than 1 % truncated away.
+    """
+    present = [c for c in dataset.conversations if not _missing(dataset, c)]
+    absent = len(dataset) - len(present)
+    if absent and not skip_missing:
+        first = [name for c in dataset.conversations for name in _missing(dataset, c)][:5]
+        raise ValueError(
+            f"{absent} of {len(dataset)} conversations name clips without features in {dataset.features.root}, first "
+            f"{first}; run scripts/extract_features.py for them, or leave them out with --skip_missing True"
+        )
+    kept = [c for c in present if _trained_tokens(dataset, c)]
+    truncated = len(present) - len(kept)
+    if truncated > 0.01 * len(present):
+        raise ValueError(
+            f"{truncated} of {len(present)} conversations have no trained token left within {dataset.max_length} tokens "
+            "(at most 1 % may); raise --model_max_length"
+        )
+    for reason, count in (("without features", absent), ("truncated before their answer", truncated)):
+        if count:
+            logger.warning("left out %d conversations %s", count, reason)
+    dataset.conversations = kept
+    return dataset
+
+
+def _missing(dataset: InstructDataset, conversation: Conversation) -> list[str]:
+    clips = clips_of(conversation, dataset.modalities)
+    return [f"{name}/{clip}" for name, clip in clips.items() if not dataset.features.has(clip, name)]
+
+
+def _trained_tokens(dataset: InstructDataset, conversation: Conversation) -> int:
+    clips = clips_of(conversation, dataset.modalities)
+    counts = {name: dataset.features.token_count(clip, name) for name, clip in clips.items()}
+    encoded = encode(
+        conversation.turns, dataset.tokenizer, token_counts=counts, chat_template=dataset.chat_template
+    )
+    if not (encoded.labels != IGNORED).any():
+        raise ValueError(f"conversation {conversation.id!r} has no token to train on; give it a non-empty answer")
+    return int((encoded.labels[: dataset.max_length] != IGNORED).sum())
+
+
+def left_padded(sequences: Sequence[Int[Tensor, " _"]], value: int) -> Int[Tensor, "B L"]:
+    """Stack sequences of unequal length, filled up on the left: answers then end together, and few logits are needed."""
+    return torch.nn.utils.rnn.pad_sequence(list(sequences), batch_first=True, padding_value=value, padding_side="left")
+
+
+class InstructCollator:
+    """Batches of samples; every modality is present in every batch, if need be with no tokens at all.
+
+    An absent modality still runs through its projector (on an empty tensor), so that all ranks make the same calls.
+    """
+
+    def __init__(self, pad_id: int, token_widths: Mapping[str, int]) -> None:
+        self.pad_id = pad_id
+        self.token_widths = dict(token_widths)
+
+    def __call__(self, samples: Sequence[InstructSample]) -> dict[str, Any]:
+        return {
+            "ids": left_padded([s.ids for s in samples], self.pad_id),
+            "labels": left_padded([s.labels for s in samples], IGNORED),
+            "attention_mask": left_padded([torch.ones_like(s.ids) for s in samples], 0),
+            "features": {name: self._stacked(samples, name) for name in self.token_widths},
+        }
+
+    def _stacked(self, samples: Sequence[InstructSample], modality: str) -> Float[Tensor, "_ _"]:
+        present = [s.features[modality] for s in samples if modality in s.features]
+        return torch.cat(present) if present else torch.empty(0, self.token_widths[modality])

@@ -1,0 +1,96 @@
+"""The frozen language model: any Hugging Face causal LM by hub id, local folder or GGUF file."""
+
+import hashlib
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from filelock import FileLock
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from ski_lvlm.offline import resolve_model
+
+logger = logging.getLogger(__name__)
+
+
+class Llm(NamedTuple):
+    """A frozen causal LM and its tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+def load_llm(model_id: str, *, dtype: torch.dtype = torch.float32) -> Llm:
+    """Load and freeze an LLM; Vicuna, Llama, Qwen, SmolLM2 and their like need no code of their own.
+
+    A GGUF file is dequantised once and kept as safetensors in the cache folder (`SKI_CACHE`, default ~/.cache/ski_lvlm).
+    A tokenizer without a pad token pads with its end-of-text token, which the attention mask hides.
+
+    Raises:
+        ValueError: nothing loadable at `model_id`.
+    """
+    path = resolve_model(model_id)
+    if path.endswith(".gguf"):
+        path = _dequantised(Path(path))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model = _model(path, dtype)
+    except (OSError, KeyError) as error:
+        raise ValueError(
+            f"no language model could be loaded from {model_id!r}: {error}; expected a Hugging Face hub id, a folder "
+            "with config.json and weights, a .gguf file, or the offline name smollm2"
+        ) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+        logger.warning("%s has no pad token; padding with %r, masked out", model_id, tokenizer.pad_token)
+    return Llm(model.requires_grad_(False).eval(), tokenizer)
+
+
+def _model(path: str, dtype: torch.dtype) -> PreTrainedModel:
+    config_dict = _config_dict(path)
+    if config_dict.get("model_type") == "llava" and "text_config" not in config_dict:
+        # Checkpoints of the first LLaVA generation are a Llama and a projector under another model type.
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        config = LlamaConfig.from_dict({**config_dict, "model_type": "llama"})
+        return LlamaForCausalLM.from_pretrained(path, config=config, dtype=dtype)
+    return AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+
+
+def _config_dict(path: str) -> dict[str, Any]:
+    from transformers import PretrainedConfig
+
+    return PretrainedConfig.get_config_dict(path)[0]
+
+
+def _dequantised(gguf: Path) -> str:
+    if not gguf.exists():
+        raise ValueError(f"{gguf}: no such GGUF file; expected an existing path or the offline name smollm2")
+    cache = Path(os.environ.get("SKI_CACHE", Path.home() / ".cache" / "ski_lvlm"))
+    folder = cache / f"{gguf.stem}-{_identity(gguf)}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):  # the ranks of one run must not write it twice
+        if not (folder / "complete.json").exists():
+            logger.warning("dequantising %s into %s (once)", gguf.name, folder)
+            _dequantise(gguf, folder)
+    return str(folder)
+
+
+def _identity(gguf: Path) -> str:
+    with gguf.open("rb") as file:
+        return hashlib.sha256(file.read(1 << 20) + str(gguf.stat().st_size).encode()).hexdigest()[:12]
+
+
+def _dequantise(gguf: Path, folder: Path) -> None:
+    from transformers import GgufConfig
+
+    source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    model = AutoModelForCausalLM.from_pretrained(
+        **source, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
+    )
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
+    (folder / "complete.json").write_text(json.dumps({"source": gguf.name}))

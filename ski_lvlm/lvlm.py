@@ -1,0 +1,336 @@
+"""SKI-LVLM: projected video and skeleton tokens in front of a frozen language model.
+
+Only the projectors are trained and saved. Inference takes a video and a question; there is no skeleton argument.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_outputs import CausalLMOutput
+
+from ski_lvlm.conversation import IGNORED, PLACEHOLDER_IDS, encode
+from ski_lvlm.digest import weights_digest
+from ski_lvlm.files import atomic_path
+from ski_lvlm.instruct import left_padded
+from ski_lvlm.instruction_file import Turn
+from ski_lvlm.llm import Llm, load_llm
+from ski_lvlm.projector import build_projector
+from ski_lvlm.vision import VisionTower, load_vision_tower
+
+WEIGHTS = "model.safetensors"
+
+
+class SkiLvlmConfig(PretrainedConfig):
+    """What a SKI-LVLM was trained on top of: ids and digests of the frozen parts, widths of the projectors."""
+
+    model_type = "ski_lvlm"
+
+    def __init__(
+        self,
+        *,
+        base_llm: str = "",
+        llm_digest: str = "",
+        llm_width: int = 0,
+        token_widths: Mapping[str, int] | None = None,
+        projector: str = "linear",
+        chat_template: str = "auto",
+        manifest: Mapping[str, Any] | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        self.base_llm = base_llm
+        self.llm_digest = llm_digest
+        self.llm_width = llm_width
+        self.token_widths = dict(token_widths or {})
+        self.projector = projector
+        self.chat_template = chat_template
+        self.manifest = dict(manifest or {})  # features.json of the training features: tower, frames, encoder
+        super().__init__(**kwargs)
+
+
+class SpliceError(ValueError):
+    """The placeholders of a batch and its projected tokens disagree in number."""
+
+
+def splice(
+    embeddings: Float[Tensor, "B L K"], ids: Int[Tensor, "B L"], projected: Mapping[str, Float[Tensor, "N K"]]
+) -> Float[Tensor, "B L K"]:
+    """Put each modality's projected tokens, in order, where its placeholders stand.
+
+    Raises:
+        SpliceError: a modality has more or fewer tokens than placeholders, or placeholders and no tokens.
+    """
+    for modality, placeholder in PLACEHOLDER_IDS.items():
+        slots = ids == placeholder
+        tokens = projected.get(modality)
+        found, expected = 0 if tokens is None else len(tokens), int(slots.sum())
+        if found != expected:
+            raise SpliceError(
+                f"found {found} {modality} tokens, expected {expected} (one for each placeholder in the batch); "
+                "build ids and features of a sample together, as InstructDataset does"
+            )
+        if tokens is None:
+            continue
+        if expected == 0:  # keeps the projector in every rank's graph: ZeRO-3 and DDP wait for all parameters
+            embeddings = embeddings + 0.0 * tokens.sum()
+        embeddings = embeddings.masked_scatter(slots.unsqueeze(-1), tokens.to(embeddings.dtype))
+    return embeddings
+
+
+def trained_positions(labels: Int[Tensor, "B L"]) -> Int[Tensor, " P"]:
+    """Positions whose next token is trained in any sample of the batch: only these need logits."""
+    return (labels[:, 1:] != IGNORED).any(dim=0).nonzero().squeeze(-1)
+
+
+class SkiLvlm(PreTrainedModel):
+    """T_v and T_s before a frozen LLM.
+
+    Paper: Sec. 3.3, Eq. (4).
+    Deviation: no start and end tokens are added to the vocabulary; the published code trains their embeddings, the
+    paper trains projection layers only.
+    """
+
+    config_class = SkiLvlmConfig
+    main_input_name = "ids"
+    accepts_loss_kwargs = True
+    supports_gradient_checkpointing = True
+
+    def __init__(self, config: SkiLvlmConfig, llm: Llm) -> None:
+        super().__init__(config)
+        self.llm = llm.model
+        self.tokenizer: PreTrainedTokenizerBase = llm.tokenizer
+        self.projectors = nn.ModuleDict(
+            {
+                modality: build_projector(width, config.llm_width, kind=config.projector)
+                for modality, width in config.token_widths.items()
+            }
+        )
+        self.vision_tower: VisionTower | None = None
+        self._keys_to_ignore_on_save = {f"llm.{name}" for name in self.llm.state_dict()}
+        self.register_state_dict_post_hook(_drop_frozen)
+        self.register_load_state_dict_post_hook(_expect_trained_only)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Leave weights as they are: projectors have PyTorch's initialisation, the LLM its own."""
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        base_llm: str,
+        token_widths: Mapping[str, int],
+        projector: str = "linear",
+        chat_template: str = "auto",
+        manifest: Mapping[str, Any] | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> "SkiLvlm":
+        """A SKI-LVLM with untrained projectors (fp32) before the LLM `base_llm` (held in `dtype`)."""
+        llm = load_llm(base_llm, dtype=dtype)
+        config = SkiLvlmConfig(
+            base_llm=base_llm,
+            llm_digest=weights_digest(llm.model),
+            llm_width=llm.model.get_input_embeddings().embedding_dim,
+            token_widths=token_widths,
+            projector=projector,
+            chat_template=chat_template,
+            manifest=manifest,
+        )
+        return cls(config, llm)
+
+    def train(self, mode: bool = True) -> "SkiLvlm":
+        """Training mode for the projectors; the frozen LLM keeps its dropout off unless it must checkpoint."""
+        super().train(mode)
+        self.llm.train(mode and self.llm.is_gradient_checkpointing)
+        return self
+
+    def embed(self, ids: Int[Tensor, "B L"], features: Mapping[str, Float[Tensor, "_ _"]]) -> Float[Tensor, "B L K"]:
+        """The LLM's input: word embeddings with projected tokens where the placeholders stand.
+
+        `features` holds each modality's tokens of the whole batch, [N F], in the order of the samples.
+        """
+        embeddings = self.llm.get_input_embeddings()(ids.clamp(min=0))
+        return splice(embeddings, ids, {name: self._project(name, tokens) for name, tokens in features.items()})
+
+    def _project(self, modality: str, tokens: Float[Tensor, "N F"]) -> Float[Tensor, "N K"]:
+        projector = self.projectors[modality]
+        return projector(tokens.to(next(projector.parameters()).dtype))
+
+    def forward(
+        self,
+        ids: Int[Tensor, "B L"],
+        attention_mask: Int[Tensor, "B L"],
+        features: Mapping[str, Float[Tensor, "_ _"]],
+        labels: Int[Tensor, "B L"],
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> CausalLMOutput:
+        """Next-token loss over the answers; logits are computed only where there is a label.
+
+        With `num_items_in_batch` (trained tokens of the whole optimiser step) the loss is their sum over that number, so
+        that accumulation and the number of processes do not change it; without, the mean.
+        """
+        positions = trained_positions(labels)
+        logits = self.llm(
+            inputs_embeds=self.embed(ids, features),
+            attention_mask=attention_mask,
+            position_ids=_positions(attention_mask),
+            logits_to_keep=positions,
+            use_cache=False,
+        ).logits
+        targets = labels[:, positions + 1].flatten()
+        total = functional.cross_entropy(logits.float().flatten(0, 1), targets, ignore_index=IGNORED, reduction="sum")
+        trained = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        return CausalLMOutput(loss=total / trained)
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        video: Sequence[UInt8[Tensor, "T_v 3 H W"]],
+        question: Sequence[str],
+        *,
+        max_new_tokens: int = 256,
+        **sampling: Any,  # noqa: ANN401
+    ) -> list[str]:
+        """Answer a question about each video; greedy unless `sampling` says otherwise.
+
+        Paper: inference needs video alone; T_s is not used and may be absent, Sec. 3.3.
+        """
+        tower = self.load_tower()
+        tokens = [tower(frames.unsqueeze(0).to(self.device))[0].float() for frames in video]
+        return self.answer(tokens, question, max_new_tokens=max_new_tokens, **sampling)
+
+    @torch.inference_mode()
+    def answer(
+        self,
+        video_tokens: Sequence[Float[Tensor, "_ F"]],
+        question: Sequence[str],
+        *,
+        max_new_tokens: int = 256,
+        **sampling: Any,  # noqa: ANN401
+    ) -> list[str]:
+        """Answer from video tokens that a tower has already produced (features of one's own included)."""
+        encoded = [
+            encode(
+                [Turn("user", f"{text}\n<video>")],
+                self.tokenizer,
+                token_counts={"video": len(tokens)},
+                chat_template=self.config.chat_template,
+            )
+            for tokens, text in zip(video_tokens, question, strict=True)
+        ]
+        pad_id = int(self.tokenizer.pad_token_id)
+        ids = left_padded([sample.ids for sample in encoded], pad_id).to(self.device)
+        attention_mask = left_padded([torch.ones_like(sample.ids) for sample in encoded], 0).to(self.device)
+        embeddings = self.embed(ids, {"video": torch.cat(list(video_tokens)).to(self.device)})
+        generated = self.llm.generate(
+            inputs_embeds=embeddings,
+            attention_mask=attention_mask,
+            max_new_tokens=max_new_tokens,
+            pad_token_id=pad_id,
+            **({"do_sample": False} | sampling),
+        )
+        return [text.strip() for text in self.tokenizer.batch_decode(generated, skip_special_tokens=True)]
+
+    def load_tower(self) -> VisionTower:
+        """The vision tower the training features came from, loaded at the first call.
+
+        Raises:
+            ValueError: the model was trained on features of one's own, or the tower's weights are not those.
+        """
+        if self.vision_tower is None:
+            video = self.config.manifest.get("video")
+            if video is None:
+                raise ValueError(
+                    "this model was trained on features without a features.json, so it does not know a vision tower; "
+                    "use answer(video_tokens, question) with tokens of the same kind"
+                )
+            tower = load_vision_tower(video["tower"], num_frames=video["num_frames"])
+            _check_digest("vision tower", video["tower"], found=tower.digest, expected=video["digest"])
+            self.__dict__["vision_tower"] = tower.to(self.device)  # not a submodule: it is neither trained nor saved
+        assert self.vision_tower is not None
+        return self.vision_tower
+
+    def save_pretrained(  # type: ignore[override]
+        self,
+        save_directory: str | Path,
+        *,
+        is_main_process: bool = True,
+        state_dict: Mapping[str, Tensor] | None = None,
+        **_: Any,  # noqa: ANN401
+    ) -> None:
+        """Write config.json and the projectors: a few MB, never the frozen parts."""
+        if not is_main_process:
+            return
+        trained = {name: t for name, t in (state_dict or self.state_dict()).items() if name.startswith("projectors.")}
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.config.save_pretrained(folder)
+        with atomic_path(folder / WEIGHTS) as temporary:
+            save_file({name: t.detach().cpu().contiguous() for name, t in trained.items()}, temporary)
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        modalities: Sequence[str] | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> "SkiLvlm":
+        """Load trained projectors onto the LLM they were trained with.
+
+        `modalities` names the projectors to load (default: all); inference needs ("video",) alone.
+
+        Raises:
+            ValueError: no model in the folder, missing or left-over weights, or an LLM with other weights.
+        """
+        folder = Path(pretrained_model_name_or_path)
+        if not (folder / WEIGHTS).exists():
+            raise ValueError(f"{folder}: no {WEIGHTS}; expected the --output_dir of a finished train_ski_lvlm.py")
+        config = SkiLvlmConfig.from_pretrained(folder)
+        llm = load_llm(config.base_llm, dtype=dtype)
+        _check_digest("language model", config.base_llm, found=weights_digest(llm.model), expected=config.llm_digest)
+        if modalities is not None:
+            config.token_widths = {name: config.token_widths[name] for name in modalities}
+        model = cls(config, llm)
+        prefixes = tuple(f"projectors.{name}." for name in config.token_widths)
+        weights = {name: tensor for name, tensor in load_file(folder / WEIGHTS).items() if name.startswith(prefixes)}
+        _load_strictly(model, weights, folder / WEIGHTS)
+        return model.eval()
+
+
+def _positions(attention_mask: Int[Tensor, "B L"]) -> Int[Tensor, "B L"]:
+    """Position of each token counted from its sample's first, so that padding on the left shifts nothing."""
+    return (attention_mask.cumsum(dim=1) - 1).clamp(min=0)
+
+
+def _load_strictly(model: SkiLvlm, weights: dict[str, Tensor], file: Path) -> None:
+    expected = set(model.state_dict())
+    if set(weights) != expected:
+        raise ValueError(
+            f"{file}: missing {sorted(expected - set(weights))}, left over {sorted(set(weights) - expected)}; "
+            "the file does not belong to the config.json beside it"
+        )
+    model.load_state_dict(weights)
+
+
+def _check_digest(part: str, model_id: str, *, found: str, expected: str) -> None:
+    if found != expected:
+        raise ValueError(
+            f"the {part} {model_id!r} has weights with digest {found}, expected {expected}, with which the projectors "
+            f"were trained; point to that {part} again or train anew"
+        )
+
+
+def _drop_frozen(module: nn.Module, state: dict[str, Tensor], prefix: str, _: Any) -> None:  # noqa: ANN401
+    for name in [name for name in state if name.startswith(f"{prefix}llm.")]:
+        del state[name]
+
+
+def _expect_trained_only(_: nn.Module, keys: Any) -> None:  # noqa: ANN401
+    keys.missing_keys[:] = [name for name in keys.missing_keys if "llm." not in name]

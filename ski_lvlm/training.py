@@ -1,0 +1,169 @@
+"""What both training commands add to the Hugging Face Trainer: whole checkpoints, JSON lines, and a CPU when need be."""
+
+import importlib.metadata
+import logging
+import os
+import platform
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint, rotate_checkpoints
+
+from ski_lvlm.files import append_jsonl, write_json
+
+logger = logging.getLogger(__name__)
+PARTIAL = ".partial"  # checkpoints are written here and moved when whole
+
+
+class ResumableTrainer(Trainer):
+    """The Trainer, with checkpoints that are whole or absent and hold no frozen weights."""
+
+    def _get_output_dir(self, trial: Any) -> str:  # noqa: ANN401
+        return str(Path(self.args.output_dir) / PARTIAL)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:  # noqa: ANN401
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            name = f"checkpoint-{self.state.global_step}"
+            shutil.rmtree(Path(self.args.output_dir) / name, ignore_errors=True)
+            os.replace(Path(self.args.output_dir) / PARTIAL / name, Path(self.args.output_dir) / name)
+            rotate_checkpoints(output_dir=self.args.output_dir, save_total_limit=self.args.save_total_limit)
+        self.accelerator.wait_for_everyone()
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self.is_deepspeed_enabled:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        engine = self.model_wrapped
+        save_all = engine.save_checkpoint
+        engine.save_checkpoint = partial(save_all, exclude_frozen_parameters=True)
+        try:
+            super()._save_optimizer_and_scheduler(output_dir)
+        finally:
+            engine.save_checkpoint = save_all
+
+
+class JsonLines(TrainerCallback):
+    """Append what the Trainer logs to `metrics.jsonl`, with speed and peak memory since the last line."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.seen = (0.0, 0, 0)  # time, steps, tokens at the last line
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any  # noqa: ANN401
+    ) -> None:
+        """Start the clock."""
+        self.seen = (time.monotonic(), state.global_step, int(state.num_input_tokens_seen))
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,  # noqa: ANN401
+    ) -> None:
+        """Write one line; only the first process does."""
+        if not state.is_world_process_zero or logs is None:
+            return
+        now = (time.monotonic(), state.global_step, int(state.num_input_tokens_seen))
+        seconds, steps, tokens = (a - b for a, b in zip(now, self.seen, strict=True))
+        speed: dict[str, float] = {}
+        if steps and seconds > 0:
+            samples = steps * args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+            speed["samples_per_second"] = round(samples / seconds, 3)
+            if tokens:
+                speed["tokens_per_second"] = round(tokens / seconds, 1)
+        self.seen = now
+        append_jsonl(self.file, {"step": state.global_step, **logs, **speed, "peak_memory_gb": peak_memory_gb()})
+
+
+def peak_memory_gb() -> float:
+    """Largest memory held so far: the GPU's where there is one, else this process's resident memory, in GB."""
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 1e9, 3)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 3)
+
+
+def last_whole_checkpoint(output_dir: Path) -> str | None:
+    """The newest checkpoint to resume from, or None; what a kill left half-written is removed."""
+    if not output_dir.is_dir():
+        return None
+    if int(os.environ.get("RANK", "0")) == 0:
+        shutil.rmtree(output_dir / PARTIAL, ignore_errors=True)
+    return get_last_checkpoint(str(output_dir))
+
+
+def adapted_flags(flags: Sequence[str]) -> list[str]:
+    """Flags as the Trainer must see them on this machine.
+
+    Hyphens become underscores; a missing GPU is said and `--use_cpu True` added; the `deepspeed` launcher, known by its
+    `--local_rank=N`, gets zero2.json unless a configuration is named.
+
+    >>> adapted_flags(["--output-dir", "x-y", "--use_cpu", "True"])
+    ['--output_dir', 'x-y', '--use_cpu', 'True']
+    """
+    adapted = [_underscored(flag) for flag in flags]
+    names = {flag.split("=")[0] for flag in adapted}
+    if not torch.cuda.is_available() and "--use_cpu" not in names:
+        if os.environ.get("RANK", "0") == "0":
+            sys.stderr.write("no GPU found: training on the CPU (--use_cpu True)\n")
+        adapted += ["--use_cpu", "True"]
+    if "--local_rank" in names and "--deepspeed" not in names:
+        adapted += ["--deepspeed", str(Path(__file__).resolve().parents[1] / "zero2.json")]
+    if "--deepspeed" in names:
+        stand_alone()
+    return [flag for flag in adapted if not flag.startswith("--local_rank=")]
+
+
+def _underscored(flag: str) -> str:
+    name, equals, value = flag.partition("=")
+    return name.replace("-", "_").replace("__", "--", 1) + equals + value if flag.startswith("--") else flag
+
+
+def stand_alone() -> None:
+    """Let `--deepspeed` work without a launcher: one process, rank 0 of 1, as the launcher would have set."""
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"}
+    for name, value in alone.items():
+        os.environ.setdefault(name, value)
+
+
+def accumulation_steps(*, batch_size: int, per_device: int, processes: int) -> int:
+    """Micro-batches per optimiser step that make the global batch `batch_size`, however many processes there are.
+
+    >>> accumulation_steps(batch_size=32, per_device=4, processes=8)
+    1
+
+    Raises:
+        ValueError: `batch_size` is no multiple of what one micro-step processes.
+    """
+    steps, left = divmod(batch_size, per_device * processes)
+    if left or not steps:
+        raise ValueError(
+            f"a global batch of {batch_size} cannot be made of {processes} processes × {per_device} samples; choose "
+            "--batch_size as a multiple of their product, or another --per_device_train_batch_size"
+        )
+    return steps
+
+
+def write_run(output_dir: Path, *, recipe: dict[str, Any], seed: int) -> None:
+    """Leave what is needed to tell this run from another: recipe, seed, versions, machine."""
+    packages = ("torch", "transformers", "accelerate", "deepspeed", "safetensors", "numpy")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    write_json(output_dir / "recipe.json", recipe)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU ({platform.machine()})"
+    write_json(
+        output_dir / "run.json",
+        {"seed": seed, "python": platform.python_version(), "device": device, "versions": versions},
+    )

@@ -1,0 +1,169 @@
+import copy
+
+import pytest
+import torch
+from lvlm_case import CLIPS, TOKENS, write_case
+from safetensors.torch import load_file, save_file
+from ski_lvlm.conversation import IGNORED, PLACEHOLDER_IDS
+from ski_lvlm.features import FeatureFolder
+from ski_lvlm.instruct import InstructCollator, InstructDataset
+from ski_lvlm.instruction_file import read_instructions
+from ski_lvlm.lvlm import SkiLvlm, SpliceError, splice, trained_positions
+from ski_lvlm.tiny import tiny_llm
+from torch.nn import functional
+
+WIDTHS = {name: width for name, (_, width) in TOKENS.items()}
+VIDEO, SKELETON = PLACEHOLDER_IDS["video"], PLACEHOLDER_IDS["skeleton"]
+
+
+@pytest.fixture
+def case(tmp_path):
+    return write_case(tmp_path)
+
+
+@pytest.fixture
+def model(case):
+    torch.manual_seed(0)
+    return SkiLvlm.build(base_llm=case["base_llm"], token_widths=WIDTHS)
+
+
+@pytest.fixture
+def batch(case, model):
+    data = InstructDataset(read_instructions(case["instructions"]), FeatureFolder(case["features"]), model.tokenizer)
+    return InstructCollator(int(model.tokenizer.pad_token_id), WIDTHS)([data[k] for k in range(3)])
+
+
+def test_splice_puts_tokens_in_order_and_leaves_words_alone():
+    ids = torch.tensor([[5, VIDEO, VIDEO, SKELETON], [VIDEO, 6, VIDEO, 7]])
+    words = torch.zeros(2, 4, 1)
+    spliced = splice(words, ids, {"video": torch.tensor([[1.0], [2], [3], [4]]), "skeleton": torch.tensor([[9.0]])})
+    assert spliced.squeeze(-1).tolist() == [[0, 1, 2, 9], [3, 0, 4, 0]]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_splice_refuses_another_number_of_tokens(count):
+    with pytest.raises(SpliceError, match=f"found {count} video tokens, expected 2"):
+        splice(torch.zeros(1, 3, 4), torch.tensor([[5, VIDEO, VIDEO]]), {"video": torch.zeros(count, 4)})
+
+
+def test_placeholders_without_any_tokens_are_refused():
+    with pytest.raises(SpliceError, match="found 0 skeleton tokens, expected 1"):
+        splice(torch.zeros(1, 1, 4), torch.tensor([[SKELETON]]), {})
+
+
+def test_loss_with_few_logits_equals_the_loss_with_all(model, batch):
+    embeddings = model.embed(batch["ids"], batch["features"])
+    mask = batch["attention_mask"]
+    logits = model.llm(inputs_embeds=embeddings, attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(0)).logits
+    expected = functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten(), ignore_index=IGNORED
+    )
+    torch.testing.assert_close(model(**batch).loss, expected)
+
+
+def test_only_positions_before_a_label_are_computed():
+    labels = torch.tensor([[IGNORED, IGNORED, 4, 5], [IGNORED, IGNORED, IGNORED, 6]])
+    assert trained_positions(labels).tolist() == [1, 2]
+
+
+def test_padding_does_not_change_the_loss(model, case):
+    data = InstructDataset(read_instructions(case["instructions"]), FeatureFolder(case["features"]), model.tokenizer)
+    collate = InstructCollator(int(model.tokenizer.pad_token_id), WIDTHS)
+    alone = model(**collate([data[0]])).loss
+    padded = collate([data[0]])
+    for name, value in (("ids", 2), ("labels", IGNORED), ("attention_mask", 0)):
+        padded[name] = functional.pad(padded[name], (5, 0), value=value)
+    torch.testing.assert_close(model(**padded).loss, alone)
+
+
+def test_loss_over_a_whole_step_is_a_sum_over_its_trained_tokens(model, batch):
+    trained = int((batch["labels"] != IGNORED).sum())
+    torch.testing.assert_close(model(**batch, num_items_in_batch=2 * trained).loss, model(**batch).loss / 2)
+
+
+def test_a_step_changes_the_projectors_and_nothing_else(model, batch):
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-2)
+    model.train()
+    model(**batch).loss.backward()
+    optimizer.step()
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name]) != name.startswith("projectors."), name
+
+
+def test_an_absent_modality_gets_a_zero_gradient_and_not_none(model, batch):
+    video_only = copy.copy(batch)
+    keep = batch["ids"] != SKELETON
+    assert keep.sum(1).unique().numel() == 1
+    for name in ("ids", "labels", "attention_mask"):
+        video_only[name] = batch[name][keep].view(len(keep), -1)
+    video_only["features"] = batch["features"] | {"skeleton": torch.empty(0, WIDTHS["skeleton"])}
+    model(**video_only).loss.backward()
+    assert model.projectors["skeleton"].weight.grad.abs().sum() == 0
+    assert model.projectors["video"].weight.grad.abs().sum() > 0
+
+
+def test_what_is_saved_is_the_projectors_only(model, tmp_path):
+    model.save_pretrained(tmp_path / "out")
+    saved = load_file(tmp_path / "out" / "model.safetensors")
+    assert set(saved) == {f"projectors.{m}.{p}" for m in WIDTHS for p in ("weight", "bias")}
+    assert {f.name for f in (tmp_path / "out").iterdir()} == {"config.json", "model.safetensors"}
+
+
+def test_save_and_load_give_the_same_answers(model, tmp_path):
+    model.save_pretrained(tmp_path / "out")
+    loaded = SkiLvlm.from_pretrained(tmp_path / "out")
+    tokens = [torch.randn(TOKENS["video"]), torch.randn(3, WIDTHS["video"])]
+    asked = ["What is the person doing?", "Why?"]
+    assert loaded.answer(tokens, asked, max_new_tokens=8) == model.eval().answer(tokens, asked, max_new_tokens=8)
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values()))
+
+
+def test_inference_works_with_the_skeleton_projector_deleted(model, tmp_path):
+    model.save_pretrained(tmp_path / "out")
+    file = tmp_path / "out" / "model.safetensors"
+    save_file({n: t for n, t in load_file(file).items() if "skeleton" not in n}, file)
+    loaded = SkiLvlm.from_pretrained(tmp_path / "out", modalities=("video",))
+    tokens = [torch.randn(TOKENS["video"])]
+    with_both = model.eval().answer(tokens, ["What?"], max_new_tokens=8)
+    assert loaded.answer(tokens, ["What?"], max_new_tokens=8) == with_both
+    with pytest.raises(ValueError, match="missing .*projectors.skeleton"):
+        SkiLvlm.from_pretrained(tmp_path / "out")
+
+
+def test_an_answer_does_not_depend_on_its_neighbours_in_the_batch(model):
+    tokens = [torch.randn(TOKENS["video"]), torch.randn(2, WIDTHS["video"])]
+    together = model.eval().answer(tokens, ["What is the person doing?", "Why?"], max_new_tokens=8)
+    assert together[1] == model.answer(tokens[1:], ["Why?"], max_new_tokens=8)[0]
+
+
+def test_another_llm_is_refused(model, tmp_path, case):
+    model.save_pretrained(tmp_path / "out")
+    tiny_llm(tmp_path / "llm", seed=1)
+    with pytest.raises(ValueError, match="language model .* digest .* expected"):
+        SkiLvlm.from_pretrained(tmp_path / "out")
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    with pytest.raises(ValueError, match="no model.safetensors.*--output_dir"):
+        SkiLvlm.from_pretrained(tmp_path)
+
+
+def test_a_model_trained_on_own_features_says_why_it_takes_no_video(model):
+    with pytest.raises(ValueError, match=r"without a features.json.*answer\(video_tokens"):
+        model.generate([torch.zeros(2, 3, 8, 8, dtype=torch.uint8)], ["What?"])
+
+
+def test_overfits_four_captions(model, case):
+    """The projectors alone can make a frozen, random LLM say what belongs to a clip."""
+    data = InstructDataset(read_instructions(case["instructions"]), FeatureFolder(case["features"]), model.tokenizer)
+    batch = InstructCollator(int(model.tokenizer.pad_token_id), WIDTHS)([data[k] for k in range(len(CLIPS))])
+    optimizer = torch.optim.Adam(model.projectors.parameters(), lr=0.1)
+    first = model(**batch).loss.item()
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = model(**batch).loss
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.8 * first

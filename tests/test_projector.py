@@ -1,0 +1,61 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from ski_lvlm.projector import build_projector, load_video_projector
+
+
+def test_sizes_of_equation_4():
+    """Paper: F_v = 1024 → K = 4096 and F_s = 216 → K = 4096, one matrix and one bias each."""
+    video, skeleton = build_projector(1024, 4096), build_projector(216, 4096)
+    assert sum(p.numel() for p in video.parameters()) == 1024 * 4096 + 4096
+    assert skeleton(torch.zeros(256, 216)).shape == (256, 4096)
+
+
+def test_an_mlp_is_an_option_and_nothing_else_is():
+    assert build_projector(8, 4, kind="mlp")(torch.zeros(2, 8)).shape == (2, 4)
+    with pytest.raises(ValueError, match="linear or mlp"):
+        build_projector(8, 4, kind="resampler")
+
+
+@pytest.mark.parametrize("ending", ["bin", "safetensors"])
+def test_a_published_projector_is_copied_exactly(tmp_path, ending):
+    weights = {f"model.mm_projector.{name}": torch.randn(shape) for name, shape in [("weight", (4, 8)), ("bias", (4,))]}
+    file = tmp_path / f"mm_projector.{ending}"
+    save_file(weights, file) if ending == "safetensors" else torch.save(weights, file)
+    projector = build_projector(8, 4)
+    load_video_projector(str(file), projector)
+    assert torch.equal(projector.weight, weights["model.mm_projector.weight"])
+    assert torch.equal(projector.bias, weights["model.mm_projector.bias"])
+
+
+def test_a_projector_inside_a_sharded_checkpoint_is_found(tmp_path):
+    weights = {"model.mm_projector.weight": torch.randn(4, 8), "model.mm_projector.bias": torch.randn(4)}
+    torch.save(weights | {"model.norm.weight": torch.ones(3)}, tmp_path / "pytorch_model-00002-of-00002.bin")
+    weight_map = dict.fromkeys(weights, "pytorch_model-00002-of-00002.bin")
+    weight_map["lm_head.weight"] = "pytorch_model-00001-of-00002.bin"
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    projector = build_projector(8, 4)
+    load_video_projector(str(tmp_path), projector)
+    assert torch.equal(projector.weight, weights["model.mm_projector.weight"])
+
+
+def test_another_shape_is_refused_and_nothing_is_copied(tmp_path):
+    torch.save({"mm_projector.weight": torch.randn(4, 9), "mm_projector.bias": torch.randn(4)}, tmp_path / "p.bin")
+    projector = build_projector(8, 4)
+    before = projector.weight.clone()
+    with pytest.raises(ValueError, match=r"\(4, 9\).*expected.*\(4, 8\)"):
+        load_video_projector(str(tmp_path / "p.bin"), projector)
+    assert torch.equal(projector.weight, before)
+
+
+def test_code_in_a_projector_file_is_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"mm_projector.weight": Evil()}, tmp_path / "mm_projector.bin")
+    with pytest.raises(Exception, match="(?i)weights.only"):
+        load_video_projector(str(tmp_path / "mm_projector.bin"), build_projector(8, 4))
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,199 @@
+"""The real command in real processes: launchers, kill and resume, what is left on disk."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from lvlm_case import CLIPS, write_case, write_instructions
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+ENVIRONMENT = os.environ | {
+    "OMP_NUM_THREADS": "1",
+    "CUDA_VISIBLE_DEVICES": "",
+    "PATH": f"{BIN}:{os.environ['PATH']}",
+    "HF_HUB_OFFLINE": "1",
+}
+
+
+def flags(case, output_dir, **settings):
+    defaults = {
+        "output_dir": output_dir,
+        "batch_size": 4,
+        "per_device_train_batch_size": 2,
+        "num_train_epochs": 6,
+        "learning_rate": 0.01,
+        "save_steps": 1,
+        "logging_steps": 1,
+        "dataloader_num_workers": 0,
+        "video_projector": "none",
+    }
+    chosen = case | defaults | settings
+    return [part for name, value in chosen.items() for part in (f"--{name}", str(value))]
+
+
+def train(case, output_dir, *, launcher=(sys.executable,), script=ROOT / "train_ski_lvlm.py", **settings):
+    command = [*launcher, str(script), *flags(case, output_dir, **settings)]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, cwd="/")
+
+
+def projectors(output_dir):
+    return load_file(Path(output_dir) / "model.safetensors")
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all((a[name] == b[name]).all() for name in a)
+
+
+def losses(output_dir):
+    lines = [json.loads(line) for line in (Path(output_dir) / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line["loss"] for line in lines if "loss" in line}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """An undisturbed run of six steps."""
+    folder = tmp_path_factory.mktemp("lvlm")
+    case = write_case(folder)
+    done = train(case, folder / "out")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return case, folder / "out", done
+
+
+def test_the_run_says_what_it_trains(trained):
+    _, _, done = trained
+    assert "no GPU found" in done.stderr
+    assert "⟦The person does action 001.<|im_end|>" in done.stdout
+    assert "⟨video × 6⟩\n⟨skeleton × 4⟩" in done.stdout
+
+
+def test_the_run_leaves_weights_recipe_versions_and_metrics(trained):
+    _, out, _ = trained
+    names = {file.name for file in out.iterdir()}
+    assert {"model.safetensors", "config.json", "recipe.json", "run.json", "metrics.jsonl", "sample.txt"} <= names
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    step = next(line for line in lines if line["step"] == 3)
+    wanted = {"loss", "learning_rate", "grad_norm", "samples_per_second", "tokens_per_second", "peak_memory_gb"}
+    assert wanted <= step.keys()
+
+
+def test_checkpoints_hold_no_frozen_weights(trained):
+    _, out, _ = trained
+    checkpoint = out / "checkpoint-6"
+    assert all("llm" not in name for name in load_file(checkpoint / "model.safetensors"))
+    assert sum(file.stat().st_size for file in checkpoint.rglob("*") if file.is_file()) < 200_000
+    assert not (out / ".partial").exists() or not any((out / ".partial").iterdir())
+
+
+def test_killed_at_any_step_the_same_command_ends_in_the_same_projectors(trained, tmp_path):
+    """SIGKILL from outside, three times at different moments, then one run to the end."""
+    case, undisturbed, _ = trained
+    out = tmp_path / "out"
+    command = [sys.executable, str(ROOT / "train_ski_lvlm.py"), *flags(case, out)]
+    kills = 0
+    for wanted in (1, 3, 4):
+        process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if any(int(folder.name.split("-")[1]) >= wanted for folder in out.glob("checkpoint-*")):
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.002)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills >= 1, "no run was slow enough to be killed"
+    done = train(case, out)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "resuming from" in done.stdout
+    assert same(projectors(out), projectors(undisturbed))
+
+
+def test_the_number_of_accumulation_steps_does_not_change_the_run(trained, tmp_path):
+    case, undisturbed, _ = trained
+    done = train(case, tmp_path / "out", per_device_train_batch_size=4)
+    assert done.returncode == 0, done.stderr[-3000:]
+    ours, theirs = losses(tmp_path / "out"), losses(undisturbed)
+    assert ours.keys() == theirs.keys()
+    assert max(abs(ours[step] - theirs[step]) for step in ours) < 1e-4
+
+
+def test_torchrun_with_two_processes_equals_one(trained, tmp_path):
+    case, undisturbed, _ = trained
+    launcher = (str(BIN / "torchrun"), "--nproc_per_node=2", "--master_port=29617")
+    done = train(case, tmp_path / "out", launcher=launcher)
+    assert done.returncode == 0, done.stderr[-3000:]
+    ours, theirs = projectors(tmp_path / "out"), projectors(undisturbed)
+    assert max((ours[name] - theirs[name]).abs().max().item() for name in ours) < 1e-4
+
+
+@pytest.mark.parametrize("config", ["zero2.json", "scripts/zero3.json"])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_deepspeed_trains_though_batches_lack_a_modality(trained, tmp_path, config, processes):
+    """Two of four clips have no skeleton, so ranks see different modalities in one step: nothing may hang."""
+    case, _, _ = trained
+    mixed = write_instructions(tmp_path / "mixed.json", video_only=CLIPS[:2])
+    launcher = (str(BIN / "deepspeed"), f"--num_gpus={processes}", "--master_port=29618")
+    settings = {"deepspeed": ROOT / config, "instructions": mixed, "per_device_train_batch_size": 1}
+    done = train(case, tmp_path / "out", launcher=launcher, **settings)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert sorted(losses(tmp_path / "out")) == [1, 2, 3, 4, 5, 6]
+    frozen = [f for f in (tmp_path / "out" / "checkpoint-6").rglob("*") if f.stat().st_size > 100_000]
+    assert not frozen
+
+
+def test_zero2_resumes_bit_for_bit(trained, tmp_path):
+    case, _, _ = trained
+    launcher = (str(BIN / "deepspeed"), "--num_gpus=1", "--master_port=29619")
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    for out in (whole, resumed):
+        done = train(case, out, launcher=launcher)
+        assert done.returncode == 0, done.stderr[-3000:]
+    (resumed / "model.safetensors").unlink()
+    shutil.rmtree(resumed / "checkpoint-6")
+    done = train(case, resumed, launcher=launcher)
+    assert "resuming from" in done.stdout, done.stderr[-3000:]
+    assert same(projectors(whole), projectors(resumed))
+
+
+def test_another_number_of_processes_is_refused_with_a_remedy(trained, tmp_path):
+    case, _, _ = trained
+    for processes, code in ((2, 0), (1, 1)):
+        launcher = (str(BIN / "deepspeed"), f"--num_gpus={processes}", "--master_port=29620")
+        done = train(case, tmp_path / "out", launcher=launcher, num_train_epochs=2 + 4 * code)
+        assert (done.returncode == 0) == (code == 0), done.stderr[-3000:]
+    assert "2 processes" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_files_it_names_the_command_that_makes_them(tmp_path):
+    script = tmp_path / "train_ski_lvlm.py"
+    script.write_text((ROOT / "train_ski_lvlm.py").read_text())
+    environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "bash scripts/quickstart.sh" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"features": "/nowhere"}, "/nowhere"),
+        ({"base_llm": "no/such-llm"}, "no/such-llm"),
+        ({"instructions": "/nowhere.json"}, "/nowhere.json"),
+        ({"modalities": "video,audio"}, "audio"),
+        ({"batch_size": 5}, "global batch of 5"),
+    ],
+)
+def test_a_wrong_flag_is_one_clear_line(trained, tmp_path, change, message):
+    case, _, _ = trained
+    done = train(case, tmp_path / "out", **change)
+    assert done.returncode == 1
+    assert message in done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,151 @@
+"""Train SKI-LVLM: projectors of video and skeleton tokens before a frozen language model.
+
+    deepspeed train_ski_lvlm.py --deepspeed zero2.json --instructions FILE --features DIR --base_llm ID --output_dir DIR
+
+Also runs under torchrun and plain python, on GPUs or on a CPU. The same command resumes after a kill. Without
+--instructions and --features it trains on what the last `bash scripts/quickstart.sh` made.
+
+Paper: Sec. 3.3, Sec. 4 "Implementation Details": 3 epochs, batch 32, learning rate 2e-5.
+"""
+
+import dataclasses
+import logging
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from transformers import HfArgumentParser, TrainingArguments, set_seed
+
+from ski_lvlm.conversation import Encoded, marked
+from ski_lvlm.features import FeatureFolder
+from ski_lvlm.files import atomic_path, write_json
+from ski_lvlm.instruct import InstructCollator, InstructDataset, check_dataset
+from ski_lvlm.instruction_file import read_instructions
+from ski_lvlm.lvlm import SkiLvlm
+from ski_lvlm.projector import load_video_projector
+from ski_lvlm.recipe import SkiLvlmRecipe
+from ski_lvlm.training import (
+    JsonLines,
+    ResumableTrainer,
+    accumulation_steps,
+    adapted_flags,
+    last_whole_checkpoint,
+    write_run,
+)
+
+QUICKSTART = Path(__file__).resolve().parent / "runs" / "quickstart"
+
+
+@dataclass
+class LvlmArguments(TrainingArguments):
+    """The Trainer's arguments with this paper's values."""
+
+    output_dir: str = field(default="runs/ski_lvlm", metadata={"help": "checkpoints, logs and the trained projectors"})
+    num_train_epochs: float = 3  # "3 epochs"
+    learning_rate: float = 2e-5  # "learning rate 2e-5"
+    per_device_train_batch_size: int = 4  # 8 GPUs × 4 = "batch size 32"
+    lr_scheduler_type: str = "cosine"  # published code, as the next two
+    warmup_steps: float = 0.03
+    weight_decay: float = 0.0
+    bf16: bool = field(default_factory=lambda: torch.cuda.is_available())
+    logging_steps: float = 10
+    save_steps: float = 100
+    save_total_limit: int | None = 2
+    report_to: str | list[str] | None = "none"
+    include_num_input_tokens_seen: str | bool = "all"
+    remove_unused_columns: bool = False
+    dataloader_num_workers: int = 2
+    label_names: list[str] | None = field(default_factory=lambda: ["labels"])
+
+
+def with_quickstart(recipe: SkiLvlmRecipe) -> SkiLvlmRecipe:
+    """Fill absent --instructions and --features with the last quickstart's files, and say so."""
+    if recipe.instructions and recipe.features:
+        return recipe
+    instructions, features = QUICKSTART / "instructions" / "instructions.json", QUICKSTART / "features"
+    if not (instructions.exists() and features.exists()):
+        raise ValueError(
+            "give --instructions FILE and --features DIR (see data_curation/build.py and scripts/extract_features.py), "
+            f"or run `bash scripts/quickstart.sh` first: it makes both in {QUICKSTART}"
+        )
+    sys.stderr.write(f"using the last quickstart: {instructions}, {features}, --base_llm smollm2\n")
+    return dataclasses.replace(recipe, instructions=str(instructions), features=str(features), base_llm="smollm2")
+
+
+def build_model(recipe: SkiLvlmRecipe, features: FeatureFolder, *, bf16: bool) -> SkiLvlm:
+    """Untrained projectors of the features' widths before the frozen LLM; T_v from a published one if asked."""
+    modalities = recipe.modalities.split(",")
+    model = SkiLvlm.build(
+        base_llm=recipe.base_llm,
+        token_widths={name: features.width(name) for name in modalities},
+        projector=recipe.projector,
+        chat_template=recipe.chat_template,
+        manifest=features.manifest,
+        dtype=torch.bfloat16 if bf16 else torch.float32,
+    )
+    source = recipe.video_projector
+    if source == "auto":
+        source = recipe.base_llm if recipe.base_llm == SkiLvlmRecipe.base_llm else "none"
+    if source != "none":
+        load_video_projector(source, model.projectors["video"])
+    return model
+
+
+def main(flags: list[str]) -> None:
+    """Read top to bottom: data, model, trainer, train, save."""
+    parser = HfArgumentParser((SkiLvlmRecipe, LvlmArguments), description=__doc__)  # type: ignore[arg-type]
+    recipe, args = parser.parse_args_into_dataclasses(flags)
+    recipe = with_quickstart(recipe)
+    output_dir = Path(args.output_dir)
+    args.gradient_accumulation_steps = accumulation_steps(
+        batch_size=recipe.batch_size, per_device=args.per_device_train_batch_size, processes=args.world_size
+    )
+    set_seed(args.seed)
+
+    features = FeatureFolder(Path(recipe.features))
+    model = build_model(recipe, features, bf16=args.bf16)
+    dataset = InstructDataset(
+        read_instructions(Path(recipe.instructions)),
+        features,
+        model.tokenizer,
+        modalities=list(model.projectors),
+        max_length=recipe.model_max_length,
+        chat_template=recipe.chat_template,
+        skeleton_dropout=recipe.skeleton_dropout,
+        seed=args.seed,
+    )
+    check_dataset(dataset, skip_missing=recipe.skip_missing)
+    if args.should_save:
+        sample = dataset[0]
+        shown = marked(Encoded(sample.ids, sample.labels), model.tokenizer)
+        print(f"{len(dataset)} conversations; the first, trained tokens between ⟦ and ⟧:\n{shown}", flush=True)
+        write_run(output_dir, recipe=dataclasses.asdict(recipe), seed=args.seed)
+        with atomic_path(output_dir / "sample.txt") as temporary:
+            temporary.write_text(shown + "\n", encoding="utf-8")
+
+    trainer = ResumableTrainer(
+        model=model,
+        args=args,
+        train_dataset=dataset,
+        data_collator=InstructCollator(int(model.tokenizer.pad_token_id), model.config.token_widths),
+        callbacks=[JsonLines(output_dir / "metrics.jsonl")],
+    )
+    checkpoint = last_whole_checkpoint(output_dir)
+    if checkpoint:
+        print(f"resuming from {checkpoint}", flush=True)
+    result = trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.save_model()
+    if args.should_save:
+        write_json(output_dir / "result.json", result.metrics)
+        print(f"trained projectors in {output_dir}", flush=True)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for noisy in ("httpx", "deepspeed", "DeepSpeed"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        main(adapted_flags(sys.argv[1:]))
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"error: {error}")
