@@ -1,0 +1,93 @@
+"""Every instruction that a captioner or a question writer gets, as data with a fingerprint; the template questions."""
+
+import hashlib
+from typing import Any, Literal
+
+Kind = Literal["summary", "action", "detail", "motion"]
+
+# Paper: App. D, word for word.
+CAPTION_PROMPT = (
+    "Give a detailed description of the actions happening and describe the image, include motions and the objects "
+    "interacted by the person."
+)
+
+# Assumption: the paper names GPT-3.5-turbo but not its instructions; the wording is ours.
+QA_SYSTEM = (
+    "You write training data for an assistant that watches videos of everyday activities. You are given a written "
+    "account of one video. From it alone you write questions that somebody who watches the video might ask, each with "
+    "the answer that the assistant should give. Use nothing that the account does not say; where it is silent, do not "
+    "ask. Write as if both speakers see the video: never mention the account, a caption, a text, an image or a frame."
+)
+QA_REQUEST = (
+    "Account of the video:\n{caption}\n\n"
+    "Write {count} different question-answer pairs of these kinds: {kinds}.\n"
+    "- summary: asks what happens; the answer is one sentence that names the action.\n"
+    "- action: asks which activity is carried out; the answer is one short sentence.\n"
+    "- detail: asks for a full description; the answer has two or three sentences.\n"
+    "- motion: asks how the body, the hands or the legs move; the answer speaks of movement only.\n"
+    'Reply with JSON only: {{"pairs": [{{"kind": "...", "question": "...", "answer": "..."}}]}}'
+)
+QA_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "pairs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "kind": {"type": "string", "enum": ["summary", "action", "detail", "motion"]},
+                    "question": {"type": "string"},
+                    "answer": {"type": "string"},
+                },
+                "required": ["kind", "question", "answer"],
+                "additionalProperties": False,
+            },
+        }
+    },
+    "required": ["pairs"],
+    "additionalProperties": False,
+}
+
+QUESTIONS: dict[Kind, tuple[str, ...]] = {
+    "summary": (
+        "What happens in this video?",
+        "What is going on in the video?",
+        "Can you summarise the video in one sentence?",
+        "What does this video show?",
+        "Briefly, what takes place here?",
+    ),
+    "action": (
+        "What is the person doing?",
+        "Which activity is carried out in the video?",
+        "Which action can be seen?",
+        "What is being done in this video?",
+        "Name the action in the video.",
+    ),
+    "detail": (
+        "Describe the video in detail.",
+        "What happens in the video, and how does the body move?",
+        "Give a full description of what you see in the video.",
+        "Tell me everything about the action in this video.",
+        "Explain what happens and how it is carried out.",
+    ),
+    "motion": (
+        "How do the hands and the body move?",
+        "Describe the body motion in the video.",
+        "Which parts of the body move, and how?",
+        "What can you say about the movement of the body?",
+        "How is the movement carried out?",
+    ),
+}
+
+# What held-out clips are asked: a description, and two wordings of one question for the consistency metric.
+DESCRIBE = "What happens in this video?"
+CONSISTENCY = ("What is the person doing?", "Which activity is carried out in the video?")
+
+
+def prompt_hash(*texts: object) -> str:
+    """A version for a set of instructions: change a word and what was made with the old ones is made again.
+
+    >>> prompt_hash("a") != prompt_hash("b")
+    True
+    """
+    return hashlib.sha256("\0".join(map(str, texts)).encode()).hexdigest()[:12]
