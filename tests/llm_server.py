@@ -29,7 +29,7 @@ def llama_server(*, parallel: int = 2, context: int = 4096) -> Iterator[str]:
     parameters.n_ctx = context
     parameters.n_parallel = parallel
     parameters.verbosity = -1
-    parameters.cpuparams.n_threads = 2
+    parameters.cpuparams.n_threads = 1  # two would wait for each other on a busy machine
     server = xllamacpp.Server(parameters)
     yield f"{server.listening_address}/v1"
 
