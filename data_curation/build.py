@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments(argv)
     from data_curation import outcome, steps
     from data_curation.caption import load_captioner
-    from data_curation.ledger import only_process
+    from data_curation.ledger import done, only_process
     from data_curation.make_qa import load_qa
 
     with only_process(args.out):
@@ -76,11 +76,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 joints=joints,
                 out=args.out,
                 workers=args.workers,
-                progress=track("caption", len(crops)),
+                progress=track("caption", len(done(crops))),
             )
             training = {name: captions[name] for name in parts["train"] if name in captions}
             pairs = steps.write_pairs(
-                training, writer, out=args.out, workers=args.workers, progress=track("question-answer", len(training))
+                training, writer, out=args.out, workers=args.workers, progress=track("question-answer", len(done(training)))
             )
         written = outcome.write(args.out, parts=parts, captions=captions, pairs=pairs)
         return outcome.summarise(

@@ -27,7 +27,7 @@ KINECT = (1920, 1080)  # the image that colour coordinates refer to
 SLACK = 64  # pixels of that image
 SIZE = 224
 COMPLETE = 0.9  # share of the announced frames that must decode
-VERSION = "crop-1"
+VERSION = "crop-2"
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
 
 
@@ -71,15 +71,17 @@ def union_box(colour: Sequence[Float[np.ndarray, "n J 2"]], *, width: int, heigh
     return Box(left, top, right, bottom)
 
 
-def fit(box: Box, *, size: int = SIZE) -> Fit:
-    """How a box fills a black square with its aspect kept; all numbers even.
+def fit(box: Box, *, width: int, height: int, size: int = SIZE) -> Fit:
+    """How a box in a video of this size fills a black square with the persons' own aspect; all numbers even.
 
-    >>> fit(Box(0, 0, 100, 400), size=224)
+    A video that was squeezed when it was made smaller (1920x1080 to 340x256, as labs do) is unsqueezed.
+
+    >>> fit(Box(0, 0, 100, 400), width=1920, height=1080)
     Fit(width=56, height=224, left=84, top=0)
     """
-    sides = (box.right - box.left, box.bottom - box.top)
-    width, height = (max(2, 2 * round(side * size / max(sides) / 2)) for side in sides)
-    return Fit(width, height, (size - width) // 4 * 2, (size - height) // 4 * 2)
+    sides = ((box.right - box.left) * KINECT[0] / width, (box.bottom - box.top) * KINECT[1] / height)
+    across, down = (max(2, 2 * round(side * size / max(sides) / 2)) for side in sides)
+    return Fit(across, down, (size - across) // 4 * 2, (size - down) // 4 * 2)
 
 
 def write_crop(
@@ -135,7 +137,7 @@ def _encode(frames: "Iterable[VideoFrame]", stream: "VideoStream", target: Path,
 def _filters(stream: "VideoStream", *, box: Box, size: int) -> "Graph":
     from av.filter import Graph
 
-    inside = fit(box, size=size)
+    inside = fit(box, width=stream.width, height=stream.height, size=size)
     graph = Graph()
     graph.link_nodes(
         graph.add_buffer(template=stream),
