@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Float32
@@ -29,6 +29,14 @@ class PackedError(ValueError):
     """A packed set is absent, incomplete or damaged."""
 
 
+class Prepared(NamedTuple):
+    """A clip for the packed set, or why there is none."""
+
+    name: str
+    joints: Float32[np.ndarray, "T M J C"] | None
+    problem: str = ""
+
+
 class PackedSkeletons:
     """A packed set that is open for reading; `get` returns views of the mapped file, so nothing is loaded up front."""
 
@@ -38,6 +46,7 @@ class PackedSkeletons:
         self.names: list[str] = index["names"]
         self.layout: Layout = layout_named(index["layout"])
         self.cleaning: str = index["cleaning"]
+        self.source: str = index["source"]
         self._shapes = np.column_stack([index["frames"], index["persons"]]).reshape(-1, 2)
         self._clip_values = self.layout.num_joints * self.layout.dimensions
         self._offsets = np.concatenate([[0], np.cumsum(self._shapes.prod(axis=1))]) * self._clip_values
@@ -206,11 +215,14 @@ class PackedWriter:
             self._file.close()
         if kind is None:
             self._publish()
+        elif not self._clips:
+            self._data_path.unlink()
+            self._journal.unlink()
 
     def _publish(self) -> None:
         """Put the set in place; between the two replacements the old index is gone, so a kill leaves no wrong pair."""
         columns = {key: [clip[key] for clip in self._clips] for key in ("name", "frames", "persons")}
-        index = {"format": _FORMAT, "layout": self.layout.name, "cleaning": self.cleaning, "names": columns.pop("name")}
+        index = {**self._start, "names": columns.pop("name")}
         with _disk_full_explained(self.folder), atomic_path(self.folder / "index.json") as temporary:
             temporary.write_text(json.dumps({**index, **columns}), encoding="utf-8")
             (self.folder / "index.json").unlink(missing_ok=True)
