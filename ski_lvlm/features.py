@@ -158,7 +158,8 @@ class FeatureWriter:
         """Store one clip's tokens.
 
         Raises:
-            FeatureError: a value is NaN or beyond float16's 65504, or the disk is full.
+            FeatureError: a value is NaN or beyond float16's 65504.
+            OSError: the disk is full; what was written before is whole.
         """
         file, stored = self._path(clip, modality), tokens.astype(np.float16)
         check_tokens(stored, file)
@@ -168,9 +169,10 @@ class FeatureWriter:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise FeatureError(
+            raise OSError(
+                error.errno,
                 f"the disk of {self.root} is full; the features written so far are kept: free space (about "
-                f"{stored.nbytes / 2**20:.1f} MB per clip are needed) and run the same command again"
+                f"{stored.nbytes / 2**20:.1f} MB per clip are needed) and run the same command again",
             ) from error
 
     def _path(self, clip: str, modality: str) -> Path:

@@ -1,0 +1,257 @@
+"""Turn clips into the frozen tokens that SKI-LVLM trains on: video tokens by a vision tower, skeleton tokens by g_s.
+
+    python scripts/extract_features.py --prepared DIR --ntu DIR --out DIR --vision_tower ID --skeleton_encoder DIR
+
+Writes OUT/video/<clip>.npy for every video in NTU/rgb, OUT/skeleton/<clip>.npy for every clip of the packed set, and
+OUT/features.json, which says what made them. Started again, it goes on where it stopped; with another tower, encoder or
+number of frames it refuses to mix. Clips that cannot be read are left out, listed at the end and in OUT/failed.json,
+and tried again by the next run; the exit code is 1 only if a modality ends up with no features at all.
+
+Paper: Sec. 3.3, Sec. 4: 100 + 256 video tokens of width 1024 and 256 skeleton tokens of width 216.
+Assumption: 256 skeleton tokens come from 1024 frames, since Hyperformer keeps one token per four frames.
+"""
+
+import argparse
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ski_lvlm import cli  # noqa: E402
+from ski_lvlm.files import write_json  # noqa: E402
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ski_lvlm.features import FeatureWriter
+    from ski_lvlm.packed import PackedSkeletons
+    from ski_lvlm.skeleton import Preprocessing
+
+PAPER_TOWER = "openai/clip-vit-large-patch14"
+SHOWN = 20  # failed clips that are printed; failed.json lists them all
+
+
+class Loaded(NamedTuple):
+    """One clip's input for its encoder, or the reason why there is none."""
+
+    name: str
+    clip: "Tensor | None"
+    reason: str = ""
+
+
+class Source(NamedTuple):
+    """One modality: its clips, how a worker reads one, what turns a batch [B …] into tokens [B N F], and what it is."""
+
+    names: list[str]
+    read: Callable[[str], "Tensor"]
+    encode: Callable[["Tensor"], "Tensor"]
+    entry: dict[str, Any]
+
+
+class Clips:
+    """A map-style dataset: reading a clip never raises for what is wrong with the clip, it says so."""
+
+    def __init__(self, names: Sequence[str], read: Callable[[str], "Tensor"]) -> None:
+        self.names, self.read = names, read
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Loaded:
+        name = self.names[index]
+        try:
+            return Loaded(name, self.read(name))
+        except (ValueError, OSError) as error:
+            return Loaded(name, None, str(error))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Extract each modality in turn; returns the exit code."""
+    args = arguments(argv)
+    from ski_lvlm.features import FeatureWriter
+
+    wanted = read_names(args.clips) if args.clips else None
+    make = {"video": video_source, "skeleton": skeleton_source}
+    failed: dict[str, dict[str, str]] = {}
+    missing_all = []
+    for modality in args.modalities:
+        source = make[modality](args, wanted)
+        writer = FeatureWriter(args.out, {modality: source.entry})
+        failed[modality] = extract(writer, modality, source, batch_size=args.batch_size, workers=args.workers)
+        if len(failed[modality]) == len(source.names):
+            missing_all.append(modality)
+        write_json(args.out / "failed.json", failed)
+        report(modality, len(source.names), failed[modality])
+    if missing_all:
+        print(f"error: no {' and no '.join(missing_all)} features could be extracted", file=sys.stderr)
+    return 1 if missing_all else 0
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line; folders that the chosen modalities need are required."""
+    parser = cli.parser(__doc__ or "")
+    add = parser.add_argument
+    add("--ntu", type=Path, help="folder with rgb/, or with the videos themselves; for video")
+    add("--prepared", type=Path, help="output of scripts/prepare_ntu.py; for skeleton")
+    add("--out", type=Path, required=True, help="features folder")
+    add("--vision_tower", default=PAPER_TOWER, help="hub id or folder of a CLIP or SigLIP model, or efficientnet-lite0")
+    add("--skeleton_encoder", type=Path, help="output of train_ski_vlm.py, either stage; for skeleton")
+    add("--num_frames", type=int, default=100, help="video frames per clip, evenly spaced (a shorter clip has fewer)")
+    add("--skeleton_frames", type=int, default=1024, help="T_s, four frames to a token")
+    add("--modalities", nargs="+", choices=("video", "skeleton"), default=["video", "skeleton"], help="what to extract")
+    add("--clips", type=Path, help="text file with one clip name a line; default: all")
+    add("--workers", type=int, default=None, help="decoding processes; default: one, with a GPU all cores but one")
+    add("--batch_size", type=int, default=4, help="clips at a time through an encoder")
+    args = parser.parse_args(argv)
+    needs = {"video": ("ntu",), "skeleton": ("prepared", "skeleton_encoder")}
+    for modality in args.modalities:
+        for flag in needs[modality]:
+            if getattr(args, flag) is None:
+                parser.error(f"--modalities {modality} needs --{flag}")
+    return args
+
+
+def read_names(file: Path) -> list[str]:
+    """Clip names, one a line, each once."""
+    from ski_lvlm.video import clip_stem
+
+    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    names = list(dict.fromkeys(clip_stem(line) for line in lines if line))
+    if not names:
+        raise ValueError(f"{file}: holds no clip name; write one a line")
+    return names
+
+
+def video_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> Source:
+    """Videos of NTU/rgb through the vision tower."""
+    from ski_lvlm.video import VideoError, list_videos
+    from ski_lvlm.vision import load_vision_tower
+
+    videos = list_videos(args.ntu)
+    if not videos:
+        raise VideoError(f"{args.ntu}: no videos (.avi, .mp4, …) in it or in its rgb/; check --ntu")
+    tower = load_vision_tower(args.vision_tower, num_frames=args.num_frames)
+    read = partial(read_frames, args.ntu, num_frames=args.num_frames, side=tower.image_size)
+    entry = {"tower": tower.model_id, "digest": tower.digest, "num_frames": tower.num_frames}
+    return Source(list(wanted or videos), read, tower, entry | {"width": tower.width, "tokens": tower.num_tokens})
+
+
+def read_frames(folder: Path, name: str, *, num_frames: int, side: int) -> "Tensor":
+    """In a worker: decode one clip."""
+    from ski_lvlm.video import find_video, read_video
+
+    return read_video(find_video(folder, name), num_frames=num_frames, size=(side, side))
+
+
+def skeleton_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> Source:
+    """Clips of the packed set through the skeleton encoder."""
+    import torch
+
+    from ski_lvlm.digest import weights_digest
+    from ski_lvlm.packed import PackedSkeletons
+    from ski_lvlm.skeleton_clip import load_skeleton_encoder
+
+    packed = PackedSkeletons.open(args.prepared)
+    encoder, preprocessing = load_skeleton_encoder(args.skeleton_encoder)
+    preprocessing.check_matches(replace(preprocessing, layout=packed.layout.name, cleaning=packed.cleaning))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    encoder.requires_grad_(False).to(device)
+    entry = {
+        "encoder": str(args.skeleton_encoder),
+        "digest": weights_digest(encoder),
+        "preprocessing": preprocessing.to_json(),
+        "num_frames": args.skeleton_frames,
+        "width": encoder.width,
+        "tokens": encoder.num_tokens(args.skeleton_frames),
+    }
+    read = partial(read_skeleton, packed, num_frames=args.skeleton_frames, preprocessing=preprocessing)
+    return Source(list(wanted or packed.names), read, lambda clips: encoder(clips.to(device)).tokens, entry)
+
+
+def read_skeleton(packed: "PackedSkeletons", name: str, *, num_frames: int, preprocessing: "Preprocessing") -> "Tensor":
+    """In a worker: preprocess one clip."""
+    import torch
+
+    from ski_lvlm.skeleton import preprocess
+
+    return torch.from_numpy(preprocess(packed.get(name), num_frames=num_frames, preprocessing=preprocessing))
+
+
+def extract(
+    writer: "FeatureWriter", modality: str, source: Source, *, batch_size: int, workers: int | None
+) -> dict[str, str]:
+    """Extract the clips that `writer` lacks; returns the clips that failed with their reasons."""
+    import rich.progress as bars
+
+    todo = [name for name in source.names if not writer.has(name, modality)]
+    failed = {}
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns) as progress:
+        task = progress.add_task(f"{modality} tokens", total=len(source.names), completed=len(source.names) - len(todo))
+        for batch in load_ahead(Clips(todo, source.read), batch_size=batch_size, workers=workers):
+            failed.update({item.name: item.reason for item in batch if item.clip is None})
+            failed.update(encode_and_store(writer, modality, source, batch))
+            progress.advance(task, len(batch))
+    return failed
+
+
+def load_ahead(clips: Clips, *, batch_size: int, workers: int | None) -> Iterator[list[Loaded]]:
+    """Batches of clips, read by worker processes while the encoder works on earlier ones."""
+    import torch
+    from torch.utils.data import DataLoader
+
+    gpu = torch.cuda.is_available()
+    count = (len(os.sched_getaffinity(0)) - 1 if gpu else 1) if workers is None else workers
+    yield from DataLoader(
+        clips,  # type: ignore[arg-type]
+        batch_size=batch_size,
+        collate_fn=list,
+        num_workers=min(count, len(clips)),
+        pin_memory=gpu,
+    )
+
+
+def encode_and_store(writer: "FeatureWriter", modality: str, source: Source, batch: Sequence[Loaded]) -> dict[str, str]:
+    """Encode and store clips of equal length together; returns those whose tokens could not be stored as numbers."""
+    import torch
+
+    from ski_lvlm.feature_files import FeatureError
+
+    by_length = defaultdict(list)
+    for item in batch:
+        if item.clip is not None:
+            by_length[len(item.clip)].append(item)
+    failed = {}
+    for items in by_length.values():
+        with torch.inference_mode():
+            tokens = source.encode(torch.stack([item.clip for item in items if item.clip is not None]))
+        for item, clip_tokens in zip(items, tokens.float().cpu().numpy(), strict=True):
+            try:
+                writer.write(item.name, modality, clip_tokens)
+            except FeatureError as error:
+                failed[item.name] = str(error)
+    return failed
+
+
+def report(modality: str, total: int, failed: dict[str, str]) -> None:
+    """Say how many clips have tokens and which have not, with the reason."""
+    print(f"{modality}: {total - len(failed)} of {total} clips have tokens")
+    for name, reason in list(failed.items())[:SHOWN]:
+        print(f"  left out {name}: {reason}")
+    if len(failed) > SHOWN:
+        print(f"  … and {len(failed) - SHOWN} more in failed.json")
+
+
+if __name__ == "__main__":
+    cli.run(main)
