@@ -87,7 +87,7 @@ def _take(*, builds: tuple[Build, ...], num_frames: int, fps: float, rng: np.ran
         amplitude=rng.uniform(0.9, 1.12),
         speed=speed,
         phase=rng.uniform(0, 2 * np.pi),
-        turned=rng.normal(0, 0.12),
+        turned=rng.normal(0, 0.16),
     )
 
 
@@ -178,8 +178,8 @@ def _stand_up(take: Take) -> list[Posture]:
 
 def _clap(take: Take) -> list[Posture]:
     """A10: the hands meet before the chest, part and meet again."""
-    apart = (0.5 - 0.5 * take.swing(1.7)) * take.amplitude
-    hands = np.array([-0.3, -0.2, 0.56]) + apart[:, None] * np.array([0.62, 0.02, -0.06])
+    apart = (0.5 - 0.5 * take.swing(1.7)) ** 1.5 * take.amplitude
+    hands = np.array([-0.3, -0.26, 0.58]) + apart[:, None] * np.array([0.5, 0.02, -0.06])
     raised = track(take.progress, [(-0.1, 0), (0.08, 1)])[:, None]
     hands = RELAXED + raised * (hands - RELAXED)
     return [replace(take.alone(), hands=_both(hands, hands))]
@@ -216,7 +216,7 @@ _PHONE_LOW = (0.02, -0.55, 0.45)
 
 def _phone_call(take: Take) -> list[Posture]:
     """A28: the phone goes to the ear and stays there; the head leans to it."""
-    ear = (-0.02, 0.2, 0.1)
+    ear = (0.02, 0.14, 0.12)
     right = track(take.progress, [(0, _PHONE_LOW), (0.3, ear)])
     roll = track(take.progress, [(0.2, 0), (0.4, 0.07)])
     left = RELAXED + np.maximum(take.swing(0.5), 0)[:, None] * np.array([0.0, 0.3, 0.3])
@@ -244,7 +244,9 @@ def _facing(
     people = []
     for side, heading in ((-1, np.pi / 2), (1, -np.pi / 2)):
         place = (side * distance / 2)[:, None] * np.array([np.cos(take.turned), -np.sin(take.turned)])
-        people.append(replace(standing(len(distance)), place=place, heading=heading + take.turned + side * turn))
+        people.append(
+            replace(standing(len(distance)), place=place, heading=0 * distance + heading + take.turned + side * turn)
+        )
     return people
 
 
@@ -295,7 +297,7 @@ def _walking(take: Take, person: Posture, build: Build, stepping: Float[np.ndarr
         feet[:, side, 2] = sign * stride * np.sin(cadence)
         feet[:, side, 1] = np.maximum(sign * np.cos(cadence), 0) * stride * 0.5
         hands[:, side, 2] += -sign * 1.7 * stride * np.sin(cadence)
-    lowered = np.stack([0 * stride, -0.1 * build.height * stride, 0 * stride], axis=-1)
+    lowered = np.stack([0 * stride, -0.06 * build.height * stride, 0 * stride], axis=-1)
     return replace(person, feet=feet, hands=hands, pelvis=lowered, lean=0.25 * stride)
 
 
@@ -308,13 +310,13 @@ def _walk(take: Take, distance: Float[np.ndarray, " T"], turn: Float[np.ndarray,
 
 def _walk_towards(take: Take) -> list[Posture]:
     """A59: two persons come together."""
-    return _walk(take, track(take.progress, [(0, 2.7 * take.amplitude), (1, 0.75)]))
+    return _walk(take, track(take.progress, [(0, 2.4 * take.amplitude), (1, 0.75)]))
 
 
 def _walk_apart(take: Take) -> list[Posture]:
     """A60: two persons turn from each other and go."""
     turn = track(take.progress, [(0, 0), (0.3, np.pi)])
-    return _walk(take, track(take.progress, [(0.1, 0.75), (1.05, 2.7 * take.amplitude)]), turn)
+    return _walk(take, track(take.progress, [(0.1, 0.75), (1.05, 2.4 * take.amplitude)]), turn)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Build:
     @property
     def standing_pelvis(self) -> float:
         """Height of the spine base above the floor when standing at ease, metres."""
-        return 0.525 * self.height
+        return 0.53 * self.height
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,8 @@ def _arm(out: Float[np.ndarray, "T 25 3"], posture: Posture, build: Build, side:
     shoulder, elbow, wrist, hand = (range(4, 8), range(8, 12))[side]
     tip, thumb = ((TIP_L, THUMB_L), (TIP_R, THUMB_R))[side]
     target = out[:, shoulder] + posture.hands[:, side] * outward * build.arm
-    bent = np.array([0.55, -0.9, -0.35]) * outward
+    raised = track(posture.hands[:, side, 1], [(-0.3, 0.0), (0.2, 1.0)])
+    bent = (np.array([0.55, -0.9, -0.35]) + raised[:, None] * np.array([0.1, 0.0, 0.8])) * outward  # elbows point back
     out[:, elbow], out[:, wrist] = _two_bones(out[:, shoulder], target, lengths=(0.165 * h, 0.145 * h), towards=bent)
     along = _unit(out[:, wrist] - out[:, elbow])
     out[:, hand] = out[:, wrist] + 0.045 * h * along
@@ -194,7 +195,7 @@ def _two_bones(
     target: Float[np.ndarray, "T 3"],
     *,
     lengths: tuple[float, float],
-    towards: Float[np.ndarray, " 3"],
+    towards: Float[np.ndarray, "*T 3"],
 ) -> tuple[Float[np.ndarray, "T 3"], Float[np.ndarray, "T 3"]]:
     """Middle and end of a limb that reaches for `target`, its middle bent `towards`; too far a target is approached."""
     first, second = lengths

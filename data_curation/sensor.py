@@ -1,0 +1,111 @@
+"""What a Kinect v2 makes of moving bodies: noisy joints, guessed hands, bodies lost for moments, ghosts."""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int
+
+from data_curation.camera import Camera, colour_pixels, depth_pixels
+from data_curation.motion import ANKLE_L, ANKLE_R, CHEST, FOOT_L, FOOT_R, HAND_L, HAND_R, SPINE_BASE
+from ski_lvlm.layouts import LAYOUTS
+from ski_lvlm.skeleton_file import BodyTrack, Recording
+
+NOISE = 0.005
+"""Standard deviation of a tracked joint, metres."""
+TRACKED, INFERRED = 2, 1
+
+_FIRST_ID = 72057594037900000
+_GUESSED = [HAND_L, HAND_R, ANKLE_L, ANKLE_R, FOOT_L, FOOT_R, 21, 22, 23, 24]
+_BONES = np.array(LAYOUTS["ntu-25"].bones)
+_ENDS = [3, 15, 19, 21, 22, 23, 24]
+
+
+def record(
+    bodies: tuple[Float[np.ndarray, "T 25 3"], ...], *, name: str, camera: Camera, rng: np.random.Generator
+) -> Recording:
+    """Record bodies that move in the room.
+
+    Joints carry the sensor's noise; colour and depth coordinates are the true joints' projections. In some clips
+    bodies are lost for a few frames or a ghost appears; how often does not depend on who acts or what.
+    """
+    num_frames = len(bodies[0])
+    seen = np.ones((len(bodies), num_frames), bool)
+    if rng.random() < 0.12:
+        _lose(seen, num_frames, rng)
+    if rng.random() < 0.12:
+        _lose(seen[rng.integers(len(bodies))][None], num_frames, rng)
+    ids = _FIRST_ID + 1 + np.cumsum(rng.integers(1, 400, size=len(bodies) + 1))
+    tracks = {int(i): _track(camera.see(body), seen=s, rng=rng) for i, body, s in zip(ids, bodies, seen)}
+    if rng.random() < 0.15:
+        tracks[int(ids[-1])] = _ghost(camera.see(bodies[0]), rng)
+    return Recording(name, num_frames, tracks)
+
+
+def _lose(seen: Bool[np.ndarray, "M T"], num_frames: int, rng: np.random.Generator) -> None:
+    start = rng.integers(3, num_frames - 9)
+    seen[:, start : start + rng.integers(2, 6)] = False
+
+
+def _ghost(body: Float[np.ndarray, "T 25 3"], rng: np.random.Generator) -> BodyTrack:
+    """A thing taken for a body: either for a moment, or for long but wider than it is high."""
+    num_frames = len(body)
+    wide = rng.random() < 0.4
+    length = int(rng.integers(14, 30) if wide else rng.integers(3, 11))
+    start = rng.integers(num_frames - length)
+    frozen = np.repeat(body[start][None], num_frames, axis=0)
+    centre = frozen[:, CHEST : CHEST + 1]
+    thing = centre + (frozen - centre) * ((1.5, 0.35, 1.0) if wide else (0.8, 0.8, 0.8))
+    thing = thing + np.array([rng.choice([-1.1, 1.1]), rng.uniform(-0.2, 0.2), rng.uniform(0.4, 1.0)])
+    seen = (np.arange(num_frames) >= start) & (np.arange(num_frames) < start + length)
+    ghost = _track(thing, seen=seen, rng=rng)
+    return replace(ghost, joint_state=np.full_like(ghost.joint_state, INFERRED))
+
+
+def _track(body: Float[np.ndarray, "T 25 3"], *, seen: Bool[np.ndarray, " T"], rng: np.random.Generator) -> BodyTrack:
+    """A body in camera space as the sensor reports it in the frames in which it is seen."""
+    states = _joint_states(len(body), rng)
+    noisy = body + _noise(body.shape, rng) * np.where(states == INFERRED, 3.0, 1.0)[..., None]
+    frames = np.flatnonzero(seen)
+    lean = (body[:, CHEST] - body[:, SPINE_BASE])[frames]
+    return BodyTrack(
+        frames=frames,
+        joints=noisy[frames].astype(np.float32),
+        colour=colour_pixels(body[frames]).astype(np.float32),
+        depth=depth_pixels(body[frames]).astype(np.float32),
+        orientation=_orientations(body[frames]),
+        joint_state=states[frames],
+        states=np.tile([0, 1, 1, 1, 1, 0, TRACKED], (len(frames), 1)),
+        lean=np.clip(lean[:, [0, 2]] / 0.5, -1, 1).astype(np.float32),
+    )
+
+
+def _joint_states(num_frames: int, rng: np.random.Generator) -> Int[np.ndarray, "T 25"]:
+    """Tracked, but for hands and feet that are guessed for a while now and then."""
+    states = np.full((num_frames, 25), TRACKED)
+    for joint in _GUESSED:
+        if rng.random() < 0.15:
+            start = rng.integers(num_frames)
+            states[start : start + rng.integers(4, 14), joint] = INFERRED
+    return states
+
+
+def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> Float[np.ndarray, "T 25 3"]:
+    """Noise that lingers: half of its variance passes to the next frame."""
+    noise = rng.normal(0, NOISE, shape)
+    for frame in range(1, shape[0]):
+        noise[frame] = np.sqrt(0.5) * noise[frame - 1] + np.sqrt(0.5) * noise[frame]
+    return noise
+
+
+def _orientations(body: Float[np.ndarray, "n 25 3"]) -> Float32[np.ndarray, "n 25 4"]:
+    """Quaternions (w, x, y, z) that turn the vertical into each joint's bone; zero at the ends, as the Kinect has it."""
+    child, parent = _BONES.T
+    bone = body[:, child] - body[:, parent]
+    bone /= np.linalg.norm(bone, axis=-1, keepdims=True)
+    turn = np.stack([1 + bone[..., 1], bone[..., 2], np.zeros_like(bone[..., 0]), -bone[..., 0]], axis=-1)
+    turn[..., 1] += 1e-6  # a bone that points straight down has no unique turn
+    quaternions = np.zeros((*body.shape[:2], 4), np.float32)
+    quaternions[:, child] = turn / np.linalg.norm(turn, axis=-1, keepdims=True)
+    quaternions[:, 0] = (1, 0, 0, 0)
+    quaternions[:, _ENDS] = 0
+    return quaternions

@@ -1,0 +1,173 @@
+"""Make the synthetic ADL set: NTU RGB+D's folders, names and file formats, filled with figures that act out 16 actions.
+
+It is a toy for running and testing everything, with no licence to ask for; numbers got on it say nothing about NTU.
+Subjects 1 to 8 are for training, 9 to 12 for testing; actions A6, A23, A60 and A64 are never seen in training.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from data_curation.actions import ACTIONS, SAME_OBJECT_PAIRS, Performance, perform  # noqa: E402
+from data_curation.scene import NUM_PERFORMERS, Session, film, session  # noqa: E402
+from data_curation.sensor import record  # noqa: E402
+from ski_lvlm.cli import parser, run  # noqa: E402
+from ski_lvlm.files import atomic_path, write_json  # noqa: E402
+from ski_lvlm.ntu import ClipName  # noqa: E402
+from ski_lvlm.skeleton_file import write_skeleton  # noqa: E402
+
+FPS = 20
+NUM_ROOMS = 8
+_MOTION = 4  # keeps the motion's random numbers apart from the session's
+_ROUNDS = 48  # passes over the performers until a name would repeat
+_TRAINERS, _TESTERS = 8, 4
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides how a clip with a given name looks."""
+
+    seed: int
+    width: int
+    height: int
+
+
+def clip_names(count: int, *, seed: int) -> list[ClipName]:
+    """`count` names, drawn evenly over actions, performers, cameras and rooms; a longer list begins with a shorter one.
+
+    The two actions of a same-object pair always come with the same sessions.
+
+    Raises:
+        ValueError: there are not so many names.
+    """
+    most = _ROUNDS * NUM_PERFORMERS * len(ACTIONS)
+    if not 1 <= count <= most:
+        raise ValueError(f"{count} clips were asked for; the synthetic set has between 1 and {most}: change --clips")
+    return list(islice(_all_names(seed), count))
+
+
+def _all_names(seed: int) -> Iterator[ClipName]:
+    paired = {action for pair in SAME_OBJECT_PAIRS for action in pair}
+    units = [*SAME_OBJECT_PAIRS, *((action,) for action in ACTIONS if action not in paired)]
+    rng = np.random.default_rng(seed)
+    for turn in range(_ROUNDS):
+        performers = _performer_order(rng)
+        for step in range(NUM_PERFORMERS):
+            for i in rng.permutation(len(units)):
+                performer = performers[(step + 5 * i) % NUM_PERFORMERS]
+                camera = 1 + (performer + turn + i) % 3
+                room = 1 + (5 * performer + 3 * i + turn) % NUM_ROOMS
+                replication = 1 + (performer + i + turn + turn // 24) % 2
+                for action in units[i]:
+                    yield ClipName(int(room), int(camera), performer, int(replication), action)
+
+
+def _performer_order(rng: np.random.Generator) -> list[int]:
+    """All performers, shuffled, two of the training set before each of the test set."""
+    train = (1 + rng.permutation(_TRAINERS)).tolist()
+    test = (1 + _TRAINERS + rng.permutation(_TESTERS)).tolist()
+    return [p for i in range(_TESTERS) for p in (train[2 * i], train[2 * i + 1], test[i])]
+
+
+def act(clip: ClipName, *, seed: int) -> tuple[Session, Performance]:
+    """The session and the performance that a clip's name stands for."""
+    rng = np.random.default_rng([seed, _MOTION, *clip])
+    place = session(clip, seed=seed)
+    num_frames = int(rng.integers(46, 61))
+    return place, perform(clip.action, builds=place.builds, num_frames=num_frames, fps=FPS, rng=rng)
+
+
+def make_clip(clip: ClipName, *, out: Path, settings: Settings) -> bool:
+    """Write one clip's video and `.skeleton`, unless both are there; return whether it had to be made."""
+    video, skeleton = out / "rgb" / f"{clip}_rgb.avi", out / "skeletons" / f"{clip}.skeleton"
+    if video.exists() and skeleton.exists():
+        return False
+    place, performance = act(clip, seed=settings.seed)
+    write_video(video, film(performance, session=place, width=settings.width, height=settings.height))
+    rng = np.random.default_rng([settings.seed, _MOTION + 1, *clip])
+    camera = place.camera(len(performance.bodies))
+    skeleton.parent.mkdir(parents=True, exist_ok=True)
+    write_skeleton(skeleton, record(performance.bodies, name=str(clip), camera=camera, rng=rng))
+    return True
+
+
+def write_video(path: Path, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> None:
+    """Write RGB frames as H.264, atomically."""
+    import av
+
+    height, width, _ = frames[0].shape
+    with atomic_path(path) as temporary, av.open(str(temporary), "w") as container:
+        # AVI has no place for reordered frames, hence no B-frames; one thread gives the same bytes every time.
+        options = {"preset": "veryfast", "crf": "20", "threads": "1", "bf": "0", "g": "20"}
+        stream = container.add_stream("libx264", rate=FPS, options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, such as 512x288") from error
+    if width * 9 != height * 16 or width % 2 or height % 2 or width < 64:
+        raise argparse.ArgumentTypeError(f"{text} is not 16:9 with even sides, as NTU's 1920x1080 is; try 512x288")
+    return width, height
+
+
+def _claim(out: Path, settings: Settings) -> None:
+    """Note what the folder is made with, or make sure that it is being continued with the same."""
+    note = out / "synthesis.json"
+    made_with = {"seed": settings.seed, "size": [settings.width, settings.height], "version": 1}
+    if note.exists():
+        import json
+
+        found = json.loads(note.read_text(encoding="utf-8"))
+        if found != made_with:
+            raise ValueError(f"{out} was made with {found}, now asked for {made_with}; use another --out or delete it")
+    else:
+        write_json(note, made_with)
+
+
+def synthesize(out: Path, *, clips: int, settings: Settings, workers: int) -> int:
+    """Make the clips that are not there yet, with a progress bar; return how many those were."""
+    import cv2
+    from rich.progress import track as progress
+
+    cv2.setNumThreads(1)
+    names = clip_names(clips, seed=settings.seed)
+    _claim(out, settings)
+    make = partial(make_clip, out=out, settings=settings)
+    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        return sum(progress(pool.map(make, names, chunksize=4), total=len(names), description="synthetic clips"))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    flags = parser(__doc__ or "")
+    flags.add_argument("--out", type=Path, required=True, help="folder for skeletons/ and rgb/")
+    flags.add_argument("--clips", type=int, default=300, help="how many clips; more later extend the same folder")
+    flags.add_argument("--seed", type=int, default=0, help="decides everything that is drawn at random")
+    flags.add_argument("--size", type=_size, default=(512, 288), help="WIDTHxHEIGHT of the videos, 16:9")
+    flags.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes, one thread each")
+    args = flags.parse_args(argv)
+    settings = Settings(args.seed, *args.size)
+    made = synthesize(args.out, clips=args.clips, settings=settings, workers=max(1, args.workers))
+    print(f"{args.clips} clips in {args.out} ({made} made now)")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
