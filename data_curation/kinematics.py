@@ -14,7 +14,7 @@ from jaxtyping import Float
 from data_curation.action_phrases import ACTION_PHRASES
 from data_curation.measured_motion import Meeting, Motion, measure, measure_meeting
 
-VERSION = "kinematics-1"
+VERSION = "kinematics-2"
 
 _NAMED = {"one": ("a person", "is"), "toward": ("one person", "is"), "both": ("two people", "are")}
 _OPENINGS = (
@@ -22,17 +22,12 @@ _OPENINGS = (
     "The video shows {subject} {phrase}.",
     "In this video, {subject} {be} {phrase}.",
 )
-_PLACES = {
-    ("head", False): "to the head",
-    ("head", True): "to the head and {stay} there",
-    ("overhead", False): "above the head",
-    ("overhead", True): "above the head and {stay} there",
-    ("together", False): "together in front of the body",
-    ("together", True): "together in front of the body",
-    ("forward", False): "away from the body",
-    ("forward", True): "away from the body and {stay} there",
-    ("down", False): "down below the hips",
-    ("down", True): "down below the hips",
+_PLACES = {  # verb, where to, whether a hand may stay there
+    "head": ("rise", "to the head", True),
+    "overhead": ("rise", "above the head", True),
+    "together": ("come", "together in front of the body", True),
+    "forward": ("stretch", "away from the body", True),
+    "down": ("go", "down below the hips", False),
 }
 _HEIGHTS = {
     "rises": "the hips rise",
@@ -40,13 +35,14 @@ _HEIGHTS = {
     "dips": "the hips dip and come up again",
     "jumps": "the feet leave the floor",
 }
-_LEGS = {"still": "the legs hardly move", "steps": "the feet move a little", "walk": "the person walks"}
+_LEGS = {"still": "the legs hardly move", "steps": "the feet move a little", "walk": "{who} walks"}
+_TRAVELS = {"up": "up", "down": "down", "up and down": "up and down again", "down and up": "down and up again"}
 _MEETINGS = {
     "closer": "The two people come closer to each other",
     "apart": "The two people move away from each other",
     "same": "The distance between the two people stays about the same",
 }
-_TOUCH = 0.2  # metres from a wrist to the other's head or trunk
+_TOUCH = 0.25  # metres from a wrist to the other's hand, head or trunk
 
 Choice = TypeVar("Choice")
 
@@ -86,40 +82,54 @@ def action_sentence(name: str, *, action: int) -> str:
 
 def motion_sentences(motion: Motion, *, meeting: Meeting | None = None) -> list[str]:
     """One sentence on the person who moved most, and one on the two people where there are two."""
-    sentences = [_hand_and_body(motion, who="One person's" if meeting else "The")]
+    who = "one person" if meeting else "the person"
+    owner, body = f"{who}'s" if meeting else "the", _body(motion, who=who)
+    if motion.legs == "walk" and motion.place is None:  # the arms only swing along
+        sentences = [_sentence(f"{body}.")]
+    else:
+        sentences = [_sentence(f"{_hands(motion, whose=owner)}; {body}.")]
     if meeting:
-        touch = ", and a hand touches the other person" if meeting.nearest_hand < _TOUCH else ""
-        sentences.append(f"{_MEETINGS[meeting.change]}{touch}.")
+        sentences.append(f"{_MEETINGS[meeting.change]}{_contact(meeting)}.")
     return sentences
 
 
-def _hand_and_body(motion: Motion, *, who: str) -> str:
+def _contact(meeting: Meeting) -> str:
+    if meeting.hands < _TOUCH:
+        return ", and their hands meet"
+    return ", and a hand touches the other person" if meeting.touch < _TOUCH else ""
+
+
+def _body(motion: Motion, *, who: str) -> str:
     parts = []
     if motion.height:
         parts.append(_HEIGHTS[motion.height])
     if motion.leans:
         parts.append("the trunk leans over")
     if motion.legs == "walk" or not parts:
-        parts.append(_LEGS[motion.legs])
+        parts.append(_LEGS[motion.legs].format(who=who))
     *most, last = parts
-    body = f"{', '.join(most)} and {last}" if most else last
-    return f"{_hands(motion, who=who)}; {body}."
+    return f"{', '.join(most)} and {last}" if most else last
 
 
-def _hands(motion: Motion, *, who: str) -> str:
+def _hands(motion: Motion, *, whose: str) -> str:
     if motion.hands is None:
-        return f"{who} hands hardly move"
+        return f"{whose} hands hardly move"
     several = motion.hands == "both"
-    subject = f"{who} hands" if several else f"{who} {motion.hands} hand"
-    often = f" back and forth about {_count(motion.swings)} times" if motion.swings >= 3 else ""
-    if motion.place is None or (often and motion.place == "down"):
-        return f"{subject} {'move' if several else 'moves'}{often}"
-    where = _PLACES[motion.place, motion.stays and not often].format(stay="stay" if several else "stays")
-    verb = "come" if motion.place == "together" else "go" if motion.place == "down" else "reach" if often else "rise"
-    if motion.place == "forward":
-        verb = "stretch"
-    verb = verb if several else {"go": "goes", "reach": "reaches", "stretch": "stretches"}.get(verb, f"{verb}s")
-    return f"{subject} {verb} {where}" + (f" and {'move' if several else 'moves'}{often}" if often else "")
+    subject = f"{whose} hands" if several else f"{whose} {motion.hands} hand"
+    often = motion.swings >= 3
+    repeated = f"back and forth about {_count(motion.swings)} times"
+    if motion.place is None:
+        where = repeated if often else _TRAVELS.get(motion.travel or "", "a little")
+        return f"{subject} {_verb('move', several)} {where}"
+    verb, where, may_stay = _PLACES[motion.place]
+    reached = f"{subject} {_verb(verb, several)} {where}"
+    if often:
+        return f"{reached} and {_verb('move', several)} {repeated}"
+    return f"{reached} and {_verb('stay', several)} there" if motion.stays and may_stay else reached
+
+
+def _verb(base: str, several: bool) -> str:
+    return base if several else {"go": "goes", "stretch": "stretches"}.get(base, f"{base}s")
 
 
 def _count(number: int) -> str:

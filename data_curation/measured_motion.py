@@ -19,13 +19,15 @@ ANKLES = {"left": 14, "right": 18}
 
 RULER = 0.06  # metres; paths are walked with a ruler of this length, so that sensor noise adds nothing
 STILL_HAND, BOTH_HANDS = 0.25, 0.6  # metres of path; the lesser hand's share from which both hands count
-AT_HEAD, TOGETHER, STRETCHED = 0.27, 0.15, 0.5  # metres
-SWING = 0.08  # metres between turning points of a repeated movement
+AT_HEAD, TOGETHER, STRETCHED = 0.35, 0.22, 0.5  # metres
+SWING = 0.1  # metres between turning points of a repeated movement
+LIFT = 0.15  # metres
 RISE, JUMP, STEP, WALK, NEARER = 0.15, 0.1, 0.3, 0.7, 0.25  # metres
 LEAN = 35.0  # degrees
 
 Hands = Literal["left", "right", "both"]
 Place = Literal["head", "overhead", "together", "forward", "down"]
+Travel = Literal["up", "down", "up and down", "down and up"]
 Height = Literal["rises", "sinks", "dips", "jumps"]
 Legs = Literal["still", "steps", "walk"]
 
@@ -37,8 +39,9 @@ class Motion:
     amount: float  # metres that both wrists and both ankles travelled
     hands: Hands | None
     place: Place | None  # where the moving hands went
-    stays: bool  # whether they were there for most of the clip
-    swings: int  # full back-and-forth movements of the hand that moved most
+    stays: bool  # whether they were there for much of the clip
+    travel: Travel | None  # how the moving hands went up or down, seen from the shoulders
+    swings: int  # full back-and-forth movements of the hand that moved most, or of both hands against each other
     height: Height | None
     drop: float  # metres that the hips sank (negative: rose) from start to end
     leans: bool
@@ -51,7 +54,8 @@ class Meeting:
 
     start: float
     end: float
-    nearest_hand: float  # closest that a wrist came to the other's head or trunk
+    touch: float  # closest that a wrist came to the other's head or trunk
+    hands: float  # closest that a wrist came to the other's wrist
 
     @property
     def change(self) -> Literal["closer", "apart", "same"]:
@@ -72,18 +76,21 @@ def measure(joints: Float[np.ndarray, "T J 3"]) -> Motion:
         raise ValueError(f"found {len(seen)} frames with this person, expected at least 2; clean the recording first")
     body = _smooth(seen)
     wrists = {side: body[:, wrist] - body[:, SPINE_SHOULDER] for side, wrist in WRISTS.items()}
+    apart = np.linalg.norm(wrists["left"] - wrists["right"], axis=-1)
     paths = {side: ruler_path(wrist) for side, wrist in wrists.items()}
     steps = sum(ruler_path(body[:, ankle]) for ankle in ANKLES.values())
-    hands = _moving_hands(paths, {side: float(np.linalg.norm(np.ptp(w, axis=0))) for side, w in wrists.items()})
-    place, stays = _place(body, hands) if hands else (None, False)
-    busiest = max(paths, key=lambda side: paths[side])
+    hands = _moving_hands(paths, {side: float(np.linalg.norm(np.ptp(w, axis=0))) for side, w in wrists.items()}, apart)
+    moving = _sides(hands)
+    place, stays = _place(body, moving) if hands else (None, False)
+    swings = [count_swings(wrists[side]) for side in moving] + [_count_turns(apart) // 2] * (hands == "both")
     height, drop = _height(body)
     return Motion(
         amount=round(sum(paths.values()) + steps, 2),
         hands=hands,
         place=place,
         stays=stays,
-        swings=count_swings(wrists[busiest]) if hands else 0,
+        travel=_travel(np.mean([wrists[side][:, 1] for side in moving], axis=0)) if hands else None,
+        swings=max(swings, default=0),
         height=height,
         drop=round(drop, 2),
         leans=_lean(body) > LEAN,
@@ -98,14 +105,15 @@ def measure_meeting(joints: Float[np.ndarray, "T 2 J 3"]) -> Meeting | None:
         return None
     one, other = _smooth(both[:, 0]), _smooth(both[:, 1])
     distance = np.linalg.norm(one[:, SPINE_BASE] - other[:, SPINE_BASE], axis=-1)
-    reach = [
-        np.linalg.norm(a[:, wrist] - b[:, target], axis=-1).min()
-        for a, b in ((one, other), (other, one))
-        for wrist in WRISTS.values()
-        for target in (HEAD, SPINE_SHOULDER, SPINE_BASE)
-    ]
+    trunk, wrists = [HEAD, SPINE_SHOULDER, SPINE_BASE], list(WRISTS.values())
+    touch = min(_nearest(one[:, wrists], other[:, trunk]), _nearest(other[:, wrists], one[:, trunk]))
     start, end = _ends(distance)
-    return Meeting(round(start, 2), round(end, 2), round(float(min(reach)), 2))
+    return Meeting(round(start, 2), round(end, 2), touch, hands=_nearest(one[:, wrists], other[:, wrists]))
+
+
+def _nearest(some: Float[np.ndarray, "T A 3"], others: Float[np.ndarray, "T B 3"]) -> float:
+    between = some[:, :, None] - others[:, None]
+    return round(float(np.linalg.norm(between, axis=-1).min()), 2)
 
 
 def ruler_path(points: Float[np.ndarray, "T 3"], *, ruler: float = RULER) -> float:
@@ -122,23 +130,28 @@ def ruler_path(points: Float[np.ndarray, "T 3"], *, ruler: float = RULER) -> flo
     return length
 
 
-def count_swings(points: Float[np.ndarray, "T 3"], *, swing: float = SWING) -> int:
-    """Full back-and-forth movements along the direction of largest spread; turns smaller than `swing` do not count.
+def count_swings(points: Float[np.ndarray, "T 3"]) -> int:
+    """Full back-and-forth movements along whichever principal direction has most of them.
 
     >>> wave = np.zeros((100, 3)); wave[:, 0] = 0.2 * np.cos(np.linspace(0, 4 * 2 * np.pi, 100))
     >>> count_swings(wave)
     4
     """
     centred = points - points.mean(axis=0)
-    along = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
-    needed = max(swing, 0.4 * float(np.ptp(along)))
-    legs, direction, extreme = 0, 0, along[0]
-    for value in along:
-        if direction * (value - extreme) >= 0 and direction:
+    directions = np.linalg.svd(centred, full_matrices=False)[2]
+    return max(_count_turns(centred @ direction) for direction in directions) // 2
+
+
+def _count_turns(values: Float[np.ndarray, " T"]) -> int:
+    """Movements one way or the other; those shorter than 10 cm or a quarter of the whole range do not count."""
+    needed = max(SWING, 0.25 * float(np.ptp(values)))
+    count, direction, extreme = 0, 0, values[0]
+    for value in values:
+        if direction * (value - extreme) > 0:
             extreme = value
         elif abs(value - extreme) >= needed:
-            legs, direction, extreme = legs + 1, (1 if value > extreme else -1), value
-    return legs // 2
+            count, direction, extreme = count + 1, (1 if value > extreme else -1), value
+    return count
 
 
 def _smooth(body: Float[np.ndarray, "T J 3"]) -> Float[np.ndarray, "T J 3"]:
@@ -152,18 +165,32 @@ def _ends(values: Float[np.ndarray, " T"]) -> tuple[float, float]:
     return float(np.median(values[:tenth])), float(np.median(values[-tenth:]))
 
 
-def _moving_hands(paths: dict[str, float], extents: dict[str, float]) -> Hands | None:
-    """Both move when the lesser has its share of the path and of the space that it takes (a slow drift has neither)."""
+def _moving_hands(paths: dict[str, float], extents: dict[str, float], apart: Float[np.ndarray, " T"]) -> Hands | None:
+    """The hand with more path and more space moves; both do if they work together or the lesser has its share."""
     if max(paths.values()) < STILL_HAND:
         return None
+    if (apart < TOGETHER).mean() > 0.4 and min(extents.values()) > LIFT + RULER:
+        return "both"
     if all(min(size.values()) > BOTH_HANDS * max(size.values()) for size in (paths, extents)):
         return "both"
-    return "left" if paths["left"] > paths["right"] else "right"
+    return "left" if paths["left"] * extents["left"] > paths["right"] * extents["right"] else "right"
 
 
-def _place(body: Float[np.ndarray, "T J 3"], hands: Hands) -> tuple[Place | None, bool]:
+def _sides(hands: Hands | None) -> list[str]:
+    return ["left", "right"] if hands == "both" else [hands] if hands else []
+
+
+def _travel(heights: Float[np.ndarray, " T"]) -> Travel | None:
+    start, end = _ends(heights)
+    if abs(end - start) > LIFT:
+        return "up" if end > start else "down"
+    if heights.max() - max(start, end) > LIFT:
+        return "up and down"
+    return "down and up" if min(start, end) - heights.min() > LIFT else None
+
+
+def _place(body: Float[np.ndarray, "T J 3"], sides: list[str]) -> tuple[Place | None, bool]:
     """The most telling place that the moving hand (the higher of two) reached for a tenth of the clip."""
-    sides = ["left", "right"] if hands == "both" else [hands]
     wrists = np.stack([body[:, WRISTS[side]] for side in sides])
     to_head = np.linalg.norm(wrists - body[:, HEAD], axis=-1).min(axis=0)
     apart = np.linalg.norm(body[:, WRISTS["left"]] - body[:, WRISTS["right"]], axis=-1)
@@ -188,10 +215,10 @@ def _height(body: Float[np.ndarray, "T J 3"]) -> tuple[Height | None, float]:
     hips = body[:, SPINE_BASE, 1] - feet
     start, end = _ends(hips)
     travelled = np.linalg.norm(body[-1, SPINE_BASE, [0, 2]] - body[0, SPINE_BASE, [0, 2]])
-    if abs(end - start) > RISE:
-        return ("rises" if end > start else "sinks"), start - end
     if feet.max() - np.median(feet) > JUMP and travelled < WALK:
         return "jumps", start - end
+    if abs(end - start) > RISE:
+        return ("rises" if end > start else "sinks"), start - end
     return ("dips" if min(start, end) - hips.min() > RISE else None), start - end
 
 

@@ -94,7 +94,7 @@ def test_walking_and_bowing():
     walk[..., 0] += ramp(0, 1.5)[:, None].astype(np.float32)
     bow[:, 20] += (ramp()[:, None] * [0, -0.25, -0.4]).astype(np.float32)
     assert measure(walk).legs == "walk"
-    assert measure(walk).hands is None
+    assert motion_sentences(measure(walk)) == ["The person walks."]
     assert measure(bow).leans
 
 
@@ -110,8 +110,48 @@ def test_two_people_and_their_distance(shift, change):
 
 def test_a_touch_is_said_and_a_distant_hand_is_not():
     motion = measure(standing())
-    assert "touches" in motion_sentences(motion, meeting=Meeting(1, 0.5, 0.1))[1]
-    assert "touches" not in motion_sentences(motion, meeting=Meeting(1, 0.5, 0.5))[1]
+    assert "touches the other" in motion_sentences(motion, meeting=Meeting(1, 0.5, touch=0.1, hands=0.5))[1]
+    assert "their hands meet" in motion_sentences(motion, meeting=Meeting(1, 0.5, touch=0.5, hands=0.1))[1]
+    assert motion_sentences(motion, meeting=Meeting(1, 0.5, touch=0.5, hands=0.5))[1] == (
+        "The two people come closer to each other."
+    )
+
+
+def test_hands_that_reach_for_each_other_are_measured():
+    one, other = standing(), standing(seed=1)
+    other[..., 0] += 1.2
+    one[:, 10, 0] += ramp(0, 0.59).astype(np.float32)
+    meeting = measure_meeting(np.stack([one, other], axis=1))
+    assert meeting.hands < 0.05
+    assert meeting.touch > 0.3
+
+
+def test_clapping_is_both_hands_and_counted():
+    body = standing()
+    gap = 0.22 + 0.16 * np.cos(np.linspace(0, 6 * 2 * np.pi, FRAMES))
+    for wrist, sign in ((6, -0.5), (10, 0.5)):
+        body[:, wrist, 0] = sign * gap
+        body[:, wrist, 1] = 0.2
+    motion = measure(body)
+    assert (motion.hands, motion.place) == ("both", "together")
+    assert motion_sentences(motion)[0].startswith(
+        "The hands come together in front of the body and move back and forth about six times;"
+    )
+
+
+@pytest.mark.parametrize(("change", "words"), [(0.2, "moves up;"), (-0.3, "moves down;")])
+def test_a_hand_without_a_goal_still_has_a_direction(change, words):
+    body = standing()
+    body[:, 10, 1] += 0.2 + ramp(0, change)
+    assert words in motion_sentences(measure(body))[0]
+
+
+def test_up_and_down_again():
+    body = standing()
+    body[:, 10, 1] += 0.3 * np.exp(-(((np.arange(FRAMES) - 45) / 8) ** 2))
+    assert measure(body).travel == "up and down"
+    body[:, 10, 1] = -body[:, 10, 1]
+    assert measure(body).travel == "down and up"
 
 
 def test_people_who_never_meet_have_no_distance():
