@@ -1,5 +1,6 @@
 """Captioners behind one interface: `kinematics` (offline), `cogvlm`, and any vision-language model on a server."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -9,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from data_curation import kinematics
-from data_curation.action_phrases import ACTION_PHRASES
+from data_curation import action_phrases, kinematics, measured_motion
 from data_curation.asking import one_clip
 from data_curation.crop import middle_frame
 from data_curation.ledger import Rejected
@@ -57,7 +57,8 @@ def load_captioner(
         ValueError: no such captioner, or it cannot be used (remote code not allowed, server not running).
     """
     if name == "kinematics":
-        return Captioner(name, prompt_hash(kinematics.VERSION, ACTION_PHRASES), _from_kinematics)
+        rules = (action_phrases, kinematics, measured_motion)  # its instructions are its code
+        return Captioner(name, prompt_hash(*map(inspect.getsource, rules)), _from_kinematics)
     if name == "cogvlm":
         from data_curation import cogvlm
 

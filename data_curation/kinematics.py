@@ -14,8 +14,6 @@ from jaxtyping import Float
 from data_curation.action_phrases import ACTION_PHRASES
 from data_curation.measured_motion import Meeting, Motion, measure, measure_meeting
 
-VERSION = "kinematics-2"
-
 _NAMED = {"one": ("a person", "is"), "toward": ("one person", "is"), "both": ("two people", "are")}
 _OPENINGS = (
     "{subject} {be} {phrase}.",
