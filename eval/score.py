@@ -121,13 +121,17 @@ def _show(table: dict[str, Any]) -> None:
             scored = f"{metric['n_scored']} of {metric['n_total']}"
             shown.add_row(name, _number(metric["mean"]), scored, _number(metric["mean_unscored_as_0"]))
         else:
-            shown.add_row(name, "not run", metric["reason"], "")
+            shown.add_row(name, "not run", "", "")
     if table["average"] is not None:
         shown.add_row("average of the five", _number(table["average"]), "", "")
     elif table["average_of_run"] is not None:
         shown.add_row(f"average of the {table['metrics_run']} run", _number(table["average_of_run"]), "", "")
     console = Console()
     console.print(shown)
+    for name, metric in table["metrics"].items():
+        reasons = [f"{count} unscored: {why}" for why, count in metric.get("unscored", {}).items()]
+        for reason in reasons or ([metric["reason"]] if metric["status"] != "run" else []):
+            console.print(f"{name}: {reason}", markup=False, highlight=False)
     if table["note"]:
         console.print(table["note"], style="yellow")
 

@@ -1,0 +1,187 @@
+"""One page that shows what a run did: scores, losses, times, recipe beside the paper's, held-out clips with captions.
+
+    python eval/report.py                                   # of the last quickstart: runs/quickstart/report.html
+    python eval/report.py --run DIR --out page.html
+
+The page is a single file without scripts and without links to anything else. What a run does not have is shown as
+"not run", never left out in silence.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from eval.figures import loss_curve, loss_points, video_strip  # noqa: E402
+from ski_lvlm.cli import parser, run  # noqa: E402
+from ski_lvlm.files import atomic_path, read_jsonl  # noqa: E402
+
+STAGES = {
+    "skeleton_pretrain": "Hyperformer: recognise the seen actions",
+    "skeleton_align": "SkeletonCLIP: align with the text encoder",
+    "lvlm": "SKI-LVLM: projectors of a frozen LLM",
+}
+CLIPS, FRAMES = 12, 6
+_NO_VIDEO = "no video of this clip in the run's ntu/rgb"
+
+
+def _read(path: Path) -> Any:  # noqa: ANN401
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _object(path: Path) -> dict[str, Any] | None:
+    content = _read(path)
+    return content if isinstance(content, dict) else None
+
+
+def _at(tree: Any, *names: str) -> Any:  # noqa: ANN401
+    for name in names:
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return tree
+
+
+def recipe_rows(folder: Path) -> list[tuple[str, Any, str]]:
+    """(what, in this run, in the paper) for what the run's files tell; None where they do not.
+
+    Paper: Sec. 4, implementation details.
+    """
+    recipe, features = _read(folder / "lvlm" / "recipe.json"), _read(folder / "features" / "features.json")
+    lines = read_jsonl(folder / "lvlm" / "metrics.jsonl")
+    rates = [line["learning_rate"] for line in lines if "learning_rate" in line]
+    epochs = [line["epoch"] for line in lines if "epoch" in line]
+    pairs = _read(folder / "instructions" / "instructions.json")
+    return [
+        ("language model, frozen", _at(recipe, "base_llm"), "Vicuna-7B"),
+        ("vision tower, frozen", _at(features, "video", "tower"), "CLIP ViT-L/14"),
+        ("frames of a video", _at(features, "video", "num_frames"), "100"),
+        ("video tokens × width", _product(_at(features, "video")), "356 × 1024"),
+        ("frames of a skeleton", _at(features, "skeleton", "num_frames"), "not given (1024 makes 256 tokens)"),
+        ("skeleton tokens × width", _product(_at(features, "skeleton")), "256 × 216"),
+        ("modalities in training", _at(recipe, "modalities"), "video, skeleton"),
+        ("projectors", _at(recipe, "projector"), "linear"),
+        ("skeleton dropout", _at(recipe, "skeleton_dropout"), "none"),
+        ("instruction pairs", len(pairs) if isinstance(pairs, list) else None, "100 000"),
+        ("batch size", _at(recipe, "batch_size"), "32"),
+        ("epochs", round(max(epochs), 2) if epochs else None, "3"),
+        ("learning rate, highest", f"{max(rates):.1e}" if rates else None, "2e-5"),
+    ]
+
+
+def _product(modality: Any) -> str | None:  # noqa: ANN401
+    tokens, width = _at(modality, "tokens"), _at(modality, "width")
+    return f"{tokens} × {width}" if tokens and width else None
+
+
+def stage_times(folder: Path) -> list[tuple[str, float, float]]:
+    """(stage, seconds, share of the longest) in the order of running; a stage that was taken up again is summed."""
+    seconds: dict[str, float] = {}
+    for line in read_jsonl(folder / "timings.jsonl"):
+        if isinstance(line.get("stage"), str) and isinstance(line.get("seconds"), int | float):
+            seconds[line["stage"]] = seconds.get(line["stage"], 0.0) + line["seconds"]
+    longest = max(seconds.values(), default=0.0) or 1.0
+    return [(stage, value, value / longest) for stage, value in seconds.items()]
+
+
+def curves(folder: Path) -> list[dict[str, Any]]:
+    """Title and loss curve of each training stage; without a curve where the stage has no metrics."""
+    found = []
+    for stage, title in STAGES.items():
+        points = loss_points(read_jsonl(folder / stage / "metrics.jsonl"))
+        found.append({"title": title, "stage": stage, "image": loss_curve(points) if points else None})
+    return found
+
+
+def accuracy_table(content: Any) -> tuple[list[str], list[list[str]]] | None:  # noqa: ANN401
+    """Columns and rows of `accuracy.json`: a list of objects, an object of objects, or plain numbers by name.
+
+    >>> accuracy_table({"trained": {"share": 0.75, "clips": 60}})
+    (['', 'share', 'clips'], [['trained', '0.75', '60']])
+    """
+    if isinstance(content, list) and content and all(isinstance(row, dict) for row in content):
+        columns = list(dict.fromkeys(name for row in content for name in row))
+        return columns, [[_shown(row.get(name)) for name in columns] for row in content]
+    if not isinstance(content, dict) or not content:
+        return None
+    if all(isinstance(value, dict) for value in content.values()):
+        columns = list(dict.fromkeys(name for row in content.values() for name in row))
+        return ["", *columns], [[key, *(_shown(row.get(c)) for c in columns)] for key, row in content.items()]
+    return ["", "value"], [[key, _shown(value)] for key, value in content.items()]
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401
+    if value is None:
+        return "not run"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def sample_clips(folder: Path) -> list[dict[str, Any]]:
+    """Up to 12 clips, evenly spread over the predictions, with frames, question, reference and caption."""
+    predictions = _read(folder / "predictions.json")
+    records = [r for r in predictions if isinstance(r, dict)] if isinstance(predictions, list) else []
+    by_clip = {record.get("video_name"): record for record in reversed(records)}
+    firsts = list(reversed(by_clip.values()))
+    chosen = [firsts[i * len(firsts) // CLIPS] for i in range(CLIPS)] if len(firsts) > CLIPS else firsts
+    return [{**record, **_frames(folder, str(record.get("video_name")))} for record in chosen]
+
+
+def _frames(folder: Path, clip: str) -> dict[str, str]:
+    from ski_lvlm.video import VideoError, find_video
+
+    try:
+        return {"frames": video_strip(str(find_video(folder / "ntu", clip)), num_frames=FRAMES)}
+    except (VideoError, OSError) as error:
+        return {"no_frames": str(error) if (folder / "ntu").exists() else _NO_VIDEO}
+
+
+def build_report(folder: Path, *, out: Path | None = None) -> Path:
+    """Write the page of a run folder; returns its path.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    import jinja2
+
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"no run folder {folder}; make one with `bash scripts/quickstart.sh`, or name it by --run"
+        )
+    page = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    ).get_template("report.html.j2")
+    html = page.render(
+        scores=_object(folder / "scores" / "scores.json"),
+        accuracy=accuracy_table(_read(folder / "accuracy.json")),
+        curves=curves(folder),
+        times=stage_times(folder),
+        recipe=recipe_rows(folder),
+        clips=sample_clips(folder),
+        machine=_object(folder / "lvlm" / "run.json"),
+        run=folder.resolve().name,
+        time=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+    )
+    target = out or folder / "report.html"
+    with atomic_path(target) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return target
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Build the page and say where it is."""
+    flags = parser(__doc__ or "")
+    flags.add_argument("--run", type=Path, default=ROOT / "runs" / "quickstart", help="folder of the run")
+    flags.add_argument("--out", type=Path, help="the page; default: report.html in the run's folder")
+    options = flags.parse_args(argv)
+    print(f"report: {build_report(options.run, out=options.out)}")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
