@@ -30,6 +30,7 @@ from data_curation.motion import (
     WRIST_L,
     WRIST_R,
     Build,
+    unit,
 )
 from data_curation.render import Colour, Shape, View, blob, solid
 
@@ -38,7 +39,8 @@ SHIRTS: tuple[Colour, ...] = (
     (235, 120, 40), (60, 185, 190), (235, 130, 165), (90, 95, 105), (120, 170, 60), (35, 45, 90),
 )  # fmt: skip
 TROUSERS: tuple[Colour, ...] = (
-    (45, 55, 95), (60, 60, 65), (120, 95, 65), (85, 110, 150), (170, 150, 115), (75, 90, 60), (110, 45, 50), (35, 35, 40),
+    (45, 55, 95), (60, 60, 65), (120, 95, 65), (85, 110, 150), (170, 150, 115), (75, 90, 60), (110, 45, 50),
+    (35, 35, 40),
 )  # fmt: skip
 SKINS: tuple[Colour, ...] = ((240, 205, 180), (225, 180, 145), (200, 150, 110), (160, 110, 75), (115, 78, 55))
 HAIRS: tuple[Colour, ...] = ((40, 30, 28), (75, 50, 35), (120, 80, 45), (190, 150, 90), (150, 145, 140), (140, 60, 35))
@@ -136,9 +138,9 @@ def _legs(joints: Float[np.ndarray, "T 25 3"], build: Build, clothes: Clothes, v
 
 def _head(joints: Float[np.ndarray, "T 25 3"], build: Build, clothes: Clothes, view: View) -> list[Shape]:
     size = build.height / 1.7
-    up = _unit(joints[:, HEAD] - joints[:, NECK])
-    right = _unit(joints[:, SHOULDER_R] - joints[:, SHOULDER_L])
-    ahead = _unit(np.cross(up, right))
+    up = unit(joints[:, HEAD] - joints[:, NECK])
+    right = unit(joints[:, SHOULDER_R] - joints[:, SHOULDER_L])
+    ahead = unit(np.cross(up, right))
 
     def at(forward: float, above: float, aside: float = 0.0) -> Float[np.ndarray, "T 3"]:
         return joints[:, HEAD] + size * (forward * ahead + above * up + aside * right)
@@ -174,7 +176,3 @@ def shadow(points: Float[np.ndarray, "T N 3"], *, reach: float, floor: Colour, v
         patch = solid(corners, [(range(20), colour)], view=view)
         shapes.append(Shape(patch.distance + 100 + brightness, patch.layers))
     return shapes
-
-
-def _unit(vector: Float[np.ndarray, "T 3"]) -> Float[np.ndarray, "T 3"]:
-    return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9)

@@ -25,7 +25,7 @@ _MIRROR = np.array([-1.0, 1.0, 1.0])
 
 @dataclass(frozen=True)
 class Build:
-    """One person's proportions: `height` in metres, `width` and `girth` as factors of the average, and the hand used."""
+    """One person's proportions: `height` in metres, `width` and `girth` as factors of the average, the hand used."""
 
     height: float
     width: float = 1.0
@@ -171,13 +171,13 @@ def _arm(out: Float[np.ndarray, "T 25 3"], posture: Posture, build: Build, side:
     tip, thumb = ((TIP_L, THUMB_L), (TIP_R, THUMB_R))[side]
     target = out[:, shoulder] + posture.hands[:, side] * outward * build.arm
     raised = track(posture.hands[:, side, 1], [(-0.3, 0.0), (0.2, 1.0)])
-    bent = (np.array([0.55, -0.9, -0.35]) + raised[:, None] * np.array([0.1, 0.0, 0.8])) * outward  # elbows point back
+    bent = (np.array([0.45, -0.9, -0.35]) + raised[:, None] * np.array([0.0, 0.0, 0.7])) * outward  # elbows point back
     out[:, elbow], out[:, wrist] = _two_bones(out[:, shoulder], target, lengths=(0.165 * h, 0.145 * h), towards=bent)
-    along = _unit(out[:, wrist] - out[:, elbow])
+    along = unit(out[:, wrist] - out[:, elbow])
     out[:, hand] = out[:, wrist] + 0.045 * h * along
     out[:, tip] = out[:, hand] + 0.04 * h * along
     inward = np.array([-1.0, 0.3, 0.4]) * outward
-    across = _unit(inward - (inward * along).sum(-1, keepdims=True) * along)
+    across = unit(inward - (inward * along).sum(-1, keepdims=True) * along)
     out[:, thumb] = out[:, wrist] + 0.03 * h * along + 0.02 * h * across
 
 
@@ -199,11 +199,11 @@ def _two_bones(
 ) -> tuple[Float[np.ndarray, "T 3"], Float[np.ndarray, "T 3"]]:
     """Middle and end of a limb that reaches for `target`, its middle bent `towards`; too far a target is approached."""
     first, second = lengths
-    along = _unit(target - start)
+    along = unit(target - start)
     distance = np.linalg.norm(target - start, axis=-1, keepdims=True)
     distance = np.clip(distance, abs(first - second) + 0.1 * second, (first + second) * 0.999)
     forward = (first**2 - second**2 + distance**2) / (2 * distance)
-    aside = _unit(towards - (along * towards).sum(-1, keepdims=True) * along)
+    aside = unit(towards - (along * towards).sum(-1, keepdims=True) * along)
     middle = start + forward * along + np.sqrt(np.maximum(first**2 - forward**2, 0)) * aside
     return middle, start + distance * along
 
@@ -219,8 +219,9 @@ def _upward(lean: Float[np.ndarray, " T"], roll: Float[np.ndarray, " T"]) -> Flo
 def _sideways(up: Float[np.ndarray, "T 3"], twist: Float[np.ndarray, " T"]) -> Float[np.ndarray, "T 3"]:
     """The unit vector to the right, turned forward by `twist`, square to `up`."""
     right = np.stack([np.cos(twist), np.zeros_like(twist), np.sin(twist)], axis=-1)
-    return _unit(right - (right * up).sum(-1, keepdims=True) * up)
+    return unit(right - (right * up).sum(-1, keepdims=True) * up)
 
 
-def _unit(vector: Float[np.ndarray, "T 3"]) -> Float[np.ndarray, "T 3"]:
+def unit(vector: Float[np.ndarray, "T 3"]) -> Float[np.ndarray, "T 3"]:
+    """The vectors at length 1."""
     return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9)

@@ -123,7 +123,7 @@ def thrown_ball(holder: Holder) -> Prop:
 
 
 def bounce_height(seconds: Float[np.ndarray, " T"]) -> Float[np.ndarray, " T"]:
-    """Height of a bounced ball, 1 under the hand and 0 on the floor; it waits in the hand for the first third of a second.
+    """Height of a bounced ball, 1 under the hand and 0 on the floor; it waits in the hand for 0.33 s.
 
     >>> bounce_height(np.array([0.0, 0.33, 0.78])).round(2).tolist()
     [1.0, 1.0, 0.0]
@@ -147,9 +147,8 @@ def phone_at_ear(holder: Holder) -> Prop:
     axes = holder.axes(UP + 0.35 * holder.forward)
     at_ear = track(holder.progress, [(0.05, 0.0), (0.3, 1.0)])[:, None, None]
     turned = np.stack([-axes[:, 2], axes[:, 1], axes[:, 0]], axis=1)
-    return Prop(
-        "phone", holder.hand + 0.03 * holder.forward, axes if at_ear.max() == 0 else _blend(axes, turned, at_ear)
-    )
+    centre = holder.hand + (0.05 - 0.11 * at_ear[:, 0]) * holder.forward + 0.03 * at_ear[:, 0] * UP
+    return Prop("phone", centre, _blend(axes, turned, 0.6 * at_ear))
 
 
 def _blend(

@@ -119,12 +119,12 @@ _CUBE_FACES = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6,
 def cuboid(
     centre: Float[np.ndarray, "T 3"],
     axes: Float[np.ndarray, "T 3 3"],
-    size: Sequence[float],
+    size: Sequence[float] | Float[np.ndarray, " 3"],
     *,
     colours: Sequence[Colour],
     view: View,
 ) -> Shape:
-    """A box by its right, up and front; colours of its left, right, bottom, top, back and front face (or one for all)."""
+    """A box by its right, up and front; colours of the left, right, bottom, top, back and front face or of all."""
     corners = centre[:, None] + (_CUBE * np.asarray(size)) @ axes
     colours = list(colours) * 6 if len(colours) == 1 else colours
     return solid(corners, _outside(corners[0], list(zip(_CUBE_FACES, colours, strict=True))), view=view)

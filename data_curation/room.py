@@ -67,9 +67,9 @@ def backdrop(room: Room, *, palette: Palette, brightness: float, view: View) -> 
     """The empty room with its furniture, as the camera sees it."""
     rays = colour_rays(view.camera, width=2 * view.width, height=2 * view.height).astype(np.float32)
     colours = _surfaces(room, np.asarray(view.camera.position, np.float32), rays)
-    image = np.clip(colours * brightness, 0, 255).astype(np.uint8)
-    image = cv2.resize(image, (view.width, view.height), interpolation=cv2.INTER_AREA)
-    return paint(image, _pieces(room, palette, view), frame=0)
+    twice = np.clip(colours * brightness, 0, 255).astype(np.uint8)
+    image = cv2.resize(twice, (view.width, view.height), interpolation=cv2.INTER_AREA)
+    return paint(np.asarray(image, np.uint8), _pieces(room, palette, view), frame=0)
 
 
 def _pieces(room: Room, palette: Palette, view: View) -> list[Shape]:

@@ -98,7 +98,7 @@ def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> Float[np.ndarray
 
 
 def _orientations(body: Float[np.ndarray, "n 25 3"]) -> Float32[np.ndarray, "n 25 4"]:
-    """Quaternions (w, x, y, z) that turn the vertical into each joint's bone; zero at the ends, as the Kinect has it."""
+    """Quaternions (w, x, y, z) that turn the vertical into each joint's bone; zero at the ends, as from the Kinect."""
     child, parent = _BONES.T
     bone = body[:, child] - body[:, parent]
     bone /= np.linalg.norm(bone, axis=-1, keepdims=True)
