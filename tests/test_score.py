@@ -220,6 +220,30 @@ def test_killed_from_outside_nothing_is_lost_and_nothing_judged_twice(tmp_path):
     assert table(tmp_path)["metrics"]["context"]["mean"] == pytest.approx(20 * sum(n % 6 for n in range(40)) / 40)
 
 
+def test_a_full_disk_is_said_and_what_was_graded_is_kept(tmp_path):
+    """A limit on the size of files stands for the full disk: writing fails in the same way, in the middle of a line."""
+    path = predictions(tmp_path, [record(n % 6, Q=f"q{n}?") for n in range(6)])
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        "--predictions",
+        str(path),
+        "--out",
+        str(tmp_path / "out"),
+        "--workers",
+        "1",
+    ]
+    with chat_double(plan=digits) as double:
+        command += ["--base_url", double.url]
+        limited = ["bash", "-c", 'ulimit -f 4; exec "$@"', "bash", *command]  # 4 KiB
+        full = subprocess.run(limited, capture_output=True, text=True, check=False)
+        kept = len(read_jsonl(tmp_path / "out" / "judgements.jsonl"))
+        assert full.returncode == 2 and 0 < kept < 24
+        assert full.stderr.startswith("error: cannot write") and "the same command goes on" in full.stderr
+        assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert len({r["id"] for r in read_jsonl(tmp_path / "out" / "judgements.jsonl")}) == 24
+
+
 def test_a_real_llm_over_http_scores_every_metric(tmp_path, llm_url):
     path = predictions(tmp_path, [both(1)])
     arguments = ["--predictions", str(path), "--judge", "openai:smollm2", "--base_url", llm_url]
