@@ -62,7 +62,9 @@ def load_captioner(
     if name == "cogvlm":
         from data_curation import cogvlm
 
-        look = cogvlm.load_cogvlm(trust_remote_code=trust_remote_code, revision=revision)
+        look = cogvlm.load_cogvlm(
+            cogvlm.MODEL, tokenizer_id=cogvlm.TOKENIZER, trust_remote_code=trust_remote_code, revision=revision
+        )
         return Captioner(f"{cogvlm.MODEL}@{revision}", prompt_hash(CAPTION_PROMPT), _by(look), threads=1)
     if name.startswith(("openai:", "ollama:")):
         client = ChatClient(name, base_url=base_url)

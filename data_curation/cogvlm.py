@@ -24,13 +24,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 Describe = Callable[["Image"], tuple[str, int, int]]
 
 
-def load_cogvlm(
-    model_id: str = MODEL,
-    *,
-    trust_remote_code: bool,
-    revision: str | None,
-    tokenizer_id: str = TOKENIZER,
-) -> Describe:
+def load_cogvlm(model_id: str, *, tokenizer_id: str, trust_remote_code: bool, revision: str | None) -> Describe:
     """Load CogVLM, sharded over the GPUs there are, and return the function that captions a picture.
 
     The function returns the caption and how many tokens went in and came out.
