@@ -100,7 +100,7 @@ class TextEncoder(nn.Module):
                 f"most {self.max_length}; shorten the class name or the prompt template"
             )
         if self.is_clip:
-            return self.model.get_text_features(**tokens).pooler_output
+            return self.model.get_text_features(**tokens).pooler_output  # type: ignore[operator]
         hidden, mask = self.model(**tokens).last_hidden_state, tokens["attention_mask"][..., None]
         return (hidden * mask).sum(1) / mask.sum(1)
 

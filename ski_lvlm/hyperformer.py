@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -100,7 +100,7 @@ class Hyperformer(nn.Module):
 
     Paper: Sec. 3.1; the skeleton tokens of Sec. 3.3 (256 x 216 for T_s = 1024).
     Deviation: the published network computes and averages an absent second person as one standing at the origin, which
-    halves the feature of whoever is alone; `absent="zeros"` does the same, for comparison with it.
+    halves the feature of whoever is alone. Fed with zeros instead of NaN (Preprocessing's `absent`), this one does too.
     Assumption: the first batch norm, whose channels belong to persons, sees zeros for the absent as in the published
     network, so that released weights keep their statistics and a batch without a second person still trains.
 
@@ -112,10 +112,7 @@ class Hyperformer(nn.Module):
         strided: blocks (counted from 1) that halve the time steps.
         in_channels: channels of a joint (3 for metres in space, 2 for pixels, more for stacked streams).
         num_persons: persons that the first batch norm tells apart.
-        absent: what becomes of a person who is not there.
     """
-
-    graph: Tensor
 
     def __init__(
         self,
@@ -127,7 +124,6 @@ class Hyperformer(nn.Module):
         strided: Sequence[int] = (5, 8),
         in_channels: int = 3,
         num_persons: int = 2,
-        absent: Literal["masked", "zeros"] = "masked",
     ) -> None:
         super().__init__()
         width = num_heads * head_dim
@@ -136,11 +132,11 @@ class Hyperformer(nn.Module):
                 f"num_heads * head_dim = {num_heads} * {head_dim} = {width} does not divide by 12; "
                 "take for example 2 * 12, 4 * 24 or the published 9 * 24"
             )
-        self.layout, self.width, self.absent = layout, width, absent
+        self.layout, self.num_heads, self.width = layout, num_heads, width
         self.in_channels, self.num_persons = in_channels, num_persons
         self.strides = tuple(2 if number in strided else 1 for number in range(1, depth + 1))
-        hops = hop_distances(layout.bones, num_joints=len(layout.joints))
-        self.entrance_norm = nn.BatchNorm1d(num_persons * len(layout.joints) * in_channels)
+        hops = hop_distances(layout.bones, num_joints=layout.num_joints)
+        self.entrance_norm = nn.BatchNorm1d(num_persons * layout.num_joints * in_channels)
         self.blocks = nn.ModuleList(
             Block(width if i else in_channels, width, num_heads=num_heads, hops=hops, groups=layout.groups, stride=s)
             for i, s in enumerate(self.strides)
@@ -154,8 +150,6 @@ class Hyperformer(nn.Module):
         """
         skeleton = self._checked(skeleton)
         present = _presence(skeleton)
-        if self.absent == "zeros":
-            present = torch.ones_like(present)
         per_person = reduce(self.feature_map(skeleton, present=present), "n c u j -> n u c", "mean")
         return _average_persons(per_person, present=present)
 
@@ -176,6 +170,19 @@ class Hyperformer(nn.Module):
             num_frames = -(-num_frames // stride)
         return num_frames
 
+    @property
+    def settings(self) -> dict[str, int | str | list[int]]:
+        """The constructor's arguments as JSON, the layout by its name."""
+        return {
+            "layout": self.layout.name,
+            "num_heads": self.num_heads,
+            "head_dim": self.width // self.num_heads,
+            "depth": len(self.strides),
+            "strided": [number for number, stride in enumerate(self.strides, start=1) if stride == 2],
+            "in_channels": self.in_channels,
+            "num_persons": self.num_persons,
+        }
+
     def _checked(self, skeleton: Float[Tensor, "B T M J C"]) -> Float[Tensor, "B T P J C"]:
         _, _, persons, joints, channels = skeleton.shape
         if channels != self.in_channels:
@@ -183,10 +190,10 @@ class Hyperformer(nn.Module):
                 f"the skeletons have {channels} channels a joint, this encoder takes {self.in_channels}: 2-D joints "
                 "and other streams need an encoder of their own (in_channels), coordinates are never made up"
             )
-        if joints != len(self.layout.joints):
+        if joints != self.layout.num_joints:
             raise ValueError(
                 f"the skeletons have {joints} joints, this encoder's layout {self.layout.name} has "
-                f"{len(self.layout.joints)}; use an encoder trained on that layout"
+                f"{self.layout.num_joints}; use an encoder trained on that layout"
             )
         if persons > self.num_persons:
             raise ValueError(f"the skeletons hold {persons} persons, this encoder takes at most {self.num_persons}")

@@ -35,7 +35,6 @@ class SkiLvlmRecipe:
     )
     projector: str = _setting("linear", "linear: 'projection layers' (Sec. 3.3); or mlp")
     chat_template: str = _setting("auto", "auto: the LLM's own, else Vicuna v1.1; or vicuna")
-    batch_size: int = _setting(32, "'batch size 32' (Sec. 4), over all processes and accumulation steps")
     model_max_length: int = _setting(2048, "longest sample in tokens, projected ones included (published code)")
     skeleton_dropout: float = _setting(
         0.0, "share of samples whose skeleton tokens are left out; the paper always has them in training"
@@ -58,6 +57,11 @@ class SkeletonDataRecipe:
 class SkeletonPretrainRecipe(SkeletonDataRecipe):
     """Stage 1: 'the skeleton encoder g_s is pretrained for the task of skeleton action recognition' (Sec. 3.1)."""
 
+    centring: str = _setting("spine", "spine: joints relative to the spine's, in every frame; or none")
+    streams: str = _setting("joint", "channels of a joint: joint, bone, velocity, or several with commas")
+    absent: str = _setting(
+        "mask", "mask: a person who is not there is left out; zeros: stands at the origin (published)"
+    )
     num_heads: int = _setting(9, "heads of Hyperformer; 'F_s = 216' is num_heads * head_dim")
     head_dim: int = _setting(24, "width of a head")
     depth: int = _setting(10, "blocks; the time steps are halved at blocks 5 and 8")
@@ -91,7 +95,7 @@ SKELETON_PRETRAIN_SCHEDULE: dict[str, Any] = {
 class SkeletonAlignRecipe(SkeletonDataRecipe):
     """Stage 2, SkeletonCLIP: 'trained jointly while keeping the text encoder frozen' by Eq. (1) (Sec. 3.1)."""
 
-    skeleton_encoder: str = _setting("", "output folder of --stage skeleton_pretrain, or 'none' (Table 7's ablation)")
+    skeleton_encoder: str = _setting("", "output folder of --stage skeleton_pretrain")
     text_encoder: str = _setting(
         "openai/clip-vit-base-patch16",
         "'a CLIP Text encoder' (hub id or folder; the size is the published code's), or any sentence encoder: minilm",

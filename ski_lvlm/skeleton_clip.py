@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ski_lvlm.clip import InLanguage, TextEncoder, load_text_encoder
 from ski_lvlm.files import atomic_path, write_json
 from ski_lvlm.hyperformer import ActionClassifier, Hyperformer
-from ski_lvlm.layouts import LAYOUTS
+from ski_lvlm.layouts import layout_named
 from ski_lvlm.losses import cosine_similarity
 from ski_lvlm.skeleton import Preprocessing
 
@@ -104,7 +104,7 @@ def load_skeleton_encoder(folder: Path, *, expected: Preprocessing | None = None
     if expected is not None:
         preprocessing.check_matches(expected)
     settings = dict(card.encoder)
-    encoder = Hyperformer(**{**settings, "layout": LAYOUTS[settings["layout"]]})
+    encoder = Hyperformer(**{**settings, "layout": layout_named(settings["layout"])})
     prefix = "encoder."
     weights = load_file(folder / WEIGHTS)
     _load(encoder, {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}, folder)
