@@ -43,7 +43,7 @@ class Layout:
     def require_dimensions(self, dimensions: int) -> None:
         """Make sure that joints of this layout have `dimensions` coordinates.
 
-        >>> LAYOUTS["coco-17"].require_dimensions(3)
+        >>> LAYOUTS["coco-17"].require_dimensions(3)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ValueError: the joint layout 'coco-17' has 2 coordinates a joint, but 3 are needed here; a missing ...
         """

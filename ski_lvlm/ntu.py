@@ -5,7 +5,7 @@ Actions are NTU's own numbers, counted from 1 (A1 is "drink water").
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,12 +18,12 @@ Part = Literal["seen_train", "seen_test", "unseen_test", "unseen_all"]
 _DATA = Path(__file__).parent / "data"
 _NAME = re.compile(r"(?:.*/)?S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})(?:_rgb)?(?:\.\w+)?")
 _LAST_SETUP_OF_NTU60 = 17
+_LAST_SYNTHETIC_TRAIN_SUBJECT = 8
 _TRAIN_SUBJECTS = frozenset(
     [1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38]  # NTU60
     + [45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86]  # added by NTU120
     + [89, 91, 92, 93, 94, 95, 97, 98, 100, 103]
 )
-_SYNTHETIC_TRAIN_SUBJECTS = frozenset(range(1, 9))
 
 
 class ClipName(NamedTuple):
@@ -39,6 +39,7 @@ class ClipName(NamedTuple):
         return "S{:03}C{:03}P{:03}R{:03}A{:03}".format(*self)
 
 
+@cache
 def parse_name(name: str) -> ClipName:
     """Read a clip's name; a folder, `_rgb` and the file's extension may come along.
 
@@ -119,18 +120,23 @@ def is_train(name: str, protocol: Protocol) -> bool:
 
     `xsub` splits by performer, `xview` by camera (1 is for testing), `xset` by set-up (odd ones are for testing); the
     synthetic set trains on performers 1 to 8.
+
+    Raises:
+        ValueError: there is no such protocol.
     """
-    clip = parse_name(name)
-    match protocol:
-        case "xsub":
-            return clip.performer in _TRAIN_SUBJECTS
-        case "xview":
-            return clip.camera != 1
-        case "xset":
-            return clip.setup % 2 == 0
-        case "synthetic":
-            return clip.performer in _SYNTHETIC_TRAIN_SUBJECTS
-    raise ValueError(f"unknown protocol {protocol!r}; expected xsub, xview, xset or synthetic")
+    return _training_rule(protocol)(parse_name(name))
+
+
+def _training_rule(protocol: Protocol) -> Callable[[ClipName], bool]:
+    rules: dict[str, Callable[[ClipName], bool]] = {
+        "xsub": lambda clip: clip.performer in _TRAIN_SUBJECTS,
+        "xview": lambda clip: clip.camera != 1,
+        "xset": lambda clip: clip.setup % 2 == 0,
+        "synthetic": lambda clip: clip.performer <= _LAST_SYNTHETIC_TRAIN_SUBJECT,
+    }
+    if protocol not in rules:
+        raise ValueError(f"unknown protocol {protocol!r}; expected one of {', '.join(rules)}")
+    return rules[protocol]
 
 
 @dataclass(frozen=True)
@@ -182,12 +188,12 @@ def clips(names: Iterable[str], *, split: Split, protocol: Protocol, part: Part)
     Assumption: the paper does not say whether unseen classes are tested on the protocol's test clips (`unseen_test`,
     what others do) or on all of their clips (`unseen_all`); both are offered.
     """
-    rule: Protocol = "synthetic" if split.name == "synthetic" else protocol
+    trains = _training_rule("synthetic" if split.name == "synthetic" else protocol)
     actions = frozenset(split.seen if part.startswith("seen") else split.unseen)
-    mine = [name for name in names if parse_name(name).action in actions]
+    mine = {name: clip for name in names if (clip := parse_name(name)).action in actions}
     if part == "unseen_all":
-        return mine
-    return [name for name in mine if is_train(name, rule) == (part == "seen_train")]
+        return list(mine)
+    return [name for name, clip in mine.items() if trains(clip) == (part == "seen_train")]
 
 
 def labels(names: Iterable[str], *, actions: Sequence[int]) -> list[int]:

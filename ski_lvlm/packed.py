@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
@@ -54,7 +54,7 @@ class PackedSkeletons:
         self._values = _map_joints(self.folder / "joints.npy", int(self._offsets[-1]))
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
+    def open(cls, folder: Path) -> "PackedSkeletons":
         """Open the packed set in `folder`.
 
         Raises:
@@ -149,7 +149,7 @@ class PackedWriter:
         """The clips that the set holds so far."""
         return [clip["name"] for clip in self._clips + self._unsafe]
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "PackedWriter":
         self.folder.mkdir(parents=True, exist_ok=True)
         records = read_jsonl(self._journal)
         if records and records[0] == self._start and self._data_path.exists():
@@ -158,10 +158,9 @@ class PackedWriter:
             self._journal.unlink(missing_ok=True)
             append_jsonl(self._journal, self._start)
         self._file = self._data_path.open("r+b" if self._clips else "wb")
-        self._file.truncate(self._end(self._clips))
+        self._file.write(_header(0))
         self._file.seek(self._end(self._clips))
-        if not self._clips:
-            self._file.write(_header(0))
+        self._file.truncate()
         return self
 
     def _safe_clips(self, records: list[dict]) -> list[dict]:

@@ -13,7 +13,11 @@ _NUMPY_FUNCTIONS = ("_reconstruct", "scalar", "_frombuffer")
 _ADMITTED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
-    **{("builtins", kind.__name__): kind for kind in (set, frozenset, complex, bytearray)},
+    **{
+        (module, kind.__name__): kind
+        for module in ("builtins", "__builtin__")  # Python 3 and Python 2
+        for kind in (set, frozenset, complex, bytearray)
+    },
 }
 
 

@@ -5,7 +5,7 @@ the way its training input was.
 """
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from einops import einsum
@@ -67,7 +67,7 @@ class Preprocessing:
         return {**asdict(self), "streams": list(self.streams)}
 
     @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> Self:
+    def from_json(cls, stored: dict[str, Any]) -> "Preprocessing":
         """The reverse of `to_json`.
 
         Raises:
@@ -121,7 +121,7 @@ def preprocess(
     skeleton[~is_present(skeleton)] = np.nan if preprocessing.absent == "mask" else 0.0
     skeleton = resize(skeleton[_crop(len(skeleton), rng)], num_frames)
     if rng is not None and layout.dimensions == 3:
-        skeleton = einsum(_random_rotation(rng), skeleton, "out in, t m j in -> t m j out")
+        skeleton = einsum(_random_rotation(rng), skeleton, "turned axis, t m j axis -> t m j turned")
     return _streams(skeleton, layout, preprocessing)
 
 
@@ -161,7 +161,8 @@ def resize(joints: Float32[np.ndarray, "T M J D"], num_frames: int) -> Float32[n
 
 
 def _random_rotation(rng: np.random.Generator) -> Float32[np.ndarray, "3 3"]:
-    (cx, cy, cz), (sx, sy, sz) = (f(rng.uniform(-_LARGEST_ANGLE, _LARGEST_ANGLE, 3)) for f in (np.cos, np.sin))
+    angles = rng.uniform(-_LARGEST_ANGLE, _LARGEST_ANGLE, 3)
+    (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
