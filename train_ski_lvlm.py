@@ -10,6 +10,7 @@ Paper: Sec. 3.3, Sec. 4 "Implementation Details": 3 epochs, batch 32, learning r
 
 import dataclasses
 import logging
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 import torch
 from transformers import HfArgumentParser, TrainingArguments, set_seed
 
-from ski_lvlm.conversation import Encoded, marked
+from ski_lvlm.conversation import PLACEHOLDER_IDS, Encoded, marked
 from ski_lvlm.features import FeatureFolder
 from ski_lvlm.files import atomic_path, write_json
 from ski_lvlm.instruct import InstructCollator, InstructDataset, check_dataset
@@ -30,6 +31,8 @@ from ski_lvlm.training import (
     ResumableTrainer,
     accumulation_steps,
     adapted_flags,
+    check_same_processes,
+    join_deepspeed,
     last_whole_checkpoint,
     write_run,
 )
@@ -42,6 +45,7 @@ class LvlmArguments(TrainingArguments):
     """The Trainer's arguments with this paper's values."""
 
     output_dir: str = field(default="runs/ski_lvlm", metadata={"help": "checkpoints, logs and the trained projectors"})
+    batch_size: int = field(default=32, metadata={"help": "over all processes and accumulation steps ('batch size 32')"})
     num_train_epochs: float = 3  # "3 epochs"
     learning_rate: float = 2e-5  # "learning rate 2e-5"
     per_device_train_batch_size: int = 4  # 8 GPUs × 4 = "batch size 32"
@@ -52,11 +56,20 @@ class LvlmArguments(TrainingArguments):
     logging_steps: float = 10
     save_steps: float = 100
     save_total_limit: int | None = 2
-    report_to: str | list[str] | None = "none"
-    include_num_input_tokens_seen: str | bool = "all"
+    report_to: None | str | list[str] = "none"
+    include_num_input_tokens_seen: str | bool = True
     remove_unused_columns: bool = False
     dataloader_num_workers: int = 2
     label_names: list[str] | None = field(default_factory=lambda: ["labels"])
+
+    def __post_init__(self) -> None:
+        """Derive the accumulation steps before DeepSpeed's configuration is filled in from them."""
+        self.gradient_accumulation_steps = accumulation_steps(
+            batch_size=self.batch_size,
+            per_device=self.per_device_train_batch_size,
+            processes=int(os.environ.get("WORLD_SIZE", "1")),
+        )
+        super().__post_init__()
 
 
 def with_quickstart(recipe: SkiLvlmRecipe) -> SkiLvlmRecipe:
@@ -76,6 +89,8 @@ def with_quickstart(recipe: SkiLvlmRecipe) -> SkiLvlmRecipe:
 def build_model(recipe: SkiLvlmRecipe, features: FeatureFolder, *, bf16: bool) -> SkiLvlm:
     """Untrained projectors of the features' widths before the frozen LLM; T_v from a published one if asked."""
     modalities = recipe.modalities.split(",")
+    if unknown := set(modalities) - set(PLACEHOLDER_IDS):
+        raise ValueError(f"--modalities {recipe.modalities}: {sorted(unknown)} unknown; expected video, skeleton or both")
     model = SkiLvlm.build(
         base_llm=recipe.base_llm,
         token_widths={name: features.width(name) for name in modalities},
@@ -98,10 +113,9 @@ def main(flags: list[str]) -> None:
     recipe, args = parser.parse_args_into_dataclasses(flags)
     recipe = with_quickstart(recipe)
     output_dir = Path(args.output_dir)
-    args.gradient_accumulation_steps = accumulation_steps(
-        batch_size=recipe.batch_size, per_device=args.per_device_train_batch_size, processes=args.world_size
-    )
     set_seed(args.seed)
+    if args.deepspeed:
+        join_deepspeed()
 
     features = FeatureFolder(Path(recipe.features))
     model = build_model(recipe, features, bf16=args.bf16)
@@ -133,6 +147,7 @@ def main(flags: list[str]) -> None:
     )
     checkpoint = last_whole_checkpoint(output_dir)
     if checkpoint:
+        check_same_processes(Path(checkpoint), args.world_size)
         print(f"resuming from {checkpoint}", flush=True)
     result = trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()

@@ -1,6 +1,8 @@
 """A fingerprint of a model's weights that costs milliseconds even for 7 B parameters."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +20,24 @@ def weights_digest(module: nn.Module) -> str:
     (True, False)
     """
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        digest.update(_sample(tensor).cpu().numpy().tobytes())
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    for name, value in sorted(module.state_dict().items()):
+        with _gathered(parameters.get(name, value)) as tensor:
+            digest.update(f"{name}{tuple(tensor.shape)}".encode())
+            digest.update(_sample(tensor).cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+@contextmanager
+def _gathered(tensor: Tensor) -> Iterator[Tensor]:
+    """ZeRO-3 leaves each process a part of a parameter; bring it together for as long as it is looked at."""
+    if hasattr(tensor, "ds_id"):
+        import deepspeed
+
+        with deepspeed.zero.GatheredParameters([tensor]):
+            yield tensor
+    else:
+        yield tensor
 
 
 def _sample(tensor: Tensor) -> Tensor:

@@ -53,6 +53,11 @@ class SkiLvlmConfig(PretrainedConfig):
         self.manifest = dict(manifest or {})  # features.json of the training features: tower, frames, encoder
         super().__init__(**kwargs)
 
+    @property
+    def hidden_size(self) -> int:
+        """What DeepSpeed's automatic bucket sizes are derived from."""
+        return self.llm_width
+
 
 class SpliceError(ValueError):
     """The placeholders of a batch and its projected tokens disagree in number."""

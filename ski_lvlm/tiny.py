@@ -38,6 +38,7 @@ def tiny_llm(folder: Path, *, width: int = 32, chat_template: str | None = CHATM
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
+        initializer_range=0.3,  # large enough for logits that differ
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
     )

@@ -139,6 +139,27 @@ def stand_alone() -> None:
         os.environ.setdefault(name, value)
 
 
+def join_deepspeed() -> None:
+    """Let DeepSpeed know the other processes before a model is loaded: ZeRO-3 shares it out while loading."""
+    import deepspeed
+
+    deepspeed.init_distributed(dist_backend="nccl" if torch.cuda.is_available() else "gloo", verbose=False)
+
+
+def check_same_processes(checkpoint: Path, processes: int) -> None:
+    """DeepSpeed keeps each process's share of the optimiser; another number of processes cannot use them.
+
+    Raises:
+        ValueError: the checkpoint was written by another number of processes.
+    """
+    shares = len(list(checkpoint.glob("global_step*/*optim_states.pt")))
+    if shares and shares != processes:
+        raise ValueError(
+            f"{checkpoint} was written by {shares} processes, found {processes}; resume with `deepspeed --num_gpus "
+            f"{shares}`, or start anew with another --output_dir"
+        )
+
+
 def accumulation_steps(*, batch_size: int, per_device: int, processes: int) -> int:
     """Micro-batches per optimiser step that make the global batch `batch_size`, however many processes there are.
 

@@ -1,9 +1,12 @@
 """Shape checks for every call in the tests: jaxtyping's annotations are enforced by beartype while pytest runs."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from jaxtyping import install_import_hook
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks a model hub
 
 install_import_hook("ski_lvlm", "beartype.beartype")
 

@@ -77,8 +77,8 @@ def test_clips_without_features_stop_the_run_before_it_starts(tmp_path):
 
 
 def test_an_answer_cut_away_is_an_error_beyond_one_percent(tmp_path):
-    data = dataset(tmp_path, max_length=40)
-    with pytest.raises(ValueError, match="4 of 4 conversations have no trained token left within 40"):
+    data = dataset(tmp_path, max_length=20)
+    with pytest.raises(ValueError, match="4 of 4 conversations have no trained token left within 20"):
         check_dataset(data)
 
 
@@ -93,8 +93,8 @@ def test_one_percent_truncated_is_left_out_and_counted(tmp_path, caplog):
 
 
 def test_projected_tokens_are_never_truncated(tmp_path):
-    data = dataset(tmp_path, max_length=30)
-    with pytest.raises(ValueError, match="tokens fit into 30"):
+    data = dataset(tmp_path, max_length=12)
+    with pytest.raises(ValueError, match="tokens fit into 12"):
         data[0]
 
 

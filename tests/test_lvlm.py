@@ -1,4 +1,5 @@
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def model(case):
 
 @pytest.fixture
 def batch(case, model):
-    data = InstructDataset(read_instructions(case["instructions"]), FeatureFolder(case["features"]), model.tokenizer)
+    data = InstructDataset(read_instructions(Path(case["instructions"])), FeatureFolder(case["features"]), model.tokenizer)
     return InstructCollator(int(model.tokenizer.pad_token_id), WIDTHS)([data[k] for k in range(3)])
 
 
@@ -67,7 +68,7 @@ def test_only_positions_before_a_label_are_computed():
 
 
 def test_padding_does_not_change_the_loss(model, case):
-    data = InstructDataset(read_instructions(case["instructions"]), FeatureFolder(case["features"]), model.tokenizer)
+    data = InstructDataset(read_instructions(Path(case["instructions"])), FeatureFolder(case["features"]), model.tokenizer)
     collate = InstructCollator(int(model.tokenizer.pad_token_id), WIDTHS)
     alone = model(**collate([data[0]])).loss
     padded = collate([data[0]])
@@ -117,7 +118,7 @@ def test_save_and_load_give_the_same_answers(model, tmp_path):
     tokens = [torch.randn(TOKENS["video"]), torch.randn(3, WIDTHS["video"])]
     asked = ["What is the person doing?", "Why?"]
     assert loaded.answer(tokens, asked, max_new_tokens=8) == model.eval().answer(tokens, asked, max_new_tokens=8)
-    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values()))
+    assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in model.state_dict().items())
 
 
 def test_inference_works_with_the_skeleton_projector_deleted(model, tmp_path):
@@ -157,7 +158,7 @@ def test_a_model_trained_on_own_features_says_why_it_takes_no_video(model):
 
 def test_overfits_four_captions(model, case):
     """The projectors alone can make a frozen, random LLM say what belongs to a clip."""
-    data = InstructDataset(read_instructions(case["instructions"]), FeatureFolder(case["features"]), model.tokenizer)
+    data = InstructDataset(read_instructions(Path(case["instructions"])), FeatureFolder(case["features"]), model.tokenizer)
     batch = InstructCollator(int(model.tokenizer.pad_token_id), WIDTHS)([data[k] for k in range(len(CLIPS))])
     optimizer = torch.optim.Adam(model.projectors.parameters(), lr=0.1)
     first = model(**batch).loss.item()

@@ -1,0 +1,87 @@
+"""Imports point one way, no file shadows a library, and every command explains itself at once from any folder."""
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "ski_lvlm"
+LAYERS = [  # a module may import from its own layer's left and from layers above, never from below
+    ["recipe", "cli", "files", "digest", "offline", "safe_pickle", "layouts"],
+    ["skeleton_file", "cleaning", "packed", "skeleton", "skeleton_import", "video"],
+    ["ntu", "instruction_file", "conversation", "llm", "chat_protocol", "chat_servers", "chat_client"],
+    ["hyper_attention", "hyperformer", "efficientnet", "vision", "clip"],
+    ["losses", "skeleton_clip", "skeleton_data", "zero_shot", "features", "instruct", "projector"],
+    ["lvlm", "published", "training", "skeleton_training"],
+    ["tiny"],
+]
+COMMANDS = [
+    *sorted(p for folder in ("scripts", "data_curation", "eval") for p in (ROOT / folder).glob("*.py")),
+]
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def layer(module):
+    return next((k for k, names in enumerate(LAYERS) if module in names), None)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("[!_]*.py")), ids=lambda p: p.stem)
+def test_imports_point_one_way(path):
+    own = layer(path.stem)
+    assert own is not None, f"{path.name} has no layer; put it into LAYERS where its imports allow"
+    for module in imports(path):
+        if module.startswith("ski_lvlm."):
+            assert layer(module.split(".")[1]) <= own, f"{path.name} imports {module} from a later layer"
+        assert module.split(".")[0] not in ("data_curation", "eval", "scripts", "tests"), f"{path.name}: {module}"
+
+
+def test_recipe_imports_only_the_standard_library():
+    assert {module.split(".")[0] for module in imports(PACKAGE / "recipe.py")} <= set(sys.stdlib_module_names)
+
+
+def test_no_file_shadows_a_library():
+    names = {path.stem for path in ROOT.rglob("*.py") if ".venv" not in path.parts and path.stem != "__init__"}
+    assert not names & set(sys.stdlib_module_names)
+    assert not {n for n in names if not n.startswith("test_")} & {"torch", "transformers", "decord", "openai", "ollama"}
+
+
+def test_no_module_is_a_drawer():
+    for path in PACKAGE.glob("*.py"):
+        assert path.stem not in ("utils", "helpers", "common", "misc")
+
+
+def runs_as_command(path):
+    return 'if __name__ == "__main__":' in path.read_text()
+
+
+@pytest.mark.parametrize("path", [p for p in COMMANDS if runs_as_command(p)], ids=lambda p: p.stem)
+def test_help_is_instant_and_works_from_any_folder(path, tmp_path):
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, str(path), "--help"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "default:" in done.stdout or "required" in done.stdout or "usage" in done.stdout
+    assert time.monotonic() - start < 8, "something heavy is imported before the flags are read"
+
+
+def test_torch_is_loaded_with_weights_only_and_pickle_is_not_used():
+    for path in [*PACKAGE.glob("*.py"), *COMMANDS, *ROOT.glob("*.py")]:
+        text = path.read_text()
+        for node in ast.walk(ast.parse(text)):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            keywords = {k.arg: ast.unparse(k.value) for k in node.keywords} if isinstance(node, ast.Call) else {}
+            if called == "torch.load":
+                assert keywords.get("weights_only") == "True", path
+            if called == "np.load":
+                assert keywords.get("allow_pickle", "False") == "False", path
+            assert called not in ("pickle.load", "pickle.loads"), path
