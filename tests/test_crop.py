@@ -114,10 +114,10 @@ def test_the_crop_is_the_same_every_time_and_silent(tmp_path):
 
     source = write_video(tmp_path / "clip.mp4", draw=lambda picture, index: picture.__setitem__(..., index * 9))
     track = joints([600, 360], [780, 720])
-    for name in ("a.mp4", "b.mp4"):
-        write_crop(source, tmp_path / name, colour=[track], size=64)
-    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
-    with av.open(str(tmp_path / "a.mp4")) as container:
+    for number in range(30):  # x264's macroblock tree made one in ten differ
+        write_crop(source, tmp_path / f"{number}.mp4", colour=[track], size=64)
+    assert len({(tmp_path / f"{number}.mp4").read_bytes() for number in range(30)}) == 1
+    with av.open(str(tmp_path / "0.mp4")) as container:
         assert [stream.type for stream in container.streams] == ["video"]
         assert container.streams.video[0].codec_context.name == "h264"
         assert (container.streams.video[0].width, container.streams.video[0].height) == (64, 64)
