@@ -35,7 +35,7 @@ from ski_lvlm.packed import PackedSkeletons, PackedWriter, Prepared  # noqa: E40
 from ski_lvlm.skeleton_file import SkeletonFileError, read_skeleton  # noqa: E402
 from ski_lvlm.skeleton_import import import_skeletons  # noqa: E402
 
-_CLIPS_BETWEEN_CHECKPOINTS = 500
+_CLIPS_BETWEEN_CHECKPOINTS = 200
 _PROTOCOLS = {"ntu60": ("xsub", "xview"), "ntu120": ("xsub", "xset"), "synthetic": ("synthetic",)}
 _EXPLAINED = {
     "on_missing_list": "on NTU's list of missing skeletons, left out",
@@ -88,10 +88,10 @@ def prepare_folder(found: NtuFolder, out: Path, *, dataset: str, workers: int, c
     excluded = {*lists["on_missing_list"], *lists["not_of_this_dataset"]}
     paths = [path for name, path in found.skeletons.items() if name not in excluded]
     source = fingerprint(list(found.skeletons.values()), dataset, CLEANING)
-    earlier = _earlier_report(out, source, lists)
+    earlier = _earlier_report(out, source)
     if earlier:
         console.print(f"{out}: nothing has changed, the packed set is kept")
-        return earlier
+        return earlier | lists  # videos may have come or gone since
     with PackedWriter(out, layout=layout_named("ntu-25"), cleaning=CLEANING, source=source) as writer:
         done = set(writer.names)
         with _progress(console) as bar:
@@ -112,16 +112,14 @@ def _require_clips(writer: PackedWriter, problems: dict[str, str], source: Path)
         raise ValueError(f"{source}: no skeleton in it can be used; the first problem is: {first}")
 
 
-def _earlier_report(out: Path, source: str, lists: dict[str, list[str]]) -> dict | None:
-    """The report of an earlier run on the same files, if its set is whole; videos may have come or gone since."""
+def _earlier_report(out: Path, source: str) -> dict | None:
+    """The report of an earlier run on the same files, if its set is whole."""
     try:
         report = json.loads((out / "report.json").read_text(encoding="utf-8"))
         packed = PackedSkeletons.open(out)
     except (OSError, ValueError):
         return None
-    if report.get("source") != source or packed.source != source:
-        return None
-    return report | lists
+    return report if report.get("source") == packed.source == source else None
 
 
 def _contents(packed: PackedSkeletons, dataset: str) -> dict:
@@ -162,14 +160,18 @@ def import_file(path: Path, out: Path, *, layout_name: str, console: Console) ->
     layout = layout_named(layout_name)
     cleaning, clips = import_skeletons(path, layout=layout)
     files = sorted(path.glob("*.np[yz]")) if path.is_dir() else [path]
-    writer = PackedWriter(out, layout=layout, cleaning=cleaning, source=fingerprint(files, layout.name, cleaning))
-    with writer, _progress(console) as bar:
+    source = fingerprint(files, layout.name, cleaning)
+    if _earlier_report(out, source):
+        console.print(f"{out}: nothing has changed, the packed set is kept")
+        return
+    with PackedWriter(out, layout=layout, cleaning=cleaning, source=source) as writer, _progress(console) as bar:
         task = bar.add_task("skeletons", total=None)
         done = set(writer.names)
         problems = pack(writer, (clip for clip in clips if clip.name not in done), lambda: bar.advance(task))
         _require_clips(writer, problems, path)
     count = len(PackedSkeletons.open(out))
-    write_json(out / "report.json", {"imported": str(path), "layout": layout.name, "prepared": count, "bad": problems})
+    report = {"source": source, "imported": str(path), "layout": layout.name, "prepared": count, "bad": problems}
+    write_json(out / "report.json", report)
     _show_problems(problems, console)
     console.print(f"packed {count:,} skeletons of {path} in {out} (layout {layout.name}, cleaning {cleaning!r})")
 

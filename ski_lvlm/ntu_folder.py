@@ -20,8 +20,8 @@ class NtuFolder:
 
     @property
     def dataset(self) -> str:
-        """`synthetic`, if the folder says so, `ntu120` if there is any clip that only NTU120 has, else `ntu60`."""
-        if (self.folder / "synthetic.json").exists():
+        """`synthetic` if synthesize.py left its note, `ntu120` if any clip is of an action beyond A60, else `ntu60`."""
+        if (self.folder / "synthesis.json").exists():
             return "synthetic"
         return "ntu120" if any(parse_name(name).action > 60 for name in self.skeletons) else "ntu60"
 
