@@ -46,7 +46,7 @@ def _cup(
     centre: Float[np.ndarray, "T 3"], axes: Float[np.ndarray, "T 3 3"], palette: Palette, view: View
 ) -> list[Shape]:
     inside = (0.45 * palette.cup[0], 0.45 * palette.cup[1], 0.45 * palette.cup[2])
-    vessel = prism(centre, axes, radii=(0.042, 0.055), height=0.14, colours=(palette.cup, inside), view=view)
+    vessel = prism(centre, axes, radii=(0.052, 0.068), height=0.17, colours=(palette.cup, inside), view=view)
     return [Shape(vessel.distance - 0.08, vessel.layers)]
 
 
@@ -68,8 +68,8 @@ def _box(
 def _phone(
     centre: Float[np.ndarray, "T 3"], axes: Float[np.ndarray, "T 3 3"], palette: Palette, view: View
 ) -> list[Shape]:
-    case = cuboid(centre, axes, (0.105, 0.2, 0.022), colours=[*[palette.phone] * 4, SCREEN, palette.phone], view=view)
-    return [Shape(case.distance - 0.03, case.layers)]
+    case = cuboid(centre, axes, (0.13, 0.24, 0.024), colours=[*[palette.phone] * 4, SCREEN, palette.phone], view=view)
+    return [Shape(case.distance - 0.1, case.layers)]
 
 
 def _chair(

@@ -159,10 +159,11 @@ def _trunk(out: Float[np.ndarray, "T 25 3"], posture: Posture, build: Build) -> 
     out[:, NECK] = out[:, CHEST] + 0.035 * h * _upward(0.85 * posture.lean + 0.6 * posture.nod, posture.roll)
     out[:, HEAD] = out[:, NECK] + 0.085 * h * _upward(0.85 * posture.lean + posture.nod, 1.5 * posture.roll)
     shoulders = _sideways(up, posture.twist)
-    hips = _sideways(_upward(0.3 * posture.lean, 0.3 * posture.roll), 0.4 * posture.twist)
+    pelvis_up = _upward(0.3 * posture.lean, 0.3 * posture.roll)
+    hips = _sideways(pelvis_up, 0.4 * posture.twist)
     for sign, shoulder, hip in ((-1, SHOULDER_L, HIP_L), (1, SHOULDER_R, HIP_R)):
         out[:, shoulder] = out[:, CHEST] + sign * 0.105 * h * build.width * shoulders - 0.012 * h * up
-        out[:, hip] = out[:, SPINE_BASE] + sign * 0.05 * h * build.width * hips - np.array([0, 0.012 * h, 0])
+        out[:, hip] = out[:, SPINE_BASE] + sign * 0.05 * h * build.width * hips - 0.012 * h * pelvis_up
 
 
 def _arm(out: Float[np.ndarray, "T 25 3"], posture: Posture, build: Build, side: int) -> None:

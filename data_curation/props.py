@@ -101,7 +101,7 @@ def lifted_box(holder: Holder) -> Prop:
     grasped = int(np.argmin(np.abs(holder.progress - GRASP)))
     centre = _carried(holder)
     offset = np.array([0, BOX_SIZE[1] / 2 - centre[grasped, 1], 0])
-    centre += track(holder.progress, [(GRASP, 1.0), (0.7, 0.0)])[:, None] * offset
+    centre += track(holder.progress, [(holder.progress[grasped], 1.0), (0.7, 0.0)])[:, None] * offset
     centre[:grasped] = centre[grasped]
     return Prop("box", centre, holder.axes())
 

@@ -14,7 +14,7 @@ def drink(take: Take) -> list[Posture]:
     """A1: the cup goes from the waist to the mouth, the head tips back, the cup comes down again."""
     held, mouth = (0.0, -0.42, 0.5), (-0.3, 0.14, 0.4)
     right = track(take.progress, [(0, held), (0.3, mouth), (0.75, mouth), (1, held)])
-    nod = track(take.progress, [(0.25, 0), (0.42, -0.4), (0.7, -0.4), (0.85, 0)])
+    nod = track(take.progress, [(0.25, 0), (0.42, -0.5), (0.7, -0.5), (0.85, 0)])
     return [replace(take.alone(), hands=both(RELAXED, right), nod=nod * take.amplitude)]
 
 
@@ -93,8 +93,8 @@ def stand_up(take: Take) -> list[Posture]:
 
 def clap(take: Take) -> list[Posture]:
     """A10: the hands meet before the chest, part and meet again."""
-    apart = (0.5 - 0.5 * take.swing(1.7)) ** 1.5 * take.amplitude
-    hands = np.array([-0.3, -0.26, 0.58]) + apart[:, None] * np.array([0.5, 0.02, -0.06])
+    apart = (0.5 - 0.5 * take.swing(1.5)) ** 1.5 * take.amplitude
+    hands = np.array([-0.3, -0.2, 0.6]) + apart[:, None] * np.array([0.75, 0.04, -0.1])
     raised = track(take.progress, [(-0.1, 0), (0.08, 1)])[:, None]
     hands = RELAXED + raised * (hands - RELAXED)
     return [replace(take.alone(), hands=both(hands, hands))]
@@ -122,7 +122,7 @@ def jump(take: Take) -> list[Posture]:
     feet = np.zeros((len(cycle), 2, 3))
     feet[..., 1] = lift[:, None]
     back, up = (0.15, -0.8, -0.4), (0.2, 0.92, 0.2)
-    hands = track(cycle, [(0, RELAXED), (0.3, back), (0.48, up), (0.7, up), (0.9, RELAXED)])
+    hands = track(cycle, [(0, RELAXED), (0.26, back), (0.54, up), (0.7, up), (0.95, RELAXED)])
     return [replace(take.alone(), pelvis=pelvis, feet=feet, hands=both(hands, hands), lean=0.45 * crouch)]
 
 
@@ -130,23 +130,19 @@ _PHONE_LOW = (0.02, -0.55, 0.45)
 
 
 def phone_call(take: Take) -> list[Posture]:
-    """A28: the phone goes to the ear and stays there; the head leans to it."""
-    ear = (0.06, 0.07, 0.26)
+    """A28: the phone goes to the ear and stays there, the other hand rests on the hip; the head leans to the phone."""
+    ear = (-0.07, 0.08, 0.22)
     right = track(take.progress, [(0, _PHONE_LOW), (0.3, ear)])
     roll = track(take.progress, [(0.2, 0), (0.4, 0.07)])
-    left = RELAXED + np.maximum(take.swing(0.5), 0)[:, None] * np.array([0.0, 0.3, 0.3])
+    left = track(take.progress, [(0.1, RELAXED), (0.4, (0.1, -0.66, 0.02))])
     return [replace(take.alone(), hands=both(left, right), roll=roll, nod=0.08 * take.swing(0.6))]
 
 
 def play_with_phone(take: Take) -> list[Posture]:
     """A29: the phone is held before the chest, the other hand taps on it, the head looks down."""
-    right = track(take.progress, [(0, _PHONE_LOW), (0.25, (-0.24, -0.22, 0.58))])
-    above = np.array([-0.34, -0.2, 0.6]) + np.stack(
-        [0.1 * take.swing(0.9), 0.09 * take.swing(2.1), 0 * right[:, 0]], -1
-    )
-    left = (
-        track(take.progress, [(0.1, RELAXED), (0.35, (0, 0, 0))])
-        + track(take.progress, [(0.1, 0), (0.35, 1)])[:, None] * above
-    )
-    nod = track(take.progress, [(0, 0.15), (0.3, 0.5)])
+    right = track(take.progress, [(0, _PHONE_LOW), (0.25, (-0.2, -0.36, 0.54))])
+    tapping = np.stack([0.1 * take.swing(0.9), 0.09 * take.swing(2.1), 0 * take.seconds], axis=-1)
+    beside = np.array([-0.3, -0.33, 0.58]) + tapping
+    left = RELAXED + track(take.progress, [(0.05, 0), (0.3, 1)])[:, None] * (beside - RELAXED)
+    nod = track(take.progress, [(0, 0.15), (0.3, 0.65)])
     return [replace(take.alone(), hands=both(left, right), nod=nod, lean=0.3 * nod)]
