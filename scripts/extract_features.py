@@ -178,9 +178,12 @@ def read_skeleton(packed: "PackedSkeletons", name: str, *, num_frames: int, prep
     """In a worker: preprocess one clip."""
     import torch
 
-    from ski_lvlm.skeleton import preprocess
+    from ski_lvlm.skeleton import is_present, preprocess
 
-    return torch.from_numpy(preprocess(packed.get(name), num_frames=num_frames, preprocessing=preprocessing))
+    skeleton = preprocess(packed.get(name), num_frames=num_frames, preprocessing=preprocessing)
+    if not is_present(skeleton).any():
+        raise ValueError(f"{name}: nobody is in any frame of the skeleton; leave the clip out")
+    return torch.from_numpy(skeleton)
 
 
 def extract(

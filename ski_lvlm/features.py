@@ -161,7 +161,9 @@ class FeatureWriter:
             FeatureError: a value is NaN or beyond float16's 65504.
             OSError: the disk is full; what was written before is whole.
         """
-        file, stored = self._path(clip, modality), tokens.astype(np.float16)
+        file = self._path(clip, modality)
+        with np.errstate(over="ignore"):  # the check below says it better
+            stored = tokens.astype(np.float16)
         check_tokens(stored, file)
         try:
             with atomic_path(file) as temporary:

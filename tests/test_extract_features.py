@@ -1,0 +1,220 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skeleton_case import motion
+from video_case import numbered, write_video
+from vision_case import tiny_tower
+
+from scripts.extract_features import main
+from ski_lvlm.cleaning import CLEANING
+from ski_lvlm.features import FeatureFolder
+from ski_lvlm.files import atomic_path
+from ski_lvlm.hyperformer import ActionClassifier, Hyperformer
+from ski_lvlm.layouts import LAYOUTS
+from ski_lvlm.packed import PackedWriter
+from ski_lvlm.skeleton import Preprocessing, preprocess
+from ski_lvlm.skeleton_clip import SkeletonEncoderCard, load_skeleton_encoder, save_skeleton_encoder
+from ski_lvlm.video import read_video
+from ski_lvlm.vision import load_vision_tower
+
+CLIPS = [f"S001C001P001R001A{action:03d}" for action in (1, 2, 3, 50)]
+
+
+@pytest.fixture(scope="module")
+def tower(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tower")
+    tiny_tower(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ntu(tmp_path_factory):
+    root = tmp_path_factory.mktemp("ntu")
+    for k, clip in enumerate(CLIPS):
+        write_video(root / "rgb" / f"{clip}_rgb.avi", numbered(8 + k)[::-1] if k % 2 else numbered(8))
+    return root
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared")
+    with PackedWriter(folder, layout=LAYOUTS["ntu-25"], cleaning=CLEANING, source="test") as writer:
+        for clip in CLIPS:
+            writer.add(clip, motion(int(clip[-3:]), 1))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    torch.manual_seed(0)
+    network = Hyperformer(layout=LAYOUTS["ntu-25"], num_heads=2, head_dim=12, depth=2, strided=(1, 2))
+    card = SkeletonEncoderCard(
+        stage="skeleton_pretrain",
+        encoder=network.settings,
+        preprocessing=Preprocessing().to_json(),
+        num_frames=16,
+        split="synthetic",
+        seen=(1,),
+    )
+    folder = tmp_path_factory.mktemp("encoder")
+    save_skeleton_encoder(folder, ActionClassifier(network, num_classes=2), card=card)
+    return folder
+
+
+def video_flags(ntu, tower, out):
+    flags = ["--ntu", ntu, "--vision_tower", tower, "--out", out, "--modalities", "video", "--num_frames", 10]
+    return [str(flag) for flag in (*flags, "--workers", 0)]
+
+
+def skeleton_flags(prepared, encoder, out):
+    flags = ["--prepared", prepared, "--skeleton_encoder", encoder, "--out", out, "--modalities", "skeleton"]
+    return [str(flag) for flag in (*flags, "--skeleton_frames", 32, "--workers", 0)]
+
+
+def test_video_tokens_are_the_tower_s_whatever_the_clips_beside_them(ntu, tower, tmp_path):
+    assert main([*video_flags(ntu, tower, tmp_path), "--batch_size", "3"]) == 0
+    features = FeatureFolder(tmp_path)
+    network = load_vision_tower(str(tower), num_frames=10, device="cpu")
+    for clip in CLIPS:
+        frames = read_video(ntu / "rgb" / f"{clip}_rgb.avi", num_frames=10, size=(28, 28))
+        expected = network(frames[None])[0]
+        torch.testing.assert_close(features.load(clip, "video"), expected, atol=2e-3, rtol=2e-3)
+    assert features.token_count(CLIPS[0], "video") == 8 + 4  # eight frames, none made up
+    assert features.token_count(CLIPS[3], "video") == 10 + 4
+    features.check_made_by("video", network.digest)
+
+
+def test_skeleton_tokens_are_the_encoder_s(prepared, encoder, tmp_path):
+    assert main(skeleton_flags(prepared, encoder, tmp_path)) == 0
+    features = FeatureFolder(tmp_path)
+    network, preprocessing = load_skeleton_encoder(encoder)
+    for clip in CLIPS:
+        skeleton = preprocess(motion(int(clip[-3:]), 1), num_frames=32, preprocessing=preprocessing)
+        with torch.no_grad():
+            expected = network(torch.from_numpy(skeleton)[None]).tokens[0]
+        torch.testing.assert_close(features.load(clip, "skeleton"), expected, atol=2e-3, rtol=2e-3)
+    entry = features.manifest["skeleton"]
+    assert (entry["num_frames"], entry["tokens"], entry["width"]) == (32, 8, 24)
+    assert entry["preprocessing"] == Preprocessing().to_json()
+
+
+def test_both_modalities_share_a_folder_and_a_list_of_clips(ntu, tower, prepared, encoder, tmp_path):
+    names = tmp_path / "clips.txt"
+    names.write_text(f"{CLIPS[1]}\n\n{CLIPS[1]}_rgb.avi\nS009C009P009R001A009\n")
+    flags = [*video_flags(ntu, tower, tmp_path / "out"), *skeleton_flags(prepared, encoder, tmp_path / "out")]
+    assert main([*flags, "--modalities", "video", "skeleton", "--clips", str(names)]) == 0
+    for modality in ("video", "skeleton"):
+        assert [f.stem for f in (tmp_path / "out" / modality).iterdir()] == [CLIPS[1]]
+    failed = json.loads((tmp_path / "out" / "failed.json").read_text())
+    assert list(failed["video"]) == list(failed["skeleton"]) == ["S009C009P009R001A009"]
+
+
+def test_an_unreadable_clip_is_listed_and_the_rest_is_kept(ntu, tower, tmp_path, capsys):
+    for file in (ntu / "rgb").iterdir():
+        (tmp_path / "rgb").mkdir(exist_ok=True)
+        (tmp_path / "rgb" / file.name).symlink_to(file)
+    (tmp_path / "rgb" / "S001C001P001R001A099_rgb.avi").write_bytes(b"not a video")
+    assert main(video_flags(tmp_path, tower, tmp_path / "out")) == 0
+    assert len(list((tmp_path / "out" / "video").iterdir())) == len(CLIPS)
+    printed = capsys.readouterr().out
+    assert "4 of 5 clips have tokens" in printed and "A099_rgb.avi: cannot be decoded" in printed
+    assert list(json.loads((tmp_path / "out" / "failed.json").read_text())["video"]) == ["S001C001P001R001A099"]
+
+
+def test_no_readable_clip_at_all_is_exit_code_1(tower, tmp_path, capsys):
+    (tmp_path / "rgb").mkdir()
+    (tmp_path / "rgb" / "a.avi").write_bytes(b"")
+    assert main(video_flags(tmp_path, tower, tmp_path / "out")) == 1
+    assert "no video features could be extracted" in capsys.readouterr().err
+
+
+def test_a_skeleton_without_anybody_is_listed(encoder, tmp_path):
+    with PackedWriter(tmp_path / "prepared", layout=LAYOUTS["ntu-25"], cleaning=CLEANING, source="test") as writer:
+        writer.add("empty", np.full((20, 1, 25, 3), np.nan, np.float32))
+        writer.add("somebody", motion(1, 1))
+    assert main(skeleton_flags(tmp_path / "prepared", encoder, tmp_path / "out")) == 0
+    failed = json.loads((tmp_path / "out" / "failed.json").read_text())
+    assert list(failed["skeleton"]) == ["empty"] and "nobody" in failed["skeleton"]["empty"]
+
+
+def test_done_clips_are_skipped_and_other_settings_refused(ntu, tower, tmp_path):
+    flags = video_flags(ntu, tower, tmp_path)
+    main(flags)
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "video").iterdir()}
+    assert main(flags) == 0
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "video").iterdir()} == before
+    with pytest.raises(ValueError, match="num_frames 10 → 5"):
+        main([*flags, "--num_frames", "5"])
+
+
+def test_another_tower_in_the_same_folder_is_refused(ntu, tower, tmp_path):
+    main(video_flags(ntu, tower, tmp_path / "out"))
+    tiny_tower(tmp_path / "other", seed=3)
+    with pytest.raises(ValueError, match=r"made otherwise \(digest"):
+        main(video_flags(ntu, tmp_path / "other", tmp_path / "out"))
+
+
+def test_skeletons_cleaned_otherwise_than_the_encoder_s_are_refused(encoder, tmp_path):
+    with PackedWriter(tmp_path / "prepared", layout=LAYOUTS["ntu-25"], cleaning="none", source="test") as writer:
+        writer.add("a", motion(1, 1))
+    with pytest.raises(ValueError, match="cleaning: .* against 'none'"):
+        main(skeleton_flags(tmp_path / "prepared", encoder, tmp_path / "out"))
+
+
+def test_a_full_disk_stops_the_run_and_the_next_one_goes_on(ntu, tower, tmp_path, monkeypatch):
+    written = []
+
+    def until_full(path):
+        if path.suffix == ".npy" and len(written) == 2:
+            raise OSError(28, "No space left on device")
+        written.append(path)
+        return atomic_path(path)
+
+    monkeypatch.setattr("ski_lvlm.features.atomic_path", until_full)
+    with pytest.raises(OSError, match="disk of .* is full"):
+        main(video_flags(ntu, tower, tmp_path))
+    assert len(list((tmp_path / "video").iterdir())) == 2
+    monkeypatch.undo()
+    assert main(video_flags(ntu, tower, tmp_path)) == 0
+    assert len(list((tmp_path / "video").iterdir())) == len(CLIPS)
+
+
+@pytest.mark.parametrize(
+    ("flags", "missing"), [(["--modalities", "video"], "--ntu"), (["--modalities", "skeleton"], "--prepared")]
+)
+def test_a_flag_that_a_modality_needs_is_asked_for(flags, missing, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path), *flags])
+    assert f"needs {missing}" in capsys.readouterr().err
+
+
+def test_killed_from_outside_it_goes_on_and_ends_with_the_same_features(ntu, tower, tmp_path):
+    (tmp_path / "rgb").mkdir()
+    for k in range(60):
+        (tmp_path / "rgb" / f"clip{k:02d}.avi").symlink_to(ntu / "rgb" / f"{CLIPS[k % 4]}_rgb.avi")
+    script = Path(__file__).resolve().parents[1] / "scripts" / "extract_features.py"
+    flags = [*video_flags(tmp_path, tower, tmp_path / "out"), "--workers", "1", "--batch_size", "1"]
+    command = [sys.executable, str(script), *flags]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list((tmp_path / "out" / "video").glob("clip*.npy"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it was over before it could be killed"
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    main(video_flags(tmp_path, tower, tmp_path / "undisturbed"))
+    files = sorted(f.name for f in (tmp_path / "out" / "video").glob("[!.]*"))
+    assert files == [f"clip{k:02d}.npy" for k in range(60)]
+    for name in files:
+        resumed, expected = (np.load(tmp_path / run / "video" / name) for run in ("out", "undisturbed"))
+        np.testing.assert_array_equal(resumed, expected)
