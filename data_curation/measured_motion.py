@@ -80,8 +80,8 @@ def measure(joints: Float[np.ndarray, "T J 3"]) -> Motion:
     paths = {side: ruler_path(wrist) for side, wrist in wrists.items()}
     steps = sum(ruler_path(body[:, ankle]) for ankle in ANKLES.values())
     hands = _moving_hands(paths, {side: float(np.linalg.norm(np.ptp(w, axis=0))) for side, w in wrists.items()}, apart)
+    place, stays, hands = _place(body, hands) if hands else (None, False, None)
     moving = _sides(hands)
-    place, stays = _place(body, moving) if hands else (None, False)
     swings = [count_swings(wrists[side]) for side in moving] + [_count_turns(apart) // 2] * (hands == "both")
     height, drop = _height(body)
     return Motion(
@@ -189,24 +189,26 @@ def _travel(heights: Float[np.ndarray, " T"]) -> Travel | None:
     return "down and up" if min(start, end) - heights.min() > LIFT else None
 
 
-def _place(body: Float[np.ndarray, "T J 3"], sides: list[str]) -> tuple[Place | None, bool]:
-    """The most telling place that the moving hand (the higher of two) reached for a tenth of the clip."""
+def _place(body: Float[np.ndarray, "T J 3"], hands: Hands) -> tuple[Place | None, bool, Hands]:
+    """The most telling place reached for a tenth of the clip, whether for much of it, and by which hands."""
+    sides = _sides(hands)
     wrists = np.stack([body[:, WRISTS[side]] for side in sides])
-    to_head = np.linalg.norm(wrists - body[:, HEAD], axis=-1).min(axis=0)
     apart = np.linalg.norm(body[:, WRISTS["left"]] - body[:, WRISTS["right"]], axis=-1)
-    out = wrists - body[:, SPINE_SHOULDER]
-    forward = np.linalg.norm(out[..., [0, 2]], axis=-1).max(axis=0)
+    together = np.broadcast_to((apart < TOGETHER) & (hands == "both"), wrists.shape[:2])
+    out = np.linalg.norm((wrists - body[:, SPINE_SHOULDER])[..., [0, 2]], axis=-1)
     held: dict[Place, np.ndarray] = {
-        "overhead": wrists[..., 1].max(axis=0) > body[:, HEAD, 1] + 0.08,
-        "head": to_head < AT_HEAD,
-        "together": (apart < TOGETHER) & (len(sides) == 2),
-        "forward": forward > STRETCHED,
-        "down": wrists[..., 1].min(axis=0) < body[:, SPINE_BASE, 1] - 0.25,
+        "overhead": wrists[..., 1] > body[:, HEAD, 1] + 0.08,
+        "head": np.linalg.norm(wrists - body[:, HEAD], axis=-1) < AT_HEAD,
+        "together": together,
+        "forward": out > STRETCHED,
+        "down": wrists[..., 1] < body[:, SPINE_BASE, 1] - 0.25,
     }
-    for place, frames in held.items():
-        if frames.mean() > 0.1:
-            return place, bool(frames.mean() > 0.4)
-    return None, False
+    for place in ("together", *held) if together.mean() > 0.4 else held:
+        share = held[place].mean(axis=1)
+        if share.max() > 0.1:
+            only = None if share.min() > 0.1 else sides[int(share.argmax())]
+            return place, bool(share.max() > 0.4), ("left" if only == "left" else "right") if only else hands
+    return None, False, hands
 
 
 def _height(body: Float[np.ndarray, "T J 3"]) -> tuple[Height | None, float]:

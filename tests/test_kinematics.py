@@ -50,6 +50,21 @@ def test_the_hand_that_goes_to_the_head_is_told_from_the_other(wrist, side):
     assert motion_sentences(motion) == [f"The {side} hand rises to the head and stays there; the legs hardly move."]
 
 
+def test_the_hand_that_only_moves_along_is_not_said_to_be_at_the_head():
+    body = drinking(10)
+    body[:, 6, 0] -= (ramp(0, 0.2) + 0.15 * np.sin(np.linspace(0, 9, FRAMES))).astype(np.float32)
+    body[:, 6, 1] += ramp(0, 0.3)
+    assert motion_sentences(measure(body))[0].startswith("The right hand rises to the head")
+
+
+def test_hands_that_work_together_near_the_head_are_together():
+    body = standing()
+    for wrist, x in ((6, -0.05), (10, 0.05)):
+        goal = body[:, 3] + [x, -0.25, -0.1] - body[:, wrist]
+        body[:, wrist] += (ramp()[:, None] * goal).astype(np.float32)
+    assert motion_sentences(measure(body))[0].startswith("The hands come together in front of the body and stay there")
+
+
 def test_raised_hands():
     body = standing()
     for wrist in (6, 10):
