@@ -69,19 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         joints = steps.skeleton_reader(sources, prepared=args.prepared)
         wanted = {name: sources[name] for name in sorted(name for names in parts.values() for name in names)}
         with outcome.progress() as track:
-            crops = steps.crop_clips(wanted, out=args.out, workers=args.workers, progress=track("crop", len(wanted)))
-            captions = steps.caption_clips(
-                crops,
-                captioner,
-                joints=joints,
-                out=args.out,
-                workers=args.workers,
-                progress=track("caption", len(done(crops))),
-            )
-            training = {name: captions[name] for name in parts["train"] if name in captions}
-            pairs = steps.write_pairs(
-                training, writer, out=args.out, workers=args.workers, progress=track("question-answer", len(done(training)))
-            )
+            how = {"out": args.out, "workers": args.workers}
+            crops = steps.crop_clips(wanted, **how, progress=track("crop", len(wanted)))
+            bar = track("caption", len(done(crops)))
+            captions = steps.caption_clips(crops, captioner, joints=joints, **how, progress=bar)
+            training = {name: captions[name] for name in parts["train"] if name in done(captions)}
+            pairs = steps.write_pairs(training, writer, **how, progress=track("question-answer", len(training)))
         written = outcome.write(args.out, parts=parts, captions=captions, pairs=pairs)
         return outcome.summarise(
             args.out, found=len(sources), steps={"crop": crops, "caption": captions, "qa": pairs}, written=written

@@ -30,7 +30,7 @@ class Failed(ValueError):
     """This clip could not be done now (a busy server, say); the same command tries it again."""
 
 
-class Busy(ValueError):
+class FolderBusy(ValueError):
     """Another process works in this folder."""
 
 
@@ -59,7 +59,7 @@ def only_process(folder: Path) -> Iterator[None]:
     """Hold the folder for this process; the system lets go of it however the process ends.
 
     Raises:
-        Busy: another process holds it.
+        FolderBusy: another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+") as file:
@@ -68,7 +68,7 @@ def only_process(folder: Path) -> Iterator[None]:
         except OSError as error:
             file.seek(0)
             holder = file.read().strip() or "unknown"
-            raise Busy(
+            raise FolderBusy(
                 f"{folder}: another process (pid {holder}) is working here; wait for it, or name another --out"
             ) from error
         file.truncate(0)

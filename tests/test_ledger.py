@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from data_curation.ledger import Busy, Failed, Ledger, Rejected, file_digest, only_process
+from data_curation.ledger import Failed, FolderBusy, Ledger, Rejected, file_digest, only_process
 from ski_lvlm.files import read_jsonl
 
 
@@ -101,7 +101,7 @@ def test_two_processes_in_one_folder_are_refused(tmp_path):
 
     with only_process(tmp_path / "out"):
         with (
-            pytest.raises(Busy, match=rf"another process \(pid {os.getpid()}\) is working here"),
+            pytest.raises(FolderBusy, match=rf"another process \(pid {os.getpid()}\) is working here"),
             only_process(tmp_path / "out"),
         ):
             pass
