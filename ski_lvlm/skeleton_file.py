@@ -8,10 +8,11 @@ number of frames
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int
@@ -59,14 +60,29 @@ class Recording:
     bodies: dict[int, BodyTrack]
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
     """Where one body of one frame stands in the text."""
 
     frame: int
     body_id: int
     line: int  # number of the body line, from 0
     num_joints: int
+
+
+class _Lines:
+    """The lines of a text, found once and never copied apart."""
+
+    def __init__(self, text: bytes) -> None:
+        ends = (np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")) + 1).tolist()
+        self._bounds = [0, *ends] if text.endswith(b"\n") else [0, *ends, len(text)]
+        self._text = text
+
+    def __len__(self) -> int:
+        return len(self._bounds) - 1
+
+    def get(self, line: int, count: int = 1) -> bytes:
+        """`count` lines; an IndexError if the text is shorter."""
+        return self._text[self._bounds[line] : self._bounds[line + count]]
 
 
 def read_skeleton(path: Path, *, joints_only: bool = False) -> Recording:
@@ -79,11 +95,14 @@ def read_skeleton(path: Path, *, joints_only: bool = False) -> Recording:
         SkeletonFileError: the file is empty, cut off, or malformed; the message names the file and the line.
     """
     path = Path(path)
-    lines = path.read_bytes().splitlines()
+    text = path.read_bytes()
+    if not text:
+        raise SkeletonFileError(f"{path}: the file is empty; expected a frame count; download it again")
+    lines = _Lines(text)
     num_frames, rows = _walk(lines, path)
     if not rows:
         return Recording(path.stem, num_frames, {})
-    joints = _numbers(lines, rows, path, range(3) if joints_only else range(_JOINT_COLUMNS))
+    joints = _joint_lines(lines, rows, path, range(3) if joints_only else range(_JOINT_COLUMNS))
     bodies = None if joints_only else _body_lines(lines, rows, path)
     order: dict[int, list[int]] = {}
     for i, row in enumerate(rows):
@@ -96,20 +115,19 @@ def read_skeleton(path: Path, *, joints_only: bool = False) -> Recording:
     return Recording(path.stem, num_frames, tracks)
 
 
-def _walk(lines: list[bytes], path: Path) -> tuple[int, list[_Row]]:
+def _walk(lines: _Lines, path: Path) -> tuple[int, list[_Row]]:
     """Follow the counts through the file without parsing the joints."""
-    if not lines:
-        raise SkeletonFileError(f"{path}: the file is empty; expected a frame count; download it again")
     rows: list[_Row] = []
     at, frame, num_frames = 0, 0, 0
     try:
-        num_frames = int(lines[0])
+        num_frames = int(lines.get(0))
         at = 1
         for frame in range(num_frames):
-            num_bodies = int(lines[at])
+            num_bodies = int(lines.get(at))
             at += 1
             for _ in range(num_bodies):
-                rows.append(_Row(frame, int(lines[at].split(None, 1)[0]), at, int(lines[at + 1])))
+                body_id = int((lines.get(at).split(None, 1) or [b""])[0])
+                rows.append(_Row(frame, body_id, at, int(lines.get(at + 1))))
                 at += 2 + rows[-1].num_joints
     except IndexError as error:
         raise SkeletonFileError(_cut_off(path, lines, frame, num_frames)) from error
@@ -120,50 +138,61 @@ def _walk(lines: list[bytes], path: Path) -> tuple[int, list[_Row]]:
         ) from error
     if at > len(lines):
         raise SkeletonFileError(_cut_off(path, lines, frame, num_frames))
-    if any(line.strip() for line in lines[at:]):
+    if lines.get(at, len(lines) - at).strip():
         logger.warning("%s: ignored %d lines after the last of %d frames", path, len(lines) - at, num_frames)
     return num_frames, rows
 
 
-def _cut_off(path: Path, lines: list[bytes], frame: int, num_frames: int) -> str:
+def _cut_off(path: Path, lines: _Lines, frame: int, num_frames: int) -> str:
     return (
         f"{path}: the file is cut off at line {len(lines)}, in frame {frame + 1} of the {num_frames} it promises; "
         "download it again"
     )
 
 
-def _numbers(
-    lines: list[bytes], rows: list[_Row], path: Path, columns: range
+def _joint_lines(
+    lines: _Lines, rows: list[_Row], path: Path, columns: range
 ) -> Float32[np.ndarray, "rows J {len(columns)}"]:
+    """The wanted columns of every body's joints."""
     num_joints = rows[0].num_joints
     if any(row.num_joints != num_joints for row in rows):
         raise SkeletonFileError(f"{path}: the number of joints changes between bodies; expected {num_joints} in all")
-    block: list[bytes] = []
-    for row in rows:
-        block += lines[row.line + 2 : row.line + 2 + num_joints]
     # Only the last line of a file that is cut off can be short without a count noticing it.
-    if len(block[-1].split()) != _JOINT_COLUMNS:
-        raise SkeletonFileError(_bad_line(lines, rows, path))
-    try:
-        table = np.loadtxt(BytesIO(b"\n".join(block)), np.float32, comments=None, usecols=columns, ndmin=2)
-    except ValueError as error:
-        raise SkeletonFileError(_bad_line(lines, rows, path)) from error
-    if len(table) != len(block):
-        raise SkeletonFileError(_bad_line(lines, rows, path))
+    whole = _is_numbers(lines.get(rows[-1].line + 1 + num_joints), _JOINT_COLUMNS)
+    text = b"".join([lines.get(row.line + 2, num_joints) for row in rows])
+    table = _table(text, columns, len(rows) * num_joints, of=_JOINT_COLUMNS)
+    if not whole or table is None:
+        numbers = (number for row in rows for number in range(row.line + 2, row.line + 2 + num_joints))
+        raise SkeletonFileError(_bad_line(lines, numbers, _JOINT_COLUMNS, f"{path}: a joint"))
     return table.reshape(len(rows), num_joints, len(columns))
 
 
-def _bad_line(lines: list[bytes], rows: list[_Row], path: Path) -> str:
-    """Find the first joint line that is not twelve numbers."""
-    for row in rows:
-        for number in range(row.line + 2, row.line + 2 + row.num_joints):
-            if not _is_numbers(lines[number], _JOINT_COLUMNS):
-                found = lines[number][:60].decode(errors="replace")
-                return (
-                    f"{path}: line {number + 1} (frame {row.frame + 1}) is {found!r}; expected the {_JOINT_COLUMNS} "
-                    "numbers of a joint; the file is cut off or malformed: download it again"
-                )
-    return f"{path}: the joints could not be read; download the file again"
+def _body_lines(lines: _Lines, rows: list[_Row], path: Path) -> Float32[np.ndarray, "rows 10"]:
+    """The ten numbers of every body line; the id among them has lost its precision and is not used."""
+    text = b"".join([lines.get(row.line) for row in rows])
+    table = _table(text, range(_BODY_COLUMNS), len(rows), of=_BODY_COLUMNS)
+    if table is None:
+        raise SkeletonFileError(_bad_line(lines, (row.line for row in rows), _BODY_COLUMNS, f"{path}: a body"))
+    return table
+
+
+def _table(
+    text: bytes, columns: range, num_lines: int, *, of: int
+) -> Float32[np.ndarray, "{num_lines} {len(columns)}"] | None:
+    """Some or all columns of lines of `of` numbers; None if the text is something else."""
+    try:
+        chosen = None if len(columns) == of else columns  # with a choice, numpy does not notice surplus numbers
+        table = np.loadtxt(BytesIO(text), np.float32, comments=None, usecols=chosen, ndmin=2)
+    except ValueError:
+        return None
+    return table if table.shape == (num_lines, len(columns)) else None
+
+
+def _bad_line(lines: _Lines, numbers: Iterable[int], columns: int, what: str) -> str:
+    """Say which line is not so many numbers."""
+    bad = next((n for n in numbers if not _is_numbers(lines.get(n), columns)), None)
+    where = "" if bad is None else f" in line {bad + 1}, {lines.get(bad)[:60].decode(errors='replace').strip()!r}"
+    return f"{what} is not the {columns} numbers expected{where}; the file is cut off or malformed: download it again"
 
 
 def _is_numbers(line: bytes, count: int) -> bool:
@@ -171,17 +200,6 @@ def _is_numbers(line: bytes, count: int) -> bool:
         return len([float(word) for word in line.split()]) == count
     except ValueError:
         return False
-
-
-def _body_lines(lines: list[bytes], rows: list[_Row], path: Path) -> Float32[np.ndarray, "rows 10"]:
-    """The ten numbers of every body line; the id among them has lost its precision and is not used."""
-    for row in rows:
-        if not _is_numbers(lines[row.line], _BODY_COLUMNS):
-            raise SkeletonFileError(
-                f"{path}: line {row.line + 1} (frame {row.frame + 1}) does not hold the {_BODY_COLUMNS} numbers of a "
-                "body; the file is malformed: download it again"
-            )
-    return np.array([[float(word) for word in lines[row.line].split()] for row in rows], np.float32)
 
 
 def _track(

@@ -101,9 +101,10 @@ def test_an_empty_file_is_refused(tmp_path):
     [
         ("25", "banana", r"line \d+ \(frame 1 of 4\).*does not hold a count"),
         ("25", "24", r"line \d+ .*does not hold a count|malformed"),
-        ("40 40 40", "40 40", r"line 5 \(frame 1\).*expected the 12 numbers of a joint"),
-        ("40 40 40", "40 4x0 40", r"line 5 \(frame 1\) is .*4x0.*expected the 12 numbers"),
-        ("0.5 0.5 2", "0.5 half 2", r"line 3 \(frame 1\) does not hold the 10 numbers"),
+        ("40 40 40", "40 40", "a joint is not the 12 numbers expected in line 5, '0.1 0.2"),
+        ("40 40 40", "40 4x0 40", "a joint is not the 12 numbers expected in line 5, .*4x0"),
+        ("40 40 40", "40 40 40 40", "a joint is not the 12 numbers expected in line 5"),
+        ("0.5 0.5 2", "0.5 half 2", "a body is not the 10 numbers expected in line 3, .*half"),
     ],
 )
 def test_a_malformed_line_is_named(tmp_path, old, new, message):

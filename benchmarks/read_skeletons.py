@@ -1,0 +1,192 @@
+"""How many .skeleton files a second one core reads and prepares, against a plain line-by-line reader.
+
+    python benchmarks/read_skeletons.py                        # made-up recordings of 103 frames, one or two persons
+    python benchmarks/read_skeletons.py --file S001C001P001R001A001.skeleton     # copies of a genuine one
+
+The contestants take turns, so that a busy machine slows all of them. Files a second are per second of CPU time (user
+and system together), wall time stands beside it. The whole prepare_ntu.py runs as its own process, start included.
+"""
+
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np  # noqa: E402
+
+from ski_lvlm.cleaning import clean  # noqa: E402
+from ski_lvlm.cli import parser, run  # noqa: E402
+from ski_lvlm.skeleton_file import BodyTrack, Recording, read_skeleton, write_skeleton  # noqa: E402
+
+_ROOT = Path(__file__).resolve().parents[1]
+_FRAMES = 103
+
+
+class Cost(NamedTuple):
+    """Seconds that one turn took."""
+
+    wall: float
+    user: float
+    system: float
+
+
+_FIELDS = (
+    *("x", "y", "z", "depthX", "depthY", "colorX", "colorY"),
+    *("orientationW", "orientationX", "orientationY", "orientationZ", "trackingState"),
+)
+
+
+def read_plainly(path: Path) -> tuple[list[list[dict]], np.ndarray]:
+    """The usual way: a line at a time, every number under its name, then the joints of the bodies into an array."""
+    frames = []
+    with path.open() as file:
+        for _ in range(int(file.readline())):
+            bodies = []
+            for _ in range(int(file.readline())):
+                body: dict = {"info": file.readline().split(), "joints": []}
+                for _ in range(int(file.readline())):
+                    body["joints"].append({k: float(v) for k, v in zip(_FIELDS, file.readline().split(), strict=True)})
+                bodies.append(body)
+            frames.append(bodies)
+    joints = np.zeros((3, len(frames), 25, max(map(len, frames))), np.float32)
+    for t, bodies in enumerate(frames):
+        for m, body in enumerate(bodies):
+            for j, joint in enumerate(body["joints"]):
+                joints[:, t, j, m] = joint["x"], joint["y"], joint["z"]
+    return frames, joints
+
+
+def read_lists(path: Path) -> dict[str, list[np.ndarray]]:
+    """The same without names and with less ado: the least that a line-by-line reader can cost."""
+    bodies: dict[str, list[np.ndarray]] = {}
+    with path.open() as file:
+        for _ in range(int(file.readline())):
+            for _ in range(int(file.readline())):
+                body_id = file.readline().split()[0]
+                joints = [[float(word) for word in file.readline().split()] for _ in range(int(file.readline()))]
+                bodies.setdefault(body_id, []).append(np.array(joints))
+    return bodies
+
+
+def make_up(folder: Path, count: int, source: Path | None) -> list[Path]:
+    """`count` files with NTU's names: copies of `source`, or random walks of which every fourth has two persons."""
+    names = [
+        f"S001C{c:03}P{p:03}R{r:03}A{a:03}"
+        for p in range(1, 41)
+        for c in (1, 2, 3)
+        for r in (1, 2)
+        for a in range(1, 50)
+    ]
+    paths = [folder / f"{name}.skeleton" for name in names[:count]]
+    for number, path in enumerate(paths):
+        if source:
+            shutil.copyfile(source, path)
+        elif number < 4:
+            write_skeleton(
+                path, Recording(path.stem, _FRAMES, {i: _walk(number + i) for i in range(1 + (number == 3))})
+            )
+        else:
+            shutil.copyfile(paths[number % 4], path)
+    return paths
+
+
+def _walk(seed: int) -> BodyTrack:
+    rng = np.random.default_rng(seed)
+    body = np.linspace(0, 1, 25)[:, None] * [0.5, 1.7, 0.3]
+
+    def moving(size: int, scale: float) -> np.ndarray:
+        steps = rng.normal(0, scale / 50, (_FRAMES, 25, size)).cumsum(axis=0)
+        return (scale * rng.uniform(size=size) + steps).astype(np.float32)
+
+    return BodyTrack(
+        frames=np.arange(_FRAMES),
+        joints=moving(3, 1) + body.astype(np.float32),
+        colour=moving(2, 900),
+        depth=moving(2, 250),
+        orientation=moving(4, 1),
+        joint_state=np.full((_FRAMES, 25), 2),
+        states=np.ones((_FRAMES, 7), int),
+        lean=moving(2, 1)[:, 0],
+    )
+
+
+def cost(work: Callable[[], object]) -> Cost:
+    """Time `work`, its child processes included."""
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    wall, before = time.perf_counter(), [resource.getrusage(w) for w in who]
+    work()
+    wall, after = time.perf_counter() - wall, [resource.getrusage(w) for w in who]
+    user = sum(a.ru_utime - b.ru_utime for a, b in zip(after, before, strict=True))
+    return Cost(wall, user, sum(a.ru_stime - b.ru_stime for a, b in zip(after, before, strict=True)))
+
+
+def contestants(paths: Sequence[Path], scratch: Path) -> dict[str, Callable[[], object]]:
+    """What takes turns."""
+    command = [
+        sys.executable,
+        str(_ROOT / "scripts" / "prepare_ntu.py"),
+        "--ntu",
+        str(paths[0].parent),
+        "--workers",
+        "1",
+    ]
+
+    def prepare() -> None:
+        shutil.rmtree(scratch / "out", ignore_errors=True)
+        subprocess.run([*command, "--out", str(scratch / "out")], check=True, stdout=subprocess.DEVNULL)
+
+    return {
+        "plain reader": lambda: [read_plainly(path) for path in paths],
+        "plain reader, lists only": lambda: [read_lists(path) for path in paths],
+        "read_skeleton": lambda: [read_skeleton(path) for path in paths],
+        "read_skeleton, joints only": lambda: [read_skeleton(path, joints_only=True) for path in paths],
+        "the same and clean": lambda: [clean(read_skeleton(path, joints_only=True)) for path in paths],
+        "the whole prepare_ntu.py": prepare,
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    options = parser(__doc__ or "")
+    options.add_argument(
+        "--file", type=Path, help="a .skeleton file to make copies of; by default recordings are made up"
+    )
+    options.add_argument("--count", type=int, default=1000, help="files")
+    options.add_argument("--rounds", type=int, default=3, help="turns of every contestant; the median counts")
+    options.add_argument("--json", type=Path, help="write the figures here too")
+    args = options.parse_args(argv)
+    with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / "skeletons").mkdir()
+        paths = make_up(Path(scratch) / "skeletons", args.count, args.file)
+        works = contestants(paths, Path(scratch))
+        turns: dict[str, list[Cost]] = {name: [] for name in works}
+        for _ in range(args.rounds):
+            for name, work in works.items():
+                turns[name].append(cost(work))
+    figures = {name: Cost(*(median(values) for values in zip(*costs, strict=True))) for name, costs in turns.items()}
+    _show(figures, args.count)
+    if args.json:
+        args.json.write_text(json.dumps({name: taken._asdict() for name, taken in figures.items()}, indent=2) + "\n")
+    return 0
+
+
+def _show(figures: dict[str, Cost], count: int) -> None:
+    plain = figures["plain reader"]
+    print(f"{count} files        files/s of CPU   times plain   wall s   user s   system s")
+    for name, taken in figures.items():
+        cpu = taken.user + taken.system
+        ratio = (plain.user + plain.system) / cpu
+        print(f"{name:28} {count / cpu:8.0f} {ratio:12.1f} x {taken.wall:8.2f} {taken.user:8.2f} {taken.system:8.2f}")
+
+
+if __name__ == "__main__":
+    run(main)
