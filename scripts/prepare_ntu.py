@@ -199,7 +199,7 @@ def arguments() -> argparse.ArgumentParser:
         "--layout", default="ntu-25", help="joint layout of --import_from: ntu-25, kinect-20, coco-17, h36m-17"
     )
     options.add_argument("--dataset", choices=["auto", *_PROTOCOLS], default="auto", help="what the folder should hold")
-    options.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes")
+    options.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     return options
 
 
