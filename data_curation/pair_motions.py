@@ -12,12 +12,16 @@ from data_curation.take import Take, both
 def _facing(
     take: Take, distance: Float[np.ndarray, " T"], turn: Float[np.ndarray, " T"] | float = 0.0
 ) -> list[Posture]:
-    """Two persons `distance` metres apart who look at each other, or away by `turn` radians."""
+    """Two persons `distance` metres apart who look at each other, or away by `turn` radians.
+
+    They are turned less than a person alone, lest one hides the other from the cameras at the side.
+    """
+    turned = 0.4 * take.turned
     people = []
     for side, heading in ((-1, np.pi / 2), (1, -np.pi / 2)):
-        place = (side * distance / 2)[:, None] * np.array([np.cos(take.turned), -np.sin(take.turned)])
+        place = (side * distance / 2)[:, None] * np.array([np.cos(turned), -np.sin(turned)])
         people.append(
-            replace(standing(len(distance)), place=place, heading=0 * distance + heading + take.turned + side * turn)
+            replace(standing(len(distance)), place=place, heading=0 * distance + heading + turned + side * turn)
         )
     return people
 

@@ -40,7 +40,7 @@ class Session:
     def camera(self, num_persons: int) -> Camera:
         """Where the camera stands: so far back that those who act are in the picture."""
         height = self.builds[0].height
-        distance = height / self.share if num_persons == 1 else max(2.9, height / self.share)
+        distance = height / self.share if num_persons == 1 else max(3.0, height / self.share)
         up, tilt = 0.68 * height, 0.095
         return Camera((-distance * np.sin(self.pan), up, -distance * np.cos(self.pan)), self.pan, tilt)
 

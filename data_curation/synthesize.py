@@ -128,7 +128,9 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _claim(out: Path, settings: Settings) -> None:
-    """Note what the folder is made with, or make sure that it is being continued with the same."""
+    """Note what the folder is made with, or make sure that it is being continued with the same; sweep up after a kill."""
+    for half_written in out.glob("*/.*.partial*"):
+        half_written.unlink()
     note = out / "synthesis.json"
     made_with = {"seed": settings.seed, "size": [settings.width, settings.height], "version": 1}
     if note.exists():

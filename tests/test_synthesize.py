@@ -296,10 +296,12 @@ def test_a_second_run_makes_only_what_is_missing_and_refuses_another_seed(tmp_pa
     first, second = (str(name) for name in synthesize.clip_names(2, seed=0))
     kept = (tmp_path / "rgb" / f"{first}_rgb.avi").stat().st_mtime_ns
     (tmp_path / "skeletons" / f"{second}.skeleton").unlink()
+    (tmp_path / "rgb" / f".{second}_rgb.77.partial.avi").write_bytes(b"left by a kill")
     command(3, 0)
     assert "3 clips" in capsys.readouterr().out.splitlines()[-1]
     assert (tmp_path / "rgb" / f"{first}_rgb.avi").stat().st_mtime_ns == kept
     assert len(list((tmp_path / "skeletons").glob("*.skeleton"))) == 3
+    assert len(list((tmp_path / "rgb").iterdir())) == 3
     assert json.loads((tmp_path / "synthesis.json").read_text())["seed"] == 0
     with pytest.raises(ValueError, match="use another --out"):
         command(3, 1)
