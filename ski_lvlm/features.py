@@ -77,7 +77,7 @@ class FeatureFolder:
             )
         return torch.from_numpy(tokens.astype(np.float32))
 
-    def check_made_by(self, modality: str, digest: str) -> None:
+    def check_tower(self, modality: str, digest: str) -> None:
         """Make sure that these features come from the tower or encoder with that digest.
 
         Features of one's own, without features.json, are trusted.
