@@ -128,7 +128,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _claim(out: Path, settings: Settings) -> None:
-    """Note what the folder is made with, or make sure that it is being continued with the same; sweep up after a kill."""
+    """Note what the folder is made with, or make sure that it is continued with the same; sweep up after a kill."""
     for half_written in out.glob("*/.*.partial*"):
         half_written.unlink()
     note = out / "synthesis.json"
