@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, Self, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -73,7 +73,7 @@ class TextEncoder(nn.Module):
         """Whether no weight of it is trained."""
         return not any(p.requires_grad for p in self.parameters())
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> "TextEncoder":
         """Training mode, unless frozen."""
         return super().train(mode and not self.frozen)
 
@@ -111,10 +111,10 @@ def _leave_out_frozen(module: nn.Module, state: dict[str, Tensor], prefix: str, 
             del state[name]
 
 
-def _do_not_miss_frozen(module: nn.Module, incompatible: NamedTuple) -> None:
+def _do_not_miss_frozen(module: nn.Module, incompatible: Any) -> None:  # noqa: ANN401
     if isinstance(module, TextEncoder) and module.frozen:
         own = {name for name, _ in module.named_parameters()} | {name for name, _ in module.named_buffers()}
-        missing: list[str] = incompatible.missing_keys  # type: ignore[attr-defined]
+        missing: list[str] = incompatible.missing_keys
         missing[:] = [name for name in missing if not any(name.endswith(f".{mine}") for mine in own)]
 
 

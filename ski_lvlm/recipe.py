@@ -5,7 +5,7 @@ A recipe says what is trained; the Hugging Face TrainingArguments beside it say 
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 def _setting(default: Any, text: str) -> Any:  # noqa: ANN401
@@ -49,7 +49,9 @@ class SkeletonDataRecipe:
     prepared: str = _setting("", "packed skeletons: the output of scripts/prepare_ntu.py")
     ntu: str = _setting("", "folder with rgb/ and skeletons/; the skeleton stages need only --prepared")
     split: str = _setting("ntu60/48-12", "'seen classes of NTU60 (55, 48) and NTU120 (110, 96)'; or synthetic")
-    protocol: str = _setting("xsub", "which clips train and which test: xsub, xview (NTU60) or xset (NTU120)")
+    protocol: Literal["xsub", "xview", "xset"] = _setting(
+        "xsub", "which clips train and which test; xview is NTU60's, xset NTU120's, and synthetic has its own"
+    )
     num_frames: int = _setting(64, "T_s, frames that a clip is resized to (published Hyperformer)")
 
 
@@ -57,14 +59,20 @@ class SkeletonDataRecipe:
 class SkeletonPretrainRecipe(SkeletonDataRecipe):
     """Stage 1: 'the skeleton encoder g_s is pretrained for the task of skeleton action recognition' (Sec. 3.1)."""
 
-    centring: str = _setting("spine", "spine: joints relative to the spine's, in every frame; or none")
+    centring: Literal["spine", "none"] = _setting(
+        "spine", "spine: joints relative to the spine's, in every frame; or none"
+    )
     streams: str = _setting("joint", "channels of a joint: joint, bone, velocity, or several with commas")
     absent: str = _setting(
         "mask", "mask: a person who is not there is left out; zeros: stands at the origin (published)"
     )
     num_heads: int = _setting(9, "heads of Hyperformer; 'F_s = 216' is num_heads * head_dim")
     head_dim: int = _setting(24, "width of a head")
-    depth: int = _setting(10, "blocks; the time steps are halved at blocks 5 and 8")
+    depth: int = _setting(10, "number of blocks")
+    strided: list[int] = field(
+        default_factory=lambda: [5, 8],
+        metadata={"help": "blocks, counted from 1, that halve the time steps; two of them give T_s / 4 tokens"},
+    )
     batch_size: int = _setting(64, "over all processes and accumulation steps (published Hyperformer)")
     decay_at: list[float] = field(
         default_factory=lambda: [110 / 140, 120 / 140],

@@ -87,8 +87,9 @@ def read_card(folder: Path) -> SkeletonEncoderCard:
             "python train_ski_vlm.py --stage skeleton_pretrain --prepared DIR --split SPLIT --output_dir " + str(folder)
         )
     try:
-        return SkeletonEncoderCard(**json.loads(file.read_text(encoding="utf-8")))
-    except (TypeError, ValueError) as error:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return SkeletonEncoderCard(**{**found, "seen": tuple(found["seen"])})
+    except (KeyError, TypeError, ValueError) as error:
         raise SkeletonEncoderError(f"{file} cannot be read ({error}); train the encoder again") from error
 
 

@@ -19,9 +19,9 @@ def preprocessing_of(recipe: SkeletonPretrainRecipe, packed: PackedSkeletons) ->
     return Preprocessing(
         layout=packed.layout.name,
         cleaning=packed.cleaning,
-        centring=recipe.centring,  # type: ignore[arg-type]
+        centring=recipe.centring,
         streams=tuple(recipe.streams.split(",")),  # type: ignore[arg-type]
-        absent=recipe.absent,  # type: ignore[arg-type]
+        absent=recipe.absent,
     )
 
 
@@ -33,6 +33,7 @@ def classifier(recipe: SkeletonPretrainRecipe, packed: PackedSkeletons) -> tuple
         num_heads=recipe.num_heads,
         head_dim=recipe.head_dim,
         depth=recipe.depth,
+        strided=recipe.strided,
         in_channels=preprocessing.num_channels,
     )
     return ActionClassifier(encoder, num_classes=len(split_named(recipe.split).seen)), preprocessing
