@@ -207,6 +207,7 @@ def _filter_graph(stream: Any, size: tuple[int, int] | None, crop: Box | None) -
     import av.filter
 
     graph = av.filter.Graph()
+    graph.threads = 1
     nodes = [graph.add_buffer(template=stream)]
     if crop:
         width, height = crop.right - crop.left, crop.bottom - crop.top
