@@ -162,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags.add_argument("--out", type=Path, required=True, help="folder for skeletons/ and rgb/")
     flags.add_argument("--clips", type=int, default=300, help="how many clips; more later extend the same folder")
     flags.add_argument("--seed", type=int, default=0, help="decides everything that is drawn at random")
-    flags.add_argument("--size", type=_size, default=(512, 288), help="WIDTHxHEIGHT of the videos, 16:9")
+    flags.add_argument("--size", type=_size, default="512x288", help="WIDTHxHEIGHT of the videos, 16:9")
     flags.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes, one thread each")
     args = flags.parse_args(argv)
     settings = Settings(args.seed, *args.size)
