@@ -63,7 +63,7 @@ class SkeletonPretrainRecipe(SkeletonDataRecipe):
         "spine", "spine: joints relative to the spine's, in every frame; or none"
     )
     streams: str = _setting("joint", "channels of a joint: joint, bone, velocity, or several with commas")
-    absent: str = _setting(
+    absent: Literal["mask", "zeros"] = _setting(
         "mask", "mask: a person who is not there is left out; zeros: stands at the origin (published)"
     )
     num_heads: int = _setting(9, "heads of Hyperformer; 'F_s = 216' is num_heads * head_dim")

@@ -4,7 +4,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
-WORDS = "a photo of drink water hand waving kicking something . eat meal snack".split()
+WORDS = ["a", "photo", "of", "drink", "water", "hand", "waving", "kicking", "something", ".", "eat", "meal", "snack"]
 
 
 def tiny_tokenizer():
