@@ -35,17 +35,25 @@ class VisionTower(nn.Module):
     """
 
     def __init__(
-        self, backbone: nn.Module, *, model_id: str, width: int, image_size: int, num_patches: int, num_frames: int,
-        mean: list[float], std: list[float],
-    ) -> None:  # fmt: skip
+        self,
+        backbone: nn.Module,
+        *,
+        model_id: str,
+        digest: str,
+        width: int,
+        image_size: int,
+        num_patches: int,
+        num_frames: int,
+        mean: list[float],
+        std: list[float],
+    ) -> None:
         super().__init__()
-        self.backbone, self.model_id = backbone, model_id
+        self.backbone, self.model_id, self.digest = backbone, model_id, digest
         self.width, self.image_size, self.num_frames = width, image_size, num_frames
         self.num_tokens = num_frames + num_patches
         self.register_buffer("mean", rearrange(torch.tensor(mean), "c -> c 1 1"))
         self.register_buffer("std", rearrange(torch.tensor(std), "c -> c 1 1"))
         self.requires_grad_(False).eval()
-        self.digest = weights_digest(self)
 
     def train(self, mode: bool = True) -> "VisionTower":
         """Stay in evaluation mode: the tower is frozen."""
@@ -96,9 +104,12 @@ def temporal_and_spatial(patches: Float[Tensor, "B T P F"]) -> Float[Tensor, "B 
 
 
 def load_vision_tower(
-    model_id: str = CLIP_L14, *, num_frames: int = 100, device: str | torch.device | None = None,
+    model_id: str = CLIP_L14,
+    *,
+    num_frames: int = 100,
+    device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
-) -> VisionTower:  # fmt: skip
+) -> VisionTower:
     """Load a frozen tower: a CLIP or SigLIP checkpoint (hub id or local folder), or `efficientnet-lite0`.
 
     The device is the GPU where there is one; the type bfloat16 on a GPU and float32 on a CPU.
@@ -118,10 +129,18 @@ def load_vision_tower(
 def _load_efficientnet(model_id: str, num_frames: int) -> VisionTower:
     from ski_lvlm import efficientnet as net
 
+    backbone = net.EfficientNetLite0()
     return VisionTower(
-        net.EfficientNetLite0(), model_id=model_id, width=net.WIDTH, image_size=net.IMAGE_SIZE,
-        num_patches=net.GRID**2, num_frames=num_frames, mean=[net.MEAN] * 3, std=[net.STD] * 3,
-    )  # fmt: skip
+        backbone,
+        model_id=model_id,
+        digest=backbone.digest,
+        width=net.WIDTH,
+        image_size=net.IMAGE_SIZE,
+        num_patches=net.GRID**2,
+        num_frames=num_frames,
+        mean=[net.MEAN] * 3,
+        std=[net.STD] * 3,
+    )
 
 
 class _PatchTokens(nn.Module):
@@ -147,10 +166,16 @@ def _load_transformer(model_id: str, num_frames: int) -> VisionTower:
     vision: Any = transformer.config
     num_patches = (vision.image_size // vision.patch_size) ** 2
     return VisionTower(
-        _PatchTokens(transformer, num_patches), model_id=model_id, width=vision.hidden_size,
-        image_size=vision.image_size, num_patches=num_patches, num_frames=num_frames,
-        mean=[255 * value for value in mean], std=[255 * value for value in std],
-    )  # fmt: skip
+        _PatchTokens(transformer, num_patches),
+        model_id=model_id,
+        digest=weights_digest(transformer),
+        width=vision.hidden_size,
+        image_size=vision.image_size,
+        num_patches=num_patches,
+        num_frames=num_frames,
+        mean=[255 * value for value in mean],
+        std=[255 * value for value in std],
+    )
 
 
 def _cut_transformer(model_id: str) -> tuple[str, Any]:

@@ -7,6 +7,7 @@ from transformers import BertConfig
 from vision_case import MEAN, STD, tiny_tower
 
 from ski_lvlm import efficientnet
+from ski_lvlm.digest import weights_digest
 from ski_lvlm.offline import EFFICIENTNET
 from ski_lvlm.vision import VisionTowerError, load_vision_tower, temporal_and_spatial
 
@@ -143,3 +144,8 @@ def test_missing_offline_packages_name_the_install_line(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite_pytorch", None)
     with pytest.raises(ImportError, match="requirements-offline.txt"):
         load_vision_tower(EFFICIENTNET, num_frames=4)
+
+
+def test_efficientnet_s_digest_is_that_of_the_released_weights():
+    released = efficientnet._released_network()
+    assert load_vision_tower(EFFICIENTNET, num_frames=2, device="cpu").digest == weights_digest(released)
