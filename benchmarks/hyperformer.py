@@ -1,0 +1,169 @@
+"""Hyperformer against a plain formulation of the same network: time of a forward pass and of a training step.
+
+    python benchmarks/hyperformer.py --batch 16 --threads 2 --repeats 3
+
+The plain one follows the publication line by line: NCHW tensors, one convolution for every branch and for q and k|v, a
+score matrix per term, both persons always computed. Both have the same weights, and their logits are compared first.
+The two take turns, with the allocator that scripts/environment.sh sets (this script starts itself again with it), so
+that neither profits from the other's warm memory. User and system time of the process are reported beside wall time.
+"""
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+import nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from ski_lvlm.cli import parser, run
+from ski_lvlm.hyper_attention import HyperAttention
+from ski_lvlm.hyperformer import ActionClassifier, Block, Hyperformer, TimeConv
+from ski_lvlm.layouts import LAYOUTS
+
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": "17179869184",
+    "MALLOC_TRIM_THRESHOLD_": "34359738368",
+    "MALLOC_TOP_PAD_": "1073741824",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
+
+
+def plain_attention(layer: HyperAttention, x: Tensor) -> Tensor:
+    """Attention with every term of the score on its own, from (n, c, t, j) to the same."""
+    heads, width = layer.num_heads, layer.output.conv.out_channels
+    normed = rearrange(layer.norm(rearrange(x, "n c t j -> n t j c")), "n t j c -> n c t j").contiguous()
+    weight = layer.qkv.conv.weight
+    q = F.conv2d(normed, weight[:width])
+    k, v = F.conv2d(normed, weight[width:]).chunk(2, dim=1)
+    q, k, v = (rearrange(y, "n (h d) t j -> n t h j d", h=heads).contiguous() for y in (q, k, v))
+    groups = torch.einsum("nctj,gj->nctg", x, layer.group_mean)
+    e = F.conv2d(groups, layer.group_projection.conv.weight)[..., layer.groups]
+    e = rearrange(e, "n (h d) t j -> n t h j d", h=heads).contiguous()
+    r = rearrange(layer.hop_embedding[layer.hops], "i j (h d) -> h i j d", h=heads)
+    scores = q @ k.mT + torch.einsum("nthid,hijd->nthij", q, r) + q @ e.mT
+    scores = scores + torch.einsum("hd,nthjd->nthj", layer.group_weight, e)[..., None, :]
+    weights = layer.alpha * (scores * layer.scale).softmax(-1) + layer.joint_matrix
+    mixed = rearrange(weights @ v, "n t h j d -> n (h d) t j").contiguous()
+    skip = x if isinstance(layer.skip, nn.Identity) else layer.skip.conv(x)
+    return skip + layer.output.conv(mixed)
+
+
+def plain_norm(x: Tensor, norm: nn.BatchNorm2d, part: slice) -> Tensor:
+    """Batch norm of a part of the channels."""
+    mean, var = norm.running_mean[part], norm.running_var[part]  # type: ignore[index]
+    return F.batch_norm(x, mean, var, norm.weight[part], norm.bias[part], norm.training, norm.momentum or 0.1)
+
+
+def plain_time(layer: TimeConv, x: Tensor) -> Tensor:
+    """Four branches, each with convolutions and batch norms of its own."""
+    outs = []
+    for branch in range(4):
+        part = slice(branch * layer.quarter, (branch + 1) * layer.quarter)
+        stride = layer.stride if branch == 3 else 1
+        weight, bias = layer.entrance.weight[part], layer.entrance.bias[part]  # type: ignore[index]
+        y = F.conv2d(x, weight, bias, stride=(stride, 1))
+        if branch < 3:
+            y = F.relu(plain_norm(y, layer.entrance_norm, part))
+        if branch < 2:
+            y = (layer.short, layer.long)[branch](y)
+        if branch == 2:
+            y = F.max_pool2d(y, (3, 1), stride=(layer.stride, 1), padding=(1, 0))
+        outs.append(plain_norm(y, layer.exit_norm, part))
+    return torch.cat(outs, dim=1)
+
+
+def plain_block(block: nn.Module, x: Tensor) -> Tensor:
+    """One block."""
+    assert isinstance(block, Block)
+    return F.relu(plain_time(block.time, plain_attention(block.attention, x)) + block.residual(x))
+
+
+def plain(model: ActionClassifier, skeleton: Tensor) -> Tensor:
+    """Logits the plain way; an absent person is all zeros and takes part in everything but the last mean."""
+    encoder = model.encoder
+    present = ~skeleton.isnan().flatten(-2).all(-1).all(1)
+    x = encoder.entrance_norm(rearrange(skeleton.nan_to_num(0.0), "b t m j c -> b (m j c) t"))
+    x = rearrange(x, "b (m j c) t -> (b m) c t j", m=encoder.num_persons, c=encoder.in_channels).contiguous()
+    for block in encoder.blocks:
+        x = plain_block(block, x)
+    persons = rearrange(x.mean((2, 3)), "(b m) c -> b m c", m=encoder.num_persons) * present[..., None]
+    return model.head(persons.sum(1) / present.sum(1, keepdim=True))
+
+
+def seconds(work: Callable[[], object]) -> tuple[float, float]:
+    """Wall time and user+system time of one call."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    start, cpu = time.perf_counter(), used.ru_utime + used.ru_stime
+    work()
+    wall, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
+    return wall, used.ru_utime + used.ru_stime - cpu
+
+
+def best_of(works: dict[str, Callable[[], object]], *, repeats: int) -> dict[str, tuple[float, float]]:
+    """The least wall and CPU time of each, taking turns; the first turn is a warm-up."""
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
+    for turn in range(repeats + 1):
+        for name, work in works.items():
+            measured = seconds(work)
+            if turn:
+                times[name].append(measured)
+    return {name: (min(w for w, _ in rows), min(c for _, c in rows)) for name, rows in times.items()}
+
+
+def forward_and_step(call: Callable[[Tensor], Tensor], model: ActionClassifier, x: Tensor) -> tuple[Callable, Callable]:
+    """What is measured: a forward pass for evaluation, and forward and backward for training."""
+
+    def forward() -> None:
+        model.eval()
+        with torch.no_grad():
+            call(x)
+
+    def step() -> None:
+        model.train().zero_grad()
+        call(x).logsumexp(1).sum().backward()
+
+    return forward, step
+
+
+def main(flags: Sequence[str] | None) -> None:
+    """Print the table."""
+    arguments = parser(__doc__ or "")
+    arguments.add_argument("--batch", type=int, default=16, help="clips")
+    arguments.add_argument("--frames", type=int, default=64, help="T_s")
+    arguments.add_argument("--alone", type=float, default=0.8, help="share of clips with one person; NTU has 0.8")
+    arguments.add_argument("--threads", type=int, default=2)
+    arguments.add_argument("--repeats", type=int, default=3)
+    args = arguments.parse_args(flags)
+    if any(os.environ.get(name) != value for name, value in ALLOCATOR.items()):
+        threads = {"OMP_NUM_THREADS": str(args.threads)}
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ALLOCATOR, **threads})
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    model = ActionClassifier(Hyperformer(layout=LAYOUTS["ntu-25"]), num_classes=60)
+    for block in model.encoder.blocks:
+        nn.init.ones_(block.attention.alpha)  # type: ignore[union-attr, arg-type]
+    x = torch.randn(args.batch, args.frames, 2, 25, 3)
+    x[: round(args.alone * args.batch), :, 1] = torch.nan
+    calls: dict[str, Callable[[Tensor], Tensor]] = {"plain": lambda y: plain(model, y), "ours": model}
+    with torch.no_grad():
+        model.eval()
+        difference = (calls["plain"](x) - model(x)).abs().max() / model(x).abs().max()
+    print(f"batch {args.batch}, T_s {args.frames}, {args.threads} threads, one person in {args.alone:.0%} of the clips")
+    print(f"largest difference of the logits, relative to the largest: {difference:.1e}")
+    for title, index in (("forward", 0), ("training step", 1)):
+        works = {name: forward_and_step(call, model, x)[index] for name, call in calls.items()}
+        best = best_of(works, repeats=args.repeats)
+        for name, (wall, cpu) in best.items():
+            faster = best["plain"][1] / cpu
+            print(f"{title:14} {name:6} {wall:7.2f} s wall {cpu:7.2f} s CPU  {faster:4.1f} x less CPU than plain")
+
+
+if __name__ == "__main__":
+    run(main)
