@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-import nn.functional as F
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 

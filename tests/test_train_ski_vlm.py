@@ -19,15 +19,6 @@ from ski_lvlm.skeleton_clip import load_skeleton_clip, load_skeleton_encoder
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--num_heads", "1", "--head_dim", "12", "--depth", "2", "--strided", "2", "--num_frames", "8"]
 QUICK = ["--batch_size=8", "--per_device_train_batch_size=8", "--dataloader_num_workers=0", "--use_cpu=True"]
-    "--batch_size",
-    "8",
-    "--per_device_train_batch_size",
-    "8",
-    "--dataloader_num_workers",
-    "0",
-    "--use_cpu",
-    "True",
-]
 TRAIN = [sys.executable, "train_ski_vlm.py"]
 
 
