@@ -129,8 +129,8 @@ def load_text_encoder(model_id: str) -> TextEncoder:
     tokenizer = AutoTokenizer.from_pretrained(path)
     if config.model_type == "clip":
         model = CLIPModel.from_pretrained(path)
-        del model.vision_model, model.visual_projection  # the text tower is all that is used
         temperature = math.exp(-model.logit_scale.item())
+        del model.vision_model, model.visual_projection, model.logit_scale  # the text tower is all that is used
         return freeze(TextEncoder(model, tokenizer, model_id=model_id, temperature=temperature))
     if hasattr(config, "text_config") or not hasattr(config, "hidden_size"):
         raise TextEncoderError(

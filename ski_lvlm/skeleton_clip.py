@@ -40,12 +40,14 @@ class SkeletonCLIP(nn.Module):
         self.encoder, self.text_encoder = encoder, text_encoder
         self.projection = nn.Linear(encoder.width, text_encoder.width)
         nn.init.normal_(self.projection.weight, 0.0, math.sqrt(2.0 / text_encoder.width))
-        self.log_scale = nn.Parameter(torch.tensor(-math.log(text_encoder.temperature)))
+        self.log_scale = nn.Parameter(
+            torch.tensor([-math.log(text_encoder.temperature)])
+        )  # DeepSpeed wants a dimension
 
     @property
     def temperature(self) -> Float[Tensor, ""]:
         """The temperature tau of Eq. (1)."""
-        return torch.exp(-self.log_scale.clamp(max=math.log(MAX_SCALE)))
+        return torch.exp(-self.log_scale.clamp(max=math.log(MAX_SCALE))).squeeze()
 
     def forward(self, skeleton: Float[Tensor, "B T M J _"], prompts: Sequence[str]) -> InLanguage:
         """Project clips into the language space and compare them with class sentences."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.utils.data import DataLoader
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PretrainedConfig, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ski_lvlm.hyperformer import ActionClassifier
 from ski_lvlm.losses import language_cross_entropy
@@ -41,6 +41,7 @@ class ClassifierLoss(nn.Module):
     def __init__(self, model: ActionClassifier) -> None:
         super().__init__()
         self.model = model
+        self.config = _deepspeed_config(model)
 
     def forward(self, skeleton: Float[Tensor, "B T M J _"], labels: Int[Tensor, " B"]) -> dict[str, Tensor]:
         """Cross-entropy over the seen classes."""
@@ -57,12 +58,18 @@ class AlignmentLoss(nn.Module):
     def __init__(self, model: SkeletonCLIP, *, prompts: Sequence[str]) -> None:
         super().__init__()
         self.model, self.prompts = model, tuple(prompts)
+        self.config = _deepspeed_config(model)
 
     def forward(self, skeleton: Float[Tensor, "B T M J _"], labels: Int[Tensor, " B"]) -> dict[str, Tensor]:
         """Cross-entropy of the cosines with the seen classes' sentences."""
         similarity = self.model(skeleton, self.prompts).similarity
         loss = language_cross_entropy(similarity, labels, temperature=self.model.temperature)
         return {"loss": loss, "logits": similarity}
+
+
+def _deepspeed_config(model: ActionClassifier | SkeletonCLIP) -> PretrainedConfig:
+    """The one number that the Trainer needs to fill in "auto" in DeepSpeed's settings."""
+    return PretrainedConfig(hidden_size=model.encoder.width)  # type: ignore[call-arg]
 
 
 class SkeletonTrainer(ResumableTrainer):
