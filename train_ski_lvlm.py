@@ -10,13 +10,12 @@ Paper: Sec. 3.3, Sec. 4 "Implementation Details": 3 epochs, batch 32, learning r
 
 import dataclasses
 import logging
-import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from transformers import HfArgumentParser, TrainingArguments, set_seed
+from transformers import HfArgumentParser, set_seed
 
 from ski_lvlm.conversation import PLACEHOLDER_IDS, Encoded, marked
 from ski_lvlm.features import FeatureFolder
@@ -27,9 +26,9 @@ from ski_lvlm.lvlm import SkiLvlm
 from ski_lvlm.projector import load_video_projector
 from ski_lvlm.recipe import SkiLvlmRecipe
 from ski_lvlm.training import (
+    GlobalBatchArguments,
     JsonLines,
     ResumableTrainer,
-    accumulation_steps,
     adapted_flags,
     check_same_processes,
     join_deepspeed,
@@ -41,35 +40,19 @@ QUICKSTART = Path(__file__).resolve().parent / "runs" / "quickstart"
 
 
 @dataclass
-class LvlmArguments(TrainingArguments):
+class LvlmArguments(GlobalBatchArguments):
     """The Trainer's arguments with this paper's values."""
 
     output_dir: str = field(default="runs/ski_lvlm", metadata={"help": "checkpoints, logs and the trained projectors"})
-    batch_size: int = field(default=32, metadata={"help": "over all processes and accumulation steps ('batch size 32')"})
     num_train_epochs: float = 3  # "3 epochs"
+    batch_size: int = field(default=32, metadata={"help": "'batch size 32', over all processes and accumulation steps"})
     learning_rate: float = 2e-5  # "learning rate 2e-5"
-    per_device_train_batch_size: int = 4  # 8 GPUs × 4 = "batch size 32"
+    per_device_train_batch_size: int = 4  # 8 GPUs
     lr_scheduler_type: str = "cosine"  # published code, as the next two
     warmup_steps: float = 0.03
     weight_decay: float = 0.0
-    bf16: bool = field(default_factory=lambda: torch.cuda.is_available())
-    logging_steps: float = 10
     save_steps: float = 100
-    save_total_limit: int | None = 2
-    report_to: None | str | list[str] = "none"
     include_num_input_tokens_seen: str | bool = True
-    remove_unused_columns: bool = False
-    dataloader_num_workers: int = 2
-    label_names: list[str] | None = field(default_factory=lambda: ["labels"])
-
-    def __post_init__(self) -> None:
-        """Derive the accumulation steps before DeepSpeed's configuration is filled in from them."""
-        self.gradient_accumulation_steps = accumulation_steps(
-            batch_size=self.batch_size,
-            per_device=self.per_device_train_batch_size,
-            processes=int(os.environ.get("WORLD_SIZE", "1")),
-        )
-        super().__post_init__()
 
 
 def with_quickstart(recipe: SkiLvlmRecipe) -> SkiLvlmRecipe:
@@ -90,7 +73,7 @@ def build_model(recipe: SkiLvlmRecipe, features: FeatureFolder, *, bf16: bool) -
     """Untrained projectors of the features' widths before the frozen LLM; T_v from a published one if asked."""
     modalities = recipe.modalities.split(",")
     if unknown := set(modalities) - set(PLACEHOLDER_IDS):
-        raise ValueError(f"--modalities {recipe.modalities}: {sorted(unknown)} unknown; expected video, skeleton or both")
+        raise ValueError(f"--modalities: {sorted(unknown)} unknown; expected video, skeleton or both")
     model = SkiLvlm.build(
         base_llm=recipe.base_llm,
         token_widths={name: features.width(name) for name in modalities},
@@ -110,8 +93,8 @@ def build_model(recipe: SkiLvlmRecipe, features: FeatureFolder, *, bf16: bool) -
 def main(flags: list[str]) -> None:
     """Read top to bottom: data, model, trainer, train, save."""
     parser = HfArgumentParser((SkiLvlmRecipe, LvlmArguments), description=__doc__)  # type: ignore[arg-type]
-    recipe, args = parser.parse_args_into_dataclasses(flags)
-    recipe = with_quickstart(recipe)
+    parsed, args = parser.parse_args_into_dataclasses(flags)
+    recipe = with_quickstart(parsed)
     output_dir = Path(args.output_dir)
     set_seed(args.seed)
     if args.deepspeed:

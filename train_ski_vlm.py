@@ -15,13 +15,13 @@ import dataclasses
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import HfArgumentParser, TrainingArguments, set_seed
+from transformers import HfArgumentParser, set_seed
 
 from ski_lvlm.files import write_json
 from ski_lvlm.hyperformer import ActionClassifier
@@ -37,7 +37,15 @@ from ski_lvlm.skeleton_clip import SkeletonCLIP, save_skeleton_encoder
 from ski_lvlm.skeleton_data import SkeletonClips, collate
 from ski_lvlm.skeleton_stages import aligner, card_of, classifier, sentences
 from ski_lvlm.skeleton_training import AlignmentLoss, ClassifierLoss, SkeletonTrainer, is_finished, measure_accuracy
-from ski_lvlm.training import JsonLines, accumulation_steps, adapted_flags, last_whole_checkpoint, write_run
+from ski_lvlm.training import (
+    GlobalBatchArguments,
+    JsonLines,
+    adapted_flags,
+    check_same_processes,
+    join_deepspeed,
+    last_whole_checkpoint,
+    write_run,
+)
 
 STAGES: dict[str, tuple[type, dict[str, Any]]] = {
     "skeleton_pretrain": (SkeletonPretrainRecipe, SKELETON_PRETRAIN_SCHEDULE),
@@ -50,18 +58,11 @@ TESTS: dict[type, tuple[Part, ...]] = {
 
 
 @dataclass
-class VlmArguments(TrainingArguments):
+class VlmArguments(GlobalBatchArguments):
     """The Trainer's arguments; what differs between the stages is in `ski_lvlm/recipe.py`."""
 
-    bf16: bool = field(default_factory=lambda: torch.cuda.is_available())
-    logging_steps: float = 10
     save_strategy: str = "epoch"
-    save_total_limit: int | None = 2
-    report_to: None | str | list[str] = "none"  # noqa: RUF036 (HfArgumentParser knows this order only)
-    remove_unused_columns: bool = False
-    dataloader_num_workers: int = 2
     ddp_find_unused_parameters: bool | None = False
-    label_names: list[str] | None = field(default_factory=lambda: ["labels"])
 
 
 def parse(flags: Sequence[str]) -> tuple[str, Any, VlmArguments]:
@@ -74,9 +75,6 @@ def parse(flags: Sequence[str]) -> tuple[str, Any, VlmArguments]:
     parser = HfArgumentParser((recipe_type, VlmArguments), description=__doc__)  # type: ignore[arg-type]
     parser.set_defaults(**schedule, output_dir=f"runs/{chosen.stage}")
     recipe, args = parser.parse_args_into_dataclasses(rest)
-    args.gradient_accumulation_steps = accumulation_steps(
-        batch_size=recipe.batch_size, per_device=args.per_device_train_batch_size, processes=args.world_size
-    )
     return chosen.stage, recipe, args
 
 
@@ -93,6 +91,8 @@ def main(flags: Sequence[str]) -> None:
         print(f"{output_dir} is finished (result.json); delete it to train again")
         return
     set_seed(args.seed)
+    if args.deepspeed:
+        join_deepspeed()
 
     packed, split = PackedSkeletons.open(Path(recipe.prepared)), split_named(recipe.split)
     build: Any = classifier if stage == "skeleton_pretrain" else aligner
@@ -131,6 +131,7 @@ def main(flags: Sequence[str]) -> None:
         print(f"{stage}: {len(seen_train)} clips of {len(split.seen)} seen actions", flush=True)
     checkpoint = last_whole_checkpoint(output_dir)
     if checkpoint:
+        check_same_processes(Path(checkpoint), args.world_size)
         print(f"resuming from {checkpoint}", flush=True)
     trained = trainer.train(resume_from_checkpoint=checkpoint)
 

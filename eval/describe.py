@@ -129,7 +129,7 @@ def load(folder: Path) -> "SkiLvlm":
 
     cuda = torch.cuda.is_available()
     model = SkiLvlm.from_pretrained(folder, modalities=("video",), dtype=torch.bfloat16 if cuda else torch.float32)
-    return model.to("cuda" if cuda else "cpu")
+    return model.cuda() if cuda else model
 
 
 def model_digest(model: "SkiLvlm") -> str:

@@ -1,7 +1,7 @@
 """A conversation becomes token ids and a loss mask in one walk over its turns.
 
-The text is cut into pieces where training begins or ends and where a modality is spliced in, and each piece is tokenised
-once. Inference tokenises the very same pieces, so the prompt a model was trained on is the prompt it is asked with.
+The text is cut into pieces where training begins or ends and where a modality is spliced in, and each piece is
+tokenised once. Inference tokenises the very same pieces, so the prompt a model was trained on is the prompt it is asked with.
 """
 
 import re
@@ -52,13 +52,12 @@ def render(turns: Sequence[Turn], tokenizer: PreTrainedTokenizerBase, *, chat_te
     messages = [{"role": turn.role, "content": turn.text} for turn in turns]
     pieces, done = [], ""
     for k, turn in enumerate(turns):
-        whole = tokenizer.apply_chat_template(
-            messages[: k + 1], tokenize=False, add_generation_prompt=turn.role == "user"
-        )
+        asking = turn.role == "user"
+        whole = str(tokenizer.apply_chat_template(messages[: k + 1], tokenize=False, add_generation_prompt=asking))
         if not whole.startswith(done):
             raise ValueError(
-                f"the chat template of {tokenizer.name_or_path!r} rewrites earlier turns when turn {k + 1} is added, so "
-                "the answers cannot be told from the rest; expected a template that only appends; "
+                f"the chat template of {tokenizer.name_or_path!r} rewrites earlier turns when turn {k + 1} is added, "
+                "so the answers cannot be told from the rest; expected a template that only appends; "
                 "use --chat_template vicuna or one turn a conversation"
             )
         pieces.append(Piece(whole[len(done) :], turn.role == "assistant"))

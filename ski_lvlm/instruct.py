@@ -123,8 +123,8 @@ def check_dataset(dataset: InstructDataset, *, skip_missing: bool = False) -> In
     truncated = len(present) - len(kept)
     if truncated > 0.01 * len(present):
         raise ValueError(
-            f"{truncated} of {len(present)} conversations have no trained token left within {dataset.max_length} tokens "
-            "(at most 1 % may); raise --model_max_length"
+            f"{truncated} of {len(present)} conversations have no trained token left within {dataset.max_length} "
+            "tokens (at most 1 % may); raise --model_max_length"
         )
     for reason, count in (("without features", absent), ("truncated before their answer", truncated)):
         if count:
@@ -141,16 +141,14 @@ def _missing(dataset: InstructDataset, conversation: Conversation) -> list[str]:
 def _trained_tokens(dataset: InstructDataset, conversation: Conversation) -> int:
     clips = clips_of(conversation, dataset.modalities)
     counts = {name: dataset.features.token_count(clip, name) for name, clip in clips.items()}
-    encoded = encode(
-        conversation.turns, dataset.tokenizer, token_counts=counts, chat_template=dataset.chat_template
-    )
+    encoded = encode(conversation.turns, dataset.tokenizer, token_counts=counts, chat_template=dataset.chat_template)
     if not (encoded.labels != IGNORED).any():
         raise ValueError(f"conversation {conversation.id!r} has no token to train on; give it a non-empty answer")
     return int((encoded.labels[: dataset.max_length] != IGNORED).sum())
 
 
 def left_padded(sequences: Sequence[Int[Tensor, " _"]], value: int) -> Int[Tensor, "B L"]:
-    """Stack sequences of unequal length, filled up on the left: answers then end together, and few logits are needed."""
+    """Stack sequences of unequal length, filled up on the left: answers then end together, which saves logits."""
     return torch.nn.utils.rnn.pad_sequence(list(sequences), batch_first=True, padding_value=value, padding_side="left")
 
 
@@ -165,6 +163,7 @@ class InstructCollator:
         self.token_widths = dict(token_widths)
 
     def __call__(self, samples: Sequence[InstructSample]) -> dict[str, Any]:
+        """The arguments of `SkiLvlm.forward`."""
         return {
             "ids": left_padded([s.ids for s in samples], self.pad_id),
             "labels": left_padded([s.labels for s in samples], IGNORED),

@@ -26,7 +26,7 @@ class Llm(NamedTuple):
 def load_llm(model_id: str, *, dtype: torch.dtype = torch.float32) -> Llm:
     """Load and freeze an LLM; Vicuna, Llama, Qwen, SmolLM2 and their like need no code of their own.
 
-    A GGUF file is dequantised once and kept as safetensors in the cache folder (`SKI_CACHE`, default ~/.cache/ski_lvlm).
+    A GGUF file is dequantised once and kept as safetensors in a cache folder (`SKI_CACHE`, default ~/.cache/ski_lvlm).
     A tokenizer without a pad token pads with its end-of-text token, which the attention mask hides.
 
     Raises:
@@ -40,8 +40,8 @@ def load_llm(model_id: str, *, dtype: torch.dtype = torch.float32) -> Llm:
         model = _model(path, dtype)
     except (OSError, KeyError) as error:
         raise ValueError(
-            f"no language model could be loaded from {model_id!r}: {str(error).splitlines()[0]}; expected a Hugging Face hub id, a folder "
-            "with config.json and weights, a .gguf file, or the offline name smollm2"
+            f"no language model could be loaded from {model_id!r}: {str(error).splitlines()[0]}; expected a Hugging Face "
+            "hub id, a folder with config.json and weights, a .gguf file, or the offline name smollm2"
         ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token

@@ -3,9 +3,9 @@
 Only the projectors are trained and saved. Inference takes a video and a question; there is no skeleton argument.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -141,7 +141,7 @@ class SkiLvlm(PreTrainedModel):
         config = SkiLvlmConfig(
             base_llm=base_llm,
             llm_digest=weights_digest(llm.model),
-            llm_width=llm.model.get_input_embeddings().embedding_dim,
+            llm_width=cast(nn.Embedding, llm.model.get_input_embeddings()).embedding_dim,
             token_widths=token_widths,
             projector=projector,
             chat_template=chat_template,
@@ -177,8 +177,8 @@ class SkiLvlm(PreTrainedModel):
     ) -> CausalLMOutput:
         """Next-token loss over the answers; logits are computed only where there is a label.
 
-        With `num_items_in_batch` (trained tokens of the whole optimiser step) the loss is their sum over that number, so
-        that accumulation and the number of processes do not change it; without, the mean.
+        With `num_items_in_batch` (trained tokens of the whole optimiser step) the loss is their sum over that number,
+        so that accumulation and the number of processes do not change it; without, the mean.
         """
         positions = trained_positions(labels)
         logits = self.llm(
@@ -233,7 +233,8 @@ class SkiLvlm(PreTrainedModel):
         ids = left_padded([sample.ids for sample in encoded], pad_id).to(self.device)
         attention_mask = left_padded([torch.ones_like(sample.ids) for sample in encoded], 0).to(self.device)
         embeddings = self.embed(ids, {"video": torch.cat(list(video_tokens)).to(self.device)})
-        generated = self.llm.generate(
+        generate = cast(Callable[..., Int[Tensor, "B L"]], self.llm.generate)
+        generated = generate(
             inputs_embeds=embeddings,
             attention_mask=attention_mask,
             max_new_tokens=max_new_tokens,

@@ -55,12 +55,12 @@ def _weights_file(source: str) -> Path:
         if found:
             weight_map = json.loads(Path(found).read_text())["weight_map"]
             shard = next((file for name, file in weight_map.items() if "mm_projector" in name), None)
-            return Path(cached_file(source, shard)) if shard else Path(found)
+            return Path(str(cached_file(source, shard))) if shard else Path(found)
     for whole in ("mm_projector.bin", "model.safetensors", "pytorch_model.bin"):
         found = cached_file(source, whole, _raise_exceptions_for_missing_entries=False)
         if found:
             return Path(found)
-    raise ValueError(f"{source}: no weights found; expected mm_projector.bin, a .safetensors file or a LLaVA checkpoint")
+    raise ValueError(f"{source}: no weights; expected mm_projector.bin, a .safetensors file or a LLaVA checkpoint")
 
 
 def _projector_tensors(file: Path) -> dict[str, Tensor]:

@@ -73,7 +73,6 @@ class SkeletonPretrainRecipe(SkeletonDataRecipe):
         default_factory=lambda: [5, 8],
         metadata={"help": "blocks, counted from 1, that halve the time steps; two of them give T_s / 4 tokens"},
     )
-    batch_size: int = _setting(64, "over all processes and accumulation steps (published Hyperformer)")
     decay_at: list[float] = field(
         default_factory=lambda: [110 / 140, 120 / 140],
         metadata={
@@ -94,6 +93,7 @@ SKELETON_PRETRAIN_SCHEDULE: dict[str, Any] = {
     "lr_scheduler_type": "constant_with_warmup",
     "warmup_steps": 5 / 140,  # 5 epochs
     "max_grad_norm": 0.0,
+    "batch_size": 64,
     "per_device_train_batch_size": 64,
     "seed": 2,
 }
@@ -109,7 +109,6 @@ class SkeletonAlignRecipe(SkeletonDataRecipe):
         "'a CLIP Text encoder' (hub id or folder; the size is the published code's), or any sentence encoder: minilm",
     )
     prompt: str = _setting("a photo of a {name}.", "'action class text prompt' (the words are the published code's)")
-    batch_size: int = _setting(512, "over all processes and accumulation steps (published code)")
 
 
 # What the Trainer's own flags default to in stage 2.
@@ -125,6 +124,7 @@ SKELETON_ALIGN_SCHEDULE: dict[str, Any] = {
     "lr_scheduler_type": "cosine",
     "warmup_steps": 5 / 100,  # 5 epochs
     "max_grad_norm": 0.0,
+    "batch_size": 512,
     "per_device_train_batch_size": 64,
     "seed": 1024,
 }

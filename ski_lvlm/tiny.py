@@ -1,4 +1,4 @@
-"""Two-layer language models with random weights and real file layouts, for tests: everything runs, nothing is learnt."""
+"""Two-layer language models with random weights in the hub's file layout, for tests: all runs, nothing is learnt."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What both training commands add to the Hugging Face Trainer: whole checkpoints, JSON lines, and a CPU when need be."""
+"""What both training commands add to the Hugging Face Trainer: whole checkpoints, JSON lines, a CPU when need be."""
 
 import importlib.metadata
 import logging
@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,27 +25,50 @@ logger = logging.getLogger(__name__)
 PARTIAL = ".partial"  # checkpoints are written here and moved when whole
 
 
+@dataclass
+class GlobalBatchArguments(TrainingArguments):
+    """The Trainer's arguments, with the batch named as papers do: over all processes and accumulation steps."""
+
+    batch_size: int = field(default=32, metadata={"help": "global batch, over all processes and accumulation steps"})
+    bf16: bool = field(default_factory=lambda: torch.cuda.is_available())
+    logging_steps: float = 10
+    save_total_limit: int | None = 2
+    report_to: None | str | list[str] = "none"  # noqa: RUF036 (HfArgumentParser knows this order only)
+    remove_unused_columns: bool = False
+    dataloader_num_workers: int = 2
+    label_names: list[str] | None = field(default_factory=lambda: ["labels"])
+
+    def __post_init__(self) -> None:
+        """Derive the accumulation steps before DeepSpeed's configuration is filled in from them."""
+        self.gradient_accumulation_steps = accumulation_steps(
+            batch_size=self.batch_size,
+            per_device=self.per_device_train_batch_size,
+            processes=int(os.environ.get("WORLD_SIZE", "1")),
+        )
+        super().__post_init__()
+
+
 class ResumableTrainer(Trainer):
     """The Trainer, with checkpoints that are whole or absent and hold no frozen weights."""
 
     def _get_output_dir(self, trial: Any) -> str:  # noqa: ANN401
-        return str(Path(self.args.output_dir) / PARTIAL)
+        return str(Path(str(self.args.output_dir)) / PARTIAL)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:  # noqa: ANN401
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            name = f"checkpoint-{self.state.global_step}"
-            shutil.rmtree(Path(self.args.output_dir) / name, ignore_errors=True)
-            os.replace(Path(self.args.output_dir) / PARTIAL / name, Path(self.args.output_dir) / name)
-            rotate_checkpoints(output_dir=self.args.output_dir, save_total_limit=self.args.save_total_limit)
+            output_dir, name = Path(str(self.args.output_dir)), f"checkpoint-{self.state.global_step}"
+            shutil.rmtree(output_dir / name, ignore_errors=True)
+            (output_dir / PARTIAL / name).replace(output_dir / name)
+            rotate_checkpoints(output_dir=str(output_dir), save_total_limit=self.args.save_total_limit)
         self.accelerator.wait_for_everyone()
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if not self.is_deepspeed_enabled:
             super()._save_optimizer_and_scheduler(output_dir)
             return
-        engine = self.model_wrapped
+        engine: Any = self.model_wrapped
         save_all = engine.save_checkpoint
         engine.save_checkpoint = partial(save_all, exclude_frozen_parameters=True)
         try:
@@ -61,7 +85,11 @@ class JsonLines(TrainerCallback):
         self.seen = (0.0, 0, 0)  # time, steps, tokens at the last line
 
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any  # noqa: ANN401
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,  # noqa: ANN401
     ) -> None:
         """Start the clock."""
         self.seen = (time.monotonic(), state.global_step, int(state.num_input_tokens_seen))

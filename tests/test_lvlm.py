@@ -30,7 +30,9 @@ def model(case):
 
 @pytest.fixture
 def batch(case, model):
-    data = InstructDataset(read_instructions(Path(case["instructions"])), FeatureFolder(case["features"]), model.tokenizer)
+    data = InstructDataset(
+        read_instructions(Path(case["instructions"])), FeatureFolder(case["features"]), model.tokenizer
+    )
     return InstructCollator(int(model.tokenizer.pad_token_id), WIDTHS)([data[k] for k in range(3)])
 
 
@@ -68,7 +70,9 @@ def test_only_positions_before_a_label_are_computed():
 
 
 def test_padding_does_not_change_the_loss(model, case):
-    data = InstructDataset(read_instructions(Path(case["instructions"])), FeatureFolder(case["features"]), model.tokenizer)
+    data = InstructDataset(
+        read_instructions(Path(case["instructions"])), FeatureFolder(case["features"]), model.tokenizer
+    )
     collate = InstructCollator(int(model.tokenizer.pad_token_id), WIDTHS)
     alone = model(**collate([data[0]])).loss
     padded = collate([data[0]])
@@ -158,7 +162,9 @@ def test_a_model_trained_on_own_features_says_why_it_takes_no_video(model):
 
 def test_overfits_four_captions(model, case):
     """The projectors alone can make a frozen, random LLM say what belongs to a clip."""
-    data = InstructDataset(read_instructions(Path(case["instructions"])), FeatureFolder(case["features"]), model.tokenizer)
+    data = InstructDataset(
+        read_instructions(Path(case["instructions"])), FeatureFolder(case["features"]), model.tokenizer
+    )
     batch = InstructCollator(int(model.tokenizer.pad_token_id), WIDTHS)([data[k] for k in range(len(CLIPS))])
     optimizer = torch.optim.Adam(model.projectors.parameters(), lr=0.1)
     first = model(**batch).loss.item()

@@ -151,9 +151,7 @@ def mixed(trained, tmp_path_factory):
 def test_deepspeed_equals_the_plain_run_though_batches_lack_a_modality(mixed, tmp_path, config, processes):
     case, expected = mixed
     launcher = (str(BIN / "deepspeed"), f"--num_gpus={processes}", "--master_port=29618")
-    done = train(
-        case, tmp_path / "out", launcher=launcher, deepspeed=ROOT / config, per_device_train_batch_size=1
-    )
+    done = train(case, tmp_path / "out", launcher=launcher, deepspeed=ROOT / config, per_device_train_batch_size=1)
     assert done.returncode == 0, done.stderr[-3000:]
     found = losses(tmp_path / "out")
     assert found.keys() == expected.keys()
