@@ -83,8 +83,8 @@ def main(flags: Sequence[str] | None = None) -> int:
     write_json(args.out, rows)
     for row in rows:
         print(
-            f"{row['condition']}: {row['share']} % of {row['clips']} captions name the action, {row['macro']} % averaged "
-            f"over actions, {row['same_object_share']} % of {row['same_object_clips']} in same-object pairs"
+            f"{row['condition']}: {row['share']} % of {row['clips']} captions name the action, {row['macro']} % "
+            f"averaged over actions, {row['same_object_share']} % of {row['same_object_clips']} in same-object pairs"
         )
     return 0
 

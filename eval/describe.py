@@ -13,7 +13,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -129,7 +129,7 @@ def load(folder: Path) -> "SkiLvlm":
 
     cuda = torch.cuda.is_available()
     model = SkiLvlm.from_pretrained(folder, modalities=("video",), dtype=torch.bfloat16 if cuda else torch.float32)
-    return model.cuda() if cuda else model
+    return cast(Any, model).to("cuda" if cuda else "cpu")
 
 
 def model_digest(model: "SkiLvlm") -> str:

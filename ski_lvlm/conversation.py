@@ -1,7 +1,8 @@
 """A conversation becomes token ids and a loss mask in one walk over its turns.
 
 The text is cut into pieces where training begins or ends and where a modality is spliced in, and each piece is
-tokenised once. Inference tokenises the very same pieces, so the prompt a model was trained on is the prompt it is asked with.
+tokenised once. Inference tokenises the very same pieces, so the prompt a model was trained on is the prompt it is
+asked with.
 """
 
 import re

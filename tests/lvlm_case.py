@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+
 from ski_lvlm.files import write_json
 from ski_lvlm.instruction_file import instruction_record
 from ski_lvlm.tiny import tiny_llm

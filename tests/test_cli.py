@@ -1,4 +1,5 @@
 import pytest
+
 from ski_lvlm.cli import parser, run
 
 

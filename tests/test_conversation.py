@@ -1,4 +1,5 @@
 import pytest
+
 from ski_lvlm.conversation import IGNORED, PLACEHOLDER_IDS, VICUNA_SYSTEM, encode, marked, render
 from ski_lvlm.instruction_file import Turn
 from ski_lvlm.tiny import CHATML, tiny_tokenizer

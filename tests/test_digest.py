@@ -1,6 +1,7 @@
 import torch
-from ski_lvlm.digest import weights_digest
 from torch import nn
+
+from ski_lvlm.digest import weights_digest
 
 
 def test_precision_does_not_change_the_digest_but_training_does():

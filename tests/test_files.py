@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from ski_lvlm.files import append_jsonl, atomic_path, read_jsonl, write_json
 
 

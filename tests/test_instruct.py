@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from lvlm_case import CLIPS, TOKENS, write_features, write_instructions
+
 from ski_lvlm.conversation import IGNORED, PLACEHOLDER_IDS
 from ski_lvlm.features import FeatureError, FeatureFolder
 from ski_lvlm.instruct import InstructCollator, InstructDataset, check_dataset, left_padded

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+
 from ski_lvlm.llm import load_llm
 from ski_lvlm.tiny import tiny_llm
 

@@ -5,13 +5,14 @@ import pytest
 import torch
 from lvlm_case import CLIPS, TOKENS, write_case
 from safetensors.torch import load_file, save_file
+from torch.nn import functional
+
 from ski_lvlm.conversation import IGNORED, PLACEHOLDER_IDS
 from ski_lvlm.features import FeatureFolder
 from ski_lvlm.instruct import InstructCollator, InstructDataset
 from ski_lvlm.instruction_file import read_instructions
 from ski_lvlm.lvlm import SkiLvlm, SpliceError, splice, trained_positions
 from ski_lvlm.tiny import tiny_llm
-from torch.nn import functional
 
 WIDTHS = {name: width for name, (_, width) in TOKENS.items()}
 VIDEO, SKELETON = PLACEHOLDER_IDS["video"], PLACEHOLDER_IDS["skeleton"]

@@ -2,6 +2,7 @@ import importlib.metadata
 from pathlib import Path
 
 import pytest
+
 from ski_lvlm.offline import resolve_model
 
 

@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import save_file
+
 from ski_lvlm.projector import build_projector, load_video_projector
 
 

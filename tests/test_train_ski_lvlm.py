@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from lvlm_case import CLIPS, write_case, write_instructions
 from safetensors.torch import load_file
-from ski_lvlm.training import adapted_flags
 
 import train_ski_lvlm
+from ski_lvlm.training import adapted_flags
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -137,7 +137,7 @@ def test_torchrun_with_two_processes_equals_one(trained, tmp_path):
 
 @pytest.fixture(scope="module")
 def mixed(trained, tmp_path_factory):
-    """Two of four clips have no skeleton, so ranks see different modalities in one step; and its losses without them."""
+    """Two of four clips have no skeleton, so ranks see different modalities in one step; and a plain run of it."""
     case, _, _ = trained
     folder = tmp_path_factory.mktemp("mixed")
     case = case | {"instructions": str(write_instructions(folder / "mixed.json", video_only=CLIPS[:2]))}
@@ -199,7 +199,7 @@ def test_without_files_it_names_the_command_that_makes_them(tmp_path):
         ({"features": "/nowhere"}, "/nowhere"),
         ({"base_llm": "no/such-llm"}, "no/such-llm"),
         ({"instructions": "/nowhere.json"}, "/nowhere.json"),
-        ({"modalities": "video,audio"}, "audio.*expected video, skeleton or both"),
+        ({"modalities": "video,audio"}, "audio.*expected video, skeleton"),
         ({"batch_size": 5}, "global batch of 5"),
         ({"projector": "resampler"}, "linear or mlp"),
     ],

@@ -3,6 +3,7 @@ import os
 
 import pytest
 import torch
+
 from ski_lvlm.training import PARTIAL, accumulation_steps, adapted_flags, last_whole_checkpoint, write_run
 
 
