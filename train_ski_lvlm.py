@@ -11,8 +11,10 @@ Paper: Sec. 3.3, Sec. 4 "Implementation Details": 3 epochs, batch 32, learning r
 import dataclasses
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 from transformers import HfArgumentParser, set_seed
@@ -20,10 +22,10 @@ from transformers import HfArgumentParser, set_seed
 from ski_lvlm.conversation import PLACEHOLDER_IDS, Encoded, marked
 from ski_lvlm.features import FeatureFolder
 from ski_lvlm.files import atomic_path, write_json
-from ski_lvlm.instruct import InstructCollator, InstructDataset, check_dataset
+from ski_lvlm.instruct import InstructCollator, InstructDataset, check_dataset, token_statistics
 from ski_lvlm.instruction_file import read_instructions
 from ski_lvlm.lvlm import SkiLvlm
-from ski_lvlm.projector import load_video_projector
+from ski_lvlm.projector import Projector, load_video_projector
 from ski_lvlm.recipe import SkiLvlmRecipe
 from ski_lvlm.training import (
     GlobalBatchArguments,
@@ -69,24 +71,26 @@ def with_quickstart(recipe: SkiLvlmRecipe) -> SkiLvlmRecipe:
     return dataclasses.replace(recipe, instructions=str(instructions), features=str(features), base_llm="smollm2")
 
 
-def build_model(recipe: SkiLvlmRecipe, features: FeatureFolder, *, bf16: bool) -> SkiLvlm:
+def build_model(recipe: SkiLvlmRecipe, features: FeatureFolder, clips: Sequence[str], *, bf16: bool) -> SkiLvlm:
     """Untrained projectors of the features' widths before the frozen LLM; T_v from a published one if asked."""
     modalities = recipe.modalities.split(",")
     if unknown := set(modalities) - set(PLACEHOLDER_IDS):
         raise ValueError(f"--modalities: {sorted(unknown)} unknown; expected video, skeleton or both")
+    statistics = {name: token_statistics(features, clips, name) for name in modalities if recipe.standardise}
     model = SkiLvlm.build(
         base_llm=recipe.base_llm,
         token_widths={name: features.width(name) for name in modalities},
         projector=recipe.projector,
         chat_template=recipe.chat_template,
         manifest=features.manifest,
+        statistics=statistics or None,
         dtype=torch.bfloat16 if bf16 else torch.float32,
     )
     source = recipe.video_projector
     if source == "auto":
         source = recipe.base_llm if recipe.base_llm == SkiLvlmRecipe.base_llm else "none"
     if source != "none":
-        load_video_projector(source, model.projectors["video"])
+        load_video_projector(source, cast(Projector, model.projectors["video"]))
     return model
 
 
@@ -101,9 +105,10 @@ def main(flags: list[str]) -> None:
         join_deepspeed()
 
     features = FeatureFolder(Path(recipe.features))
-    model = build_model(recipe, features, bf16=args.bf16)
+    conversations = read_instructions(Path(recipe.instructions))
+    model = build_model(recipe, features, [c.video for c in conversations if c.video], bf16=args.bf16)
     dataset = InstructDataset(
-        read_instructions(Path(recipe.instructions)),
+        conversations,
         features,
         model.tokenizer,
         modalities=list(model.projectors),

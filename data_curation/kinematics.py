@@ -139,11 +139,25 @@ def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-_SEARCH = {action: re.compile(rf"\b{re.escape(phrase.lower())}\b") for action, (_, phrase) in ACTION_PHRASES.items()}
+def _telling_beginning(phrase: str) -> str:
+    """The fewest first words of a phrase that no other action's phrase contains."""
+    others = [f" {other.lower()} " for _, other in ACTION_PHRASES.values() if other != phrase]
+    words = phrase.lower().split()
+    beginnings = (" ".join(words[:count]) for count in range(1, len(words) + 1))
+    return next(text for text in beginnings if not any(f" {text} " in other for other in others))
+
+
+_SEARCH = {
+    action: re.compile(rf"\b{re.escape(_telling_beginning(phrase))}\b")
+    for action, (_, phrase) in ACTION_PHRASES.items()
+}
 
 
 def named_action(text: str) -> int | None:
-    """The action that a text names in the words of `ACTION_PHRASES`, the first if several; None if it names none.
+    """The action that a text names, the first if several; None if it names none.
+
+    An action is named by as many first words of its phrase in `ACTION_PHRASES` as tell it from all others: "throwing"
+    is enough for throwing an object, "shaking" is not for shaking hands.
 
     >>> named_action("In the video, somebody is Drinking  water."), named_action("A person drinks.")
     (1, None)

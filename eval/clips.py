@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ski_lvlm.video import VideoError, find_video, read_video
+from ski_lvlm.video import VideoError, find_video, read_for_tower
 
 
 class DecodedClip(NamedTuple):
@@ -22,11 +22,10 @@ class DecodedClip(NamedTuple):
 class DecodedClips(Dataset[DecodedClip]):
     """Clips by name, sampled and resized for a vision tower."""
 
-    def __init__(self, names: Sequence[str], folder: Path, *, num_frames: int, image_size: int) -> None:
+    def __init__(self, names: Sequence[str], folder: Path, *, num_frames: int, side: int, framing: str) -> None:
         self.names = names
         self.folder = folder
-        self.num_frames = num_frames
-        self.size = (image_size, image_size)
+        self.num_frames, self.side, self.framing = num_frames, side, framing
 
     def __len__(self) -> int:
         return len(self.names)
@@ -35,6 +34,7 @@ class DecodedClips(Dataset[DecodedClip]):
         name = self.names[index]
         try:
             path = find_video(self.folder, name)
-            return DecodedClip(name, read_video(path, num_frames=self.num_frames, size=self.size), None)
+            frames = read_for_tower(path, num_frames=self.num_frames, side=self.side, framing=self.framing)
+            return DecodedClip(name, frames, None)
         except VideoError as error:
             return DecodedClip(name, None, str(error))

@@ -46,6 +46,17 @@ def read_questions(path: Path) -> list[Item]:
     return spelled
 
 
+def evenly(items: list[Item], limit: int | None) -> list[Item]:
+    """At most `limit` items, evenly spaced.
+
+    >>> evenly([{"n": n} for n in range(10)], 3)
+    [{'n': 0}, {'n': 3}, {'n': 6}]
+    """
+    if limit is None or limit >= len(items):
+        return items
+    return [items[k * len(items) // limit] for k in range(limit)]
+
+
 def questions_of(item: Item) -> dict[str, str]:
     """Answer field → question, for the questions an item has."""
     return {answer: item[question] for question, answer in ANSWERS.items() if item.get(question)}
@@ -71,7 +82,8 @@ def describe(
     from eval.clips import DecodedClips
 
     tower = model.load_tower()
-    clips = DecodedClips(list(wanted), videos, num_frames=tower.num_frames, image_size=tower.image_size)
+    framing = model.config.manifest["video"].get("framing", "whole")
+    clips = DecodedClips(list(wanted), videos, num_frames=tower.num_frames, side=tower.image_size, framing=framing)
     for batch in DataLoader(clips, batch_size=batch_size, num_workers=workers, collate_fn=list):
         readable = [clip for clip in batch if clip.frames is not None]
         for clip in batch:
@@ -92,6 +104,7 @@ def parse(flags: Sequence[str] | None) -> argparse.Namespace:
     p.add_argument("--videos", type=Path, required=True, help="folder of videos, searched by clip name")
     p.add_argument("--questions", type=Path, required=True, help="benchmark file")
     p.add_argument("--out", type=Path, default=Path("predictions.json"), help="where the answers go")
+    p.add_argument("--limit", type=int, help="answer this many items, evenly spaced over the file; default: all")
     p.add_argument("--batch_size", type=int, default=8, help="questions answered at once")
     p.add_argument("--workers", type=int, default=2, help="processes that decode videos ahead")
     p.add_argument("--max_new_tokens", type=int, default=256, help="longest answer, in tokens")
@@ -103,7 +116,7 @@ def parse(flags: Sequence[str] | None) -> argparse.Namespace:
 def main(flags: Sequence[str] | None = None) -> int:
     """Answer what is not answered yet and write the predictions."""
     args = parse(flags)
-    items = read_questions(args.questions)
+    items = evenly(read_questions(args.questions), args.limit)
     model = load(args.model)
     generation = {"max_new_tokens": args.max_new_tokens}
     if args.temperature:

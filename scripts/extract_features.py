@@ -105,9 +105,10 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--vision_tower", default=PAPER_TOWER, help="hub id or folder of a CLIP or SigLIP model, or efficientnet-lite0")
     add("--skeleton_encoder", type=Path, help="output of train_ski_vlm.py, either stage; for skeleton")
     add("--num_frames", type=int, default=100, help="video frames per clip, evenly spaced (a shorter clip has fewer)")
+    add("--framing", choices=("whole", "centre"), default="whole", help="fit the whole frame, or its central square")
     add("--skeleton_frames", type=int, default=1024, help="T_s, four frames to a token")
     add("--modalities", nargs="+", choices=("video", "skeleton"), default=["video", "skeleton"], help="what to extract")
-    add("--clips", type=Path, help="text file with one clip name a line; default: all")
+    add("--clips", type=Path, help="instruction file (.json), or text file with one clip name a line; default: all")
     add("--workers", type=int, default=None, help="decoding processes; default: one, with a GPU all cores but one")
     add("--batch_size", type=int, default=4, help="clips at a time through an encoder")
     args = parser.parse_args(argv)
@@ -120,13 +121,17 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def read_names(file: Path) -> list[str]:
-    """Clip names, one a line, each once."""
+    """Clip names, each once: those of an instruction file, or one a line."""
+    from ski_lvlm.instruction_file import read_instructions
     from ski_lvlm.video import clip_stem
 
-    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    if file.suffix == ".json":
+        lines = [clip or "" for c in read_instructions(file, drop={"object"}) for clip in (c.video, c.skeleton)]
+    else:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
     names = list(dict.fromkeys(clip_stem(line) for line in lines if line))
     if not names:
-        raise ValueError(f"{file}: holds no clip name; write one a line")
+        raise ValueError(f"{file}: holds no clip name; write one a line, or give an instruction file")
     return names
 
 
@@ -139,16 +144,16 @@ def video_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> Sour
     if not videos:
         raise VideoError(f"{args.ntu}: no videos (.avi, .mp4, …) in it or in its rgb/; check --ntu")
     tower = load_vision_tower(args.vision_tower, num_frames=args.num_frames)
-    read = partial(read_frames, args.ntu, num_frames=args.num_frames, side=tower.image_size)
-    entry = {"tower": tower.model_id, "digest": tower.digest, "num_frames": tower.num_frames}
+    read = partial(read_frames, args.ntu, num_frames=args.num_frames, side=tower.image_size, framing=args.framing)
+    entry = {"tower": tower.model_id, "digest": tower.digest, "num_frames": tower.num_frames, "framing": args.framing}
     return Source(list(wanted or videos), read, tower, entry | {"width": tower.width, "tokens": tower.num_tokens})
 
 
-def read_frames(folder: Path, name: str, *, num_frames: int, side: int) -> "Tensor":
+def read_frames(folder: Path, name: str, *, num_frames: int, side: int, framing: str) -> "Tensor":
     """In a worker: decode one clip."""
-    from ski_lvlm.video import find_video, read_video
+    from ski_lvlm.video import find_video, read_for_tower
 
-    return read_video(find_video(folder, name), num_frames=num_frames, size=(side, side))
+    return read_for_tower(find_video(folder, name), num_frames=num_frames, side=side, framing=framing)
 
 
 def skeleton_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> Source:

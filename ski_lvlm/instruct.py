@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from ski_lvlm.conversation import IGNORED, PLACEHOLDER_IDS, encode
 from ski_lvlm.features import FeatureFolder
 from ski_lvlm.instruction_file import Conversation
+from ski_lvlm.projector import Statistics
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +146,13 @@ def _trained_tokens(dataset: InstructDataset, conversation: Conversation) -> int
     if not (encoded.labels != IGNORED).any():
         raise ValueError(f"conversation {conversation.id!r} has no token to train on; give it a non-empty answer")
     return int((encoded.labels[: dataset.max_length] != IGNORED).sum())
+
+
+def token_statistics(features: FeatureFolder, clips: Sequence[str], modality: str, *, most: int = 500) -> Statistics:
+    """Mean and standard deviation of each channel over the tokens of at most `most` clips, evenly spaced by name."""
+    names = sorted({clip for clip in clips if features.has(clip, modality)})
+    tokens = torch.cat([features.load(name, modality) for name in names[:: max(1, len(names) // most)][:most]])
+    return Statistics(tokens.mean(0), tokens.std(0))
 
 
 def left_padded(sequences: Sequence[Int[Tensor, " _"]], value: int) -> Int[Tensor, "B L"]:

@@ -21,7 +21,7 @@ from ski_lvlm.files import atomic_path
 from ski_lvlm.instruct import left_padded
 from ski_lvlm.instruction_file import Turn
 from ski_lvlm.llm import Llm, load_llm
-from ski_lvlm.projector import build_projector
+from ski_lvlm.projector import Projector, Statistics
 from ski_lvlm.vision import VisionTower, load_vision_tower
 
 WEIGHTS = "model.safetensors"
@@ -40,6 +40,7 @@ class SkiLvlmConfig(PretrainedConfig):
         llm_width: int = 0,
         token_widths: Mapping[str, int] | None = None,
         projector: str = "linear",
+        standardised: bool = False,
         chat_template: str = "auto",
         manifest: Mapping[str, Any] | None = None,
         **kwargs: Any,  # noqa: ANN401
@@ -49,6 +50,7 @@ class SkiLvlmConfig(PretrainedConfig):
         self.llm_width = llm_width
         self.token_widths = dict(token_widths or {})
         self.projector = projector
+        self.standardised = standardised
         self.chat_template = chat_template
         self.manifest = dict(manifest or {})  # features.json of the training features: tower, frames, encoder
         super().__init__(**kwargs)
@@ -112,7 +114,7 @@ class SkiLvlm(PreTrainedModel):
         self.tokenizer: PreTrainedTokenizerBase = llm.tokenizer
         self.projectors = nn.ModuleDict(
             {
-                modality: build_projector(width, config.llm_width, kind=config.projector)
+                modality: Projector(width, config.llm_width, kind=config.projector, standardised=config.standardised)
                 for modality, width in config.token_widths.items()
             }
         )
@@ -134,20 +136,30 @@ class SkiLvlm(PreTrainedModel):
         projector: str = "linear",
         chat_template: str = "auto",
         manifest: Mapping[str, Any] | None = None,
+        statistics: Mapping[str, Statistics] | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> "SkiLvlm":
-        """A SKI-LVLM with untrained projectors (fp32) before the LLM `base_llm` (held in `dtype`)."""
+        """A SKI-LVLM with untrained projectors (fp32) before the LLM `base_llm` (held in `dtype`).
+
+        With `statistics` of each modality's training tokens the projectors standardise them.
+        """
         llm = load_llm(base_llm, dtype=dtype)
+        embeddings = cast(nn.Embedding, llm.model.get_input_embeddings())
         config = SkiLvlmConfig(
             base_llm=base_llm,
             llm_digest=weights_digest(llm.model),
-            llm_width=cast(nn.Embedding, llm.model.get_input_embeddings()).embedding_dim,
+            llm_width=embeddings.embedding_dim,
             token_widths=token_widths,
             projector=projector,
+            standardised=statistics is not None,
             chat_template=chat_template,
             manifest=manifest,
         )
-        return cls(config, llm)
+        model = cls(config, llm)
+        size = float(embeddings.weight.float().square().mean().sqrt())
+        for modality, found in (statistics or {}).items():
+            cast(Projector, model.projectors[modality]).standardise(found, embedding_size=size)
+        return model
 
     def train(self, mode: bool = True) -> "SkiLvlm":
         """Training mode for the projectors; the frozen LLM keeps its dropout off unless it must checkpoint."""
@@ -161,11 +173,7 @@ class SkiLvlm(PreTrainedModel):
         `features` holds each modality's tokens of the whole batch, [N F], in the order of the samples.
         """
         embeddings = self.llm.get_input_embeddings()(ids.clamp(min=0))
-        return splice(embeddings, ids, {name: self._project(name, tokens) for name, tokens in features.items()})
-
-    def _project(self, modality: str, tokens: Float[Tensor, "N F"]) -> Float[Tensor, "N K"]:
-        projector = self.projectors[modality]
-        return projector(tokens.to(next(projector.parameters()).dtype))
+        return splice(embeddings, ids, {name: self.projectors[name](tokens) for name, tokens in features.items()})
 
     def forward(
         self,

@@ -2,28 +2,62 @@
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
-def build_projector(token_width: int, llm_width: int, *, kind: str = "linear") -> nn.Module:
+class Statistics(NamedTuple):
+    """Mean and standard deviation of each channel of a modality's training tokens."""
+
+    mean: Float[Tensor, " F"]
+    std: Float[Tensor, " F"]
+
+
+class Projector(nn.Module):
     """A projector from tokens of width F to LLM embeddings of width K.
 
     Paper: Eq. (4), Sec. 3.3: Q = T(z). Assumption: one linear layer with bias, as in Video-ChatGPT, which the paper
     builds on; "mlp" is LLaVA-1.5's Linear-GELU-Linear.
 
+    `standardised` shifts and scales the channels first, by statistics that are kept with the weights. With a linear
+    layer T stays linear; what changes is how fast it learns from features whose channels differ in size.
+
     Raises:
         ValueError: `kind` is neither "linear" nor "mlp".
     """
-    if kind == "linear":
-        return nn.Linear(token_width, llm_width)
-    if kind == "mlp":
-        return nn.Sequential(nn.Linear(token_width, llm_width), nn.GELU(), nn.Linear(llm_width, llm_width))
-    raise ValueError(f"projector {kind!r} is unknown; expected linear or mlp")
+
+    def __init__(self, token_width: int, llm_width: int, *, kind: str = "linear", standardised: bool = False) -> None:
+        super().__init__()
+        if kind not in ("linear", "mlp"):
+            raise ValueError(f"projector {kind!r} is unknown; expected linear or mlp")
+        first = nn.Linear(token_width, llm_width)
+        self.layers = first if kind == "linear" else nn.Sequential(first, nn.GELU(), nn.Linear(llm_width, llm_width))
+        self.standardised = standardised
+        if standardised:
+            self.register_buffer("mean", torch.zeros(token_width))
+            self.register_buffer("std", torch.ones(token_width))
+
+    def forward(self, tokens: Float[Tensor, "N F"]) -> Float[Tensor, "N K"]:
+        """Embeddings for the LLM, in the precision of the weights."""
+        tokens = tokens.to(next(self.parameters()).dtype)
+        if self.standardised:
+            tokens = (tokens - self.get_buffer("mean")) / self.get_buffer("std")
+        return self.layers(tokens)
+
+    def standardise(self, statistics: Statistics, *, embedding_size: float) -> None:
+        """Take the statistics over, and start with embeddings as large as the LLM's own (root mean square)."""
+        self.get_buffer("mean").copy_(statistics.mean)
+        self.get_buffer("std").copy_(statistics.std.clamp(min=1e-3))
+        last = [module for module in self.modules() if isinstance(module, nn.Linear)][-1]
+        with torch.no_grad():
+            nn.init.normal_(last.weight, std=embedding_size / last.in_features**0.5)
+            nn.init.zeros_(last.bias)
 
 
-def load_video_projector(source: str, projector: nn.Module) -> None:
+def load_video_projector(source: str, projector: Projector) -> None:
     """Copy a published video projector into T_v, strictly.
 
     `source` is a file (`mm_projector.bin`, `.safetensors`) or the hub id or folder of a LLaVA-style checkpoint that
@@ -34,7 +68,7 @@ def load_video_projector(source: str, projector: nn.Module) -> None:
         ValueError: no projector in `source`, or one of another shape.
     """
     found = _projector_tensors(_weights_file(source))
-    expected = projector.state_dict()
+    expected = projector.layers.state_dict()
     shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
     if shapes != {name: tuple(tensor.shape) for name, tensor in expected.items()}:
         raise ValueError(
@@ -42,7 +76,7 @@ def load_video_projector(source: str, projector: nn.Module) -> None:
             f"{ {name: tuple(tensor.shape) for name, tensor in expected.items()} }; "
             "choose the LLM and vision tower that projector was trained for, or leave --video_projector out"
         )
-    projector.load_state_dict(found)
+    projector.layers.load_state_dict(found)
 
 
 def _weights_file(source: str) -> Path:

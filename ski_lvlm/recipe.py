@@ -34,6 +34,7 @@ class SkiLvlmRecipe:
         "extracted by a Hyperformer or a SkeletonCLIP",
     )
     projector: str = _setting("linear", "linear: 'projection layers' (Sec. 3.3); or mlp")
+    standardise: bool = _setting(False, "shift and scale the tokens' channels before the projector; not the paper's")
     chat_template: str = _setting("auto", "auto: the LLM's own, else Vicuna v1.1; or vicuna")
     model_max_length: int = _setting(2048, "longest sample in tokens, projected ones included (published code)")
     skeleton_dropout: float = _setting(

@@ -71,6 +71,25 @@ def centre_square(info: VideoInfo) -> Box:
     return Box(left, top, left + side, top + side)
 
 
+def read_for_tower(
+    path: Path | str, *, num_frames: int, side: int, framing: str = "whole"
+) -> UInt8[Tensor, "T_v 3 H W"]:
+    """Frames as a vision tower wants them, `side` pixels square.
+
+    `framing` "whole" fits the whole frame into the square, so that nobody at the edge is lost; "centre" cuts out the
+    middle first, as CLIP's own preprocessing does, which shows the person larger and undistorted.
+
+    Assumption: "whole", as in Video-ChatGPT, on which the paper's LVLM is built.
+
+    Raises:
+        VideoError: the video cannot be read, or `framing` is neither.
+    """
+    if framing not in ("whole", "centre"):
+        raise VideoError(f"framing {framing!r} is unknown; expected whole or centre")
+    crop = centre_square(probe(path)) if framing == "centre" else None
+    return read_video(path, num_frames=num_frames, size=(side, side), crop=crop)
+
+
 def probe(path: Path | str) -> VideoInfo:
     """Size, number of frames and frame rate, without decoding.
 
@@ -135,7 +154,8 @@ def list_videos(folder: Path | str) -> dict[str, Path]:
     root = _rgb_folder(Path(folder))
     if not root.is_dir():
         raise VideoError(f"{root}: no such folder of videos; give the folder that holds rgb/ or the videos themselves")
-    files = sorted((f for f in root.iterdir() if f.suffix.lower() in SUFFIXES), reverse=True)
+    # a name that begins with a dot is a video half-written
+    files = sorted((f for f in root.iterdir() if f.suffix.lower() in SUFFIXES and f.name[0] != "."), reverse=True)
     return dict(sorted((clip_stem(f.name), f) for f in files))
 
 

@@ -12,11 +12,21 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "ski_lvlm"
 LAYERS = [  # a module may import from its own layer's left and from layers above, never from below
     ["recipe", "cli", "files", "digest", "offline", "safe_pickle", "layouts"],
-    ["skeleton_file", "cleaning", "packed", "skeleton", "skeleton_import", "video"],
-    ["ntu", "instruction_file", "conversation", "llm", "chat_protocol", "chat_servers", "chat_client"],
+    ["skeleton_file", "cleaning", "packed", "skeleton", "video"],
+    [
+        "ntu",
+        "ntu_folder",
+        "skeleton_import",
+        "instruction_file",
+        "conversation",
+        "llm",
+        "chat_protocol",
+        "chat_servers",
+        "chat_client",
+    ],
     ["hyper_attention", "hyperformer", "efficientnet", "vision", "clip"],
-    ["losses", "skeleton_clip", "skeleton_data", "zero_shot", "features", "instruct", "projector"],
-    ["lvlm", "published", "training", "skeleton_training"],
+    ["losses", "skeleton_clip", "skeleton_data", "zero_shot", "feature_files", "features", "projector", "instruct"],
+    ["lvlm", "published", "training", "skeleton_stages", "skeleton_training"],
     ["tiny"],
 ]
 COMMANDS = [

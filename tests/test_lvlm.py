@@ -106,14 +106,14 @@ def test_an_absent_modality_gets_a_zero_gradient_and_not_none(model, batch):
         video_only[name] = batch[name][keep].view(len(keep), -1)
     video_only["features"] = batch["features"] | {"skeleton": torch.empty(0, WIDTHS["skeleton"])}
     model(**video_only).loss.backward()
-    assert model.projectors["skeleton"].weight.grad.abs().sum() == 0
-    assert model.projectors["video"].weight.grad.abs().sum() > 0
+    assert model.projectors["skeleton"].layers.weight.grad.abs().sum() == 0
+    assert model.projectors["video"].layers.weight.grad.abs().sum() > 0
 
 
 def test_what_is_saved_is_the_projectors_only(model, tmp_path):
     model.save_pretrained(tmp_path / "out")
     saved = load_file(tmp_path / "out" / "model.safetensors")
-    assert set(saved) == {f"projectors.{m}.{p}" for m in WIDTHS for p in ("weight", "bias")}
+    assert set(saved) == {f"projectors.{m}.layers.{p}" for m in WIDTHS for p in ("weight", "bias")}
     assert {f.name for f in (tmp_path / "out").iterdir()} == {"config.json", "model.safetensors"}
 
 
