@@ -106,7 +106,7 @@ def accuracy_table(content: Any) -> tuple[list[str], list[list[str]]] | None:  #
     (['', 'share', 'clips'], [['trained', '0.75', '60']])
     """
     if isinstance(content, list) and content and all(isinstance(row, dict) for row in content):
-        columns = list(dict.fromkeys(name for row in content for name in row))
+        columns = list(dict.fromkeys(name for row in content for name, value in row.items() if not _nested(value)))
         return columns, [[_shown(row.get(name)) for name in columns] for row in content]
     if not isinstance(content, dict) or not content:
         return None
@@ -114,6 +114,10 @@ def accuracy_table(content: Any) -> tuple[list[str], list[list[str]]] | None:  #
         columns = list(dict.fromkeys(name for row in content.values() for name in row))
         return ["", *columns], [[key, *(_shown(row.get(c)) for c in columns)] for key, row in content.items()]
     return ["", "value"], [[key, _shown(value)] for key, value in content.items()]
+
+
+def _nested(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, dict | list)
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401
@@ -173,12 +177,33 @@ def build_report(folder: Path, *, out: Path | None = None) -> Path:
     return target
 
 
+def print_summary(folder: Path) -> None:
+    """The run in a few lines on the terminal: captions that name the action, scores with their judge, time taken."""
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table("what", "result", title=str(folder))
+    for row in _read(folder / "accuracy.json") or []:
+        shown.add_row(f"{row['condition']}: captions that name the action", f"{row['share']} % of {row['clips']}")
+    scores = _object(folder / "scores" / "scores.json") or {}
+    for name, metric in _at(scores, "metrics").items() if scores else ():
+        mean = metric.get("mean")
+        shown.add_row(f"{name} (judge: {scores['judge']})", "not run" if mean is None else f"{mean:.1f} of 100")
+    seconds = sum(float(record["seconds"]) for record in read_jsonl(folder / "timings.jsonl"))
+    shown.add_row("time of all stages", f"{seconds / 60:.1f} minutes")
+    Console().print(shown)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Build the page and say where it is."""
     flags = parser(__doc__ or "")
     flags.add_argument("--run", type=Path, default=ROOT / "runs" / "quickstart", help="folder of the run")
     flags.add_argument("--out", type=Path, help="the page; default: report.html in the run's folder")
+    flags.add_argument("--summary", action="store_true", help="only print a small table of what is there")
     options = flags.parse_args(argv)
+    if options.summary:
+        print_summary(options.run)
+        return 0
     print(f"report: {build_report(options.run, out=options.out)}")
     return 0
 

@@ -27,23 +27,24 @@ stage() {
 
 cat <<'RECIPE'
                         this quickstart            the paper
-  clips                 600, synthetic             114 K, NTU RGB+D 120
+  clips                 960, synthetic             114 K, NTU RGB+D 120
   video tower           EfficientNet-Lite0         CLIP ViT-L/14
   video tokens          16 + 49                    100 + 256
   Hyperformer           1 head x 24, 6 blocks      9 heads x 24, 10 blocks
   skeleton frames       32 (8 tokens)              1024 (256 tokens)
   text encoder          MiniLM                     CLIP
   language model        SmolLM2-135M               Vicuna-7B
-  LVLM training         ~600 samples, lr 3e-3      3 epochs of 100 K, lr 2e-5
+  LVLM training         600 samples, lr 3e-3       3 epochs of 100 K, lr 2e-5
+  skeletons in training half of the samples        all samples
   judge                 sentence similarity        Llama 3.1 8B
 RECIPE
 
 skeletons=(--prepared "$run/prepared" --split synthetic --num_frames 32 --batch_size 8 --per_device_train_batch_size 8
   --save_strategy steps --save_steps 100 --dataloader_num_workers 0)
-stage synthesize python data_curation/synthesize.py --out "$run/ntu" --clips 600 --seed 0
+stage synthesize python data_curation/synthesize.py --out "$run/ntu" --clips 960 --seed 0
 stage prepare python scripts/prepare_ntu.py --ntu "$run/ntu" --out "$run/prepared"
 stage build python data_curation/build.py --ntu "$run/ntu" --out "$run/instructions" --split synthetic \
-  --captioner kinematics --qa template --pairs_per_clip 2
+  --captioner kinematics --qa template --pairs_per_clip 1
 stage skeleton_pretrain python train_ski_vlm.py --stage skeleton_pretrain "${skeletons[@]}" \
   --num_heads 1 --head_dim 24 --depth 6 --strided 2 4 --num_train_epochs 6 --optim adamw_torch --learning_rate 3e-3 \
   --lr_scheduler_type cosine --warmup_steps 0.15 --output_dir "$run/skeleton_pretrain"
@@ -51,12 +52,12 @@ stage skeleton_align python train_ski_vlm.py --stage skeleton_align "${skeletons
   --skeleton_encoder "$run/skeleton_pretrain" --text_encoder minilm --num_train_epochs 4 --learning_rate 3e-3 \
   --output_dir "$run/skeleton_align"
 stage features python scripts/extract_features.py --prepared "$run/prepared" --ntu "$run/ntu" --out "$run/features" \
-  --clips "$run/instructions/instructions.json" --vision_tower efficientnet-lite0 --num_frames 16 \
+  --clips "$run/instructions/instructions.json" --vision_tower efficientnet-lite0 --num_frames 16 --framing centre \
   --skeleton_encoder "$run/skeleton_align" --skeleton_frames 32
 stage lvlm deepspeed --num_gpus 1 train_ski_lvlm.py --deepspeed zero2.json \
   --instructions "$run/instructions/instructions.json" --features "$run/features" --base_llm smollm2 \
-  --output_dir "$run/lvlm" --bf16 "$bf16" --batch_size 4 --num_train_epochs 1 --learning_rate 3e-3 \
-  --skeleton_dropout 0.5 --save_steps 25
+  --output_dir "$run/lvlm" --bf16 "$bf16" --batch_size 4 --num_train_epochs 1.25 --learning_rate 3e-3 \
+  --standardise True --skeleton_dropout 0.5 --save_steps 25
 stage describe python eval/describe.py --model "$run/lvlm" --videos "$run/ntu/rgb" \
   --questions "$run/instructions/questions.json" --out "$run/predictions.json" --limit 96 --max_new_tokens 48
 stage accuracy python eval/accuracy.py --predictions "$run/predictions.json" \
@@ -64,5 +65,5 @@ stage accuracy python eval/accuracy.py --predictions "$run/predictions.json" \
 stage score python eval/score.py --predictions "$run/predictions.json" --judge similarity --out "$run/scores"
 stage report python eval/report.py --run "$run" --out "$run/report.html"
 printf '\n'
-cat "$run/scores/table.txt" 2>/dev/null || true
+python eval/report.py --run "$run" --summary
 echo "report: $run/report.html"
