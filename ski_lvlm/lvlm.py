@@ -15,13 +15,14 @@ from torch.nn import functional
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import CausalLMOutput
 
-from ski_lvlm.conversation import IGNORED, PLACEHOLDER_IDS, encode
+from ski_lvlm.conversation import IGNORED, encode
 from ski_lvlm.digest import weights_digest
 from ski_lvlm.files import atomic_path
 from ski_lvlm.instruct import left_padded
 from ski_lvlm.instruction_file import Turn
 from ski_lvlm.llm import Llm, load_llm
 from ski_lvlm.projector import Projector, Statistics
+from ski_lvlm.splice import splice, trained_positions
 from ski_lvlm.vision import VisionTower, load_vision_tower
 
 WEIGHTS = "model.safetensors"
@@ -59,40 +60,6 @@ class SkiLvlmConfig(PretrainedConfig):
     def hidden_size(self) -> int:
         """What DeepSpeed's automatic bucket sizes are derived from."""
         return self.llm_width
-
-
-class SpliceError(ValueError):
-    """The placeholders of a batch and its projected tokens disagree in number."""
-
-
-def splice(
-    embeddings: Float[Tensor, "B L K"], ids: Int[Tensor, "B L"], projected: Mapping[str, Float[Tensor, "N K"]]
-) -> Float[Tensor, "B L K"]:
-    """Put each modality's projected tokens, in order, where its placeholders stand.
-
-    Raises:
-        SpliceError: a modality has more or fewer tokens than placeholders, or placeholders and no tokens.
-    """
-    for modality, placeholder in PLACEHOLDER_IDS.items():
-        slots = ids == placeholder
-        tokens = projected.get(modality)
-        found, expected = 0 if tokens is None else len(tokens), int(slots.sum())
-        if found != expected:
-            raise SpliceError(
-                f"found {found} {modality} tokens, expected {expected} (one for each placeholder in the batch); "
-                "build ids and features of a sample together, as InstructDataset does"
-            )
-        if tokens is None:
-            continue
-        if expected == 0:  # keeps the projector in every rank's graph: ZeRO-3 and DDP wait for all parameters
-            embeddings = embeddings + 0.0 * tokens.sum()
-        embeddings = embeddings.masked_scatter(slots.unsqueeze(-1), tokens.to(embeddings.dtype))
-    return embeddings
-
-
-def trained_positions(labels: Int[Tensor, "B L"]) -> Int[Tensor, " P"]:
-    """Positions whose next token is trained in any sample of the batch: only these need logits."""
-    return (labels[:, 1:] != IGNORED).any(dim=0).nonzero().squeeze(-1)
 
 
 class SkiLvlm(PreTrainedModel):

@@ -25,7 +25,17 @@ LAYERS = [  # a module may import from its own layer's left and from layers abov
         "chat_client",
     ],
     ["hyper_attention", "hyperformer", "efficientnet", "vision", "clip"],
-    ["losses", "skeleton_clip", "skeleton_data", "zero_shot", "feature_files", "features", "projector", "instruct"],
+    [
+        "losses",
+        "skeleton_clip",
+        "skeleton_data",
+        "zero_shot",
+        "feature_files",
+        "features",
+        "projector",
+        "splice",
+        "instruct",
+    ],
     ["lvlm", "published", "training", "skeleton_stages", "skeleton_training"],
     ["tiny"],
 ]

@@ -1,0 +1,42 @@
+"""Where projected tokens take the place of placeholders, and which positions of a batch are trained."""
+
+from collections.abc import Mapping
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ski_lvlm.conversation import IGNORED, PLACEHOLDER_IDS
+
+
+class SpliceError(ValueError):
+    """The placeholders of a batch and its projected tokens disagree in number."""
+
+
+def splice(
+    embeddings: Float[Tensor, "B L K"], ids: Int[Tensor, "B L"], projected: Mapping[str, Float[Tensor, "N K"]]
+) -> Float[Tensor, "B L K"]:
+    """Put each modality's projected tokens, in order, where its placeholders stand.
+
+    Raises:
+        SpliceError: a modality has more or fewer tokens than placeholders, or placeholders and no tokens.
+    """
+    for modality, placeholder in PLACEHOLDER_IDS.items():
+        slots = ids == placeholder
+        tokens = projected.get(modality)
+        found, expected = 0 if tokens is None else len(tokens), int(slots.sum())
+        if found != expected:
+            raise SpliceError(
+                f"found {found} {modality} tokens, expected {expected} (one for each placeholder in the batch); "
+                "build ids and features of a sample together, as InstructDataset does"
+            )
+        if tokens is None:
+            continue
+        if expected == 0:  # keeps the projector in every rank's graph: ZeRO-3 and DDP wait for all parameters
+            embeddings = embeddings + 0.0 * tokens.sum()
+        embeddings = embeddings.masked_scatter(slots.unsqueeze(-1), tokens.to(embeddings.dtype))
+    return embeddings
+
+
+def trained_positions(labels: Int[Tensor, "B L"]) -> Int[Tensor, " P"]:
+    """Positions whose next token is trained in any sample of the batch: only these need logits."""
+    return (labels[:, 1:] != IGNORED).any(dim=0).nonzero().squeeze(-1)
