@@ -106,7 +106,8 @@ def main(flags: list[str]) -> None:
 
     features = FeatureFolder(Path(recipe.features))
     conversations = read_instructions(Path(recipe.instructions))
-    model = build_model(recipe, features, [c.video for c in conversations if c.video], bf16=args.bf16)
+    clips = [clip for c in conversations for clip in (c.video, c.skeleton) if clip]
+    model = build_model(recipe, features, clips, bf16=args.bf16)
     dataset = InstructDataset(
         conversations,
         features,

@@ -60,11 +60,12 @@ def video_tokens(model: SkiLvlm, items: Sequence[Item], videos: Path) -> Tokens:
     ]
 
 
-def shuffled(tokens: Tokens, frames: int) -> Tokens:
-    """The same frames in another order: temporal tokens permuted, spatial ones (means over time) as they are."""
+def shuffled(tokens: Tokens, *, spatial: int) -> Tokens:
+    """The same frames in another order: temporal tokens permuted, the last, spatial ones (means over time) kept."""
     generator = torch.Generator().manual_seed(0)
-    order = [torch.randperm(frames, generator=generator) for _ in tokens]
-    return [torch.cat([clip[:frames][perm], clip[frames:]]) for clip, perm in zip(tokens, order, strict=True)]
+    frames = [len(clip) - spatial for clip in tokens]
+    order = [torch.randperm(count, generator=generator) for count in frames]
+    return [torch.cat([clip[perm], clip[len(perm) :]]) for clip, perm in zip(tokens, order, strict=True)]
 
 
 def swapped(tokens: Tokens) -> Tokens:
@@ -93,12 +94,12 @@ def conditions(folder: Path, items: Sequence[Item], videos: Path, *, name: str) 
     """All rows of one trained model."""
     model = load(folder)
     tokens = video_tokens(model, items, videos)
-    frames = model.load_tower().num_frames
+    tower = model.load_tower()
     rows = [
         caption_accuracy(captions(model, items, given), condition=f"{name}: {condition}")
         for condition, given in (
             ("video alone", tokens),
-            ("frames shuffled in time", shuffled(tokens, frames)),
+            ("frames shuffled in time", shuffled(tokens, spatial=tower.num_tokens - tower.num_frames)),
             ("videos swapped between clips", swapped(tokens)),
         )
     ]

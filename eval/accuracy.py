@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from data_curation.action_phrases import ACTION_PHRASES  # noqa: E402
 from data_curation.actions import SAME_OBJECT_PAIRS  # noqa: E402
 from data_curation.kinematics import named_action  # noqa: E402
+from eval.predictions import read_predictions  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
 from ski_lvlm.ntu import parse_name  # noqa: E402
@@ -75,8 +76,7 @@ def main(flags: Sequence[str] | None = None) -> int:
     p.add_argument("--instructions", type=Path, help="training file, for the most frequent action")
     p.add_argument("--out", type=Path, default=Path("accuracy.json"), help="where the rows go")
     args = p.parse_args(flags)
-    items = json.loads(args.predictions.read_text(encoding="utf-8"))
-    captions = {item["video_name"]: item.get("pred") for item in items}
+    captions = {item["video_name"]: item.get("pred") for item in read_predictions([args.predictions])}
     rows = [caption_accuracy(captions, condition="trained, video alone")]
     if args.instructions:
         rows.append(most_frequent(args.instructions, captions))

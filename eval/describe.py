@@ -39,10 +39,18 @@ def read_questions(path: Path) -> list[Item]:
         raise ValueError(f"{path}: not JSON ({error}); expected a list of {{video_name, Q, A, Q1, Q2}}") from error
     if not isinstance(items, list) or not items:
         raise ValueError(f"{path}: expected a non-empty list of {{video_name, Q, A, Q1, Q2}}")
-    spelled = [{name.removeprefix("cons_") if name != "cons_A" else name: v for name, v in i.items()} for i in items]
-    for number, item in enumerate(spelled):
-        if "video_name" not in item or not questions_of(item):
-            raise ValueError(f"{path}: item {number} has no video_name or none of {list(ANSWERS)}; found {list(item)}")
+    return [_item(item, f"{path}: item {number}") for number, item in enumerate(items)]
+
+
+def _item(item: Any, where: str) -> Item:  # noqa: ANN401
+    if not isinstance(item, dict):
+        raise ValueError(f"{where} is {item!r:.60}; expected an object {{video_name, Q, A, Q1, Q2}}")
+    spelled = {name.removeprefix("cons_") if name != "cons_A" else name: value for name, value in item.items()}
+    if not spelled.get("video_name") or not questions_of(spelled):
+        raise ValueError(f"{where} has no video_name or none of {list(ANSWERS)}; found {list(item)}")
+    for name, value in spelled.items():
+        if name in ("video_name", *ANSWERS) and not isinstance(value, str | None):
+            raise ValueError(f"{where}: {name} is {value!r:.60}; expected a text")
     return spelled
 
 
@@ -63,7 +71,7 @@ def questions_of(item: Item) -> dict[str, str]:
 
 
 def answer_key(video: str, question: str, settings: str) -> str:
-    """What an answer is remembered by: another model, video, wording or sampling is another answer."""
+    """What an answer is remembered by: another model, folder of videos, wording or sampling is another answer."""
     return hashlib.sha256(json.dumps([settings, video, question]).encode()).hexdigest()[:16]
 
 
@@ -116,6 +124,8 @@ def parse(flags: Sequence[str] | None) -> argparse.Namespace:
 def main(flags: Sequence[str] | None = None) -> int:
     """Answer what is not answered yet and write the predictions."""
     args = parse(flags)
+    if args.out.suffix == ".jsonl":
+        raise ValueError(f"--out {args.out}: the answers as they come are kept under that name; give a .json file")
     items = evenly(read_questions(args.questions), args.limit)
     model = load(args.model)
     generation = {"max_new_tokens": args.max_new_tokens}
@@ -124,7 +134,8 @@ def main(flags: Sequence[str] | None = None) -> int:
 
         torch.manual_seed(args.seed)
         generation |= {"do_sample": True, "temperature": args.temperature}
-    settings = f"{model_digest(model)} {json.dumps(generation)} {args.seed if args.temperature else ''}"
+    sampling = f"{json.dumps(generation)} {args.seed if args.temperature else ''}"
+    settings = f"{model_digest(model)} {args.videos.resolve()} {sampling}"
     log = args.out.with_suffix(".jsonl")
     done = {record["key"]: record for record in read_jsonl(log) if record["answer"] is not None}
     todo = unanswered(items, done, settings)

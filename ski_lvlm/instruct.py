@@ -149,9 +149,17 @@ def _trained_tokens(dataset: InstructDataset, conversation: Conversation) -> int
 
 
 def token_statistics(features: FeatureFolder, clips: Sequence[str], modality: str, *, most: int = 500) -> Statistics:
-    """Mean and standard deviation of each channel over the tokens of at most `most` clips, evenly spaced by name."""
+    """Mean and standard deviation of each channel over the tokens of at most `most` clips, evenly spaced by name.
+
+    Raises:
+        ValueError: none of the clips has features of this modality.
+    """
     names = sorted({clip for clip in clips if features.has(clip, modality)})
-    tokens = torch.cat([features.load(name, modality) for name in names[:: max(1, len(names) // most)][:most]])
+    if not names:
+        raise ValueError(f"{features.root}: no {modality} features of any clip; run scripts/extract_features.py for them")
+    count = min(most, len(names))
+    chosen = [names[k * len(names) // count] for k in range(count)]
+    tokens = torch.cat([features.load(name, modality) for name in chosen])
     return Statistics(tokens.mean(0), tokens.std(0))
 
 

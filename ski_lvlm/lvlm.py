@@ -268,7 +268,8 @@ class SkiLvlm(PreTrainedModel):
         `modalities` names the projectors to load (default: all); inference needs ("video",) alone.
 
         Raises:
-            ValueError: no model in the folder, missing or left-over weights, or an LLM with other weights.
+            ValueError: no model in the folder, missing modalities, missing or left-over weights, or an LLM with
+                other weights.
         """
         folder = Path(pretrained_model_name_or_path)
         if not (folder / WEIGHTS).exists():
@@ -277,6 +278,8 @@ class SkiLvlm(PreTrainedModel):
         llm = load_llm(config.base_llm, dtype=dtype)
         _check_digest("language model", config.base_llm, found=weights_digest(llm.model), expected=config.llm_digest)
         if modalities is not None:
+            if absent := sorted(set(modalities) - set(config.token_widths)):
+                raise ValueError(f"{folder}: trained on {list(config.token_widths)} alone, expected {absent} as well")
             config.token_widths = {name: config.token_widths[name] for name in modalities}
         model = cls(config, llm)
         prefixes = tuple(f"projectors.{name}." for name in config.token_widths)

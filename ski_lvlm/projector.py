@@ -42,10 +42,9 @@ class Projector(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "N F"]) -> Float[Tensor, "N K"]:
         """Embeddings for the LLM, in the precision of the weights."""
-        tokens = tokens.to(next(self.parameters()).dtype)
-        if self.standardised:
-            tokens = (tokens - self.get_buffer("mean")) / self.get_buffer("std")
-        return self.layers(tokens)
+        if self.standardised:  # in fp32, whatever precision an engine gave the buffers: they may be large and alike
+            tokens = (tokens.float() - self.get_buffer("mean").float()) / self.get_buffer("std").float()
+        return self.layers(tokens.to(next(self.parameters()).dtype))
 
     def standardise(self, statistics: Statistics, *, embedding_size: float) -> None:
         """Take the statistics over, and start with embeddings as large as the LLM's own (root mean square)."""

@@ -75,3 +75,9 @@ def test_a_channel_that_never_changes_does_not_divide_by_zero():
     projector = Projector(2, 3, standardised=True)
     projector.standardise(Statistics(torch.ones(2), torch.zeros(2)), embedding_size=1.0)
     assert projector(torch.ones(4, 2)).isfinite().all()
+
+
+def test_standardising_works_in_the_precision_an_engine_leaves():
+    projector = Projector(4, 3, standardised=True).to(torch.bfloat16)
+    projector.standardise(Statistics(torch.full((4,), 5.0), torch.ones(4)), embedding_size=1.0)
+    assert projector(torch.randn(2, 4)).dtype == torch.bfloat16
