@@ -25,6 +25,7 @@ from eval.accuracy import Row, caption_accuracy, most_frequent  # noqa: E402
 from eval.describe import Item, evenly, load, read_questions  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
+from ski_lvlm.llm import native_bf16  # noqa: E402
 from ski_lvlm.lvlm import SkiLvlm  # noqa: E402
 from ski_lvlm.video import find_video, read_for_tower  # noqa: E402
 
@@ -38,15 +39,10 @@ def train(source: Path, output_dir: Path, *, dropout: float, seed: int) -> None:
     command = [sys.executable, str(ROOT / "train_ski_lvlm.py"), "--base_llm", "smollm2", "--standardise", "True"]
     command += ["--instructions", str(source / "instructions" / "instructions.json")]
     command += ["--features", str(source / "features"), "--output_dir", str(output_dir), "--batch_size", "4"]
-    command += ["--num_train_epochs", "1.25", "--learning_rate", "3e-3", "--save_steps", "25", "--bf16", bf16()]
+    command += ["--num_train_epochs", "1.25", "--learning_rate", "3e-3", "--save_steps", "25"]
+    command += ["--bf16", str(native_bf16())]
     command += ["--skeleton_dropout", str(dropout), "--seed", str(seed)]
     subprocess.run(command, check=True)
-
-
-def bf16() -> str:
-    """As scripts/quickstart.sh decides."""
-    fast = torch.cuda.is_available() or "avx512_bf16" in Path("/proc/cpuinfo").read_text()
-    return str(fast)
 
 
 def video_tokens(model: SkiLvlm, items: Sequence[Item], videos: Path) -> Tokens:

@@ -149,11 +149,13 @@ def load(folder: Path) -> "SkiLvlm":
     """The trained model with its video projector alone, on the GPU where there is one."""
     import torch
 
+    from ski_lvlm.llm import native_bf16
     from ski_lvlm.lvlm import SkiLvlm
 
-    cuda = torch.cuda.is_available()
-    model = SkiLvlm.from_pretrained(folder, modalities=("video",), dtype=torch.bfloat16 if cuda else torch.float32)
-    return cast(Any, model).to("cuda" if cuda else "cpu")
+    model = SkiLvlm.from_pretrained(
+        folder, modalities=("video",), dtype=torch.bfloat16 if native_bf16() else torch.float32
+    )
+    return cast(Any, model).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def model_digest(model: "SkiLvlm") -> str:

@@ -7,8 +7,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 run="${RUN:-runs/quickstart}"
 mkdir -p "$run/done"
-gpu=$(python -c 'import torch; print(int(torch.cuda.is_available()))')
-bf16=$([[ $gpu == 1 ]] || grep -q avx512_bf16 /proc/cpuinfo && echo True || echo False)
+bf16=$(python -c 'from ski_lvlm.llm import native_bf16; print(native_bf16())' 2>/dev/null)
 
 # stage NAME COMMAND...: run a command unless the same one has finished before; keep its wall time
 stage() {

@@ -156,7 +156,9 @@ def token_statistics(features: FeatureFolder, clips: Sequence[str], modality: st
     """
     names = sorted({clip for clip in clips if features.has(clip, modality)})
     if not names:
-        raise ValueError(f"{features.root}: no {modality} features of any clip; run scripts/extract_features.py for them")
+        raise ValueError(
+            f"{features.root}: no {modality} features of any clip; run scripts/extract_features.py for them"
+        )
     count = min(most, len(names))
     chosen = [names[k * len(names) // count] for k in range(count)]
     tokens = torch.cat([features.load(name, modality) for name in chosen])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import transformers
 from filelock import FileLock
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -23,6 +24,14 @@ class Llm(NamedTuple):
     tokenizer: PreTrainedTokenizerBase
 
 
+def native_bf16() -> bool:
+    """Whether bf16 is fast here: on any GPU, and on a CPU that multiplies bf16 itself."""
+    if torch.cuda.is_available():
+        return True
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.exists() and bool({"avx512_bf16", "amx_bf16"} & set(cpuinfo.read_text().split()))
+
+
 def load_llm(model_id: str, *, dtype: torch.dtype = torch.float32) -> Llm:
     """Load and freeze an LLM; Vicuna, Llama, Qwen, SmolLM2 and their like need no code of their own.
 
@@ -32,6 +41,7 @@ def load_llm(model_id: str, *, dtype: torch.dtype = torch.float32) -> Llm:
     Raises:
         ValueError: nothing loadable at `model_id`.
     """
+    transformers.utils.logging.disable_progress_bar()
     path = resolve_model(model_id)
     if path.endswith(".gguf"):
         path = _dequantised(Path(path))

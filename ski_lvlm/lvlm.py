@@ -171,7 +171,7 @@ class SkiLvlm(PreTrainedModel):
     @torch.inference_mode()
     def generate(
         self,
-        video: Sequence[UInt8[Tensor, "T_v 3 H W"]],
+        video: Sequence[UInt8[Tensor, "_ 3 H W"]],
         question: Sequence[str],
         *,
         max_new_tokens: int = 256,
