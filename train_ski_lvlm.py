@@ -123,7 +123,8 @@ def main(flags: list[str]) -> None:
         sample = dataset[0]
         shown = marked(Encoded(sample.ids, sample.labels), model.tokenizer)
         print(f"{len(dataset)} conversations; the first, trained tokens between ⟦ and ⟧:\n{shown}", flush=True)
-        write_run(output_dir, recipe=dataclasses.asdict(recipe), seed=args.seed)
+        schedule = {name: getattr(args, name) for name in ("batch_size", "num_train_epochs", "learning_rate")}
+        write_run(output_dir, recipe=dataclasses.asdict(recipe) | schedule, seed=args.seed)
         with atomic_path(output_dir / "sample.txt") as temporary:
             temporary.write_text(shown + "\n", encoding="utf-8")
 
