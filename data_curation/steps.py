@@ -16,6 +16,7 @@ from data_curation.ledger import Ledger, Progress, Record, Rejected, digest, don
 from data_curation.make_qa import QaWriter
 from ski_lvlm.cleaning import CLEANING, CleaningError, clean
 from ski_lvlm.ntu import missing_skeletons, parse_name
+from ski_lvlm.ntu_folder import skeleton_folders
 from ski_lvlm.skeleton_file import SkeletonFileError, read_skeleton
 from ski_lvlm.video import VideoError, list_videos
 
@@ -42,7 +43,7 @@ def find_clips(ntu: Path) -> dict[str, Source]:
         ValueError: the folder holds neither.
     """
     videos = list_videos(ntu)
-    skeletons = {file.stem: file for file in (ntu / "skeletons").glob("*.skeleton")}
+    skeletons = {file.stem: file for where in skeleton_folders(ntu) for file in where.glob("*.skeleton")}
     names = sorted({*videos, *skeletons})
     strange = [name for name in names if not is_clip_name(name)]
     if len(strange) == len(names):

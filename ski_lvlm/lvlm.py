@@ -131,7 +131,7 @@ class SkiLvlm(PreTrainedModel):
     def train(self, mode: bool = True) -> "SkiLvlm":
         """Training mode for the projectors; the frozen LLM keeps its dropout off unless it must checkpoint."""
         super().train(mode)
-        self.llm.train(mode and self.llm.is_gradient_checkpointing)
+        self.llm.train(mode and self.llm.is_activation_checkpointing)
         return self
 
     def embed(self, ids: Int[Tensor, "B L"], features: Mapping[str, Float[Tensor, "_ _"]]) -> Float[Tensor, "B L K"]:

@@ -26,6 +26,12 @@ class NtuFolder:
         return "ntu120" if any(parse_name(name).action > 60 for name in self.skeletons) else "ntu60"
 
 
+def skeleton_folders(folder: Path) -> list[Path]:
+    """Where `.skeleton` files may lie: the folder itself and those in it that are called after skeletons."""
+    inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    return [folder, *(path for path in inside if "skeleton" in path.name.lower())]
+
+
 def find_files(folder: Path) -> NtuFolder:
     """Look for `.skeleton` files in the folder and its subfolders of that name, and for videos in those called rgb.
 
@@ -36,12 +42,12 @@ def find_files(folder: Path) -> NtuFolder:
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; --ntu names the folder that holds NTU's skeletons/ and rgb/")
     inside = sorted(path for path in folder.iterdir() if path.is_dir())
-    skeleton_folders = [folder, *(path for path in inside if "skeleton" in path.name.lower())]
-    video_folders = [path for path in inside if "rgb" in path.name.lower() and path not in skeleton_folders]
-    if skeleton_folders == [folder] and any(folder.glob("*_rgb.*")):
+    searched = skeleton_folders(folder)
+    video_folders = [path for path in inside if "rgb" in path.name.lower() and path not in searched]
+    if searched == [folder] and any(folder.glob("*_rgb.*")):
         video_folders.append(folder)
     skeletons, misnamed = {}, []
-    for path in (file for where in skeleton_folders for file in sorted(where.glob("*.skeleton"))):
+    for path in (file for where in searched for file in sorted(where.glob("*.skeleton"))):
         if _is_name(path.stem):
             skeletons[path.stem] = path
         else:

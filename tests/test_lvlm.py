@@ -152,3 +152,15 @@ def test_overfits_four_captions(model, case):
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.8 * first
+
+
+def test_gradient_checkpointing_changes_memory_and_not_gradients(model, batch):
+    model.train()
+    model(**batch).loss.backward()
+    plain = model.projectors["video"].layers.weight.grad.clone()
+    model.zero_grad()
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.train()
+    assert model.llm.training
+    model(**batch).loss.backward()
+    torch.testing.assert_close(model.projectors["video"].layers.weight.grad, plain)
