@@ -135,7 +135,7 @@ def main(flags: list[str]) -> None:
         data_collator=InstructCollator(int(model.tokenizer.pad_token_id), model.config.token_widths),
         callbacks=[JsonLines(output_dir / "metrics.jsonl")],
     )
-    checkpoint = last_whole_checkpoint(output_dir)
+    checkpoint = args.resume_from_checkpoint or last_whole_checkpoint(output_dir)
     if checkpoint:
         check_same_processes(Path(checkpoint), args.world_size)
         print(f"resuming from {checkpoint}", flush=True)

@@ -129,7 +129,7 @@ def main(flags: Sequence[str]) -> None:
     if args.should_save:
         write_run(output_dir, recipe=settings, seed=args.seed)
         print(f"{stage}: {len(seen_train)} clips of {len(split.seen)} seen actions", flush=True)
-    checkpoint = last_whole_checkpoint(output_dir)
+    checkpoint = args.resume_from_checkpoint or last_whole_checkpoint(output_dir)
     if checkpoint:
         check_same_processes(Path(checkpoint), args.world_size)
         print(f"resuming from {checkpoint}", flush=True)

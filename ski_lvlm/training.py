@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint, rotate_checkpoints
@@ -48,6 +49,10 @@ class GlobalBatchArguments(TrainingArguments):
         super().__post_init__()
 
 
+class CheckpointError(ValueError):
+    """A checkpoint that could not be written, most often for want of space."""
+
+
 class ResumableTrainer(Trainer):
     """The Trainer, with checkpoints that are whole or absent and hold no frozen weights."""
 
@@ -55,7 +60,13 @@ class ResumableTrainer(Trainer):
         return str(Path(str(self.args.output_dir)) / PARTIAL)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:  # noqa: ANN401
-        super()._save_checkpoint(model, trial)
+        try:
+            super()._save_checkpoint(model, trial)
+        except (OSError, SafetensorError, RuntimeError) as error:  # what Python, safetensors and torch.save raise
+            raise CheckpointError(
+                f"checkpoint {self.state.global_step} could not be written to {self.args.output_dir}: {error}; "
+                "make room and start the same command again: it goes on from the last whole checkpoint"
+            ) from error
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             output_dir, name = Path(str(self.args.output_dir)), f"checkpoint-{self.state.global_step}"

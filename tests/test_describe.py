@@ -181,12 +181,12 @@ def test_killed_after_its_first_answer_the_same_command_ends_as_if_undisturbed(c
     command = [sys.executable, str(script), *flags(case, tmp_path, batch_size=1)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     log, deadline = tmp_path / "predictions.jsonl", time.monotonic() + 120
-    while not log.exists() and time.monotonic() < deadline:
+    while not (log.exists() and b"\n" in log.read_bytes()) and time.monotonic() < deadline:
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it was over before it could be killed"
     kept = log.read_bytes()
-    assert kept.count(b"\n") < len(VIDEOS) * len(ASKED) and not (tmp_path / "predictions.json").exists()
+    assert 0 < kept.count(b"\n") < len(VIDEOS) * len(ASKED) and not (tmp_path / "predictions.json").exists()
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert log.read_bytes().startswith(kept)

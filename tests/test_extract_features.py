@@ -9,20 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lvlm_case import write_instructions
 from skeleton_case import motion
 from video_case import numbered, write_video
 from vision_case import tiny_tower
 
-from scripts.extract_features import main
+from scripts.extract_features import main, read_names
 from ski_lvlm.cleaning import CLEANING
+from ski_lvlm.feature_files import FeatureError
 from ski_lvlm.features import FeatureFolder
-from ski_lvlm.files import atomic_path
+from ski_lvlm.files import atomic_path, write_json
 from ski_lvlm.hyperformer import ActionClassifier, Hyperformer
 from ski_lvlm.layouts import LAYOUTS
 from ski_lvlm.packed import PackedWriter
 from ski_lvlm.skeleton import Preprocessing, preprocess
 from ski_lvlm.skeleton_clip import SkeletonEncoderCard, load_skeleton_encoder, save_skeleton_encoder
-from ski_lvlm.video import read_video
+from ski_lvlm.video import read_for_tower, read_video
 from ski_lvlm.vision import load_vision_tower
 
 CLIPS = [f"S001C001P001R001A{action:03d}" for action in (1, 2, 3, 50)]
@@ -115,6 +117,47 @@ def test_both_modalities_share_a_folder_and_a_list_of_clips(ntu, tower, prepared
         assert [f.stem for f in (tmp_path / "out" / modality).iterdir()] == [CLIPS[1]]
     failed = json.loads((tmp_path / "out" / "failed.json").read_text())
     assert list(failed["video"]) == list(failed["skeleton"]) == ["S009C009P009R001A009"]
+
+
+def test_a_list_of_clips_may_be_an_instruction_file(ntu, tower, tmp_path):
+    write_instructions(tmp_path / "i.json", (CLIPS[2], CLIPS[0], CLIPS[2]))
+    assert read_names(tmp_path / "i.json") == [CLIPS[2], CLIPS[0]]
+    assert main([*video_flags(ntu, tower, tmp_path / "out"), "--clips", str(tmp_path / "i.json")]) == 0
+    assert sorted(f.stem for f in (tmp_path / "out" / "video").iterdir()) == [CLIPS[0], CLIPS[2]]
+
+
+def test_an_instruction_file_names_clips_of_either_modality_and_others_objects_do_not_matter(tmp_path):
+    said = [{"from": "human", "value": "What?\n<video>\n<pose>\n<object>"}, {"from": "gpt", "value": "So."}]
+    record = {"id": "0", "video": "v.pkl", "pose": "s_pose.pkl", "object": "o.pkl", "conversations": said}
+    write_json(tmp_path / "i.json", [record])
+    assert read_names(tmp_path / "i.json") == ["v", "s"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("clips.txt", "\n \n", "holds no clip name"),
+        ("i.json", "[]", "expected a non-empty list of conversations"),
+        ("i.json", '[{"id": "0"}]', "no 'conversations'"),
+    ],
+)
+def test_a_list_without_clips_is_refused(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_names(tmp_path / name)
+
+
+def test_the_framing_is_part_of_what_the_features_are(ntu, tower, tmp_path):
+    flags = video_flags(ntu, tower, tmp_path)
+    main([*flags, "--framing", "centre"])
+    features = FeatureFolder(tmp_path)
+    assert features.manifest["video"]["framing"] == "centre"
+    network = load_vision_tower(str(tower), num_frames=10, device="cpu")
+    file = ntu / "rgb" / f"{CLIPS[0]}_rgb.avi"
+    expected = network(read_for_tower(file, num_frames=10, side=28, framing="centre")[None])[0]
+    torch.testing.assert_close(features.load(CLIPS[0], "video"), expected, atol=2e-3, rtol=2e-3)
+    with pytest.raises(FeatureError, match="framing"):
+        main([*flags, "--framing", "whole"])
 
 
 def test_an_unreadable_clip_is_listed_and_the_rest_is_kept(ntu, tower, tmp_path, capsys):

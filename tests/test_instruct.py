@@ -5,7 +5,7 @@ from lvlm_case import CLIPS, TOKENS, write_features, write_instructions
 
 from ski_lvlm.conversation import IGNORED, PLACEHOLDER_IDS
 from ski_lvlm.features import FeatureError, FeatureFolder
-from ski_lvlm.instruct import InstructCollator, InstructDataset, check_dataset, left_padded
+from ski_lvlm.instruct import InstructCollator, InstructDataset, check_dataset, left_padded, token_statistics
 from ski_lvlm.instruction_file import read_instructions
 from ski_lvlm.tiny import tiny_tokenizer
 
@@ -105,3 +105,50 @@ def test_nan_in_features_names_the_file(tmp_path):
     np.save(file, np.full(TOKENS["skeleton"], np.nan, np.float16))
     with pytest.raises(FeatureError, match=CLIPS[0]):
         data[0]
+
+
+def constant_features(folder, values, *, modality="video"):
+    """Clip k has k + 2 tokens, all of the k-th value."""
+    (folder / modality).mkdir(parents=True)
+    for k, value in enumerate(values):
+        np.save(folder / modality / f"clip{k:02d}.npy", np.full((k + 2, 3), value, np.float32))
+    return FeatureFolder(folder), [f"clip{k:02d}" for k in range(len(values))]
+
+
+def test_token_statistics_are_those_of_each_channel_over_all_tokens(tmp_path):
+    features = FeatureFolder(write_features(tmp_path))
+    found = token_statistics(features, CLIPS, "skeleton")
+    files = [np.load(tmp_path / "skeleton" / f"{clip}.npy") for clip in CLIPS]
+    tokens = np.concatenate(files).astype(np.float64)
+    np.testing.assert_allclose(found.mean, tokens.mean(0), atol=1e-5)
+    np.testing.assert_allclose(found.std, tokens.std(0, ddof=1), atol=1e-5)
+
+
+def test_token_statistics_count_a_clip_once_and_pass_over_those_without_features(tmp_path):
+    features, clips = constant_features(tmp_path, [0.0, 5.0])
+    expected = token_statistics(features, clips, "video")
+    found = token_statistics(features, [*reversed(clips), *clips, "absent"], "video")
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(expected.mean, torch.full((3,), 3.0))  # 2 tokens of 0, 3 tokens of 5
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 5, 7])
+def test_token_statistics_of_many_clips_look_at_evenly_spaced_ones(tmp_path, monkeypatch, most):
+    features, clips = constant_features(tmp_path, [float(k) for k in range(8)])
+    looked, load = [], FeatureFolder.load
+
+    def noting(folder, clip, modality):
+        looked.append(int(clip[4:]))
+        return load(folder, clip, modality)
+
+    monkeypatch.setattr(FeatureFolder, "load", noting)
+    token_statistics(features, clips, "video", most=most)
+    gaps = np.diff([*looked, 8])
+    assert len(looked) == most and looked[0] == 0
+    assert gaps.max() - gaps.min() <= 1
+
+
+def test_token_statistics_of_no_features_at_all_are_an_error(tmp_path):
+    features, clips = constant_features(tmp_path, [1.0])
+    with pytest.raises(ValueError, match="no skeleton features of any clip; run scripts/extract_features"):
+        token_statistics(features, clips, "skeleton")

@@ -193,6 +193,22 @@ def test_without_files_it_names_the_command_that_makes_them(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_a_full_disk_is_one_clear_line_and_costs_no_whole_checkpoint(trained, tmp_path):
+    """A limit on the size of files stands for the disk: the third checkpoint's optimiser state does not fit."""
+    case, _, _ = trained
+    out = tmp_path / "out"
+    assert train(case, out, max_steps=2).returncode == 0
+    command = [sys.executable, str(ROOT / "train_ski_lvlm.py"), *flags(case, out)]
+    limited = ["bash", "-c", 'ulimit -f 5; "$0" "$@"', *command]
+    done = subprocess.run(limited, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert "could not be written" in done.stderr
+    assert "same command again" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (out / "checkpoint-2").exists()
+    assert not (out / "checkpoint-3").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

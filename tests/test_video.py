@@ -13,7 +13,16 @@ from video_case import (
 )
 
 import ski_lvlm.video as video
-from ski_lvlm.video import VideoError, centre_square, find_video, list_videos, probe, read_video, sample_indices
+from ski_lvlm.video import (
+    VideoError,
+    centre_square,
+    find_video,
+    list_videos,
+    probe,
+    read_for_tower,
+    read_video,
+    sample_indices,
+)
 
 
 @pytest.mark.parametrize(("total", "wanted"), [(103, 100), (300, 100), (101, 100), (16, 16), (7, 3), (2000, 16)])
@@ -65,6 +74,35 @@ def test_centre_square_is_clip_s_centre_crop(tmp_path):
     frames = read_video(clip, num_frames=1, crop=centre_square(probe(clip)), size=(48, 48))
     whole = read_video(clip, num_frames=1)
     assert (frames.int() - whole[..., 8:56].int()).abs().float().mean() < 2
+
+
+def edged(path, *, height, width):
+    """A grey video whose long sides' ends, beyond the central square, are white."""
+    frames = np.full((4, height, width, 3), 40, np.uint8)
+    margin = abs(width - height) // 2
+    frames[(slice(None), slice(None), slice(margin)) if width > height else (slice(None), slice(margin))] = 250
+    frames[
+        (slice(None), slice(None), slice(-margin, None)) if width > height else (slice(None), slice(-margin, None))
+    ] = 250
+    return write_video(path, frames)
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 96), (96, 48)])
+def test_the_tower_sees_the_whole_frame_or_its_central_square(tmp_path, height, width):
+    clip = edged(tmp_path / "edged.mp4", height=height, width=width)
+    whole = read_for_tower(clip, num_frames=2, side=28)
+    centre = read_for_tower(clip, num_frames=2, side=28, framing="centre")
+    assert whole.shape == centre.shape == (2, 3, 28, 28)
+    assert torch.equal(whole, read_for_tower(clip, num_frames=2, side=28, framing="whole"))
+    first, last = (whole[..., 0], whole[..., -1]) if width > height else (whole[..., 0, :], whole[..., -1, :])
+    assert first.min() > 200 and last.min() > 200
+    assert centre[..., 2:-2, 2:-2].max() < 60
+
+
+def test_an_unknown_framing_is_refused(tmp_path):
+    clip = write_video(tmp_path / "q.mp4", quarters())
+    with pytest.raises(VideoError, match="framing 'center' is unknown; expected whole or centre"):
+        read_for_tower(clip, num_frames=1, side=28, framing="center")
 
 
 def test_a_container_that_promises_a_few_frames_too_many_is_sampled_from_what_there_is(tmp_path, monkeypatch):
