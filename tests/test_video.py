@@ -76,20 +76,18 @@ def test_centre_square_is_clip_s_centre_crop(tmp_path):
     assert (frames.int() - whole[..., 8:56].int()).abs().float().mean() < 2
 
 
-def edged(path, *, height, width):
-    """A grey video whose long sides' ends, beyond the central square, are white."""
-    frames = np.full((4, height, width, 3), 40, np.uint8)
-    margin = abs(width - height) // 2
-    frames[(slice(None), slice(None), slice(margin)) if width > height else (slice(None), slice(margin))] = 250
-    frames[
-        (slice(None), slice(None), slice(-margin, None)) if width > height else (slice(None), slice(-margin, None))
-    ] = 250
-    return write_video(path, frames)
+def edged(*, height, width):
+    """Grey frames, white outside their central square."""
+    frames = np.full((4, height, width, 3), 250, np.uint8)
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    frames[:, top : top + side, left : left + side] = 40
+    return frames
 
 
 @pytest.mark.parametrize(("height", "width"), [(48, 96), (96, 48)])
 def test_the_tower_sees_the_whole_frame_or_its_central_square(tmp_path, height, width):
-    clip = edged(tmp_path / "edged.mp4", height=height, width=width)
+    clip = write_video(tmp_path / "edged.mp4", edged(height=height, width=width))
     whole = read_for_tower(clip, num_frames=2, side=28)
     centre = read_for_tower(clip, num_frames=2, side=28, framing="centre")
     assert whole.shape == centre.shape == (2, 3, 28, 28)
