@@ -10,9 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SHELL = [*sorted((ROOT / "scripts").glob("*.sh")), ROOT / ".ci" / "run"]
 REQUIREMENTS = sorted(ROOT.glob("requirements*.txt"))
-NEEDED = set(
-    ["torch", "transformers", "accelerate", "deepspeed", "peft", "sentencepiece", "openai", "decord", "ollama"]
-)
+NEEDED = {"torch", "transformers", "accelerate", "deepspeed", "peft", "sentencepiece", "openai", "decord", "ollama"}
 
 
 def bash(script, *arguments, **environment):
