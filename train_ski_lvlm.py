@@ -33,6 +33,7 @@ from ski_lvlm.training import (
     ResumableTrainer,
     adapted_flags,
     check_same_processes,
+    is_finished,
     join_deepspeed,
     last_whole_checkpoint,
     write_run,
@@ -100,6 +101,11 @@ def main(flags: list[str]) -> None:
     parsed, args = parser.parse_args_into_dataclasses(flags)
     recipe = with_quickstart(parsed)
     output_dir = Path(args.output_dir)
+    schedule = {name: getattr(args, name) for name in ("batch_size", "num_train_epochs", "learning_rate", "seed")}
+    settings = dataclasses.asdict(recipe) | schedule
+    if is_finished(output_dir, settings=settings):
+        print(f"{output_dir} is finished (result.json); delete it to train again")
+        return
     set_seed(args.seed)
     if args.deepspeed:
         join_deepspeed()
@@ -123,8 +129,7 @@ def main(flags: list[str]) -> None:
         sample = dataset[0]
         shown = marked(Encoded(sample.ids, sample.labels), model.tokenizer)
         print(f"{len(dataset)} conversations; the first, trained tokens between ⟦ and ⟧:\n{shown}", flush=True)
-        schedule = {name: getattr(args, name) for name in ("batch_size", "num_train_epochs", "learning_rate")}
-        write_run(output_dir, recipe=dataclasses.asdict(recipe) | schedule, seed=args.seed)
+        write_run(output_dir, recipe=settings, seed=args.seed)
         with atomic_path(output_dir / "sample.txt") as temporary:
             temporary.write_text(shown + "\n", encoding="utf-8")
 

@@ -36,12 +36,13 @@ from ski_lvlm.recipe import (
 from ski_lvlm.skeleton_clip import SkeletonCLIP, save_skeleton_encoder
 from ski_lvlm.skeleton_data import SkeletonClips, collate
 from ski_lvlm.skeleton_stages import aligner, card_of, classifier, sentences
-from ski_lvlm.skeleton_training import AlignmentLoss, ClassifierLoss, SkeletonTrainer, is_finished, measure_accuracy
+from ski_lvlm.skeleton_training import AlignmentLoss, ClassifierLoss, SkeletonTrainer, measure_accuracy
 from ski_lvlm.training import (
     GlobalBatchArguments,
     JsonLines,
     adapted_flags,
     check_same_processes,
+    is_finished,
     join_deepspeed,
     last_whole_checkpoint,
     write_run,

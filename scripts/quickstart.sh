@@ -9,11 +9,12 @@ run="${RUN:-runs/quickstart}"
 mkdir -p "$run/done"
 bf16=$(python -c 'from ski_lvlm.llm import native_bf16; print(native_bf16())' 2>/dev/null)
 
-# stage NAME COMMAND...: run a command unless the same one has finished before; keep its wall time
+# stage NAME COMMAND...: run a command unless the same one has finished before, after the same stages; keep its wall time
 stage() {
   local name="$1" started
   shift
-  if [[ -f "$run/done/$name" && "$(cat "$run/done/$name")" == "$*" ]]; then
+  stages_so_far=$(sha256sum <<<"${stages_so_far:-} $*")
+  if [[ -f "$run/done/$name" && "$(cat "$run/done/$name")" == "$stages_so_far" ]]; then
     echo "✓ $name (done before)"
     return
   fi
@@ -21,7 +22,7 @@ stage() {
   started=$(date +%s%N)
   "$@"
   printf '{"stage": "%s", "seconds": %s}\n' "$name" "$(((($(date +%s%N) - started) / 100000000)))e-1" >>"$run/timings.jsonl"
-  echo "$*" >"$run/done/$name"
+  echo "$stages_so_far" >"$run/done/$name"
 }
 
 cat <<'RECIPE'

@@ -1,9 +1,7 @@
 """What the two stages of SkeletonCLIP add to the shared training code: losses, step decay, and the final test."""
 
-import json
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
@@ -21,8 +19,6 @@ from ski_lvlm.skeleton_clip import SkeletonCLIP
 from ski_lvlm.skeleton_data import EpochSampler, SkeletonClips, collate
 from ski_lvlm.training import ResumableTrainer
 from ski_lvlm.zero_shot import top_k_accuracy
-
-_FOLDERS = ("prepared", "ntu", "skeleton_encoder")
 
 
 class Accuracy(TypedDict, total=False):
@@ -162,24 +158,3 @@ def _scores(
         return model(skeleton)
     assert prompts, "a SkeletonCLIP needs the classes' sentences"
     return model(skeleton, prompts).similarity
-
-
-def is_finished(output_dir: Path, *, settings: dict[str, Any]) -> bool:
-    """Whether `output_dir` holds the result of this very run; what another run began there is refused.
-
-    Folders of the data may have moved, all other settings must be the same.
-
-    Raises:
-        ValueError: the folder was begun with other settings.
-    """
-    file = output_dir / "recipe.json"
-    if not file.is_file():
-        return False
-    found = json.loads(file.read_text(encoding="utf-8"))
-    names = [name for name in settings if name not in _FOLDERS and settings[name] != found.get(name)]
-    if names:
-        changes = ", ".join(f"{name} {found.get(name)!r}, now {settings[name]!r}" for name in names)
-        raise ValueError(
-            f"{output_dir} was begun with other settings ({changes}); go on with those, or choose another --output_dir"
-        )
-    return (output_dir / "result.json").is_file()

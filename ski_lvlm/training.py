@@ -1,6 +1,7 @@
 """What both training commands add to the Hugging Face Trainer: whole checkpoints, JSON lines, a CPU when need be."""
 
 import importlib.metadata
+import json
 import logging
 import os
 import platform
@@ -23,6 +24,7 @@ from transformers.trainer_utils import get_last_checkpoint, rotate_checkpoints
 from ski_lvlm.files import append_jsonl, write_json
 
 logger = logging.getLogger(__name__)
+_FOLDERS = ("prepared", "ntu", "skeleton_encoder", "instructions", "features")  # may move between two starts
 PARTIAL = ".partial"  # checkpoints are written here and moved when whole
 
 
@@ -215,6 +217,27 @@ def accumulation_steps(*, batch_size: int, per_device: int, processes: int) -> i
             "--batch_size as a multiple of their product, or another --per_device_train_batch_size"
         )
     return steps
+
+
+def is_finished(output_dir: Path, *, settings: dict[str, Any]) -> bool:
+    """Whether `output_dir` holds the result of this very run; what another run began there is refused.
+
+    Folders of the data may have moved, all other settings must be the same.
+
+    Raises:
+        ValueError: the folder was begun with other settings.
+    """
+    file = output_dir / "recipe.json"
+    if not file.is_file():
+        return False
+    found = json.loads(file.read_text(encoding="utf-8"))
+    names = [name for name in settings if name not in _FOLDERS and settings[name] != found.get(name)]
+    if names:
+        changes = ", ".join(f"{name} {found.get(name)!r}, now {settings[name]!r}" for name in names)
+        raise ValueError(
+            f"{output_dir} was begun with other settings ({changes}); go on with those, or choose another --output_dir"
+        )
+    return (output_dir / "result.json").is_file()
 
 
 def write_run(output_dir: Path, *, recipe: dict[str, Any], seed: int) -> None:

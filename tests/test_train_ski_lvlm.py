@@ -171,7 +171,7 @@ def test_zero2_resumes_bit_for_bit(trained, tmp_path):
     for out in (whole, resumed):
         done = train(case, out, launcher=launcher)
         assert done.returncode == 0, done.stderr[-3000:]
-    (resumed / "model.safetensors").unlink()
+    (resumed / "result.json").unlink()
     shutil.rmtree(resumed / "checkpoint-6")
     done = train(case, resumed, launcher=launcher)
     assert "resuming from" in done.stdout, done.stderr[-3000:]
@@ -183,10 +183,21 @@ def test_another_number_of_processes_is_refused_with_a_remedy(trained, tmp_path)
     case, _, _ = trained
     for processes, code in ((2, 0), (1, 1)):
         launcher = (str(BIN / "deepspeed"), f"--num_gpus={processes}", "--master_port=29620")
-        done = train(case, tmp_path / "out", launcher=launcher, num_train_epochs=2 + 4 * code)
+        (tmp_path / "out" / "result.json").unlink(missing_ok=True)
+        done = train(case, tmp_path / "out", launcher=launcher, max_steps=2)
         assert (done.returncode == 0) == (code == 0), done.stderr[-3000:]
     assert "2 processes" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(trained):
+    case, out, _ = trained
+    before = (out / "model.safetensors").stat().st_mtime_ns
+    again = train(case, out)
+    assert "is finished" in again.stdout
+    assert (out / "model.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(ValueError, match="begun with other settings .*projector 'linear', now 'mlp'"):
+        train_ski_lvlm.main(adapted_flags(flags(case, out, projector="mlp")))
 
 
 def test_without_files_it_names_the_command_that_makes_them(tmp_path):
@@ -204,6 +215,7 @@ def test_a_full_disk_is_one_clear_line_and_costs_no_whole_checkpoint(trained, tm
     case, _, _ = trained
     out = tmp_path / "out"
     assert train(case, out, max_steps=2).returncode == 0
+    (out / "result.json").unlink()
     command = [sys.executable, str(ROOT / "train_ski_lvlm.py"), *flags(case, out)]
     limited = ["bash", "-c", 'ulimit -f 5; "$0" "$@"', *command]
     done = subprocess.run(limited, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
