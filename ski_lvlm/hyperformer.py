@@ -132,6 +132,8 @@ class Hyperformer(nn.Module):
                 f"num_heads * head_dim = {num_heads} * {head_dim} = {width} does not divide by 12; "
                 "take for example 2 * 12, 4 * 24 or the published 9 * 24"
             )
+        if in_channels % layout.dimensions:  # 3 channels a stream, joints of 2 coordinates, or the reverse
+            layout.require_dimensions(5 - layout.dimensions)
         self.layout, self.num_heads, self.width = layout, num_heads, width
         self.in_channels, self.num_persons = in_channels, num_persons
         self.strides = tuple(2 if number in strided else 1 for number in range(1, depth + 1))

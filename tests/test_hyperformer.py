@@ -203,3 +203,8 @@ def test_reads_published_files(tmp_path):
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(PublishedWeightsError, match="holds list"):
         read_published(tmp_path / "list.pt")
+
+
+def test_two_dimensional_joints_do_not_go_into_a_three_dimensional_encoder():
+    with pytest.raises(ValueError, match="coco-17.*2 coordinates.*3 are needed.*never made up"):
+        narrow(layout=LAYOUTS["coco-17"], in_channels=3)
