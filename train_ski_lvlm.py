@@ -36,6 +36,7 @@ from ski_lvlm.training import (
     is_finished,
     join_deepspeed,
     last_whole_checkpoint,
+    part_from_processes,
     write_run,
 )
 
@@ -149,6 +150,7 @@ def main(flags: list[str]) -> None:
     if args.should_save:
         write_json(output_dir / "result.json", result.metrics)
         print(f"trained projectors in {output_dir}", flush=True)
+    part_from_processes()
 
 
 if __name__ == "__main__":

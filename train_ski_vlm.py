@@ -45,6 +45,7 @@ from ski_lvlm.training import (
     is_finished,
     join_deepspeed,
     last_whole_checkpoint,
+    part_from_processes,
     write_run,
 )
 
@@ -63,7 +64,6 @@ class VlmArguments(GlobalBatchArguments):
     """The Trainer's arguments; what differs between the stages is in `ski_lvlm/recipe.py`."""
 
     save_strategy: str = "epoch"
-    ddp_find_unused_parameters: bool | None = False
 
 
 def parse(flags: Sequence[str]) -> tuple[str, Any, VlmArguments]:
@@ -147,6 +147,7 @@ def main(flags: Sequence[str]) -> None:
             print(f"{part}: {result[part]}", flush=True)
         write_json(output_dir / "result.json", result)
         print(f"skeleton encoder in {output_dir}", flush=True)
+    part_from_processes()
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ class GlobalBatchArguments(TrainingArguments):
     report_to: None | str | list[str] = "none"  # noqa: RUF036 (HfArgumentParser knows this order only)
     remove_unused_columns: bool = False
     dataloader_num_workers: int = 2
+    ddp_find_unused_parameters: bool | None = False
     label_names: list[str] | None = field(default_factory=lambda: ["labels"])
 
     def __post_init__(self) -> None:
@@ -185,6 +186,13 @@ def join_deepspeed() -> None:
     import deepspeed
 
     deepspeed.init_distributed(dist_backend="nccl" if torch.cuda.is_available() else "gloo", verbose=False)
+
+
+def part_from_processes() -> None:
+    """Wait for the other processes and leave their group; one that just exits can abort in a thread of its own."""
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 def check_same_processes(checkpoint: Path, processes: int) -> None:

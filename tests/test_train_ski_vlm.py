@@ -126,7 +126,9 @@ def test_command_line_mistakes_leave_one_line_and_no_traceback(tmp_path):
 def test_killed_and_started_again_it_ends_with_the_same_weights(prepared, tmp_path):
     """A real SIGKILL, in the middle of an epoch; the last checkpoint is in the middle of one too."""
     steps = ["--save_strategy", "steps", "--save_steps", "3", "--num_train_epochs", "8"]
-    train_ski_vlm.main(pretrain(prepared, tmp_path / "whole", *steps))
+    undisturbed = run(pretrain(prepared, tmp_path / "whole", *steps), stdout=subprocess.DEVNULL)
+    undisturbed.communicate(timeout=120)
+    assert undisturbed.returncode == 0
     flags = pretrain(prepared, tmp_path / "killed", *steps)
     process = run(flags, stdout=subprocess.DEVNULL)
     while not list((tmp_path / "killed").glob("checkpoint-*")):
