@@ -3,9 +3,9 @@
     python eval/describe.py --model DIR --videos DIR --questions FILE --out predictions.json
 
 FILE is a list of {video_name, Q, A, Q1, Q2}; OUT repeats it with pred, pred1, pred2. Greedy unless --temperature is
-given. Answers are kept one by one beside OUT, so the same command continues after a kill (in
-bf16, other neighbours in a batch can tip a near tie; --batch_size 1 is exact). A video that is missing or
-cannot be read gets null answers and the reason, never another video's.
+given. Answers are kept one by one beside OUT, so the same command continues after a kill (in bf16, other neighbours in
+a batch can tip a near tie; --batch_size 1 is exact). A video that is missing or cannot be read gets null answers and
+the reason, never another video's.
 """
 
 import argparse
