@@ -8,11 +8,16 @@ from collections.abc import Callable, Sequence
 
 class _Parser(argparse.ArgumentParser):
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        spelled = [_underscored(a) for a in (sys.argv[1:] if args is None else args)]
+        spelled = [underscored(a) for a in (sys.argv[1:] if args is None else args)]
         return super().parse_known_args(spelled, namespace)
 
 
-def _underscored(argument: str) -> str:
+def underscored(argument: str) -> str:
+    """A flag's name with underscores for hyphens; values and other arguments stay as they are.
+
+    >>> underscored("--out-dir=a-b"), underscored("a-b")
+    ('--out_dir=a-b', 'a-b')
+    """
     match = re.match(r"--[A-Za-z][\w-]*", argument)
     return match.group().replace("-", "_").replace("__", "--", 1) + argument[match.end() :] if match else argument
 

@@ -1,5 +1,6 @@
 """What both training commands add to the Hugging Face Trainer: whole checkpoints, JSON lines, a CPU when need be."""
 
+import atexit
 import importlib.metadata
 import json
 import logging
@@ -21,6 +22,7 @@ from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint, rotate_checkpoints
 
+from ski_lvlm.cli import underscored
 from ski_lvlm.files import append_jsonl, write_json
 
 logger = logging.getLogger(__name__)
@@ -156,7 +158,7 @@ def adapted_flags(flags: Sequence[str]) -> list[str]:
     >>> adapted_flags(["--output-dir", "x-y", "--use_cpu", "True"])
     ['--output_dir', 'x-y', '--use_cpu', 'True']
     """
-    adapted = [_underscored(flag) for flag in flags]
+    adapted = [underscored(flag) for flag in flags]
     names = {flag.split("=")[0] for flag in adapted}
     if not torch.cuda.is_available() and "--use_cpu" not in names:
         if os.environ.get("RANK", "0") == "0":
@@ -167,11 +169,6 @@ def adapted_flags(flags: Sequence[str]) -> list[str]:
     if "--deepspeed" in names:
         stand_alone()
     return [flag for flag in adapted if not flag.startswith("--local_rank=")]
-
-
-def _underscored(flag: str) -> str:
-    name, equals, value = flag.partition("=")
-    return name.replace("-", "_").replace("__", "--", 1) + equals + value if flag.startswith("--") else flag
 
 
 def stand_alone() -> None:
@@ -189,10 +186,21 @@ def join_deepspeed() -> None:
 
 
 def part_from_processes() -> None:
-    """Wait for the other processes and leave their group; one that just exits can abort in a thread of its own."""
-    if torch.distributed.is_initialized():
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
+    """Wait for the other processes, leave their group, and end this process at once if it was one of several.
+
+    The interpreter's own way out lets threads of the group outlive what joins them, which now and then aborts a process
+    whose work is done ("terminate called without an active exception") and fails the whole launch.
+    """
+    if not torch.distributed.is_initialized():
+        return
+    several = torch.distributed.get_world_size() > 1
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+    if several:
+        atexit._run_exitfuncs()  # loggers such as W&B finish here
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def check_same_processes(checkpoint: Path, processes: int) -> None:
