@@ -154,6 +154,11 @@ def _split(name: str, num_actions: int, unseen: Sequence[int]) -> Split:
     return Split(name, name.split("/", maxsplit=1)[0], seen, tuple(unseen))
 
 
+def _synthetic(name: str, unseen: Sequence[int]) -> Split:
+    return Split(name, "synthetic", tuple(a for a in SYNTHETIC_ACTIONS if a not in unseen), tuple(unseen))
+
+
+SYNTHETIC_ACTIONS = (1, 5, 6, 7, 8, 9, 10, 23, 27, 28, 29, 50, 58, 59, 60, 64)
 SPLITS: dict[str, Split] = {
     split.name: split
     for split in (
@@ -164,7 +169,9 @@ SPLITS: dict[str, Split] = {
             *("ntu120/96-24", 120),
             [6, 10, 12, 17, 19, 21, 23, 30, 36, 40, 46, 50, 60, 69, 71, 82, 85, 88, 94, 95, 105, 114, 115, 120],
         ),
-        Split("synthetic", "synthetic", (1, 5, 7, 8, 9, 10, 27, 28, 29, 50, 58, 59), (6, 23, 60, 64)),
+        _synthetic("synthetic", (6, 23, 60, 64)),
+        _synthetic("synthetic/1", (1, 8, 27, 50)),
+        _synthetic("synthetic/2", (5, 9, 28, 58)),
     )
 }
 
@@ -188,7 +195,7 @@ def clips(names: Iterable[str], *, split: Split, protocol: Protocol, part: Part)
     Assumption: the paper does not say whether unseen classes are tested on the protocol's test clips (`unseen_test`,
     what others do) or on all of their clips (`unseen_all`); both are offered.
     """
-    trains = _training_rule("synthetic" if split.name == "synthetic" else protocol)
+    trains = _training_rule("synthetic" if split.dataset == "synthetic" else protocol)
     actions = frozenset(split.seen if part.startswith("seen") else split.unseen)
     mine = {name: clip for name in names if (clip := parse_name(name)).action in actions}
     if part == "unseen_all":
