@@ -7,13 +7,25 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, CLIPModel, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    CLIPModel,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    SiglipModel,
+    XCLIPModel,
+)
 
 from ski_lvlm.digest import weights_digest
 from ski_lvlm.offline import resolve_model
 
 Module = TypeVar("Module", bound=nn.Module)
 CLIP_START_TEMPERATURE = 0.07  # tau that CLIP's own training starts from
+MAX_SCALE = 100.0  # CLIP never divides by less than tau = 0.01
+_VISION_HALF = ("vision_model", "visual_projection", "logit_scale", "logit_bias", "mit", "prompts_generator")
+_X_CLIP_PROMPTS = ("prompts_visual_layernorm", "prompts_visual_projection")
 
 
 class InLanguage(NamedTuple):
@@ -21,6 +33,7 @@ class InLanguage(NamedTuple):
 
     z: Float[Tensor, "B D"]  # z^v or z^s, not normalised
     similarity: Float[Tensor, "B C"]  # F_LV or F_LS: cosines with the class sentences
+    own_loss: Float[Tensor, ""] | None = None  # what a student adds to any loss in training (FROSTER's distillation)
 
 
 class DualEncoder(Protocol):
@@ -40,12 +53,28 @@ def freeze(module: Module) -> Module:
     return module.requires_grad_(False).eval()
 
 
+def log_scale(temperature: float) -> nn.Parameter:
+    """What is learnt in place of a temperature: the logarithm of its inverse.
+
+    Assumption: learnt as in CLIP; the paper only names tau.
+    """
+    return nn.Parameter(torch.tensor([-math.log(temperature)]))  # DeepSpeed wants a dimension
+
+
+def temperature_of(log_scale: Float[Tensor, " 1"]) -> Float[Tensor, ""]:
+    """The temperature tau of Eq. (1), never below 0.01."""
+    return torch.exp(-log_scale.clamp(max=math.log(MAX_SCALE))).squeeze()
+
+
 class TextEncoder(nn.Module):
-    """Sentences to features: CLIP's projected text token, or the mean over a sentence encoder's tokens.
+    """Sentences to features: CLIP's or SigLIP's text feature, or the mean over a sentence encoder's tokens.
 
     While it is frozen it stays in evaluation mode whatever its owner does, keeps the features of the last sentences it
     was asked for (class sentences hardly ever change), and stays out of its owner's state dict: a checkpoint names it
     by id and digest.
+
+    A CLIP's attention is causal, so what follows the end of a sentence cannot change its feature: sentences are padded
+    to the longest one only. SigLIP was trained on sentences padded to its full length, and gets them so.
     """
 
     def __init__(
@@ -59,19 +88,19 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.model, self.tokenizer = model, tokenizer
         self.model_id, self.temperature = model_id, temperature
-        self.is_clip = isinstance(model, CLIPModel)
-        self.width: int = model.config.projection_dim if self.is_clip else model.config.hidden_size
-        text_config = model.config.text_config if self.is_clip else model.config
+        self.has_text_half = isinstance(model, CLIPModel | XCLIPModel | SiglipModel)
+        self.padding = "max_length" if isinstance(model, SiglipModel) else "longest"
+        text_config = model.config.text_config if self.has_text_half else model.config
+        self.width = _width(model)
         self.max_length: int = text_config.max_position_embeddings
         self.digest = weights_digest(model)
         self._last: tuple[tuple[str, ...], Tensor] | None = None
-        self.register_state_dict_post_hook(_leave_out_frozen)
-        self.register_load_state_dict_post_hook(_do_not_miss_frozen)
+        leave_out_while_frozen(self)
 
     @property
     def frozen(self) -> bool:
         """Whether no weight of it is trained."""
-        return not any(p.requires_grad for p in self.parameters())
+        return is_frozen(self)
 
     def train(self, mode: bool = True) -> "TextEncoder":
         """Training mode, unless frozen."""
@@ -91,50 +120,77 @@ class TextEncoder(nn.Module):
         return self._last[1].to(next(self.parameters()).device)
 
     def _encode(self, prompts: Sequence[str]) -> Float[Tensor, "C D"]:
-        tokens = self.tokenizer(list(prompts), padding="longest", return_tensors="pt")
+        tokens = self.tokenizer(
+            list(prompts), padding=self.padding, max_length=self.max_length, return_attention_mask=True,
+            return_tensors="pt",
+        )  # fmt: skip
         tokens = tokens.to(next(self.parameters()).device)
         lengths = tokens["attention_mask"].sum(-1)
-        if lengths.max() > self.max_length:
+        if tokens["input_ids"].shape[1] > self.max_length:
             raise TextEncoderError(
                 f"{prompts[int(lengths.argmax())]!r} has {int(lengths.max())} tokens, but {self.model_id} reads at "
                 f"most {self.max_length}; shorten the class name or the prompt template"
             )
-        if self.is_clip:
+        if isinstance(self.model, SiglipModel):
+            return self.model.get_text_features(input_ids=tokens["input_ids"]).pooler_output
+        if self.has_text_half:
             return self.model.get_text_features(**tokens).pooler_output  # type: ignore[operator]
         hidden, mask = self.model(**tokens).last_hidden_state, tokens["attention_mask"][..., None]
         return (hidden * mask).sum(1) / mask.sum(1)
 
 
+def _width(model: PreTrainedModel) -> int:
+    if isinstance(model, SiglipModel):
+        return model.text_model.head.out_features
+    return model.config.projection_dim if isinstance(model, CLIPModel | XCLIPModel) else model.config.hidden_size
+
+
+def is_frozen(module: nn.Module) -> bool:
+    """Whether no weight of the module is trained."""
+    return not any(p.requires_grad for p in module.parameters())
+
+
+def leave_out_while_frozen(module: nn.Module) -> None:
+    """Keep a module out of its owner's state dict, and its weights from being missed there, as long as it is frozen."""
+    module.register_state_dict_post_hook(_leave_out_frozen)
+    module.register_load_state_dict_post_hook(_do_not_miss_frozen)
+
+
 def _leave_out_frozen(module: nn.Module, state: dict[str, Tensor], prefix: str, _: dict[str, object]) -> None:
-    if isinstance(module, TextEncoder) and module.frozen:
+    if is_frozen(module):
         for name in [name for name in state if name.startswith(prefix)]:
             del state[name]
 
 
 def _do_not_miss_frozen(module: nn.Module, incompatible: Any) -> None:  # noqa: ANN401
-    if isinstance(module, TextEncoder) and module.frozen:
+    if is_frozen(module):
         own = {name for name, _ in module.named_parameters()} | {name for name, _ in module.named_buffers()}
         missing: list[str] = incompatible.missing_keys
         missing[:] = [name for name in missing if not any(name.endswith(f".{mine}") for mine in own)]
 
 
 def load_text_encoder(model_id: str) -> TextEncoder:
-    """Load a frozen text encoder: a CLIP (hub id or folder), or any sentence encoder such as the offline `minilm`.
+    """Load a frozen text encoder: a CLIP, X-CLIP or SigLIP (hub id or folder), or a sentence encoder such as `minilm`.
 
     Raises:
-        TextEncoderError: the model is neither.
+        TextEncoderError: the model is none of them.
     """
     path = resolve_model(model_id)
     config = AutoConfig.from_pretrained(path)
     tokenizer = AutoTokenizer.from_pretrained(path)
-    if config.model_type == "clip":
-        model = CLIPModel.from_pretrained(path)
-        temperature = math.exp(-model.logit_scale.item())
-        del model.vision_model, model.visual_projection, model.logit_scale  # the text tower is all that is used
+    halves: dict[str, type[PreTrainedModel]] = {"clip": CLIPModel, "xclip": XCLIPModel, "siglip": SiglipModel}
+    if config.model_type in halves:
+        model = halves[config.model_type].from_pretrained(path)
+        temperature = math.exp(-model.logit_scale.item())  # type: ignore[operator]
+        for name in (*_VISION_HALF, *_X_CLIP_PROMPTS):  # the text tower is all that is used
+            if hasattr(model, name):
+                delattr(model, name)
         return freeze(TextEncoder(model, tokenizer, model_id=model_id, temperature=temperature))
     if hasattr(config, "text_config") or not hasattr(config, "hidden_size"):
         raise TextEncoderError(
             f"{model_id} is a {config.model_type} model; expected a CLIP or a sentence encoder with one width "
             "(hidden_size), such as openai/clip-vit-base-patch16 or minilm"
         )
-    return freeze(TextEncoder(AutoModel.from_pretrained(path), tokenizer, model_id=model_id))
+    model = AutoModel.from_pretrained(path)
+    model.pooler = None  # the mean over the tokens is used; a layer without gradients would trouble DDP
+    return freeze(TextEncoder(model, tokenizer, model_id=model_id))

@@ -26,10 +26,15 @@ class EfficientNetLite0(nn.Module):
         network = _released_network()
         self.digest = weights_digest(network)  # before folding, whose last bits depend on the machine
         _fold_batch_norms(network)
+        del network._fc  # the ImageNet classes
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, pixels: Float[Tensor, "B 3 224 224"]) -> Float[Tensor, "B 49 1280"]:
-        """Tokens of the grid, row by row."""
+    def train(self, mode: bool = True) -> "EfficientNetLite0":
+        """Stay in evaluation mode: trained further, it keeps its batch statistics and drops no layers."""
+        return super().train(False)
+
+    def forward(self, pixels: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B P 1280"]:
+        """Tokens of the grid, row by row: 7 x 7 for 224 x 224 pixels, one for each begun 32 x 32."""
         grid = self.network.extract_features(pixels.contiguous(memory_format=torch.channels_last))
         return rearrange(grid, "b f h w -> b (h w) f")
 

@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ski_lvlm.clip import InLanguage, TextEncoder, load_text_encoder
+from ski_lvlm.clip import InLanguage, TextEncoder, load_text_encoder, log_scale, temperature_of
 from ski_lvlm.files import atomic_path, write_json
 from ski_lvlm.hyperformer import ActionClassifier, Hyperformer
 from ski_lvlm.layouts import layout_named
 from ski_lvlm.losses import cosine_similarity
 from ski_lvlm.skeleton import Preprocessing
 
-MAX_SCALE = 100.0  # CLIP never divides by less than tau = 0.01
 WEIGHTS, DESCRIPTION = "model.safetensors", "skeleton_encoder.json"
 
 
@@ -31,8 +29,7 @@ class SkeletonCLIP(nn.Module):
     """Skeleton encoder g_s with a projection into the language space of a text encoder g_t.
 
     Paper: Sec. 3.1, Fig. 2 (a).
-    Assumption: tau is learnt as in CLIP, from the value the text encoder was trained to (0.07 for one that is not a
-    CLIP), and never below 0.01.
+    Assumption: tau starts from the value the text encoder was trained to (0.07 for one that is not a CLIP).
     """
 
     def __init__(self, encoder: Hyperformer, text_encoder: TextEncoder) -> None:
@@ -40,14 +37,12 @@ class SkeletonCLIP(nn.Module):
         self.encoder, self.text_encoder = encoder, text_encoder
         self.projection = nn.Linear(encoder.width, text_encoder.width)
         nn.init.normal_(self.projection.weight, 0.0, math.sqrt(2.0 / text_encoder.width))
-        self.log_scale = nn.Parameter(
-            torch.tensor([-math.log(text_encoder.temperature)])
-        )  # DeepSpeed wants a dimension
+        self.log_scale = log_scale(text_encoder.temperature)
 
     @property
     def temperature(self) -> Float[Tensor, ""]:
         """The temperature tau of Eq. (1)."""
-        return torch.exp(-self.log_scale.clamp(max=math.log(MAX_SCALE))).squeeze()
+        return temperature_of(self.log_scale)
 
     def forward(self, skeleton: Float[Tensor, "B T M J _"], prompts: Sequence[str]) -> InLanguage:
         """Project clips into the language space and compare them with class sentences."""

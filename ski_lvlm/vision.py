@@ -157,7 +157,7 @@ class _PatchTokens(nn.Module):
 def _load_transformer(model_id: str, num_frames: int) -> VisionTower:
     try:
         family, transformer = _cut_transformer(model_id)
-        mean, std = _normalisation(model_id, family)
+        mean, std = normalisation(model_id, family=family)
     except OSError as error:
         raise VisionTowerError(
             f"cannot load the vision tower {model_id!r}: {str(error).splitlines()[0]} Give a local folder or a hub id "
@@ -202,7 +202,8 @@ def _cut_transformer(model_id: str) -> tuple[str, Any]:
     return family, transformer
 
 
-def _normalisation(model_id: str, family: str) -> tuple[list[float], list[float]]:
+def normalisation(model_id: str, *, family: str) -> tuple[list[float], list[float]]:
+    """Mean and deviation of pixel values between 0 and 1 that a checkpoint's frames are normalised by."""
     from transformers.image_processing_base import ImageProcessingMixin
 
     try:

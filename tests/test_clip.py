@@ -88,8 +88,8 @@ def test_other_models_are_refused(tmp_path, clip):
     config.save_pretrained(tmp_path)
     load = load_text_encoder(clip).tokenizer
     load.save_pretrained(tmp_path)
-    (tmp_path / "config.json").write_text('{"model_type": "siglip", "text_config": {}, "vision_config": {}}')
-    with pytest.raises(TextEncoderError, match="is a siglip model; expected a CLIP or a sentence encoder"):
+    (tmp_path / "config.json").write_text('{"model_type": "chinese_clip", "text_config": {}, "vision_config": {}}')
+    with pytest.raises(TextEncoderError, match="is a chinese_clip model; expected a CLIP or a sentence encoder"):
         load_text_encoder(str(tmp_path))
 
 

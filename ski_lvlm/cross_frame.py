@@ -1,0 +1,192 @@
+"""X-CLIP (Ni et al. 2022): frames exchange messages, are integrated over time, and class sentences heed the video.
+
+The network is Hugging Face's `XCLIPModel`. On a CLIP it starts from CLIP's weights; on the offline backbone one of
+its blocks reads EfficientNet's grid as an image of 1280 channels, so messages, integration and prompts are there.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from einops import einsum, rearrange
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from transformers import AutoConfig, CLIPConfig, XCLIPConfig, XCLIPModel, XCLIPTextConfig, XCLIPVisionConfig
+
+from ski_lvlm.clip import InLanguage, TextEncoder, log_scale, temperature_of
+from ski_lvlm.frame_encoder import FrameEncoder, FrameEncoderError, load_frame_encoder, load_whole
+from ski_lvlm.offline import EFFICIENTNET
+from ski_lvlm.vision import normalisation
+
+HEAD_WIDTH = 64
+NEW_IN_XCLIP = ("message_", "mit.", "prompts_")  # parts of the names of what CLIP's weights do not have
+_OFFLINE_WIDTH, _OFFLINE_BLOCKS = 256, 1
+
+
+class XCLIP(nn.Module):
+    """Cross-frame communication, multi-frame integration and video-specific prompts around CLIP's towers.
+
+    Args:
+        network: Hugging Face's X-CLIP; its text half is not used.
+        text_encoder: the text encoder f_t.
+        frames: normalises the frames; on the offline backbone also the grid that `network` reads.
+        num_frames: T_v, fixed by the position embeddings of the integration.
+    """
+
+    def __init__(
+        self, network: XCLIPModel, text_encoder: TextEncoder, frames: FrameEncoder, *, num_frames: int
+    ) -> None:
+        super().__init__()
+        for name in (
+            "text_model",
+            "text_projection",
+            "logit_scale",
+        ):  # `text_encoder` and `log_scale` are in their place
+            delattr(network, name)
+        self.network, self.text_encoder, self.frames = network, text_encoder, frames
+        self.num_frames = num_frames
+        self.log_scale = log_scale(text_encoder.temperature)
+
+    @property
+    def temperature(self) -> Float[Tensor, ""]:
+        """The temperature tau of L_CE."""
+        return temperature_of(self.log_scale)
+
+    @property
+    def side(self) -> int:
+        """Height and width of the frames, in pixels."""
+        return self.frames.side
+
+    def forward(self, video: UInt8[Tensor, "B T 3 H W"], prompts: Sequence[str]) -> InLanguage:
+        """Integrate the frames and compare the clip with class sentences, each changed by what the clip shows.
+
+        Raises:
+            ValueError: another number of frames than it was built for.
+        """
+        if video.shape[1] != self.num_frames:
+            raise ValueError(f"this X-CLIP takes {self.num_frames} frames a clip, found {video.shape[1]}")
+        net = self.network
+        seen = net.vision_model(pixel_values=self._image(video))
+        frames = rearrange(net.visual_projection(seen.pooler_output), "(b t) d -> b t d", b=len(video))
+        z_v = net.mit(frames).pooler_output
+        patches = net.prompts_visual_layernorm(seen.last_hidden_state[:, 1:]) @ net.prompts_visual_projection
+        context = rearrange(patches, "(b t) p d -> b t p d", b=len(video)).mean(1)
+        z_t = self.text_encoder(prompts).expand(len(video), -1, -1)
+        z_t = z_t + net.prompts_generator(z_t, context)
+        similarity = einsum(F.normalize(z_v, dim=-1), F.normalize(z_t, dim=-1), "b d, b c d -> b c")
+        return InLanguage(z_v, similarity)
+
+    def _image(self, video: UInt8[Tensor, "B T 3 H W"]) -> Float[Tensor, "N X H W"]:
+        if self.frames.backbone_id != EFFICIENTNET:
+            return self.frames.pixels(video)
+        grid = rearrange(self.frames.patches(video), "b t p w -> (b t) w p")
+        return rearrange(grid, "n w (h v) -> n w h v", h=round(grid.shape[-1] ** 0.5))
+
+
+def load_xclip(backbone: str, text_encoder: TextEncoder, *, num_frames: int, side: int | None) -> XCLIP:
+    """An X-CLIP from released X-CLIP weights, from CLIP's, or around `efficientnet-lite0`.
+
+    Raises:
+        FrameEncoderError: the backbone is none of them, or the parts do not fit.
+    """
+    if backbone == EFFICIENTNET:
+        return _around_efficientnet(text_encoder, num_frames=num_frames, side=side)
+    family = AutoConfig.from_pretrained(backbone).model_type
+    if family == "xclip":
+        network = load_whole(backbone, "xclip")
+        assert isinstance(network, XCLIPModel)
+        if network.config.vision_config.num_frames != num_frames:
+            raise FrameEncoderError(
+                f"{backbone} integrates {network.config.vision_config.num_frames} frames, asked were {num_frames}; "
+                "pass that number as --num_frames"
+            )
+    elif family == "clip":
+        network = from_clip(backbone, num_frames=num_frames)
+    else:
+        raise FrameEncoderError(
+            f"{backbone} is a {family} model; X-CLIP starts from an X-CLIP, a CLIP or {EFFICIENTNET}"
+        )
+    own_side = network.config.vision_config.image_size
+    if side not in (None, own_side):
+        raise FrameEncoderError(f"{backbone} takes frames of {own_side} pixels, asked were {side}; leave --side away")
+    mean, std = normalisation(backbone, family="clip")
+    frames = FrameEncoder(
+        nn.Identity(),
+        projection=nn.Identity(),
+        backbone_id=backbone,
+        side=own_side,
+        width=network.projection_dim,
+        mean=mean,
+        std=std,
+    )
+    return XCLIP(network, text_encoder, frames, num_frames=num_frames)
+
+
+def from_clip(backbone: str, *, num_frames: int) -> XCLIPModel:
+    """X-CLIP with CLIP's weights where CLIP has them; what is new starts as its authors have it.
+
+    Raises:
+        FrameEncoderError: a weight of CLIP's finds no place, or one that is not new is missing.
+    """
+    clip = load_whole(backbone, "clip")
+    network = untrained_xclip(clip.config, num_frames=num_frames)  # type: ignore[arg-type]
+    pretrained = {name.replace("pre_layrnorm", "pre_layernorm"): value for name, value in clip.state_dict().items()}
+    own = network.state_dict()
+    missing = [name for name in own if name not in pretrained and not any(part in name for part in NEW_IN_XCLIP)]
+    left = [name for name in pretrained if name not in own]
+    if missing or left:
+        raise FrameEncoderError(f"{backbone} does not become an X-CLIP: missing {missing}, left over {left}")
+    network.load_state_dict({**own, **pretrained})
+    return network
+
+
+def untrained_xclip(clip: CLIPConfig, *, num_frames: int) -> XCLIPModel:
+    """X-CLIP of a CLIP's sizes: one integration layer, two prompt layers, prompts weighed by 0.1."""
+    vision = clip.vision_config.to_dict()
+    vision.pop("model_type")
+    return _network(
+        XCLIPVisionConfig(**vision, num_frames=num_frames, **_integration(clip.projection_dim)),
+        text=XCLIPTextConfig(**{k: v for k, v in clip.text_config.to_dict().items() if k != "model_type"}),
+        width=clip.projection_dim,
+    )
+
+
+def _around_efficientnet(text_encoder: TextEncoder, *, num_frames: int, side: int | None) -> XCLIP:
+    frames = load_frame_encoder(EFFICIENTNET, out_width=text_encoder.width, side=side)
+    frames.projection = nn.Identity()  # the block below projects
+    vision = XCLIPVisionConfig(
+        image_size=frames.side // 32,
+        patch_size=1,
+        num_channels=frames.width,
+        hidden_size=_OFFLINE_WIDTH,
+        intermediate_size=4 * _OFFLINE_WIDTH,
+        num_attention_heads=_OFFLINE_WIDTH // HEAD_WIDTH,
+        num_hidden_layers=_OFFLINE_BLOCKS,
+        num_frames=num_frames,
+        **_integration(text_encoder.width),
+    )
+    text = XCLIPTextConfig(hidden_size=HEAD_WIDTH, num_hidden_layers=1, num_attention_heads=1, vocab_size=64)
+    network = _network(vision, text=text, width=text_encoder.width)
+    return XCLIP(network, text_encoder, frames, num_frames=num_frames)
+
+
+def _integration(width: int) -> dict[str, Any]:
+    return {
+        "mit_hidden_size": width,
+        "mit_intermediate_size": 4 * width,
+        "mit_num_attention_heads": max(width // HEAD_WIDTH, 1),
+        "mit_num_hidden_layers": 1,
+    }
+
+
+def _network(vision: XCLIPVisionConfig, *, text: XCLIPTextConfig, width: int) -> XCLIPModel:
+    config = XCLIPConfig(
+        vision_config=vision.to_dict(),
+        text_config=text.to_dict(),
+        projection_dim=width,
+        prompt_num_attention_heads=max(width // HEAD_WIDTH, 1),
+    )
+    network = XCLIPModel(config)
+    # Deviation: Hugging Face draws these with deviation 1, which would drown CLIP's features; the authors with 0.02
+    nn.init.trunc_normal_(network.mit.position_embedding, std=0.02)
+    return network
