@@ -1,0 +1,271 @@
+"""Running a trained model over clips: cosines with class sentences, kept on disk so that a kill loses little."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, UInt8
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from ski_lvlm.clip import DualEncoder, freeze
+from ski_lvlm.digest import weights_digest
+from ski_lvlm.files import atomic_path
+from ski_lvlm.packed import PackedSkeletons
+from ski_lvlm.skeleton import Preprocessing, is_present, preprocess
+from ski_lvlm.skeleton_clip import DESCRIPTION as SKELETON_CARD
+from ski_lvlm.skeleton_clip import SkeletonEncoderError, load_skeleton_clip, read_card
+from ski_lvlm.student_files import DESCRIPTION as STUDENT_CARD
+from ski_lvlm.student_files import StudentCard, load_student
+from ski_lvlm.video import VideoError
+from ski_lvlm.zero_shot import PROMPT, ClassSentences
+
+logger = logging.getLogger(__name__)
+Modality = Literal["video", "skeleton"]
+
+
+class RecognitionError(ValueError):
+    """A model cannot be used for what is asked, or says nothing about a clip."""
+
+
+class AbsentSkeletonError(ValueError):
+    """Nobody is in any frame of a skeleton."""
+
+
+class FrameSource(Protocol):
+    """Where frames of clips come from; `ski_lvlm.frame_cache` has them."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The clips that it has."""
+        ...
+
+    def window(
+        self, name: str, *, start: float, stop: float, num_frames: int, rng: np.random.Generator | None
+    ) -> UInt8[Tensor, "T 3 H W"]:
+        """Frames of a stretch of the clip."""
+        ...
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """A frozen model, how it gets a clip, and what it was trained on."""
+
+    modality: Modality
+    model: nn.Module  # a DualEncoder with a `.temperature`
+    digest: str  # of all its weights
+    clips: Sequence[str]  # that it can read
+    read: Callable[[str], Tensor]
+    origin: str  # where it reads
+    prompt: str
+    names: str  # the spelling of class names
+    seen: tuple[int, ...]
+
+
+def video_recogniser(
+    folder: Path, *, frames: Callable[[StudentCard], FrameSource], origin: str
+) -> Recogniser:
+    """The student of a `video_finetune` or `distill` run; no skeleton is looked for.
+
+    Args:
+        folder: the run.
+        frames: opens the frames as the student's card wants them.
+        origin: where they come from.
+
+    Raises:
+        RecognitionError: the folder holds a SkeletonCLIP and no student.
+        StudentError: it holds nothing usable.
+    """
+    if not (folder / STUDENT_CARD).is_file() and (folder / SKELETON_CARD).is_file():
+        raise RecognitionError(
+            f"{folder} holds a SkeletonCLIP ({SKELETON_CARD}), expected a student of videos ({STUDENT_CARD}); use "
+            "--modality skeleton, or give the --output_dir of --stage video_finetune or distill"
+        )
+    student, card = load_student(folder)
+    source = frames(card)
+    read = partial(_whole_clip, source, num_frames=card.num_frames)
+    digest = f"{weights_digest(student)} {sorted(card.frozen.items())}"  # before freezing leaves out more
+    return Recogniser(
+        "video", freeze(student), digest, source.names, read, origin, card.prompt, card.names, card.seen
+    )
+
+
+def _whole_clip(source: FrameSource, name: str, *, num_frames: int) -> UInt8[Tensor, "T 3 H W"]:
+    return source.window(name, start=0.0, stop=1.0, num_frames=num_frames, rng=None)
+
+
+def skeleton_recogniser(folder: Path, packed: PackedSkeletons) -> Recogniser:
+    """The SkeletonCLIP of a `distill` run (`skeleton_clip/` in it) or of a `skeleton_align` run.
+
+    Raises:
+        SkeletonEncoderError: there is none.
+        ValueError: the packed set has another layout or cleaning than the model was trained on.
+    """
+    home = folder / "skeleton_clip" if (folder / "skeleton_clip").is_dir() else folder
+    if not (home / SKELETON_CARD).is_file():
+        raise SkeletonEncoderError(
+            f"found no SkeletonCLIP in {folder}, neither {SKELETON_CARD} nor skeleton_clip/{SKELETON_CARD}; give the "
+            "--output_dir of: python train_ski_vlm.py --stage skeleton_align (or distill), or use --modality video"
+        )
+    card = read_card(home)
+    model, preprocessing = load_skeleton_clip(home)
+    preprocessing.check_matches(replace(preprocessing, layout=packed.layout.name, cleaning=packed.cleaning))
+    read = partial(_skeleton, packed, num_frames=card.num_frames, preprocessing=preprocessing)
+    digest, origin = f"{weights_digest(model)} {model.text_encoder.digest}", str(packed.folder.resolve())
+    prompt = card.prompt or PROMPT
+    return Recogniser("skeleton", freeze(model), digest, packed.names, read, origin, prompt, "canonical", card.seen)
+
+
+def _skeleton(
+    packed: PackedSkeletons, name: str, *, num_frames: int, preprocessing: Preprocessing
+) -> Float[Tensor, "T M J C"]:
+    if not is_present(packed.get(name)).any():
+        raise AbsentSkeletonError(f"{name}: nobody is in any frame of the skeleton")
+    return torch.from_numpy(preprocess(packed.get(name), num_frames=num_frames, preprocessing=preprocessing))
+
+
+class ReadClip(NamedTuple):
+    """A clip as its model wants it, or why it cannot be."""
+
+    name: str
+    content: Tensor | None
+    error: str
+
+
+class ReadClips(Dataset[ReadClip]):
+    """Clips by name; one that cannot be read says so instead of raising."""
+
+    def __init__(self, names: Sequence[str], read: Callable[[str], Tensor]) -> None:
+        self.names, self.read = list(names), read
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> ReadClip:
+        name = self.names[index]
+        try:
+            return ReadClip(name, self.read(name), "")
+        except (VideoError, AbsentSkeletonError) as error:
+            return ReadClip(name, None, str(error))
+
+
+class Compared(NamedTuple):
+    """One clip's cosine with every class, or why there is none."""
+
+    name: str
+    similarity: Float32[np.ndarray, " C"] | None
+    error: str
+
+
+@torch.no_grad()
+def compare(
+    recogniser: Recogniser,
+    names: Sequence[str],
+    sentences: ClassSentences,
+    *,
+    device: torch.device,
+    batch_size: int,
+    workers: int = 0,
+) -> Iterator[list[Compared]]:
+    """Compare clips with classes, batch after batch; in bf16 on a GPU.
+
+    Raises:
+        RecognitionError: the model's answer is not finite.
+    """
+    model = cast(DualEncoder, recogniser.model.to(device))
+    clips = ReadClips(names, recogniser.read)
+    loader = DataLoader(clips, batch_size=batch_size, num_workers=min(workers, len(clips)), collate_fn=list)
+    for batch in loader:
+        readable = [clip.content for clip in batch if clip.content is not None]
+        rows = iter(())
+        if readable:
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                similarity = model(torch.stack(readable).to(device), sentences.prompts).similarity
+            rows = iter(sentences.per_class(similarity.float().cpu()).numpy())
+        answers = [Compared(c.name, None if c.content is None else next(rows), c.error) for c in batch]
+        _check_finite(answers)
+        yield answers
+
+
+def _check_finite(answers: Sequence[Compared]) -> None:
+    broken = [a.name for a in answers if a.similarity is not None and not np.isfinite(a.similarity).all()]
+    if broken:
+        raise RecognitionError(
+            f"the model's similarities of {', '.join(broken[:3])} are not numbers; its training diverged: train it "
+            "again with a lower --learning_rate"
+        )
+
+
+class Similarities(NamedTuple):
+    """Cosines of clips with classes; a row of NaN is a clip that could not be read, and `errors` says why."""
+
+    values: Float32[np.ndarray, "N C"]
+    errors: dict[str, str]
+
+
+def similarities(
+    recogniser: Recogniser,
+    names: Sequence[str],
+    sentences: ClassSentences,
+    *,
+    folder: Path,
+    device: torch.device,
+    batch_size: int,
+    workers: int = 0,
+) -> Similarities:
+    """Cosines of all clips, with a progress bar; those that an earlier, perhaps killed, call left in `folder` are kept.
+
+    The file's name is a digest of the weights, the sentences and the clips. Unreadable clips are tried again.
+    """
+    from rich.progress import Progress
+
+    names, errors = list(names), {}
+    key = json.dumps([recogniser.digest, recogniser.origin, str(device.type), sentences.of_class, names])
+    file = folder / f"similarity_{recogniser.modality}_{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
+    kept = _rows_on_disk(file, clips=len(names), classes=len(sentences.of_class))
+    row = {name: number for number, name in enumerate(names)}
+    todo = [name for name in names if np.isnan(kept[row[name]]).any()]
+    with Progress() as progress:
+        task = progress.add_task(recogniser.modality, total=len(names), completed=len(names) - len(todo))
+        for batch in compare(recogniser, todo, sentences, device=device, batch_size=batch_size, workers=workers):
+            for answer in batch:
+                if answer.similarity is None:
+                    errors[answer.name] = answer.error
+                else:
+                    kept[row[answer.name]] = answer.similarity
+            kept.flush()
+            progress.advance(task, len(batch))
+    return Similarities(np.array(kept), errors)
+
+
+def _rows_on_disk(file: Path, *, clips: int, classes: int) -> np.memmap:
+    """A mapped file of a row per clip; a row that a kill left out or tore holds a NaN."""
+    if not file.exists():
+        with atomic_path(file) as temporary:
+            np.save(temporary, np.full((clips, classes), np.nan, np.float32))
+    rows = np.load(file, mmap_mode="r+", allow_pickle=False)
+    if rows.shape != (clips, classes) or rows.dtype != np.float32:
+        raise RecognitionError(
+            f"{file}: found {rows.dtype} values of shape {rows.shape}, expected float32 of {(clips, classes)}; delete it"
+        )
+    return rows
+
+
+def check_unseen(recogniser: Recogniser, unseen: Sequence[int], *, folder: Path, split: str) -> None:
+    """Make sure that the classes are new to the model.
+
+    Raises:
+        RecognitionError: it was trained on some of them.
+    """
+    if leaked := sorted(set(recogniser.seen) & set(unseen)):
+        raise RecognitionError(
+            f"the {recogniser.modality} model in {folder} was trained on {', '.join(f'A{a}' for a in leaked)}, which "
+            f"{split} expects to be unseen; give the split that it was trained for, or train it with --split {split}"
+        )
