@@ -17,7 +17,7 @@ from ski_lvlm.layouts import Layout, layout_named
 Stream = Literal["joint", "bone", "velocity"]
 
 _VERSION = 1
-_NUM_PERSONS = 2
+NUM_PERSONS = 2
 _TEST_CROP = 0.95  # of the frames, from the middle
 _TRAIN_CROP = (0.5, 1.0)
 _SHORTEST_TRAIN_CROP = 64  # frames, as the published feeder has it
@@ -105,21 +105,24 @@ def preprocess(
     num_frames: int,
     preprocessing: Preprocessing,
     rng: np.random.Generator | None = None,
+    window: tuple[float, float] | None = None,
 ) -> Float32[np.ndarray, "{num_frames} 2 J C"]:
     """Make a clip into the network's input of `num_frames` frames and two persons (NaN where one is absent).
 
     With `rng` this is training: a random stretch of half to all of the frames, and a random rotation. Without, it is
-    the middle 95 %, always the same.
+    the middle 95 %, always the same. A `window`, from and to which share of the clip, replaces either stretch; so a
+    skeleton can be seen at the time that its video is.
 
     Raises:
-        ValueError: the clip has no frame, more than two persons, or another layout's joints.
+        ValueError: the clip has no frame, more than two persons, or another layout's joints; or the window is empty or
+            reaches beyond the clip.
     """
     layout = layout_named(preprocessing.layout)
     _check_shape(joints, layout)
-    skeleton = np.full((len(joints), _NUM_PERSONS, *joints.shape[2:]), np.nan, np.float32)
+    skeleton = np.full((len(joints), NUM_PERSONS, *joints.shape[2:]), np.nan, np.float32)
     skeleton[:, : joints.shape[1]] = joints
     skeleton[~is_present(skeleton)] = np.nan if preprocessing.absent == "mask" else 0.0
-    skeleton = resize(skeleton[_crop(len(skeleton), rng)], num_frames)
+    skeleton = resize(skeleton[_stretch(window, len(skeleton)) if window else _crop(len(skeleton), rng)], num_frames)
     if rng is not None and layout.dimensions == 3:
         skeleton = einsum(_random_rotation(rng), skeleton, "turned axis, t m j axis -> t m j turned")
     return _streams(skeleton, layout, preprocessing)
@@ -127,12 +130,21 @@ def preprocess(
 
 def _check_shape(joints: Float32[np.ndarray, "T M J D"], layout: Layout) -> None:
     frames, persons, *rest = joints.shape
-    if frames == 0 or not 1 <= persons <= _NUM_PERSONS or tuple(rest) != (layout.num_joints, layout.dimensions):
+    if frames == 0 or not 1 <= persons <= NUM_PERSONS or tuple(rest) != (layout.num_joints, layout.dimensions):
         raise ValueError(
             f"found a skeleton of {frames} frames, {persons} persons and {rest[0]} joints with {rest[1]} coordinates; "
             f"expected at least one frame, one or two persons and {layout.num_joints} joints with {layout.dimensions} "
             f"(layout {layout.name}): prepare the skeletons again with the right --layout"
         )
+
+
+def _stretch(window: tuple[float, float], length: int) -> slice:
+    """The frames whose middles lie in the window; the one nearest to it where there is none."""
+    start, stop = window
+    if not 0 <= start < stop <= 1:
+        raise ValueError(f"the time window is {start} to {stop}; expected shares of the clip, 0 <= start < stop <= 1")
+    first = min(round(start * length), length - 1)
+    return slice(first, max(round(stop * length), first + 1))
 
 
 def _crop(length: int, rng: np.random.Generator | None) -> slice:

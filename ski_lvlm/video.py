@@ -9,18 +9,20 @@ returns frames of the wrong group of pictures from H.264 `.avi` files with B-fra
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm")
+FRAMINGS = ("whole", "centre")
 _MAY_BE_MISSING = 0.1  # share of the announced frames that a container may lack before the file counts as truncated
 
 
@@ -60,6 +62,16 @@ def sample_indices(total: int, num_frames: int) -> Int[np.ndarray, " T"]:
     return ((np.arange(num_frames) * 2 + 1) * total) // (2 * num_frames)
 
 
+def frames_at(moments: Float[np.ndarray, " T"], *, total: int) -> Int[np.ndarray, " T"]:
+    """The frames that are shown at `moments`, which are shares of a clip of `total` frames.
+
+    >>> frames_at(np.array([0.0, 0.49, 0.5, 1.0]), total=4).tolist()
+    [0, 1, 2, 3]
+    """
+    # a moment that falls between two frames belongs to the later one, even if rounding left it a little before
+    return np.clip(np.floor(moments * total + 1e-6).astype(int), 0, total - 1)
+
+
 def centre_square(info: VideoInfo) -> Box:
     """The largest centred square: cropped to it and scaled, a video is what CLIP's own resize and centre crop give.
 
@@ -84,10 +96,26 @@ def read_for_tower(
     Raises:
         VideoError: the video cannot be read, or `framing` is neither.
     """
-    if framing not in ("whole", "centre"):
-        raise VideoError(f"framing {framing!r} is unknown; expected whole or centre")
-    crop = centre_square(probe(path)) if framing == "centre" else None
-    return read_video(path, num_frames=num_frames, size=(side, side), crop=crop)
+    return _read(Path(path), partial(sample_indices, num_frames=num_frames), (side, side), _square(framing))
+
+
+def read_moments(
+    path: Path | str, *, moments: Float[np.ndarray, " T"], side: int, framing: str = "whole"
+) -> UInt8[Tensor, "T 3 {side} {side}"]:
+    """The frames shown at `moments` (shares of the clip, ascending), framed as in `read_for_tower`.
+
+    Moments that fall into one frame give it again, so the length is that of `moments` even for a short clip.
+
+    Raises:
+        VideoError: the video cannot be read, or `framing` is neither.
+    """
+    return _read(Path(path), lambda total: frames_at(moments, total=total), (side, side), _square(framing))
+
+
+def _square(framing: str) -> Callable[[VideoInfo], Box | None]:
+    if framing not in FRAMINGS:
+        raise VideoError(f"framing {framing!r} is unknown; expected {' or '.join(FRAMINGS)}")
+    return centre_square if framing == "centre" else lambda info: None
 
 
 def probe(path: Path | str) -> VideoInfo:
@@ -119,16 +147,30 @@ def read_video(
     Raises:
         VideoError: unreadable, truncated, without a video stream or without frames; or a crop outside the frame.
     """
+    file = Path(path)
+    choose = partial(sample_indices, num_frames=num_frames)
+    return _read(file, choose, size, lambda info: _clipped(crop, info, file) if crop else None)
+
+
+def _read(
+    path: Path,
+    choose: Callable[[int], Int[np.ndarray, " T"]],
+    size: tuple[int, int] | None,
+    box: Callable[[VideoInfo], Box | None],
+) -> UInt8[Tensor, "T 3 H W"]:
+    """The frames that `choose` names of as many as there are, in its order."""
     info = probe(path)
-    box = _clipped(crop, info, Path(path)) if crop else None
-    frames, decoded = _decode(Path(path), sample_indices(info.num_frames, num_frames), size, box)
-    if len(frames) < min(info.num_frames, num_frames):  # the stream ended before its announced end
+    crop, indices = box(info), choose(info.num_frames)
+    frames, decoded = _decode(path, indices, size, crop)
+    if len(frames) < len(np.unique(indices)):  # the stream ended before its announced end
         if decoded < (1 - _MAY_BE_MISSING) * info.num_frames:
             raise VideoError(
                 f"{path}: truncated or corrupt, {decoded} of {info.num_frames} frames can be decoded; copy it again"
             )
-        frames, _ = _decode(Path(path), sample_indices(decoded, num_frames), size, box)
-    return rearrange(torch.from_numpy(frames), "t h w c -> t c h w")
+        indices = choose(decoded)
+        frames, _ = _decode(path, indices, size, crop)
+    order = np.unique(indices, return_inverse=True)[1]
+    return rearrange(torch.from_numpy(np.stack([frames[i] for i in order])), "t h w c -> t c h w")
 
 
 def find_video(folder: Path | str, clip_name: str) -> Path:
@@ -206,7 +248,7 @@ def _clipped(crop: tuple[int, int, int, int], info: VideoInfo, path: Path) -> Bo
 
 def _decode(
     path: Path, indices: Int[np.ndarray, " T"], size: tuple[int, int] | None, crop: Box | None
-) -> tuple[UInt8[np.ndarray, "_ H W 3"], int]:
+) -> tuple[list[UInt8[np.ndarray, "H W 3"]], int]:
     """The frames at `indices` (fewer when the stream ends early) and how many frames were decoded."""
     wanted, frames, decoded = set(indices.tolist()), [], 0
     with _open(path) as (container, stream):
@@ -218,9 +260,7 @@ def _decode(
             decoded += 1
             if len(frames) == len(wanted):
                 break
-    if not frames:
-        raise VideoError(f"{path}: truncated or corrupt, none of the sampled frames can be decoded; copy it again")
-    return np.stack(frames), decoded
+    return frames, decoded
 
 
 def _filter_graph(stream: Any, size: tuple[int, int] | None, crop: Box | None) -> Any:  # noqa: ANN401

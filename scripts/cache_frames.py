@@ -1,0 +1,113 @@
+"""Decode every video once: keep a few small frames of each clip, so that training never waits for video decoding.
+
+    python scripts/cache_frames.py --ntu DIR --out DIR --num_frames 16 --side 112
+
+Writes OUT/frames.json and for every clip OUT/<clip>.npy (uint8, num_frames x 3 x side x side; 16 frames of 224 px are
+2.4 MB a clip, of 112 px 0.6 MB). Give OUT as --frames_cache to train_ski_vlm.py and eval/zero_shot.py. Training draws
+its frames from those kept, so keep more than a step shows. Started again, it goes on where it stopped; with other
+settings it refuses to mix. Videos that cannot be read are left out, listed at the end and in OUT/failures.json, and
+tried again by the next run; the exit code is 1 only if not one clip could be read.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts.extract_features import SHOWN, Clips, load_ahead  # noqa: E402
+from ski_lvlm import cli  # noqa: E402
+from ski_lvlm.files import write_json  # noqa: E402
+
+if TYPE_CHECKING:
+    from ski_lvlm.frame_cache import DecodedFrames, FrameCache
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Fill the cache; returns the exit code."""
+    args = arguments().parse_args(argv)
+    from ski_lvlm.frame_cache import DecodedFrames, FrameCache
+
+    source = DecodedFrames(args.ntu, side=args.side, framing=args.framing)
+    names = clips_of_split(source.names, args.split) if args.split else source.names
+    cache = FrameCache.create(args.out, num_frames=args.num_frames, side=args.side, framing=args.framing)
+    failures = fill(cache, source, names, workers=args.workers)
+    write_json(args.out / "failures.json", failures)
+    report(args.out, len(names), failures)
+    return 1 if len(failures) == len(names) else 0
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command's flags."""
+    parser = cli.parser(__doc__ or "")
+    add = parser.add_argument
+    add("--ntu", type=Path, required=True, help="folder with rgb/, or with the videos themselves")
+    add("--out", type=Path, required=True, help="folder of the cache")
+    add("--num_frames", type=positive, default=16, help="frames kept of each clip, evenly spaced")
+    add("--side", type=positive, default=224, help="height and width of a frame in pixels")
+    add("--framing", choices=("whole", "centre"), default="centre", help="fit the whole frame, or its central square")
+    add("--split", help="only clips of this zero-shot split's actions, for example ntu60/48-12")
+    add("--workers", type=int, default=len(os.sched_getaffinity(0)), help="decoding processes; 0: decode in this one")
+    return parser
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"found {number}, expected at least 1")
+    return number
+
+
+def clips_of_split(names: Sequence[str], split: str) -> list[str]:
+    """The clips of a split's actions, seen and unseen."""
+    from ski_lvlm.ntu import parse_name, split_named
+
+    chosen = split_named(split)
+    kept = [name for name in names if parse_name(name).action in (*chosen.seen, *chosen.unseen)]
+    if not kept:
+        raise ValueError(
+            f"none of the {len(names)} videos shows an action of the split {split}; check --ntu and --split"
+        )
+    return kept
+
+
+def fill(cache: "FrameCache", source: "DecodedFrames", names: Sequence[str], *, workers: int) -> dict[str, str]:
+    """Decode the clips that the cache lacks, side by side; returns those that cannot be read, with the reasons."""
+    import rich.progress as bars
+
+    todo = [name for name in names if not cache.has(name)]
+    read = partial(source.window, start=0.0, stop=1.0, num_frames=cache.num_frames)
+    failures = {}
+    columns = (
+        bars.TextColumn("frames"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns) as progress:
+        task = progress.add_task("", total=len(names), completed=len(names) - len(todo))
+        for batch in load_ahead(Clips(todo, read), batch_size=4, workers=workers):
+            for name, frames, reason in batch:
+                if frames is None:
+                    failures[name] = reason
+                else:
+                    cache.write(name, frames)
+            progress.advance(task, len(batch))
+    return failures
+
+
+def report(out: Path, total: int, failures: dict[str, str]) -> None:
+    """Say how many clips have frames and which have not, with the reason."""
+    print(f"{out}: frames of {total - len(failures)} of {total} clips")
+    for name, reason in list(failures.items())[:SHOWN]:
+        print(f"  left out {name}: {reason}")
+    if len(failures) > SHOWN:
+        print(f"  … and {len(failures) - SHOWN} more in failures.json")
+
+
+if __name__ == "__main__":
+    cli.run(main)
