@@ -1,0 +1,200 @@
+"""The commands behind a row of a table: which stages are run, with which flags, in which folders."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from scripts.table_jobs import Step
+from scripts.table_rows import Distilled, FineTuned, NotBuilt, Row, SkeletonAligned, ZeroTraining
+from ski_lvlm.recipe import paper_alpha
+
+ROTATIONS = ("synthetic", "synthetic/1", "synthetic/2")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Flags beyond the commands' own defaults, which are the paper's."""
+
+    backbone: str = ""  # of the students; empty: the command's default
+    text_encoder: str = ""  # of students and SkeletonCLIP
+    student: str = ""
+    hyperformer: str = ""
+    skeletons: str = ""  # both skeleton stages
+    skeleton_pretrain: str = ""
+    skeleton_align: str = ""
+    untrained_skeletons: str = "--batch_norm trained"  # distill, where SkeletonCLIP starts from nothing
+    video_finetune: str = ""
+    distill: str = ""
+    evaluation: str = ""
+    frames: str = ""  # of the cache; empty: videos are decoded
+    repeats: int = 1  # of the rows that are trained more than once
+
+
+PAPER = Scale()
+_BATCH = "--batch_size 8 --per_device_train_batch_size 8"
+SYNTHETIC = Scale(
+    backbone="efficientnet-lite0",
+    text_encoder="minilm",
+    student="--num_frames 4 --side 112",
+    hyperformer="--num_heads 1 --head_dim 24 --depth 6 --strided 2 4",
+    skeletons=f"--num_frames 32 {_BATCH}",
+    skeleton_pretrain="--num_train_epochs 6 --optim adamw_torch --learning_rate 3e-3 --lr_scheduler_type cosine "
+    "--warmup_steps 0.15",
+    skeleton_align="--num_train_epochs 4 --learning_rate 3e-3",
+    untrained_skeletons="--skeleton_frames 32 --batch_norm trained",
+    video_finetune=f"--num_train_epochs 6 --learning_rate 3e-4 {_BATCH}",
+    distill=f"--num_train_epochs 3 --learning_rate 3e-4 {_BATCH}",
+    frames="--num_frames 16 --side 112 --framing centre",
+    repeats=3,
+)
+
+
+def with_backbone(scale: Scale, backbone: str) -> Scale:
+    """The scale with another backbone at its own resolution, whose text tower SkeletonCLIP takes too."""
+    student = " ".join(_without(scale.student.split(), "--side"))
+    frames = " ".join(_without(scale.frames.split(), "--side") + ["--side", "224"]) if scale.frames else ""
+    return replace(scale, backbone=backbone, text_encoder=backbone, student=student, frames=frames)
+
+
+def _without(words: Sequence[str], flag: str) -> list[str]:
+    return [w for i, w in enumerate(words) if w != flag and (i == 0 or words[i - 1] != flag)]
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One of several trainings of a row: on the synthetic set with other unseen classes, on NTU with another seed."""
+
+    split: str
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Where its runs lie, below the tables' folder."""
+        return f"{self.split.replace('/', '_')}/seed_{self.seed}"
+
+
+def replicates(column: str, count: int) -> list[Replicate]:
+    """The `count` trainings behind one number of a column.
+
+    >>> [r.split for r in replicates("synthetic", 4)]
+    ['synthetic', 'synthetic/1', 'synthetic/2', 'synthetic']
+    """
+    splits = ROTATIONS if column == "synthetic" else (column,)
+    return [Replicate(splits[seed % len(splits)], seed) for seed in range(count)]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where the data lies, what makes it if it is not there, how large the runs are, and where they go."""
+
+    ntu: Path
+    prepared: Path
+    frames: Path | None
+    out: Path
+    scale: Scale
+    data_steps: tuple[Step, ...] = ()
+
+    def evaluation(self, row: Row, replicate: Replicate) -> Step | str:
+        """The last step of one number, which needs all others; or why there is none."""
+        match row.made:
+            case NotBuilt(reason):
+                return reason
+            case ZeroTraining() if self.scale.text_encoder and self.scale.text_encoder != self.scale.backbone:
+                return f"{self.scale.backbone} was not pretrained together with a text tower"
+            case ZeroTraining():
+                trained = self._untrained(replicate)
+            case SkeletonAligned():
+                trained = self._skeleton_align(replicate)
+            case FineTuned(student):
+                trained = self._video_finetune(student, replicate)
+            case Distilled():
+                trained = self._distill(row.made, replicate)
+        folder = trained.folder / f"zero_shot_{row.modality}"
+        command: list[str | Path] = ["eval/zero_shot.py", "--model", trained.folder, "--split", replicate.split]
+        command += ["--modality", row.modality, "--out", folder, *self._videos(), *self.scale.evaluation.split()]
+        if row.modality != "video":
+            command += ["--prepared", self.prepared]
+        return Step(tuple(command), "zero_shot.json", self.out, folder, (trained,))
+
+    def _videos(self) -> list[str | Path]:
+        return ["--ntu", self.ntu, *(["--frames_cache", self.frames] if self.frames else [])]
+
+    def _train(
+        self, stage: str, name: str, replicate: Replicate, *flags: str | Path, needs: tuple[Step, ...] = ()
+    ) -> Step:
+        folder = self.out / replicate.folder / name
+        command: list[str | Path] = [
+            "train_ski_vlm.py",
+            "--stage",
+            stage,
+            "--split",
+            replicate.split,
+            *flags,
+            "--output_dir",
+            folder,
+        ]
+        if replicate.seed:
+            command += ["--seed", str(replicate.seed)]
+        return Step(tuple(command), "result.json", self.out, folder, self.data_steps + needs)
+
+    def _skeleton_pretrain(self, replicate: Replicate) -> Step:
+        flags = f"{self.scale.hyperformer} {self.scale.skeletons} {self.scale.skeleton_pretrain}".split()
+        name = "skeleton_pretrain"
+        return self._train(name, name, replicate, "--prepared", self.prepared, *flags)
+
+    def _skeleton_align(self, replicate: Replicate, *, text: str = "frozen") -> Step:
+        encoder = self._skeleton_pretrain(replicate)
+        flags = f"{self.scale.skeletons} {self.scale.skeleton_align} {self._text('--text_encoder')}".split()
+        flags += [] if text == "frozen" else ["--text", text]
+        name = "skeleton_align" if text == "frozen" else f"skeleton_align-text_{text}"
+        folders = ["--prepared", self.prepared, "--skeleton_encoder", encoder.folder]
+        return self._train("skeleton_align", name, replicate, *folders, *flags, needs=(encoder,))
+
+    def _text(self, flag: str) -> str:
+        return f"{flag} {self.scale.text_encoder}" if self.scale.text_encoder else ""
+
+    def _fresh_student(self, student: str) -> list[str]:
+        own_text = self.scale.text_encoder == self.scale.backbone
+        backbone = f"--backbone {self.scale.backbone}" if self.scale.backbone else ""
+        text = "" if own_text else self._text("--text_encoder")
+        return f"--student {student} {backbone} {text} {self.scale.student}".split()
+
+    def _video_finetune(self, student: str, replicate: Replicate) -> Step:
+        flags = [*self._fresh_student(student), *self.scale.video_finetune.split()]
+        return self._train("video_finetune", student, replicate, *self._videos(), *flags)
+
+    def _untrained(self, replicate: Replicate) -> Step:
+        flags = [*self._fresh_student("vificlip"), "--num_train_epochs", "0"]
+        return self._train("video_finetune", "clip", replicate, *self._videos(), *flags)
+
+    def _distill(self, made: Distilled, replicate: Replicate) -> Step:
+        if made.alpha == paper_alpha(replicate.split):
+            made = replace(made, alpha=None)  # the same run as one that says nothing of alpha
+        needs: list[Step] = []
+        flags: list[str | Path] = [*self._videos(), "--prepared", self.prepared]
+        if made.video_finetuned:
+            needs.append(self._video_finetune(made.student, replicate))
+            flags += ["--video_student", needs[-1].folder]
+        else:
+            flags += self._fresh_student(made.student)
+        match made.skeletons:
+            case "aligned":
+                needs.append(self._skeleton_align(replicate, text=made.teacher_text))
+            case "pretrained":
+                needs.append(self._skeleton_pretrain(replicate))
+            case "untrained":
+                flags += f"{self.scale.hyperformer} {self.scale.untrained_skeletons}".split()
+        if made.skeletons != "untrained":
+            flags += ["--skeleton_clip", needs[-1].folder]
+        changed = _changes(made)
+        starts = ("video_finetuned", "skeletons")  # said by --video_student and --skeleton_clip
+        flags += [word for key, value in changed.items() if key not in starts for word in (f"--{key}", value)]
+        name = "-".join([f"ski_{made.student}", *(f"{key}_{value}" for key, value in changed.items())])
+        return self._train("distill", name, replicate, *flags, *self.scale.distill.split(), needs=tuple(needs))
+
+
+def _changes(made: Distilled) -> dict[str, str]:
+    """What differs from SKI-VLM with this student, as words for flags and folders."""
+    usual = asdict(Distilled(student=made.student))
+    changed = {name: value for name, value in asdict(made).items() if value != usual[name]}
+    return {name: f"{value:g}" if name == "alpha" else str(value) for name, value in changed.items()}
