@@ -1,0 +1,159 @@
+"""Turn published CLIP, ViFi-CLIP or X-CLIP weights into a Hugging Face folder, which every --backbone takes.
+
+    python scripts/convert_clip.py --weights vifi_clip.pth --base openai/clip-vit-base-patch16 --out vifi-clip
+    python scripts/convert_clip.py --weights k400_16_16.pth --base openai/clip-vit-base-patch16 --out x-clip
+
+Which network it is, and of what sizes, is read from the names and shapes in the file, and every one of them has to find
+its place. The folder gets config, weights (safetensors, fp32), the normalisation of frames, and --base's tokenizer.
+Nothing in the file is executed. An interrupted conversion leaves no folder behind.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ski_lvlm.cli import parser, run  # noqa: E402
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import CLIPModel, XCLIPModel
+
+    from ski_lvlm.published_clip import Normalisation
+
+
+def network(published: "Mapping[str, Tensor]", base: str) -> "CLIPModel | XCLIPModel":
+    """The network that the weights belong to, with the weights in it.
+
+    Raises:
+        ValueError: the weights are not those of one network, or need a `base` that is not given.
+    """
+    import torch
+    from transformers import CLIPModel, XCLIPModel
+
+    from ski_lvlm import published_clip as importer
+
+    if importer.is_xclip(published):
+        video_model = XCLIPModel(importer.xclip_config_of(published))
+        importer.load_xclip(video_model, published)
+        return video_model
+    if not importer.lacks_token_embedding(published):
+        model = CLIPModel(importer.clip_config_of(published))
+    elif base:
+        model = CLIPModel.from_pretrained(base, dtype=torch.float32)
+    else:
+        raise ValueError(
+            "the file has no token embeddings, as ViFi-CLIP's checkpoints do not; give the CLIP that was fine-tuned, "
+            "for example --base openai/clip-vit-base-patch16"
+        )
+    importer.load_openai_clip(model, published)
+    return model
+
+
+def normalisation(choice: str, published: "Mapping[str, Tensor]") -> "Normalisation":
+    """The normalisation that the user chose, or that the names in the file tell."""
+    from ski_lvlm import published_clip as importer
+
+    chosen = {"clip": importer.CLIP_NORMALISATION, "imagenet": importer.IMAGENET_NORMALISATION}
+    return chosen[choice] if choice in chosen else importer.normalisation_of(published)
+
+
+def copy_tokenizer(base: str, folder: Path, *, vocabulary: int) -> None:
+    """Put a CLIP's tokenizer into the folder.
+
+    Raises:
+        ValueError: it knows more words than the network.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    if len(tokenizer) > vocabulary:
+        raise ValueError(
+            f"the tokenizer of --base {base} has {len(tokenizer)} words, the weights {vocabulary}; give the CLIP that "
+            "they were trained from"
+        )
+    tokenizer.save_pretrained(folder)
+
+
+def write_processor(folder: Path, normalise: "Normalisation", *, side: int) -> None:
+    """Say how frames are prepared: shorter side to `side` pixels, centre crop, normalised."""
+    from transformers import CLIPImageProcessor
+
+    CLIPImageProcessor(
+        size={"shortest_edge": side},
+        crop_size={"height": side, "width": side},
+        image_mean=[*normalise.mean],
+        image_std=[*normalise.std],
+    ).save_pretrained(folder)
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `out` that takes its place on success and is removed on failure.
+
+    Raises:
+        ValueError: `out` exists and is not an empty folder.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ValueError(f"{out} exists and is not an empty folder; remove it, or give another --out")
+    temporary = out.resolve().with_name(f".{out.resolve().name}.{os.getpid()}.partial")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        temporary.replace(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command's flags."""
+    options = parser(__doc__ or "")
+    options.add_argument("--weights", type=Path, required=True, help="file of weights: .pt, .pth or .safetensors")
+    options.add_argument(
+        "--base",
+        default="",
+        help="CLIP that was fine-tuned (hub id or folder): its tokenizer is copied, and for ViFi-CLIP checkpoints, "
+        "which lack them, its token embeddings; without it, the folder serves frames, not sentences",
+    )
+    options.add_argument("--out", type=Path, required=True, help="folder to write")
+    options.add_argument(
+        "--normalisation",
+        choices=["auto", "clip", "imagenet"],
+        default="auto",
+        help="of frames; auto: ImageNet's for X-CLIP and ViFi-CLIP checkpoints, as in their training, else CLIP's",
+    )
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    args = arguments().parse_args(argv)
+    from ski_lvlm.published import read_published
+
+    published = read_published(args.weights)
+    with whole_folder(args.out) as folder:
+        model = network(published, args.base)
+        model.save_pretrained(folder)
+        config: Any = model.config
+        vision = config.vision_config
+        normalise = normalisation(args.normalisation, published)
+        write_processor(folder, normalise, side=vision.image_size)
+        if args.base:
+            copy_tokenizer(args.base, folder, vocabulary=config.text_config.vocab_size)
+    frames = f", {vision.num_frames} frames" if hasattr(vision, "num_frames") else ""
+    size = f"{vision.num_hidden_layers} layers, patch {vision.patch_size}, side {vision.image_size}{frames}"
+    print(f"{args.out}: {type(model).__name__} ({size}), {sum(p.numel() for p in model.parameters()):,} parameters")
+    print(f"frames are normalised by mean {normalise.mean} and deviation {normalise.std}")
+    if not args.base:
+        print("no tokenizer: give --base if the folder is to encode class sentences too")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
