@@ -78,7 +78,7 @@ class PairedClips(Dataset[PairedSample]):
         augmentation: VideoAugmentation = VideoAugmentation(),  # noqa: B008 (frozen)
     ) -> None:
         _check_source(source, names, side)
-        if skeletons and not preprocessing:
+        if skeletons is not None and preprocessing is None:
             raise ValueError("found skeletons without a preprocessing; give the one of the skeleton encoder")
         self.source, self.names, self.labels = source, list(names), labels(names, actions=actions)
         self.num_frames, self.side, self.seed, self.augmentation = num_frames, side, seed, augmentation
@@ -95,7 +95,7 @@ class PairedClips(Dataset[PairedSample]):
     def __getitem__(self, key: int | tuple[int, int]) -> PairedSample:
         """The clip `key`, or clip `key[1]` as epoch `key[0]` augments it."""
         epoch, clip = key if isinstance(key, tuple) else (0, key)
-        name, skeleton = self.names[clip], None
+        name = self.names[clip]
         if self.seed is None:
             frames = self.source.window(name, start=0.0, stop=1.0, num_frames=self.num_frames)
             video = scaled(frames, side=self.side)
