@@ -1,42 +1,45 @@
-"""Train SkeletonCLIP, one stage after the other.
+"""Train SKI-VLM, one stage after the other.
 
     python train_ski_vlm.py --stage skeleton_pretrain --prepared DIR --split ntu60/48-12 --output_dir PRETRAINED
     python train_ski_vlm.py --stage skeleton_align --skeleton_encoder PRETRAINED --prepared DIR --split ntu60/48-12 \
         --output_dir ALIGNED
+    python train_ski_vlm.py --stage video_finetune --student vificlip --ntu DIR --split ntu60/48-12 --output_dir STUDENT
+    python train_ski_vlm.py --stage distill --video_student STUDENT --skeleton_clip ALIGNED --ntu DIR --prepared DIR \
+        --split ntu60/48-12 --output_dir SKI_STUDENT
 
 Also runs under torchrun and deepspeed, on GPUs or on a CPU. The same command resumes after a kill. Name a stage to see
-its flags; their defaults are the paper's, where it is silent the published code's.
+its flags; their defaults are the paper's, where it is silent the published code's. `--num_train_epochs 0` writes the
+untrained model of a stage. A student is tested by eval/zero_shot.py.
 
-Paper: Sec. 3.1, Sec. 4 "Implementation Details".
+Paper: Sec. 3.1, Sec. 3.2, Sec. 4 "Implementation Details".
 """
 
 import argparse
 import dataclasses
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from transformers import HfArgumentParser, set_seed
 
+from ski_lvlm.distill_stages import distill
 from ski_lvlm.files import write_json
-from ski_lvlm.hyperformer import ActionClassifier
-from ski_lvlm.ntu import Part, clips, split_named
-from ski_lvlm.packed import PackedSkeletons
 from ski_lvlm.recipe import (
+    DISTILL_SCHEDULE,
     SKELETON_ALIGN_SCHEDULE,
     SKELETON_PRETRAIN_SCHEDULE,
+    VIDEO_FINETUNE_SCHEDULE,
+    DistillRecipe,
     SkeletonAlignRecipe,
     SkeletonPretrainRecipe,
+    VideoFinetuneRecipe,
 )
-from ski_lvlm.skeleton_clip import SkeletonCLIP, save_skeleton_encoder
-from ski_lvlm.skeleton_data import SkeletonClips, collate
-from ski_lvlm.skeleton_stages import aligner, card_of, classifier, sentences
-from ski_lvlm.skeleton_training import AlignmentLoss, ClassifierLoss, SkeletonTrainer, measure_accuracy
+from ski_lvlm.skeleton_stages import align, pretrain
 from ski_lvlm.training import (
     GlobalBatchArguments,
     JsonLines,
@@ -48,14 +51,21 @@ from ski_lvlm.training import (
     part_from_processes,
     write_run,
 )
+from ski_lvlm.video_stages import finetune
+from ski_lvlm.vlm_training import Stage, VlmTrainer
 
-STAGES: dict[str, tuple[type, dict[str, Any]]] = {
-    "skeleton_pretrain": (SkeletonPretrainRecipe, SKELETON_PRETRAIN_SCHEDULE),
-    "skeleton_align": (SkeletonAlignRecipe, SKELETON_ALIGN_SCHEDULE),
-}
-TESTS: dict[type, tuple[Part, ...]] = {
-    ActionClassifier: ("seen_test",),
-    SkeletonCLIP: ("seen_test", "unseen_test", "unseen_all"),
+
+class _Kind(NamedTuple):
+    recipe: type
+    schedule: dict[str, Any]
+    build: Callable[..., Stage]
+
+
+STAGES = {
+    "skeleton_pretrain": _Kind(SkeletonPretrainRecipe, SKELETON_PRETRAIN_SCHEDULE, pretrain),
+    "skeleton_align": _Kind(SkeletonAlignRecipe, SKELETON_ALIGN_SCHEDULE, align),
+    "video_finetune": _Kind(VideoFinetuneRecipe, VIDEO_FINETUNE_SCHEDULE, finetune),
+    "distill": _Kind(DistillRecipe, DISTILL_SCHEDULE, distill),
 }
 
 
@@ -72,7 +82,7 @@ def parse(flags: Sequence[str]) -> tuple[str, Any, VlmArguments]:
     wants_help = bool({"-h", "--help"} & set(flags))
     choose.add_argument("--stage", choices=STAGES, required=not wants_help, default="skeleton_pretrain")
     chosen, rest = choose.parse_known_args(flags)
-    recipe_type, schedule = STAGES[chosen.stage]
+    recipe_type, schedule, _ = STAGES[chosen.stage]
     parser = HfArgumentParser((recipe_type, VlmArguments), description=__doc__)  # type: ignore[arg-type]
     parser.set_defaults(**schedule, output_dir=f"runs/{chosen.stage}")
     recipe, args = parser.parse_args_into_dataclasses(rest)
@@ -80,13 +90,13 @@ def parse(flags: Sequence[str]) -> tuple[str, Any, VlmArguments]:
 
 
 def main(flags: Sequence[str]) -> None:
-    """Read top to bottom: data, model, trainer, train, save, test."""
-    stage, recipe, args = parse(flags)
+    """Read top to bottom: data and model, trainer, train, save, test."""
+    name, recipe, args = parse(flags)
     output_dir = Path(str(args.output_dir))
     settings = {
-        "stage": stage,
+        "stage": name,
         **dataclasses.asdict(recipe),
-        **{name: getattr(args, name) for name in STAGES[stage][1]},
+        **{setting: getattr(args, setting) for setting in STAGES[name].schedule},
     }
     if is_finished(output_dir, settings=settings):
         print(f"{output_dir} is finished (result.json); delete it to train again")
@@ -95,58 +105,28 @@ def main(flags: Sequence[str]) -> None:
     if args.deepspeed:
         join_deepspeed()
 
-    packed, split = PackedSkeletons.open(Path(recipe.prepared)), split_named(recipe.split)
-    build: Any = classifier if stage == "skeleton_pretrain" else aligner
-    model, preprocessing = build(recipe, packed)
-
-    def dataset(part: Part) -> SkeletonClips:
-        return SkeletonClips(
-            packed,
-            clips(packed.names, split=split, protocol=recipe.protocol, part=part),
-            actions=split.seen if part.startswith("seen") else split.unseen,
-            num_frames=recipe.num_frames,
-            preprocessing=preprocessing,
-            seed=args.seed if part == "seen_train" else None,
-        )
-
-    seen_train = dataset("seen_train")
-    if not len(seen_train):
-        raise ValueError(
-            f"{recipe.prepared} holds {len(packed)} clips, but none of {split.name}'s seen actions that "
-            f"{recipe.protocol} trains on; check --split, or prepare the folder that holds them"
-        )
+    stage = STAGES[name].build(recipe, seed=args.seed)
     if args.world_size > 1 and torch.cuda.is_available():
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    is_clip = isinstance(model, SkeletonCLIP)
-    loss = AlignmentLoss(model, prompts=sentences(recipe, split.seen)) if is_clip else ClassifierLoss(model)
-    trainer = SkeletonTrainer(
-        model=loss,
-        args=args,
-        train_dataset=seen_train,
-        data_collator=collate,
-        callbacks=[JsonLines(output_dir / "metrics.jsonl")],
-        decay_at=[] if is_clip else recipe.decay_at,
-    )
+        nn.SyncBatchNorm.convert_sync_batchnorm(stage.loss)
+    trainer = VlmTrainer(stage, args=args, callbacks=[JsonLines(output_dir / "metrics.jsonl")])
     if args.should_save:
         write_run(output_dir, recipe=settings, seed=args.seed)
-        print(f"{stage}: {len(seen_train)} clips of {len(split.seen)} seen actions", flush=True)
-    checkpoint = args.resume_from_checkpoint or last_whole_checkpoint(output_dir)
-    if checkpoint:
-        check_same_processes(Path(checkpoint), args.world_size)
-        print(f"resuming from {checkpoint}", flush=True)
-    trained = trainer.train(resume_from_checkpoint=checkpoint)
+        print(f"{name}: {stage.about}", flush=True)
+    result: dict[str, Any] = {"train": {}}
+    if args.num_train_epochs:
+        checkpoint = args.resume_from_checkpoint or last_whole_checkpoint(output_dir)
+        if checkpoint:
+            check_same_processes(Path(checkpoint), args.world_size)
+            print(f"resuming from {checkpoint}", flush=True)
+        result["train"] = trainer.train(resume_from_checkpoint=checkpoint).metrics
 
     if args.should_save:
-        model = model.float().eval()
-        save_skeleton_encoder(output_dir, model, card=card_of(stage, recipe, model, preprocessing))
-        result: dict[str, Any] = {"train": trained.metrics}
-        for part in TESTS[type(model)]:
-            data = dataset(part)
-            prompts = sentences(recipe, split.seen if part == "seen_test" else split.unseen) if is_clip else None
-            result[part] = measure_accuracy(model, data, prompts=prompts, device=args.device)
-            print(f"{part}: {result[part]}", flush=True)
+        stage.save(output_dir)
+        result |= stage.test(args.device)
+        for part, found in result.items():
+            print(f"{part}: {found}", flush=True)
         write_json(output_dir / "result.json", result)
-        print(f"skeleton encoder in {output_dir}", flush=True)
+        print(f"{name} in {output_dir}", flush=True)
     part_from_processes()
 
 

@@ -142,7 +142,9 @@ class TextEncoder(nn.Module):
 def _width(model: PreTrainedModel) -> int:
     if isinstance(model, SiglipModel):
         return model.text_model.head.out_features
-    return model.config.projection_dim if isinstance(model, CLIPModel | XCLIPModel) else model.config.hidden_size
+    config: Any = model.config
+    width: int = config.projection_dim if isinstance(model, CLIPModel | XCLIPModel) else config.hidden_size
+    return width
 
 
 def is_frozen(module: nn.Module) -> bool:

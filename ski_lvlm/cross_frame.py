@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch.nn.functional as F
-from einops import einsum, rearrange
+from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from transformers import AutoConfig, CLIPConfig, XCLIPConfig, XCLIPModel, XCLIPTextConfig, XCLIPVisionConfig
@@ -73,8 +73,7 @@ class XCLIP(nn.Module):
         context = rearrange(patches, "(b t) p d -> b t p d", b=len(video)).mean(1)
         z_t = self.text_encoder(prompts).expand(len(video), -1, -1)
         z_t = z_t + net.prompts_generator(z_t, context)
-        similarity = einsum(F.normalize(z_v, dim=-1), F.normalize(z_t, dim=-1), "b d, b c d -> b c")
-        return InLanguage(z_v, similarity)
+        return InLanguage(z_v, F.cosine_similarity(z_v.float()[:, None], z_t.float(), dim=-1))
 
     def _image(self, video: UInt8[Tensor, "B T 3 H W"]) -> Float[Tensor, "N X H W"]:
         if self.frames.backbone_id != EFFICIENTNET:
@@ -92,21 +91,12 @@ def load_xclip(backbone: str, text_encoder: TextEncoder, *, num_frames: int, sid
     if backbone == EFFICIENTNET:
         return _around_efficientnet(text_encoder, num_frames=num_frames, side=side)
     family = AutoConfig.from_pretrained(backbone).model_type
-    if family == "xclip":
-        network = load_whole(backbone, "xclip")
-        assert isinstance(network, XCLIPModel)
-        if network.config.vision_config.num_frames != num_frames:
-            raise FrameEncoderError(
-                f"{backbone} integrates {network.config.vision_config.num_frames} frames, asked were {num_frames}; "
-                "pass that number as --num_frames"
-            )
-    elif family == "clip":
-        network = from_clip(backbone, num_frames=num_frames)
-    else:
+    if family not in ("xclip", "clip"):
         raise FrameEncoderError(
-            f"{backbone} is a {family} model; X-CLIP starts from an X-CLIP, a CLIP or {EFFICIENTNET}"
+            f"{backbone} is a {family} model; expected an X-CLIP, a CLIP or {EFFICIENTNET}"
         )
-    own_side = network.config.vision_config.image_size
+    network = _released(backbone, num_frames) if family == "xclip" else from_clip(backbone, num_frames=num_frames)
+    own_side = _vision_settings(network)["image_size"]
     if side not in (None, own_side):
         raise FrameEncoderError(f"{backbone} takes frames of {own_side} pixels, asked were {side}; leave --side away")
     mean, std = normalisation(backbone, family="clip")
@@ -120,6 +110,22 @@ def load_xclip(backbone: str, text_encoder: TextEncoder, *, num_frames: int, sid
         std=std,
     )
     return XCLIP(network, text_encoder, frames, num_frames=num_frames)
+
+
+def _vision_settings(network: XCLIPModel) -> dict[str, Any]:
+    settings: dict[str, Any] = network.config.to_dict()["vision_config"]
+    return settings
+
+
+def _released(backbone: str, num_frames: int) -> XCLIPModel:
+    network = load_whole(backbone, "xclip")
+    assert isinstance(network, XCLIPModel)
+    integrated = _vision_settings(network)["num_frames"]
+    if integrated != num_frames:
+        raise FrameEncoderError(
+            f"{backbone} integrates {integrated} frames, asked were {num_frames}; pass --num_frames {integrated}"
+        )
+    return network
 
 
 def from_clip(backbone: str, *, num_frames: int) -> XCLIPModel:
@@ -142,13 +148,12 @@ def from_clip(backbone: str, *, num_frames: int) -> XCLIPModel:
 
 def untrained_xclip(clip: CLIPConfig, *, num_frames: int) -> XCLIPModel:
     """X-CLIP of a CLIP's sizes: one integration layer, two prompt layers, prompts weighed by 0.1."""
-    vision = clip.vision_config.to_dict()
-    vision.pop("model_type")
-    return _network(
-        XCLIPVisionConfig(**vision, num_frames=num_frames, **_integration(clip.projection_dim)),
-        text=XCLIPTextConfig(**{k: v for k, v in clip.text_config.to_dict().items() if k != "model_type"}),
-        width=clip.projection_dim,
-    )
+    sizes: dict[str, Any] = clip.to_dict()
+    width = sizes["projection_dim"]
+    vision = {**sizes["vision_config"], **_integration(width), "num_frames": num_frames}
+    for config in (vision, sizes["text_config"]):
+        config.pop("model_type")
+    return _network(XCLIPVisionConfig(**vision), text=XCLIPTextConfig(**sizes["text_config"]), width=width)
 
 
 def _around_efficientnet(text_encoder: TextEncoder, *, num_frames: int, side: int | None) -> XCLIP:

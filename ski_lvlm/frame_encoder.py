@@ -124,7 +124,8 @@ class _SiglipFrames(nn.Module):
 class _GridFrames(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network, self.digest = network, network.digest
+        self.digest = network.digest
+        self.network = network.to(memory_format=torch.contiguous_format)  # safetensors keeps no other order
 
     def forward(self, pixels: Float[Tensor, "N 3 H W"]) -> FrameTokens:
         grid = self.network(pixels)

@@ -136,6 +136,7 @@ class Hyperformer(nn.Module):
             layout.require_dimensions(5 - layout.dimensions)
         self.layout, self.num_heads, self.width = layout, num_heads, width
         self.in_channels, self.num_persons = in_channels, num_persons
+        self.keep_statistics = False
         self.strides = tuple(2 if number in strided else 1 for number in range(1, depth + 1))
         hops = hop_distances(layout.bones, num_joints=layout.num_joints)
         self.entrance_norm = nn.BatchNorm1d(num_persons * layout.num_joints * in_channels)
@@ -165,6 +166,15 @@ class Hyperformer(nn.Module):
         for block in self.blocks:
             x = block(x)
         return x
+
+    def train(self, mode: bool = True) -> "Hyperformer":
+        """Training mode; with `keep_statistics` the batch norms go on using the statistics they have."""
+        super().train(mode)
+        if self.keep_statistics:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm):
+                    module.eval()
+        return self
 
     def num_tokens(self, num_frames: int) -> int:
         """Tokens that a clip of `num_frames` frames becomes: 16 for 64 frames, 75 for 300, 256 for 1024."""

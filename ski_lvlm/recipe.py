@@ -109,6 +109,9 @@ class SkeletonAlignRecipe(SkeletonDataRecipe):
         "openai/clip-vit-base-patch16",
         "'a CLIP Text encoder' (hub id or folder; the size is the published code's), or any sentence encoder: minilm",
     )
+    text: Literal["frozen", "trainable"] = _setting(
+        "frozen", "'keeping the text encoder frozen'; or Table 6's other row"
+    )
     prompt: str = _setting("a photo of a {name}.", "'action class text prompt' (the words are the published code's)")
 
 
@@ -129,3 +132,111 @@ SKELETON_ALIGN_SCHEDULE: dict[str, Any] = {
     "per_device_train_batch_size": 64,
     "seed": 1024,
 }
+
+
+@dataclass(frozen=True)
+class StudentRecipe:
+    """Which videos the stages of a student see, and how."""
+
+    ntu: str = _setting("", "folder with rgb/ (and skeletons/, which no student needs), or the videos themselves")
+    split: str = _setting("ntu60/48-12", "zero-shot split; or synthetic, synthetic/1, synthetic/2")
+    protocol: Literal["xsub", "xview", "xset"] = _setting(
+        "xsub", "which clips train and which test; xview is NTU60's, xset NTU120's, and synthetic has its own"
+    )
+    frames_cache: str = _setting(
+        "", "output of scripts/cache_frames.py: decoded, resized frames; else videos are decoded"
+    )
+    framing: Literal["centre", "whole"] = _setting("centre", "centre: the central square, as CLIP; whole: squeezed")
+    augment: bool = _setting(True, "random window, crop, flip (with the skeleton's), colours, greys (published code)")
+
+
+@dataclass(frozen=True)
+class VideoFinetuneRecipe(StudentRecipe):
+    """Stage 3, a VideoCLIP: a student 'pretrained on the training distribution' by L_CE(z^v, z^tv) (Sec. 3.2)."""
+
+    student: Literal["vificlip", "xclip", "froster"] = _setting("vificlip", "'XCLIP, ViFiCLIP, and FROSTER'")
+    backbone: str = _setting(
+        "openai/clip-vit-base-patch16",
+        "CLIP, SigLIP or, for xclip, X-CLIP (hub id or folder; published code: this size); or efficientnet-lite0",
+    )
+    text_encoder: str = _setting("", "for efficientnet-lite0, which has none: minilm; empty: the backbone's own")
+    num_frames: int = _setting(16, "T_v (published code)")
+    side: int = _setting(0, "of the frames in pixels; 0: the backbone's own, 224 for CLIP")
+    freeze: Literal["auto", "none", "text", "video"] = _setting(
+        "auto", "auto: as the student's authors, who freeze X-CLIP's text encoder and nothing else"
+    )
+    untrained_rate: float = _setting(10.0, "factor of the rate for parts without pretrained weights (published X-CLIP)")
+    prompt: str = _setting("a photo of a {name}.", "'a predefined template' (the words are the published code's)")
+    names: str = _setting("canonical", "spelling of the class names: canonical, ntu, ski, synse, star")
+
+
+# What the Trainer's own flags default to in stage 3.
+# Assumption: all of it; the paper gives no figure. From ViFi-CLIP's own zero-shot training on Kinetics.
+VIDEO_FINETUNE_SCHEDULE: dict[str, Any] = {
+    "num_train_epochs": 10,
+    "learning_rate": 8e-6,
+    "weight_decay": 1e-3,
+    "optim": "adamw_torch",
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.98,
+    "adam_epsilon": 1e-8,
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 5 / 10,  # 5 epochs
+    "max_grad_norm": 0.0,
+    "batch_size": 256,
+    "per_device_train_batch_size": 4,
+    "seed": 1024,
+}
+
+
+@dataclass(frozen=True)
+class DistillRecipe(StudentRecipe):
+    """Stage 4, SCD: a student and SkeletonCLIP trained together by Eq. (3) (Sec. 3.2), and what the paper varies."""
+
+    prepared: str = _setting("", "packed skeletons: the output of scripts/prepare_ntu.py")
+    video_student: str = _setting("", "output folder of --stage video_finetune")
+    skeleton_clip: str = _setting(
+        "", "output folder of --stage skeleton_align; of skeleton_pretrain: its projection into language is untrained"
+    )
+    alpha: float | None = _setting(None, "'alpha to 0.01 for NTU60 and 10.0 for NTU120', the default; 0 is allowed")
+    scale: Literal["cosine", "published"] = _setting(
+        "cosine",
+        "of F_LV and F_LS. cosine: both sides unit length, tau in the cross-entropy only (the paper's equations); "
+        "published: no tau anywhere, skeleton features keep their length. alpha means something else in each",
+    )
+    distance: Literal["mse", "kl", "contrastive"] = _setting("mse", "'distillation loss (mean squared error)'; Table 5")
+    teacher: Literal["online", "offline"] = _setting(
+        "online", "'both ... trainable'; offline: SkeletonCLIP frozen; Table 4"
+    )
+    level: Literal["logit", "feature", "feature_projected"] = _setting(
+        "logit", "'language-contextualized features'; or the features z, without or with a projection; Table 4"
+    )
+    teacher_text: Literal["frozen", "trainable"] = _setting("frozen", "SkeletonCLIP's text encoder; Table 6")
+    teacher_text_encoder: str = _setting("", "for a --skeleton_clip that was never aligned; empty: the student's")
+    alignment: Literal["scd", "tri_modal", "cross_projection", "fusion"] = _setting("scd", "Table 1's ways of aligning")
+    batch_norm: Literal["frozen", "trained"] = _setting(
+        "frozen",
+        "statistics of the skeleton encoder's batch norms: 'frozen' as they were pretrained, which small batches and "
+        "several processes cannot spoil; 'trained' (synchronised between processes) for an encoder never pretrained",
+    )
+
+
+# What the Trainer's own flags default to in stage 4.
+# Paper: epochs, rate and cosine. Assumption: the rest, from the published code.
+DISTILL_SCHEDULE: dict[str, Any] = {
+    **SKELETON_ALIGN_SCHEDULE,
+    "num_train_epochs": 2,  # "SCD requires 2 epochs"
+    "warmup_steps": 0,
+    "per_device_train_batch_size": 4,
+}
+
+
+def paper_alpha(split: str) -> float:
+    """The weight of the distillation: 0.01 for NTU60's splits, 10 for NTU120's.
+
+    Paper: Sec. 4 "Implementation Details", Fig. 5. Assumption: 10 also for the synthetic set.
+
+    >>> paper_alpha("ntu60/48-12"), paper_alpha("ntu120/110-10")
+    (0.01, 10.0)
+    """
+    return 0.01 if split.startswith("ntu60") else 10.0

@@ -1,17 +1,113 @@
-"""From a recipe to the model of each stage of SkeletonCLIP, and what its folder will say about it."""
+"""The two stages of SkeletonCLIP, from a recipe to what the Trainer needs and what is left behind."""
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from ski_lvlm.clip import load_text_encoder
 from ski_lvlm.hyperformer import ActionClassifier, Hyperformer
-from ski_lvlm.ntu import class_names, split_named
+from ski_lvlm.ntu import Part, class_names, clips, split_named
 from ski_lvlm.packed import PackedSkeletons
 from ski_lvlm.recipe import SkeletonAlignRecipe, SkeletonDataRecipe, SkeletonPretrainRecipe
 from ski_lvlm.skeleton import Preprocessing
-from ski_lvlm.skeleton_clip import SkeletonCLIP, SkeletonEncoderCard, load_skeleton_encoder, read_card
+from ski_lvlm.skeleton_clip import (
+    SkeletonCLIP,
+    SkeletonEncoderCard,
+    load_skeleton_encoder,
+    read_card,
+    save_skeleton_encoder,
+)
+from ski_lvlm.skeleton_data import SkeletonClips, collate
+from ski_lvlm.skeleton_training import AlignmentLoss, ClassifierLoss, measure_accuracy
+from ski_lvlm.vlm_training import Stage
 from ski_lvlm.zero_shot import class_prompts
+
+
+def pretrain(recipe: SkeletonPretrainRecipe, *, seed: int) -> Stage:
+    """Stage 1: recognise the seen actions."""
+    packed = PackedSkeletons.open(Path(recipe.prepared))
+    model, preprocessing = classifier(recipe, packed)
+    data = partial(dataset, recipe, packed, preprocessing)
+    return Stage(
+        loss=ClassifierLoss(model),
+        train=data("seen_train", seed=seed),
+        collate=collate,
+        about=_about(recipe, data("seen_train")),
+        save=lambda folder: _save(folder, model, card_of("skeleton_pretrain", recipe, model, preprocessing)),
+        test=lambda device: {"seen_test": measure_accuracy(model, data("seen_test"), prompts=None, device=device)},
+        decay_at=recipe.decay_at,
+    )
+
+
+def align(recipe: SkeletonAlignRecipe, *, seed: int) -> Stage:
+    """Stage 2: bring skeletons into the space of the class sentences."""
+    packed = PackedSkeletons.open(Path(recipe.prepared))
+    model, preprocessing = aligner(recipe, packed)
+    data = partial(dataset, recipe, packed, preprocessing)
+    split = split_named(recipe.split)
+
+    def test(device: torch.device) -> dict[str, Any]:
+        parts: tuple[Part, ...] = ("seen_test", "unseen_test", "unseen_all")
+        return {
+            part: measure_accuracy(
+                model,
+                data(part),
+                prompts=sentences(recipe, split.seen if part == "seen_test" else split.unseen),
+                device=device,
+            )
+            for part in parts
+        }
+
+    return Stage(
+        loss=AlignmentLoss(model, prompts=sentences(recipe, split.seen)),
+        train=data("seen_train", seed=seed),
+        collate=collate,
+        about=_about(recipe, data("seen_train")),
+        save=lambda folder: _save(folder, model, card_of("skeleton_align", recipe, model, preprocessing)),
+        test=test,
+    )
+
+
+def dataset(
+    recipe: SkeletonDataRecipe,
+    packed: PackedSkeletons,
+    preprocessing: Preprocessing,
+    part: Part,
+    *,
+    seed: int | None = None,
+) -> SkeletonClips:
+    """One part of the recipe's split; with a seed, augmented for training.
+
+    Raises:
+        ValueError: there is nothing to train on.
+    """
+    split = split_named(recipe.split)
+    names = clips(packed.names, split=split, protocol=recipe.protocol, part=part)
+    if part == "seen_train" and not names:
+        raise ValueError(
+            f"{recipe.prepared} holds {len(packed)} clips, but none of {split.name}'s seen actions that "
+            f"{recipe.protocol} trains on; check --split, or prepare the folder that holds them"
+        )
+    return SkeletonClips(
+        packed,
+        names,
+        actions=split.seen if part.startswith("seen") else split.unseen,
+        num_frames=recipe.num_frames,
+        preprocessing=preprocessing,
+        seed=seed,
+    )
+
+
+def _about(recipe: SkeletonDataRecipe, data: SkeletonClips) -> str:
+    return f"{len(data)} clips of {len(split_named(recipe.split).seen)} seen actions"
+
+
+def _save(folder: Path, model: ActionClassifier | SkeletonCLIP, card: SkeletonEncoderCard) -> None:
+    save_skeleton_encoder(folder, model.float().eval(), card=card)
 
 
 def preprocessing_of(recipe: SkeletonPretrainRecipe, packed: PackedSkeletons) -> Preprocessing:
@@ -55,7 +151,8 @@ def aligner(recipe: SkeletonAlignRecipe, packed: PackedSkeletons) -> tuple[Skele
             f"{folder} was pretrained on actions that are unseen in {recipe.split}: "
             f"{', '.join(f'A{action}' for action in leaked)}; pretrain with --split {recipe.split}"
         )
-    return SkeletonCLIP(encoder, load_text_encoder(recipe.text_encoder)), preprocessing
+    text_encoder = load_text_encoder(recipe.text_encoder).requires_grad_(recipe.text == "trainable")
+    return SkeletonCLIP(encoder, text_encoder), preprocessing
 
 
 def sentences(recipe: SkeletonDataRecipe, actions: Sequence[int]) -> tuple[str, ...]:

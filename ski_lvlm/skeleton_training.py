@@ -1,23 +1,19 @@
-"""What the two stages of SkeletonCLIP add to the shared training code: losses, step decay, and the final test."""
+"""What the two stages of SkeletonCLIP add to the shared training code: their losses, and the final test."""
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.utils.data import DataLoader
-from transformers import PretrainedConfig, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PretrainedConfig
 
 from ski_lvlm.hyperformer import ActionClassifier
 from ski_lvlm.losses import language_cross_entropy
 from ski_lvlm.skeleton_clip import SkeletonCLIP
-from ski_lvlm.skeleton_data import EpochSampler, SkeletonClips, collate
-from ski_lvlm.training import ResumableTrainer
+from ski_lvlm.skeleton_data import SkeletonClips, collate
 from ski_lvlm.zero_shot import top_k_accuracy
 
 
@@ -66,64 +62,6 @@ class AlignmentLoss(nn.Module):
 def _deepspeed_config(model: ActionClassifier | SkeletonCLIP) -> PretrainedConfig:
     """The one number that the Trainer needs to fill in "auto" in DeepSpeed's settings."""
     return PretrainedConfig(hidden_size=model.encoder.width)  # type: ignore[call-arg]
-
-
-class SkeletonTrainer(ResumableTrainer):
-    """The resumable Trainer with orders and augmentations by epoch, and Hyperformer's step decay.
-
-    Assumption: weight decay acts on the weights of convolutions and linear layers alone; the published code has it act
-    on everything.
-    """
-
-    def __init__(self, *, decay_at: Sequence[float] = (), **trainer: Any) -> None:  # noqa: ANN401
-        super().__init__(**trainer)
-        self.decay_at = tuple(decay_at)
-        self.sampler = EpochSampler(len(trainer["train_dataset"]), seed=self.args.seed)
-        self.add_callback(_TellEpoch(self.sampler))
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:  # noqa: ANN401
-        return self.sampler
-
-    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
-        """The weights of convolutions and linear layers."""
-        return [name for name, p in model.named_parameters() if name.endswith(".weight") and p.ndim > 1]
-
-    def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
-        """The Trainer's schedules; `constant_with_warmup` falls to a tenth at each of `decay_at`."""
-        if self.args.lr_scheduler_type != "constant_with_warmup" or not self.decay_at:
-            return super().create_scheduler(num_training_steps, optimizer)
-        if self.lr_scheduler is None:
-            warmup = self.args.get_warmup_steps(num_training_steps)
-            steps = tuple(share * num_training_steps for share in self.decay_at)
-            factor = partial(step_decay, warmup=warmup, decay_steps=steps)
-            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)  # type: ignore[arg-type]
-            self._created_lr_scheduler = True
-        return self.lr_scheduler
-
-
-class _TellEpoch(TrainerCallback):
-    def __init__(self, sampler: EpochSampler) -> None:
-        self.sampler = sampler
-
-    def on_epoch_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **_: Any,  # noqa: ANN401
-    ) -> None:
-        self.sampler.start_epoch(int((state.epoch or 0.0) + 1e-6))
-
-
-def step_decay(step: int, *, warmup: int, decay_steps: Sequence[float]) -> float:
-    """Factor of the learning rate: rising in a line over `warmup` steps, then a tenth of it at each of `decay_steps`.
-
-    >>> [step_decay(step, warmup=2, decay_steps=[4.0]) for step in (0, 1, 2, 3, 4)]
-    [0.0, 0.5, 1.0, 1.0, 0.1]
-    """
-    if step < warmup:
-        return step / warmup
-    return 0.1 ** sum(step >= decay for decay in decay_steps)
 
 
 @torch.no_grad()

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from ski_lvlm.clip import freeze, is_frozen
+from ski_lvlm.clip import TextEncoder, freeze, is_frozen
 from ski_lvlm.files import atomic_path, write_json
+from ski_lvlm.frame_encoder import FrameEncoder
 from ski_lvlm.video_clip import Student, build_student
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "student.json"
@@ -37,7 +38,7 @@ class StudentCard:
 
 def frozen_digests(student: Student) -> dict[str, str]:
     """The towers that training left alone, which a folder therefore names instead of holding."""
-    towers = {"text_encoder": student.text_encoder, "frames": student.frames}
+    towers: dict[str, TextEncoder | FrameEncoder] = {"text_encoder": student.text_encoder, "frames": student.frames}
     return {name: tower.digest for name, tower in towers.items() if is_frozen(tower) and any(tower.parameters())}
 
 

@@ -26,7 +26,14 @@ from ski_lvlm.cli import underscored
 from ski_lvlm.files import append_jsonl, write_json
 
 logger = logging.getLogger(__name__)
-_FOLDERS = ("prepared", "ntu", "skeleton_encoder", "instructions", "features")  # may move between two starts
+_FOLDERS = (
+    "prepared",
+    "ntu",
+    "frames_cache",
+    "skeleton_encoder",
+    "instructions",
+    "features",
+)  # may move between two starts
 PARTIAL = ".partial"  # checkpoints are written here and moved when whole
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from ski_lvlm.clip import InLanguage, TextEncoder, freeze, load_text_encoder, log_scale, temperature_of
-from ski_lvlm.cross_frame import XCLIP, load_xclip
+from ski_lvlm.cross_frame import NEW_IN_XCLIP, XCLIP, load_xclip
 from ski_lvlm.frame_encoder import FrameEncoder, load_frame_encoder
 from ski_lvlm.froster import Anchor
 from ski_lvlm.losses import cosine_similarity
@@ -113,3 +113,10 @@ def freeze_parts(student: Student, which: str) -> None:
         freeze(student.text_encoder)
     if which == "video":
         freeze(student.frames)
+
+
+def untrained_parts(student: Student) -> tuple[str, ...]:
+    """Parts of the names of weights that no pretrained model gave the student."""
+    if not isinstance(student, XCLIP):
+        return ("frames.projection.", "_residual.")
+    return ("student.network.",) if student.frames.backbone_id == EFFICIENTNET else NEW_IN_XCLIP

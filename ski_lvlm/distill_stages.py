@@ -1,0 +1,137 @@
+"""Stage 4, a student and SkeletonCLIP together: from a recipe to what the Trainer needs and what is left behind."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ski_lvlm.alignment import ALIGNMENTS
+from ski_lvlm.clip import load_text_encoder
+from ski_lvlm.distillation import DistillationLoss
+from ski_lvlm.ntu import split_named
+from ski_lvlm.packed import PackedSkeletons
+from ski_lvlm.recipe import DistillRecipe, paper_alpha
+from ski_lvlm.skeleton import Preprocessing
+from ski_lvlm.skeleton_clip import (
+    SkeletonCLIP,
+    SkeletonEncoderCard,
+    load_skeleton_clip,
+    load_skeleton_encoder,
+    read_card,
+    save_skeleton_encoder,
+)
+from ski_lvlm.student_files import StudentCard, frozen_digests, load_student, save_student
+from ski_lvlm.video_clip import Student
+from ski_lvlm.video_data import PairedClips, collate_pairs
+from ski_lvlm.video_stages import augmentation_of, frames_of, seen_sentences, training_names
+from ski_lvlm.vlm_training import Stage
+
+TEACHER_FOLDER = "skeleton_clip"
+
+
+def distill(recipe: DistillRecipe, *, seed: int) -> Stage:
+    """Stage 4: SCD, or one of the other alignments of Table 1."""
+    student, student_card = student_of(recipe)
+    packed = PackedSkeletons.open(Path(recipe.prepared))
+    teacher, teacher_card = teacher_of(recipe, packed, text_encoder=student.text_encoder.model_id)
+    source = frames_of(recipe, side=student.side)
+    names = training_names(recipe, source)
+    data = PairedClips(
+        source,
+        names,
+        actions=student_card.seen,
+        num_frames=student.num_frames,
+        side=student.side,
+        seed=seed,
+        skeletons=packed,
+        preprocessing=Preprocessing.from_json(teacher_card.preprocessing),
+        skeleton_frames=teacher_card.num_frames,
+        augmentation=augmentation_of(recipe),
+    )
+
+    def save(folder: Path) -> None:
+        save_skeleton_encoder(folder / TEACHER_FOLDER, teacher.float().eval(), card=teacher_card)
+        card = dataclasses.replace(student_card, stage="distill", frozen=frozen_digests(student))
+        save_student(folder, student.float().eval(), card=card)
+
+    return Stage(
+        loss=loss_of(recipe, student, teacher, prompts=seen_sentences(student_card)),
+        train=data,
+        collate=collate_pairs,
+        about=f"{len(names)} videos of {len(student_card.seen)} seen actions, {data.num_without_skeleton} of them "
+        "without a skeleton: these train the video side only",
+        save=save,
+        test=lambda _: {"clips": len(names), "clips_without_skeleton": data.num_without_skeleton},
+    )
+
+
+def loss_of(recipe: DistillRecipe, student: Student, teacher: SkeletonCLIP, *, prompts: tuple[str, ...]) -> nn.Module:
+    """What the recipe minimises."""
+    if recipe.alignment != "scd":
+        return ALIGNMENTS[recipe.alignment](student, teacher, prompts=prompts)
+    return DistillationLoss(
+        student,
+        teacher,
+        prompts=prompts,
+        alpha=paper_alpha(recipe.split) if recipe.alpha is None else recipe.alpha,
+        scale=recipe.scale,
+        distance=recipe.distance,
+        level=recipe.level,
+        online=recipe.teacher == "online",
+    )
+
+
+def student_of(recipe: DistillRecipe) -> tuple[Student, StudentCard]:
+    """The student of stage 3, with the parts trainable that its own training left trainable.
+
+    Raises:
+        ValueError: none was given, or it was trained on other actions.
+    """
+    if not recipe.video_student:
+        raise ValueError(
+            "give --video_student DIR, the --output_dir of: python train_ski_vlm.py --stage video_finetune "
+            f"--ntu {recipe.ntu or 'DIR'} --split {recipe.split}"
+        )
+    student, card = load_student(Path(recipe.video_student))
+    _check_seen(Path(recipe.video_student), card.seen, recipe.split)
+    if card.framing != recipe.framing:
+        raise ValueError(f"{recipe.video_student} was trained with --framing {card.framing}; pass the same")
+    return student, card
+
+
+def teacher_of(
+    recipe: DistillRecipe, packed: PackedSkeletons, *, text_encoder: str
+) -> tuple[SkeletonCLIP, SkeletonEncoderCard]:
+    """SkeletonCLIP of stage 2, or of stage 1 with an untrained projection.
+
+    Raises:
+        ValueError: none was given, it was trained on other actions, or for other skeletons than the packed ones.
+    """
+    if not recipe.skeleton_clip:
+        raise ValueError(
+            "give --skeleton_clip DIR, the --output_dir of: python train_ski_vlm.py --stage skeleton_align "
+            f"--prepared {recipe.prepared or 'DIR'} --split {recipe.split}"
+        )
+    folder = Path(recipe.skeleton_clip)
+    card = read_card(folder)
+    _check_seen(folder, card.seen, recipe.split)
+    if card.text_encoder is None:
+        encoder, preprocessing = load_skeleton_encoder(folder)
+        text = load_text_encoder(recipe.teacher_text_encoder or text_encoder)
+        teacher = SkeletonCLIP(encoder, text)
+        card = dataclasses.replace(card, text_encoder={"id": text.model_id, "digest": text.digest})
+    else:
+        teacher, preprocessing = load_skeleton_clip(folder)
+    found: dict[str, Any] = {"layout": packed.layout.name, "cleaning": packed.cleaning}
+    preprocessing.check_matches(dataclasses.replace(preprocessing, **found))
+    teacher.text_encoder.requires_grad_(recipe.teacher_text == "trainable")
+    teacher.encoder.keep_statistics = recipe.batch_norm == "frozen"
+    return teacher, dataclasses.replace(card, stage="distill")
+
+
+def _check_seen(folder: Path, seen: tuple[int, ...], split: str) -> None:
+    if seen != split_named(split).seen:
+        raise ValueError(
+            f"{folder} was trained on other actions than the seen ones of {split}; train it with --split {split}"
+        )

@@ -1,0 +1,146 @@
+"""What the Trainer minimises with videos: the student's own loss, and SkeletonCLIP Distillation (SCD)."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor, nn
+from transformers import PretrainedConfig
+
+from ski_lvlm.clip import InLanguage, freeze
+from ski_lvlm.losses import feature_distance, in_published_scale, language_cross_entropy, language_distance
+from ski_lvlm.skeleton_clip import SkeletonCLIP
+from ski_lvlm.video_clip import Student
+
+
+class StudentLoss(nn.Module):
+    """Stage 3: cross-entropy over the seen classes' sentences, and what the student's authors add to it.
+
+    Paper: L_CE(z^v, z^tv), Sec. 3.2.
+    """
+
+    def __init__(self, student: Student, *, prompts: Sequence[str]) -> None:
+        super().__init__()
+        self.student, self.prompts = student, tuple(prompts)
+        self.config = PretrainedConfig(hidden_size=student.text_encoder.width)  # type: ignore[call-arg]
+
+    def forward(self, video: UInt8[Tensor, "B T 3 H W"], labels: Int[Tensor, " B"]) -> dict[str, Tensor]:
+        """The loss, and the similarities as logits."""
+        seen = self.student(video, self.prompts)
+        parts = {"video": language_cross_entropy(seen.similarity, labels, temperature=self.student.temperature)}
+        if seen.own_loss is not None:
+            parts["own"] = seen.own_loss
+        return {"loss": torch.stack(list(parts.values())).sum(), "logits": seen.similarity, **parts}
+
+
+class DistillationLoss(nn.Module):
+    """Stage 4: both sides' cross-entropies and alpha times the distance between them.
+
+    The teacher is SkeletonCLIP, and learns too unless it is offline. Clips without a skeleton (NaN throughout) train
+    the video side only.
+
+    Paper: Eq. (3), Sec. 3.2; Tables 4, 5 and 6.
+    Deviation: where the published code treats alpha = 0 as another loss, here it is Eq. (3) with alpha = 0.
+
+    Args:
+        student: the video side.
+        teacher: the skeleton side.
+        prompts: the seen classes' sentences.
+        alpha: weight of the distance.
+        scale: cosine or published, see `DistillRecipe`.
+        distance: mse, kl or contrastive.
+        level: logit (F_LV and F_LS), feature (z^v and z^s) or feature_projected (z^v through a linear layer, and z^s).
+        online: whether the teacher learns.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        teacher: SkeletonCLIP,
+        *,
+        prompts: Sequence[str],
+        alpha: float,
+        scale: str = "cosine",
+        distance: str = "mse",
+        level: str = "logit",
+        online: bool = True,
+    ) -> None:
+        super().__init__()
+        width, teacher_width = student.text_encoder.width, teacher.text_encoder.width
+        if level == "feature" and width != teacher_width:
+            raise ValueError(
+                f"the student's features have {width} channels, SkeletonCLIP's {teacher_width}; use --level "
+                "feature_projected, or the same text encoder on both sides"
+            )
+        self.student, self.teacher = student, teacher if online else freeze(teacher)
+        self.prompts, self.alpha, self.scale = tuple(prompts), alpha, scale
+        self.distance, self.level, self.online = distance, level, online
+        self.projection = nn.Linear(width, teacher_width) if level == "feature_projected" and alpha else None
+        if scale == "published":  # its softmax has no temperature
+            student.log_scale.requires_grad_(False)
+            teacher.log_scale.requires_grad_(False)
+        self.config = PretrainedConfig(hidden_size=width)  # type: ignore[call-arg]
+
+    def train(self, mode: bool = True) -> "DistillationLoss":
+        """Training mode; an offline teacher stays in evaluation mode."""
+        super().train(mode)
+        if not self.online:
+            self.teacher.eval()
+        return self
+
+    def forward(
+        self,
+        video: UInt8[Tensor, "B T 3 H W"],
+        skeleton: Float[Tensor, "B U M J _"],
+        labels: Int[Tensor, " B"],
+    ) -> dict[str, Tensor]:
+        """The loss of Eq. (3) and its parts, and the video's similarities as logits."""
+        there = present(skeleton)
+        seen = self.student(video, self.prompts)
+        f_lv, tau = seen.similarity, self._tau(self.student)
+        parts = {"video": language_cross_entropy(f_lv, labels, temperature=tau)}
+        if seen.own_loss is not None:
+            parts["own"] = seen.own_loss
+        if bool(there.any()):
+            moved = self._teach(skeleton[there])
+            f_ls, tau_s = self._scaled(moved), self._tau(self.teacher)
+            if self.online:
+                parts["skeleton"] = language_cross_entropy(f_ls, labels[there], temperature=tau_s)
+            if self.alpha:
+                parts["distance"] = self._distance(seen, moved, there, (tau, tau_s))
+        elif self.online:
+            parts["skeleton"] = nothing(self.teacher)
+        weights = {"distance": self.alpha}
+        loss = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
+        return {"loss": loss, "logits": f_lv, **parts}
+
+    def _teach(self, skeleton: Float[Tensor, "N U M J _"]) -> InLanguage:
+        with torch.set_grad_enabled(self.online and torch.is_grad_enabled()):
+            return self.teacher(skeleton, self.prompts)
+
+    def _distance(
+        self, seen: InLanguage, moved: InLanguage, there: Bool[Tensor, " B"], taus: tuple[Tensor, Tensor]
+    ) -> Float[Tensor, ""]:
+        if self.level == "logit":
+            f_lv, f_ls = seen.similarity[there], self._scaled(moved)
+            return language_distance(f_lv, f_ls, kind=self.distance, temperatures=taus)
+        z_v = seen.z[there]
+        if self.projection is not None:
+            z_v = self.projection(z_v)
+        return feature_distance(z_v, moved.z, kind=self.distance, temperature=taus[0])
+
+    def _scaled(self, moved: InLanguage) -> Float[Tensor, "N C"]:
+        return in_published_scale(moved) if self.scale == "published" else moved.similarity
+
+    def _tau(self, model: Student | SkeletonCLIP) -> Float[Tensor, ""]:
+        return torch.ones_like(model.temperature) if self.scale == "published" else model.temperature
+
+
+def present(skeleton: Float[Tensor, "B U M J _"]) -> Bool[Tensor, " B"]:
+    """Which clips of a batch have a skeleton; NaN throughout stands for none."""
+    return ~skeleton.isnan().flatten(1).all(1)
+
+
+def nothing(module: nn.Module) -> Float[Tensor, ""]:
+    """Zero, with a zero gradient for every trained weight: what DDP needs from a batch without skeletons."""
+    return torch.stack([p.sum() * 0.0 for p in module.parameters() if p.requires_grad]).sum()
