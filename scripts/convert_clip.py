@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ski_lvlm.cli import parser, run  # noqa: E402
+from ski_lvlm.files import write_json  # noqa: E402
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,14 +84,21 @@ def copy_tokenizer(base: str, folder: Path, *, vocabulary: int) -> None:
 
 def write_processor(folder: Path, normalise: "Normalisation", *, side: int) -> None:
     """Say how frames are prepared: shorter side to `side` pixels, centre crop, normalised."""
-    from transformers import CLIPImageProcessor
-
-    CLIPImageProcessor(
-        size={"shortest_edge": side},
-        crop_size={"height": side, "width": side},
-        image_mean=[*normalise.mean],
-        image_std=[*normalise.std],
-    ).save_pretrained(folder)
+    processor = {
+        "image_processor_type": "CLIPImageProcessor",
+        "do_convert_rgb": True,
+        "do_resize": True,
+        "size": {"shortest_edge": side},
+        "resample": 3,  # bicubic
+        "do_center_crop": True,
+        "crop_size": {"height": side, "width": side},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": normalise.mean,
+        "image_std": normalise.std,
+    }
+    write_json(folder / "preprocessor_config.json", processor)
 
 
 @contextmanager

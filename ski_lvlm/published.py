@@ -79,7 +79,8 @@ def _read_checkpoint(path: Path) -> object:
 def _reason(error: Exception) -> str:
     """The line of torch's long explanation that says what is wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in lines if "Unsupported" in line), lines[0] if lines else type(error).__name__)[:160]
+    first = f"{type(error).__name__}: {lines[0] if lines else 'the file ends too early'}"
+    return next((line for line in lines if "Unsupported" in line), first)[:160]
 
 
 def _is_torchscript(path: Path) -> bool:
