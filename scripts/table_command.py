@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
+from scripts.cache_frames import positive
 from scripts.table_jobs import ROOT, Runner, Step, in_order, run_steps, subprocess_runner
 from scripts.table_print import as_json, markdown
 from scripts.table_results import Results, collect
@@ -27,8 +28,10 @@ def flags_of(table: Table, description: str) -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, help="folder of all tables and their runs, default runs/tables/DATA")
     p.add_argument("--columns", nargs="+", choices=table.splits, help="with --data ntu: only these splits")
     p.add_argument("--rows", metavar="SUBSTRING", default="", help="run only rows whose name contains it")
-    p.add_argument("--seeds", type=int, help="trainings of each row; default 1, or 3 for some on the synthetic set")
-    p.add_argument("--jobs", type=int, default=1, help="trainings at the same time; they share the processors")
+    p.add_argument(
+        "--seeds", type=positive, help="trainings of each row; default 1, or 3 for some on the synthetic set"
+    )
+    p.add_argument("--jobs", type=positive, default=1, help="trainings at the same time; they share the processors")
     p.add_argument("--backbone", help="of the students: a CLIP or SigLIP (hub id or folder), or efficientnet-lite0")
     p.add_argument("--dry_run", action="store_true", help="print the commands that are left to do, and stop")
     return p

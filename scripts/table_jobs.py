@@ -146,6 +146,7 @@ def run_steps(targets: Iterable[Step], *, jobs: int, runner: Runner = subprocess
     """
     waiting = [step for step in in_order(targets) if not step.is_finished()]
     finished = {step for step in in_order(targets) if step not in waiting}
+    print(f"{len(waiting)} steps to run, {len(finished)} done before", flush=True)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     running: dict[Future[bool], Step] = {}
     failed: list[Step] = []

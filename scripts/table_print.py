@@ -25,12 +25,12 @@ def markdown(results: Results, *, toy: bool) -> str:
     parts += [TOY] if toy else []
     parts += _empty(results)
     comparisons = [
-        [c.row, c.baseline, heading(c.column), f"{c.difference:+.1f}", _range(c.interval), str(c.pairs), c.verdict]
+        [c.row, c.baseline, heading(c.column), c.verdict, f"{c.difference:+.1f}", _range(c.interval), str(c.pairs)]
         for c in results.comparisons()
     ]
     if comparisons:
-        titles = ["Row", "minus", "column", "points", "95 %", "pairs of classes", "verdict"]
-        parts.append(_grid(titles, comparisons, left=3))
+        titles = ["Row", "minus", "column", "verdict", "points", "95 %", "pairs of classes"]
+        parts.append(_grid(titles, comparisons, left=4))
     return "\n\n".join(parts) + "\n"
 
 

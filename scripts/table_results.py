@@ -34,6 +34,8 @@ def read_score(path: Path, *, seed: int) -> Score:
 def bootstrap_interval(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
     """95 % interval of the mean of all values, when whole groups are drawn with replacement.
 
+    Clips within a class are not drawn again: how the classes' accuracies vary has their number in it already.
+
     >>> bootstrap_interval([[50.0], [50.0, 50.0]])
     (50.0, 50.0)
     """

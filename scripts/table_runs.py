@@ -117,7 +117,8 @@ class Plan:
         return Step(tuple(command), "zero_shot.json", self.out, folder, (trained,))
 
     def _videos(self) -> list[str | Path]:
-        return ["--ntu", self.ntu, *(["--frames_cache", self.frames] if self.frames else [])]
+        cached: list[str | Path] = ["--frames_cache", self.frames] if self.frames else []
+        return ["--ntu", self.ntu, *cached]
 
     def _train(
         self, stage: str, name: str, replicate: Replicate, *flags: str | Path, needs: tuple[Step, ...] = ()
@@ -147,7 +148,7 @@ class Plan:
         flags = f"{self.scale.skeletons} {self.scale.skeleton_align} {self._text('--text_encoder')}".split()
         flags += [] if text == "frozen" else ["--text", text]
         name = "skeleton_align" if text == "frozen" else f"skeleton_align-text_{text}"
-        folders = ["--prepared", self.prepared, "--skeleton_encoder", encoder.folder]
+        folders = ("--prepared", self.prepared, "--skeleton_encoder", encoder.folder)
         return self._train("skeleton_align", name, replicate, *folders, *flags, needs=(encoder,))
 
     def _text(self, flag: str) -> str:
