@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from ski_lvlm.clip import DualEncoder, freeze
 from ski_lvlm.digest import weights_digest
 from ski_lvlm.files import atomic_path
+from ski_lvlm.frame_cache import DecodedFrames, FrameCache, FrameCacheError, FrameSource
 from ski_lvlm.packed import PackedSkeletons
 from ski_lvlm.skeleton import Preprocessing, is_present, preprocess
 from ski_lvlm.skeleton_clip import DESCRIPTION as SKELETON_CARD
@@ -25,9 +25,9 @@ from ski_lvlm.skeleton_clip import SkeletonEncoderError, load_skeleton_clip, rea
 from ski_lvlm.student_files import DESCRIPTION as STUDENT_CARD
 from ski_lvlm.student_files import StudentCard, load_student
 from ski_lvlm.video import VideoError
+from ski_lvlm.video_augment import scaled
 from ski_lvlm.zero_shot import PROMPT, ClassSentences
 
-logger = logging.getLogger(__name__)
 Modality = Literal["video", "skeleton"]
 
 
@@ -37,21 +37,6 @@ class RecognitionError(ValueError):
 
 class AbsentSkeletonError(ValueError):
     """Nobody is in any frame of a skeleton."""
-
-
-class FrameSource(Protocol):
-    """Where frames of clips come from; `ski_lvlm.frame_cache` has them."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The clips that it has."""
-        ...
-
-    def window(
-        self, name: str, *, start: float, stop: float, num_frames: int, rng: np.random.Generator | None
-    ) -> UInt8[Tensor, "T 3 H W"]:
-        """Frames of a stretch of the clip."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -68,37 +53,61 @@ class Recogniser:
     names: str  # the spelling of class names
     seen: tuple[int, ...]
 
+    @property
+    def temperature(self) -> float:
+        """What cosines are divided by before a softmax."""
+        return float(cast(Tensor, self.model.temperature))
 
-def video_recogniser(
-    folder: Path, *, frames: Callable[[StudentCard], FrameSource], origin: str
-) -> Recogniser:
+
+def video_recogniser(folder: Path, *, videos: Path | None = None, cache: Path | None = None) -> Recogniser:
     """The student of a `video_finetune` or `distill` run; no skeleton is looked for.
 
     Args:
         folder: the run.
-        frames: opens the frames as the student's card wants them.
-        origin: where they come from.
+        videos: folder of the videos, or with NTU's rgb/ in it; or
+        cache: folder of frames that scripts/cache_frames.py decoded.
 
     Raises:
         RecognitionError: the folder holds a SkeletonCLIP and no student.
         StudentError: it holds nothing usable.
+        ValueError: there are no videos, or the cache holds other frames than the student was trained on.
     """
+    origin = cache or videos
+    if origin is None:
+        raise RecognitionError("a model of videos needs --ntu DIR, the folder that holds rgb/, or --frames_cache DIR")
     if not (folder / STUDENT_CARD).is_file() and (folder / SKELETON_CARD).is_file():
         raise RecognitionError(
             f"{folder} holds a SkeletonCLIP ({SKELETON_CARD}), expected a student of videos ({STUDENT_CARD}); use "
             "--modality skeleton, or give the --output_dir of --stage video_finetune or distill"
         )
     student, card = load_student(folder)
-    source = frames(card)
-    read = partial(_whole_clip, source, num_frames=card.num_frames)
-    digest = f"{weights_digest(student)} {sorted(card.frozen.items())}"  # before freezing leaves out more
+    source = _fitting_cache(cache, card) if cache else DecodedFrames(origin, side=card.side, framing=card.framing)
     return Recogniser(
-        "video", freeze(student), digest, source.names, read, origin, card.prompt, card.names, card.seen
+        "video",
+        digest=f"{weights_digest(student)} {sorted(card.frozen.items())}",  # before freezing hides more of it
+        model=freeze(student),
+        clips=source.names,
+        read=partial(_whole_clip, source, num_frames=card.num_frames, side=card.side),
+        origin=str(origin.resolve()),
+        prompt=card.prompt,
+        names=card.names,
+        seen=card.seen,
     )
 
 
-def _whole_clip(source: FrameSource, name: str, *, num_frames: int) -> UInt8[Tensor, "T 3 H W"]:
-    return source.window(name, start=0.0, stop=1.0, num_frames=num_frames, rng=None)
+def _fitting_cache(cache: Path, card: StudentCard) -> FrameCache:
+    source = FrameCache.open(cache)
+    if source.framing != card.framing or source.side < card.side:
+        raise RecognitionError(
+            f"{cache} holds {source.framing!r} frames of {source.side} px; the student was trained on {card.framing!r} "
+            f"frames of {card.side} px or more; make it again with: python scripts/cache_frames.py --framing "
+            f"{card.framing} --side {card.side} --ntu DIR --out DIR"
+        )
+    return source
+
+
+def _whole_clip(source: FrameSource, name: str, *, num_frames: int, side: int) -> UInt8[Tensor, "T 3 S S"]:
+    return scaled(source.window(name, start=0.0, stop=1.0, num_frames=num_frames), side=side)
 
 
 def skeleton_recogniser(folder: Path, packed: PackedSkeletons) -> Recogniser:
@@ -117,10 +126,17 @@ def skeleton_recogniser(folder: Path, packed: PackedSkeletons) -> Recogniser:
     card = read_card(home)
     model, preprocessing = load_skeleton_clip(home)
     preprocessing.check_matches(replace(preprocessing, layout=packed.layout.name, cleaning=packed.cleaning))
-    read = partial(_skeleton, packed, num_frames=card.num_frames, preprocessing=preprocessing)
-    digest, origin = f"{weights_digest(model)} {model.text_encoder.digest}", str(packed.folder.resolve())
-    prompt = card.prompt or PROMPT
-    return Recogniser("skeleton", freeze(model), digest, packed.names, read, origin, prompt, "canonical", card.seen)
+    return Recogniser(
+        "skeleton",
+        digest=f"{weights_digest(model)} {model.text_encoder.digest}",
+        model=freeze(model),
+        clips=packed.names,
+        read=partial(_skeleton, packed, num_frames=card.num_frames, preprocessing=preprocessing),
+        origin=str(packed.folder.resolve()),
+        prompt=card.prompt or PROMPT,
+        names="canonical",
+        seen=card.seen,
+    )
 
 
 def _skeleton(
@@ -152,7 +168,7 @@ class ReadClips(Dataset[ReadClip]):
         name = self.names[index]
         try:
             return ReadClip(name, self.read(name), "")
-        except (VideoError, AbsentSkeletonError) as error:
+        except (VideoError, FrameCacheError, AbsentSkeletonError) as error:
             return ReadClip(name, None, str(error))
 
 
@@ -206,8 +222,17 @@ def _check_finite(answers: Sequence[Compared]) -> None:
 class Similarities(NamedTuple):
     """Cosines of clips with classes; a row of NaN is a clip that could not be read, and `errors` says why."""
 
-    values: Float32[np.ndarray, "N C"]
+    values: Float[Tensor, "N C"]
     errors: dict[str, str]
+
+
+def fused(parts: Sequence[Similarities]) -> Similarities:
+    """The mean of several models' cosines, for the clips that all of them could read.
+
+    Assumption: the paper fuses ViFiCLIP and SkeletonCLIP (Table 1) without saying how; both cosines weigh the same.
+    """
+    values = torch.stack([part.values for part in parts]).mean(0)
+    return Similarities(values, {name: error for part in parts for name, error in part.errors.items()})
 
 
 def similarities(
@@ -242,7 +267,7 @@ def similarities(
                     kept[row[answer.name]] = answer.similarity
             kept.flush()
             progress.advance(task, len(batch))
-    return Similarities(np.array(kept), errors)
+    return Similarities(torch.from_numpy(np.array(kept)), errors)
 
 
 def _rows_on_disk(file: Path, *, clips: int, classes: int) -> np.memmap:
@@ -253,7 +278,7 @@ def _rows_on_disk(file: Path, *, clips: int, classes: int) -> np.memmap:
     rows = np.load(file, mmap_mode="r+", allow_pickle=False)
     if rows.shape != (clips, classes) or rows.dtype != np.float32:
         raise RecognitionError(
-            f"{file}: found {rows.dtype} values of shape {rows.shape}, expected float32 of {(clips, classes)}; delete it"
+            f"{file}: found {rows.dtype} values of shape {rows.shape}, expected float32, {(clips, classes)}; delete it"
         )
     return rows
 

@@ -94,12 +94,11 @@ def described(
     return ClassSentences(tuple(described_as))
 
 
-def _sentences(value: object, where: str) -> tuple[str, ...]:
-    sentences = [value] if isinstance(value, str) else value
-    good = isinstance(sentences, list | tuple) and all(isinstance(s, str) and s.strip() for s in sentences)
-    if not good or not sentences:
+def _sentences(value: str | Sequence[str], where: str) -> tuple[str, ...]:
+    sentences = (value,) if isinstance(value, str) else tuple(value)
+    if not sentences or not all(isinstance(sentence, str) and sentence.strip() for sentence in sentences):
         raise ValueError(f"{where} is {value!r:.60}; expected a sentence or a list of sentences")
-    return tuple(sentences)
+    return sentences
 
 
 def predicted(similarity: Float[Tensor, "B C"], *, k: int = 1) -> Int64[Tensor, "B k"]:
@@ -199,7 +198,9 @@ def bootstrap_interval(
         ValueError: a class without clips: leave it out.
     """
     if not len(clips) or not clips.all():
-        raise ValueError(f"found classes with {clips.tolist()} clips; a bootstrap needs clips in each: leave out others")
+        raise ValueError(
+            f"found classes with {clips.tolist()} clips; a bootstrap needs clips in each: leave out others"
+        )
     rng = np.random.default_rng(seed)
     drawn = np.arange(len(clips))
     if over == "classes":

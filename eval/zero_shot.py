@@ -1,0 +1,297 @@
+"""Zero-shot action recognition: unseen classes of a split, or your own action names on your own videos.
+
+    python eval/zero_shot.py --model DIR --ntu DIR --split ntu60/48-12 --out OUT
+    python eval/zero_shot.py --model DIR --modality skeleton --prepared DIR --split ntu60/48-12 --out OUT
+    python eval/zero_shot.py --model DIR --classes "pour water,water plants" --videos DIR --out OUT
+
+DIR is the --output_dir of train_ski_vlm.py. The first form writes OUT/zero_shot.json and OUT/confusion.png, the last
+one OUT/named_videos.json. Students need no skeletons; "both" is the mean of a student's and a SkeletonCLIP's cosines,
+on clips that have both. Similarities are kept in OUT as they come, so the same command goes on after a kill.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ski_lvlm.cli import parser, run  # noqa: E402
+from ski_lvlm.files import write_json  # noqa: E402
+
+if TYPE_CHECKING:
+    import torch
+
+    from ski_lvlm.ntu import Split
+    from ski_lvlm.recognition import Recogniser, Similarities
+    from ski_lvlm.zero_shot import ClassSentences
+
+
+def parse(flags: Sequence[str] | None) -> argparse.Namespace:
+    """The command's flags."""
+    p = parser(__doc__ or "")
+    add = p.add_argument
+    add("--model", type=Path, required=True, help="--output_dir of train_ski_vlm.py")
+    add("--out", type=Path, required=True, help="folder of the results")
+    add("--split", help="zero-shot split, for example ntu60/48-12 or synthetic")
+    add("--ntu", type=Path, help="folder with rgb/; for a model of videos")
+    add("--prepared", type=Path, help="packed skeletons (scripts/prepare_ntu.py); for --modality skeleton and both")
+    add("--modality", choices=("video", "skeleton", "both"), default="video", help="what the model looks at")
+    add("--clips", choices=("test", "all"), default="test", help="of unseen classes: test subjects' clips, or all")
+    add("--protocol", choices=("xsub", "xview", "xset"), default="xsub", help="which clips are for testing")
+    add("--generalised", action="store_true", help="also: seen test clips and unseen clips against all classes")
+    add("--classes", help="your own action names, with commas; instead of --split, with --videos")
+    add("--videos", type=Path, help="folder of your own videos")
+    add("--names", choices=("canonical", "ntu", "ski", "synse", "star"), help="spelling; default: as in training")
+    add("--prompt", action="append", help="such as 'a photo of a {name}.'; repeat for an ensemble; default: training's")
+    add("--descriptions", type=Path, help="instead of --prompt: JSON {name or A23: sentence or list of sentences}")
+    add("--frames_cache", type=Path, help="folder of scripts/cache_frames.py, instead of decoding")
+    add("--device", help="such as cpu or cuda; default: the GPU if there is one")
+    add("--batch_size", type=positive, default=16, help="clips at once; no matter for the results")
+    add("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that read clips ahead")
+    args = p.parse_args(flags)
+    check_flags(args)
+    return args
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"found {number}, expected at least 1")
+    return number
+
+
+def check_flags(args: argparse.Namespace) -> None:
+    """Refuse flags that do not go together.
+
+    Raises:
+        ValueError: with what to give instead.
+    """
+    if bool(args.split) == bool(args.classes):
+        raise ValueError('give either --split (such as ntu60/48-12) or --classes (such as "pour water,water plants")')
+    if args.prompt and args.descriptions:
+        raise ValueError("--descriptions are whole sentences, which leave --prompt nothing to do; give one of the two")
+    foreign = ("ntu", "prepared", "generalised", "names") if args.classes else ("videos",)
+    if given := [f"--{name}" for name in foreign if getattr(args, name)]:
+        raise ValueError(f"{', '.join(given)} cannot be used with --{'classes' if args.classes else 'split'}")
+    if args.classes and (not args.videos or args.modality != "video"):
+        raise ValueError("--classes names actions in videos; give --videos DIR and leave --modality video")
+    if args.split and args.modality != "video" and not args.prepared:
+        raise ValueError(f"--modality {args.modality} needs --prepared DIR, made by scripts/prepare_ntu.py")
+
+
+def main(flags: Sequence[str] | None = None) -> int:
+    """Test on a split, or name actions in videos."""
+    args = parse(flags)
+    return name_videos(args) if args.classes else evaluate(args)
+
+
+class Chosen(NamedTuple):
+    """The clips of a test, and those without what the model looks at: {"without_skeleton": names}."""
+
+    names: list[str]
+    without: dict[str, list[str]]
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Test on the unseen classes of a split; write and print the result."""
+    import numpy as np
+
+    from eval.class_scores import split_scores
+    from eval.confusion import draw_confusion
+    from eval.recognition_report import report
+    from ski_lvlm.ntu import class_names, split_named
+    from ski_lvlm.recognition import fused
+
+    split = split_named(args.split)
+    recognisers = load_recognisers(args, split)
+    actions = sorted(split.seen + split.unseen) if args.generalised else list(split.unseen)
+    sentences = {
+        r.modality: sentences_for(args, r, split_spellings(args.names or r.names, split, actions)) for r in recognisers
+    }
+    chosen = choose_clips(args, split, recognisers)
+    found = fused([compare_clips(args, r, sentences[r.modality], chosen.names) for r in recognisers])
+    result = {
+        "model": str(args.model),
+        "split": split.name,
+        "protocol": "synthetic" if split.dataset == "synthetic" else args.protocol,
+        "modality": args.modality,
+        "clips": args.clips,
+        **split_scores(found.values, chosen.names, split=split, actions=actions),
+        "left_out": chosen.without | {"unreadable": found.errors},
+        "sentences": {
+            modality: {f"A{action}": of for action, of in zip(actions, used.of_class, strict=True)}
+            for modality, used in sentences.items()
+        },
+    }
+    write_json(args.out / "zero_shot.json", result)
+    names = class_names(actions=split.unseen)
+    title = f"{split.name}, unseen classes by {args.modality}, {args.clips} clips: top-1 {result['unseen']['top1']:.1%}"
+    draw_confusion(np.array(result["confusion"]["matrix"]), names, title=title, path=args.out / "confusion.png")
+    report(result, names, args.out)
+    return 0
+
+
+def load_recognisers(args: argparse.Namespace, split: "Split") -> list["Recogniser"]:
+    """The model, or for "both" the two of them, which must not know the unseen classes."""
+    from ski_lvlm.packed import PackedSkeletons
+    from ski_lvlm.recognition import check_unseen, skeleton_recogniser, video_recogniser
+
+    loaded = []
+    if args.modality != "skeleton":
+        loaded.append(video_recogniser(args.model, videos=args.ntu, cache=args.frames_cache))
+    if args.modality != "video":
+        loaded.append(skeleton_recogniser(args.model, PackedSkeletons.open(args.prepared)))
+    for recogniser in loaded:
+        check_unseen(recogniser, split.unseen, folder=args.model, split=split.name)
+    return loaded
+
+
+def split_spellings(style: str, split: "Split", actions: Sequence[int]) -> list[list[str]]:
+    """For each of NTU's classes the name to use, and what else a file of descriptions may call it."""
+    from ski_lvlm.ntu import class_names
+
+    names = class_names("ski60" if (style, split.dataset) == ("ski", "ntu60") else style, actions=actions)
+    others = [f"A{action}" for action in actions], class_names(actions=actions)
+    return [list(spellings) for spellings in zip(names, *others, strict=True)]
+
+
+def sentences_for(
+    args: argparse.Namespace, recogniser: "Recogniser", spellings: Sequence[Sequence[str]]
+) -> "ClassSentences":
+    """The classes' sentences: described in a file, or first spellings in the templates given or trained with."""
+    from ski_lvlm.zero_shot import described, ensemble
+
+    if args.descriptions:
+        return described(read_descriptions(args.descriptions), spellings, source=str(args.descriptions))
+    return ensemble([names[0] for names in spellings], templates=args.prompt or [recogniser.prompt])
+
+
+def read_descriptions(path: Path) -> dict[str, Any]:
+    """A file of sentences by class.
+
+    Raises:
+        ValueError: not a JSON object.
+    """
+    expected = "expected a JSON object {name or A23: sentence or list of sentences}"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error}); {expected}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: found a {type(found).__name__}; {expected}")
+    return found
+
+
+def choose_clips(args: argparse.Namespace, split: "Split", recognisers: Sequence["Recogniser"]) -> Chosen:
+    """The clips to test on, as many as have all that the model looks at."""
+    from ski_lvlm.ntu import Part, clips
+    from ski_lvlm.video import list_videos
+
+    recorded = {name for recogniser in recognisers for name in recogniser.clips}
+    recorded |= set(list_videos(args.ntu)) if args.ntu else set()
+    parts: list[Part] = ["unseen_all" if args.clips == "all" else "unseen_test"]
+    parts += ["seen_test"] if args.generalised else []
+    ordered, protocol = sorted(recorded), args.protocol
+    wanted = [name for part in parts for name in clips(ordered, split=split, protocol=protocol, part=part)]
+    have = {recogniser.modality: frozenset(recogniser.clips) for recogniser in recognisers}
+    without = {f"without_{modality}": [n for n in wanted if n not in names] for modality, names in have.items()}
+    names = [name for name in wanted if all(name in having for having in have.values())]
+    if not names:
+        raise ValueError(
+            f"found {len(recorded)} clips, but none is a test clip of {split.name} that has what --modality "
+            f"{args.modality} looks at; check --ntu, --frames_cache, --prepared and --split, or try --clips all"
+        )
+    return Chosen(names, without)
+
+
+def compare_clips(
+    args: argparse.Namespace, recogniser: "Recogniser", sentences: "ClassSentences", names: Sequence[str]
+) -> "Similarities":
+    """Cosines of clips with classes, kept in --out."""
+    from ski_lvlm.recognition import similarities
+
+    return similarities(
+        recogniser,
+        names,
+        sentences,
+        folder=args.out,
+        device=device_named(args.device),
+        batch_size=args.batch_size,
+        workers=args.workers,
+    )
+
+
+def device_named(name: str | None) -> "torch.device":
+    """The device, or the GPU if there is one.
+
+    Raises:
+        ValueError: there is no such device here.
+    """
+    import torch
+
+    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=chosen).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {chosen} cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
+
+
+def name_videos(args: argparse.Namespace) -> int:
+    """Say which of one's own classes each video shows; exit code 1 when no video could be read."""
+    from eval.recognition_report import report_names
+    from ski_lvlm.recognition import video_recogniser
+
+    classes = class_list(args.classes)
+    recogniser = video_recogniser(args.model, videos=args.videos, cache=args.frames_cache)
+    sentences = sentences_for(args, recogniser, [[name] for name in classes])
+    found = compare_clips(args, recogniser, sentences, recogniser.clips)
+    probabilities = (found.values / recogniser.temperature).softmax(-1).tolist()
+    readable = {n: row for n, row in zip(recogniser.clips, probabilities, strict=True) if n not in found.errors}
+    result = {
+        "model": str(args.model),
+        "videos": [named(video, classes, row) for video, row in readable.items()],
+        "unreadable": found.errors,
+        "sentences": dict(zip(classes, sentences.of_class, strict=True)),
+    }
+    write_json(args.out / "named_videos.json", result)
+    report_names(result, args.out)
+    return 0 if readable else 1
+
+
+def named(video: str, classes: Sequence[str], probabilities: Sequence[float]) -> dict[str, Any]:
+    """A video's line: its most probable class and how probable each is.
+
+    >>> named("mine", ["sit", "stand"], [0.25, 0.75])
+    {'video': 'mine', 'class': 'stand', 'probability': 0.75, 'probabilities': {'sit': 0.25, 'stand': 0.75}}
+    """
+    of_class = {name: round(share, 4) for name, share in zip(classes, probabilities, strict=True)}
+    best = max(range(len(classes)), key=lambda number: probabilities[number])
+    return {
+        "video": video,
+        "class": classes[best],
+        "probability": of_class[classes[best]],
+        "probabilities": of_class,
+    }
+
+
+def class_list(text: str) -> list[str]:
+    """Names with commas between them.
+
+    >>> class_list("pour water, water plants")
+    ['pour water', 'water plants']
+
+    Raises:
+        ValueError: fewer than two different ones.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if len(set(names)) < 2 or len(set(names)) < len(names):
+        raise ValueError(f"--classes {text!r} names {names}; expected at least two different names, with commas")
+    return names
+
+
+if __name__ == "__main__":
+    run(main)
