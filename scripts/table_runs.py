@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from scripts.table_jobs import Step
 from scripts.table_rows import Distilled, FineTuned, NotBuilt, Row, SkeletonAligned, ZeroTraining
 from ski_lvlm.recipe import paper_alpha
 
+Word = TypeVar("Word", str, str | Path)
 ROTATIONS = ("synthetic", "synthetic/1", "synthetic/2")
 
 
@@ -18,11 +20,9 @@ class Scale:
     backbone: str = ""  # of the students; empty: the command's default
     text_encoder: str = ""  # of students and SkeletonCLIP
     student: str = ""
-    hyperformer: str = ""
     skeletons: str = ""  # both skeleton stages
     skeleton_pretrain: str = ""
     skeleton_align: str = ""
-    untrained_skeletons: str = "--batch_norm trained"  # distill, where SkeletonCLIP starts from nothing
     video_finetune: str = ""
     distill: str = ""
     evaluation: str = ""
@@ -36,12 +36,10 @@ SYNTHETIC = Scale(
     backbone="efficientnet-lite0",
     text_encoder="minilm",
     student="--num_frames 4 --side 112",
-    hyperformer="--num_heads 1 --head_dim 24 --depth 6 --strided 2 4",
     skeletons=f"--num_frames 32 {_BATCH}",
-    skeleton_pretrain="--num_train_epochs 6 --optim adamw_torch --learning_rate 3e-3 --lr_scheduler_type cosine "
-    "--warmup_steps 0.15",
+    skeleton_pretrain="--num_heads 1 --head_dim 24 --depth 6 --strided 2 4 --num_train_epochs 6 --optim adamw_torch "
+    "--learning_rate 3e-3 --lr_scheduler_type cosine --warmup_steps 0.15",
     skeleton_align="--num_train_epochs 4 --learning_rate 3e-3",
-    untrained_skeletons="--skeleton_frames 32 --batch_norm trained",
     video_finetune=f"--num_train_epochs 6 --learning_rate 3e-4 {_BATCH}",
     distill=f"--num_train_epochs 3 --learning_rate 3e-4 {_BATCH}",
     frames="--num_frames 16 --side 112 --framing centre",
@@ -56,7 +54,7 @@ def with_backbone(scale: Scale, backbone: str) -> Scale:
     return replace(scale, backbone=backbone, text_encoder=backbone, student=student, frames=frames)
 
 
-def _without(words: Sequence[str], flag: str) -> list[str]:
+def _without(words: Sequence[Word], flag: str) -> list[Word]:
     return [w for i, w in enumerate(words) if w != flag and (i == 0 or words[i - 1] != flag)]
 
 
@@ -102,7 +100,7 @@ class Plan:
             case ZeroTraining() if self.scale.text_encoder and self.scale.text_encoder != self.scale.backbone:
                 return f"{self.scale.backbone} was not pretrained together with a text tower"
             case ZeroTraining():
-                trained = self._untrained(replicate)
+                trained = self._video_finetune("vificlip", replicate, untrained=True)
             case SkeletonAligned():
                 trained = self._skeleton_align(replicate)
             case FineTuned(student):
@@ -121,27 +119,25 @@ class Plan:
         return ["--ntu", self.ntu, *cached]
 
     def _train(
-        self, stage: str, name: str, replicate: Replicate, *flags: str | Path, needs: tuple[Step, ...] = ()
+        self,
+        stage: str,
+        name: str,
+        replicate: Replicate,
+        *flags: str | Path,
+        needs: tuple[Step, ...] = (),
+        untrained: bool = False,
     ) -> Step:
-        folder = self.out / replicate.folder / name
-        command: list[str | Path] = [
-            "train_ski_vlm.py",
-            "--stage",
-            stage,
-            "--split",
-            replicate.split,
-            *flags,
-            "--output_dir",
-            folder,
-        ]
-        if replicate.seed:
-            command += ["--seed", str(replicate.seed)]
+        folder = self.out / replicate.folder / (f"{name}-untrained" if untrained else name)
+        command: list[str | Path] = ["train_ski_vlm.py", "--stage", stage, "--split", replicate.split]
+        command += [*_without(flags, "--num_train_epochs"), "--num_train_epochs", "0"] if untrained else flags
+        command += ["--output_dir", folder]
+        command += ["--seed", str(replicate.seed)] if replicate.seed else []
         return Step(tuple(command), "result.json", self.out, folder, self.data_steps + needs)
 
-    def _skeleton_pretrain(self, replicate: Replicate) -> Step:
-        flags = f"{self.scale.hyperformer} {self.scale.skeletons} {self.scale.skeleton_pretrain}".split()
+    def _skeleton_pretrain(self, replicate: Replicate, *, untrained: bool = False) -> Step:
+        flags = f"{self.scale.skeletons} {self.scale.skeleton_pretrain}".split()
         name = "skeleton_pretrain"
-        return self._train(name, name, replicate, "--prepared", self.prepared, *flags)
+        return self._train(name, name, replicate, "--prepared", self.prepared, *flags, untrained=untrained)
 
     def _skeleton_align(self, replicate: Replicate, *, text: str = "frozen") -> Step:
         encoder = self._skeleton_pretrain(replicate)
@@ -154,44 +150,29 @@ class Plan:
     def _text(self, flag: str) -> str:
         return f"{flag} {self.scale.text_encoder}" if self.scale.text_encoder else ""
 
-    def _fresh_student(self, student: str) -> list[str]:
+    def _video_finetune(self, student: str, replicate: Replicate, *, untrained: bool = False) -> Step:
         own_text = self.scale.text_encoder == self.scale.backbone
         backbone = f"--backbone {self.scale.backbone}" if self.scale.backbone else ""
         text = "" if own_text else self._text("--text_encoder")
-        return f"--student {student} {backbone} {text} {self.scale.student}".split()
-
-    def _video_finetune(self, student: str, replicate: Replicate) -> Step:
-        flags = [*self._fresh_student(student), *self.scale.video_finetune.split()]
-        return self._train("video_finetune", student, replicate, *self._videos(), *flags)
-
-    def _untrained(self, replicate: Replicate) -> Step:
-        flags = [*self._fresh_student("vificlip"), "--num_train_epochs", "0"]
-        return self._train("video_finetune", "clip", replicate, *self._videos(), *flags)
+        flags = f"--student {student} {backbone} {text} {self.scale.student} {self.scale.video_finetune}".split()
+        return self._train("video_finetune", student, replicate, *self._videos(), *flags, untrained=untrained)
 
     def _distill(self, made: Distilled, replicate: Replicate) -> Step:
         if made.alpha == paper_alpha(replicate.split):
             made = replace(made, alpha=None)  # the same run as one that says nothing of alpha
-        needs: list[Step] = []
-        flags: list[str | Path] = [*self._videos(), "--prepared", self.prepared]
-        if made.video_finetuned:
-            needs.append(self._video_finetune(made.student, replicate))
-            flags += ["--video_student", needs[-1].folder]
+        student = self._video_finetune(made.student, replicate, untrained=not made.video_finetuned)
+        if made.skeletons == "aligned":
+            teacher = self._skeleton_align(replicate, text=made.teacher_text)
         else:
-            flags += self._fresh_student(made.student)
-        match made.skeletons:
-            case "aligned":
-                needs.append(self._skeleton_align(replicate, text=made.teacher_text))
-            case "pretrained":
-                needs.append(self._skeleton_pretrain(replicate))
-            case "untrained":
-                flags += f"{self.scale.hyperformer} {self.scale.untrained_skeletons}".split()
-        if made.skeletons != "untrained":
-            flags += ["--skeleton_clip", needs[-1].folder]
+            teacher = self._skeleton_pretrain(replicate, untrained=made.skeletons == "untrained")
+        flags: list[str | Path] = ["--video_student", student.folder, "--skeleton_clip", teacher.folder]
+        flags += [*self._videos(), "--prepared", self.prepared]
+        flags += ["--batch_norm", "trained"] if made.skeletons == "untrained" else []
         changed = _changes(made)
         starts = ("video_finetuned", "skeletons")  # said by --video_student and --skeleton_clip
         flags += [word for key, value in changed.items() if key not in starts for word in (f"--{key}", value)]
         name = "-".join([f"ski_{made.student}", *(f"{key}_{value}" for key, value in changed.items())])
-        return self._train("distill", name, replicate, *flags, *self.scale.distill.split(), needs=tuple(needs))
+        return self._train("distill", name, replicate, *flags, *self.scale.distill.split(), needs=(student, teacher))
 
 
 def _changes(made: Distilled) -> dict[str, str]:
