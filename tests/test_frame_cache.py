@@ -167,6 +167,12 @@ def test_frames_of_other_settings_are_not_mixed_in(ntu, cache, change, message):
         main(flags(ntu, cache.folder, *change))
 
 
+def test_a_file_half_written_is_no_clip(cache, tmp_path):
+    FrameCache.create(tmp_path, num_frames=8, side=16)
+    (tmp_path / ".A001.123.partial.npy").write_bytes((cache.folder / f"{LONG}.npy").read_bytes())
+    assert FrameCache.open(tmp_path).names == []
+
+
 def test_what_is_no_cache_is_refused(tmp_path):
     with pytest.raises(FrameCacheError, match="no frame cache .frames.json. here; make one with"):
         FrameCache.open(tmp_path)
