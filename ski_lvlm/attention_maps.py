@@ -51,7 +51,7 @@ def gradcam(
     Paper: Figure 3.
     Assumption: the layer is the last whose patches are still on their way to the video feature: EfficientNet's grid
     before pooling, and of a transformer the tokens that enter its last block's attention, since behind it only the
-    class token is read.
+    class token is read. (The patches that X-CLIP's prompts heed pass that block's attention by, too; this is not seen.)
 
     Raises:
         AttentionMapError: no such layer is known in this student, or no such class.
@@ -90,9 +90,9 @@ def token_layer(student: nn.Module) -> TokenLayer:
     """The layer that Grad-CAM looks at.
 
     Raises:
-        AttentionMapError: the student has none of the known backbones.
+        AttentionMapError: the student has none of the known backbones: EfficientNet, CLIP, SigLIP, X-CLIP.
     """
-    for module in _images(student).modules():
+    for module in _image_modules(student):
         if isinstance(module, EfficientNetLite0):
             return TokenLayer(module)
     last = _blocks(student)[-1]
@@ -112,7 +112,7 @@ def rollout(student: Any, video: UInt8[Tensor, "T 3 H W"], prompts: Sequence[str
         AttentionMapError: the backbone has no attention.
     """
     blocks = _blocks(student)
-    heads = [m for m in _images(student).modules() if isinstance(m, SiglipMultiheadAttentionPoolingHead)]
+    heads = [m for m in _image_modules(student) if isinstance(m, SiglipMultiheadAttentionPoolingHead)]
     with ExitStack() as stack:
         layers = [stack.enter_context(_attention(block.self_attn)) for block in blocks]
         pooling = [stack.enter_context(_attention(head.attention)) for head in heads[:1]]
@@ -160,20 +160,19 @@ def discs(
     return np.stack(frames)
 
 
-def _images(student: nn.Module) -> nn.Module:
-    """The part of a student that looks at frames; its text tower has layers of the same kinds."""
-    for name in ("frames", "vision_model"):
+def _image_modules(student: nn.Module) -> Iterator[nn.Module]:
+    """What looks at frames: not the text tower, whose layers are of the same kinds, nor FROSTER's frozen copy."""
+    for name in ("frames", "network"):  # an X-CLIP's blocks are in the second
         if isinstance(part := getattr(student, name, None), nn.Module):
-            return part
-    return student
+            yield from part.modules()
 
 
 def _blocks(student: nn.Module) -> list[Any]:
-    blocks = [module for module in _images(student).modules() if isinstance(module, _BLOCKS)]
+    blocks = [module for module in _image_modules(student) if isinstance(module, _BLOCKS)]
     if not blocks:
         raise AttentionMapError(
-            f"the image backbone of this {type(student).__name__} has no transformer layers; for attention rollout "
-            "take a student on a CLIP or SigLIP backbone, or make the map with gradcam"
+            f"the image backbone of this {type(student).__name__} has no transformer layers of a known kind; attention "
+            "rollout needs a student on a CLIP or SigLIP backbone: choose one, or make the map with gradcam"
         )
     return blocks
 
