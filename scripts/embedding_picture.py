@@ -112,7 +112,7 @@ def _legend(figure: Any, titles: Sequence[str], colours: list[Any]) -> None:  # 
         return line
 
     named = titles if len(titles) <= MOST_NAMED else []
-    classes = [entry(shortened(name, longest=26), colour, "o", 8) for name, colour in zip(named, colours, strict=False)]
+    classes = [entry(shortened(name, longest=23), colour, "o", 8) for name, colour in zip(named, colours, strict=False)]
     kinds = [
         entry("a video", INK, "o", 4, 0.5),
         entry("mean of a class", INK, "o", 8),
