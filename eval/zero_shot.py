@@ -138,7 +138,7 @@ def evaluate(args: argparse.Namespace) -> int:
 def load_recognisers(args: argparse.Namespace, split: "Split") -> list["Recogniser"]:
     """The model, or for "both" the two of them, which must not know the unseen classes."""
     from ski_lvlm.packed import PackedSkeletons
-    from ski_lvlm.recognition import check_unseen, skeleton_recogniser, video_recogniser
+    from ski_lvlm.recognition import check_classes, skeleton_recogniser, video_recogniser
 
     loaded = []
     if args.modality != "skeleton":
@@ -146,7 +146,7 @@ def load_recognisers(args: argparse.Namespace, split: "Split") -> list["Recognis
     if args.modality != "video":
         loaded.append(skeleton_recogniser(args.model, PackedSkeletons.open(args.prepared)))
     for recogniser in loaded:
-        check_unseen(recogniser, split.unseen, folder=args.model, split=split.name)
+        check_classes(recogniser, split, folder=args.model, generalised=args.generalised)
     return loaded
 
 

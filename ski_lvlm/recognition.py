@@ -18,6 +18,7 @@ from ski_lvlm.clip import DualEncoder, freeze
 from ski_lvlm.digest import weights_digest
 from ski_lvlm.files import atomic_path
 from ski_lvlm.frame_cache import DecodedFrames, FrameCache, FrameCacheError, FrameSource
+from ski_lvlm.ntu import Split
 from ski_lvlm.packed import PackedSkeletons
 from ski_lvlm.skeleton import Preprocessing, is_present, preprocess
 from ski_lvlm.skeleton_clip import DESCRIPTION as SKELETON_CARD
@@ -283,14 +284,23 @@ def _rows_on_disk(file: Path, *, clips: int, classes: int) -> np.memmap:
     return rows
 
 
-def check_unseen(recogniser: Recogniser, unseen: Sequence[int], *, folder: Path, split: str) -> None:
-    """Make sure that the classes are new to the model.
+def check_classes(recogniser: Recogniser, split: Split, *, folder: Path, generalised: bool = False) -> None:
+    """Make sure that the split's unseen classes are new to the model, and for a generalised test, the seen ones not.
 
     Raises:
-        RecognitionError: it was trained on some of them.
+        RecognitionError: with the classes for which it is otherwise.
     """
-    if leaked := sorted(set(recogniser.seen) & set(unseen)):
+    if leaked := sorted(set(recogniser.seen) & set(split.unseen)):
         raise RecognitionError(
-            f"the {recogniser.modality} model in {folder} was trained on {', '.join(f'A{a}' for a in leaked)}, which "
-            f"{split} expects to be unseen; give the split that it was trained for, or train it with --split {split}"
+            f"the {recogniser.modality} model in {folder} was trained on {_numbers(leaked)}, which {split.name} "
+            f"expects to be unseen; give the split that it was trained for, or train it with --split {split.name}"
         )
+    if generalised and (new := sorted(set(split.seen) - set(recogniser.seen))):
+        raise RecognitionError(
+            f"the {recogniser.modality} model in {folder} was not trained on {_numbers(new)}, which {split.name} "
+            f"expects to be seen; leave out --generalised, or train it with --split {split.name}"
+        )
+
+
+def _numbers(actions: Sequence[int]) -> str:
+    return ", ".join(f"A{action}" for action in actions)

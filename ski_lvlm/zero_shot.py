@@ -72,7 +72,7 @@ def ensemble(names: Sequence[str], *, templates: Sequence[str] = (PROMPT,)) -> C
 
 
 def described(
-    descriptions: Mapping[str, str | Sequence[str]], classes: Sequence[Sequence[str]], *, source: str = "descriptions"
+    descriptions: Mapping[str, object], classes: Sequence[Sequence[str]], *, source: str = "descriptions"
 ) -> ClassSentences:
     """Somebody's own sentences for each class, found by any of the names the class goes by, in any case.
 
@@ -94,11 +94,11 @@ def described(
     return ClassSentences(tuple(described_as))
 
 
-def _sentences(value: str | Sequence[str], where: str) -> tuple[str, ...]:
-    sentences = (value,) if isinstance(value, str) else tuple(value)
+def _sentences(value: object, where: str) -> tuple[str, ...]:
+    sentences = value if isinstance(value, list | tuple) else (value,)
     if not sentences or not all(isinstance(sentence, str) and sentence.strip() for sentence in sentences):
         raise ValueError(f"{where} is {value!r:.60}; expected a sentence or a list of sentences")
-    return sentences
+    return tuple(sentences)
 
 
 def predicted(similarity: Float[Tensor, "B C"], *, k: int = 1) -> Int64[Tensor, "B k"]:
