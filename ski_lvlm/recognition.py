@@ -15,16 +15,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ski_lvlm.clip import DualEncoder, freeze
-from ski_lvlm.digest import weights_digest
 from ski_lvlm.files import atomic_path
 from ski_lvlm.frame_cache import DecodedFrames, FrameCache, FrameCacheError, FrameSource
 from ski_lvlm.ntu import Split
 from ski_lvlm.packed import PackedSkeletons
 from ski_lvlm.skeleton import Preprocessing, is_present, preprocess
 from ski_lvlm.skeleton_clip import DESCRIPTION as SKELETON_CARD
+from ski_lvlm.skeleton_clip import WEIGHTS as SKELETON_WEIGHTS
 from ski_lvlm.skeleton_clip import SkeletonEncoderError, load_skeleton_clip, read_card
 from ski_lvlm.student_files import DESCRIPTION as STUDENT_CARD
-from ski_lvlm.student_files import StudentCard, load_student
+from ski_lvlm.student_files import WEIGHTS as STUDENT_WEIGHTS
+from ski_lvlm.student_files import StudentCard, load_student, read_student_card
 from ski_lvlm.video import VideoError
 from ski_lvlm.video_augment import scaled
 from ski_lvlm.zero_shot import PROMPT, ClassSentences
@@ -46,7 +47,7 @@ class Recogniser:
 
     modality: Modality
     model: nn.Module  # a DualEncoder with a `.temperature`
-    digest: str  # of all its weights
+    digest: str  # of its files
     clips: Sequence[str]  # that it can read
     read: Callable[[str], Tensor]
     origin: str  # where it reads
@@ -85,11 +86,11 @@ def video_recogniser(folder: Path, *, videos: Path | None = None, cache: Path | 
     source = _fitting_cache(cache, card) if cache else DecodedFrames(origin, side=card.side, framing=card.framing)
     return Recogniser(
         "video",
-        digest=f"{weights_digest(student)} {sorted(card.frozen.items())}",  # before freezing hides more of it
+        digest=_digest(folder / STUDENT_CARD, folder / STUDENT_WEIGHTS),
         model=freeze(student),
         clips=source.names,
         read=partial(_whole_clip, source, num_frames=card.num_frames, side=card.side),
-        origin=str(origin.resolve()),
+        origin=f"{origin.resolve()} {source.num_frames if isinstance(source, FrameCache) else ''}",
         prompt=card.prompt,
         names=card.names,
         seen=card.seen,
@@ -129,15 +130,24 @@ def skeleton_recogniser(folder: Path, packed: PackedSkeletons) -> Recogniser:
     preprocessing.check_matches(replace(preprocessing, layout=packed.layout.name, cleaning=packed.cleaning))
     return Recogniser(
         "skeleton",
-        digest=f"{weights_digest(model)} {model.text_encoder.digest}",
+        digest=_digest(home / SKELETON_CARD, home / SKELETON_WEIGHTS),
         model=freeze(model),
         clips=packed.names,
         read=partial(_skeleton, packed, num_frames=card.num_frames, preprocessing=preprocessing),
-        origin=str(packed.folder.resolve()),
+        origin=f"{packed.folder.resolve()} {packed.source}",
         prompt=card.prompt or PROMPT,
-        names="canonical",
+        names="canonical" if home == folder else read_student_card(folder).names,  # trained together
         seen=card.seen,
     )
+
+
+def _digest(*files: Path) -> str:
+    """Of whole files: a few steps of fine-tuning change too little for `weights_digest`, which samples and rounds."""
+    digests = []
+    for file in files:
+        with file.open("rb") as content:
+            digests.append(hashlib.file_digest(content, "sha256").hexdigest())
+    return " ".join(digests)
 
 
 def _skeleton(

@@ -21,7 +21,7 @@ def clip(action, performer=9):
     return str(ClipName(1, 1, performer, 1, action))
 
 
-def student_run(folder, *, backbone, seen=SPLIT.seen):
+def student_run(folder, *, backbone, seen=SPLIT.seen, names="canonical"):
     torch.manual_seed(1)
     student = build_student("vificlip", backbone=backbone, num_frames=2)
     card = StudentCard(
@@ -35,7 +35,7 @@ def student_run(folder, *, backbone, seen=SPLIT.seen):
         split="synthetic",
         seen=seen,
         prompt=PROMPT,
-        names="canonical",
+        names=names,
     )
     save_student(folder, student, card=card)
     return folder

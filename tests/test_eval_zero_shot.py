@@ -10,6 +10,7 @@ from skeleton_case import SPLIT, packed_set
 from eval.class_scores import split_scores
 from eval.confusion import draw_confusion
 from eval.zero_shot import main
+from ski_lvlm.frame_cache import FrameCache
 from ski_lvlm.ntu import SPLITS, class_names, labels
 from ski_lvlm.packed import PackedSkeletons
 from ski_lvlm.skeleton_clip import load_skeleton_clip
@@ -80,6 +81,18 @@ def test_unreadable_videos_are_listed_and_not_scored(home, tmp_path):
             (tmp_path / "ntu" / "rgb" / f"{clip(action, performer)}_rgb.avi").write_bytes(b"no video")
     with pytest.raises(ValueError, match="none of the 8 clips is a readable one"):
         evaluated(home, tmp_path / "nothing", "--ntu", tmp_path / "ntu")
+
+
+def test_clips_that_a_frame_cache_lacks_are_listed(home, tmp_path):
+    cache = FrameCache.create(tmp_path / "cache", num_frames=2, side=8, framing="whole")
+    frames = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    for action in SPLIT.unseen:
+        cache.write(clip(action), frames)
+    found = evaluated(home, tmp_path / "out", *videos(home), "--frames_cache", cache.folder)
+    assert found["unseen"]["clips"] == 4
+    assert found["left_out"]["without_video"] == [clip(action, 10) for action in SPLIT.unseen]
+    alone = evaluated(home, tmp_path / "alone", "--frames_cache", cache.folder)
+    assert alone["unseen"] == found["unseen"] and alone["left_out"]["without_video"] == []
 
 
 def test_a_skeleton_clip_is_right_as_often_as_its_own_training_says(home, tmp_path):
