@@ -66,10 +66,11 @@ def _with_data(args: argparse.Namespace, *, scale: Scale, out: Path) -> Plan:
         return folder
 
     ntu, prepared, frames = args.ntu, args.prepared, args.frames_cache
+    dataset = "synthetic" if args.data == "synthetic" else "auto"  # a part of the synthetic set looks like NTU's
     if not ntu and all((QUICKSTART / "done" / name).exists() for name in ("synthesize", "prepare")):
         ntu, prepared = QUICKSTART / "ntu", prepared or QUICKSTART / "prepared"
     ntu = ntu or made("data_curation/synthesize.py", "skeletons", "ntu", "--clips", "960", "--seed", "0")
-    prepared = prepared or made("scripts/prepare_ntu.py", "report.json", "prepared", "--ntu", ntu)
+    prepared = prepared or made("scripts/prepare_ntu.py", "report.json", "prepared", "--ntu", ntu, "--dataset", dataset)
     if not frames and scale.frames:
         frames = made("scripts/cache_frames.py", "frames.json", "frames", "--ntu", ntu, *scale.frames.split())
     return Plan(ntu, prepared, frames, out, scale, tuple(steps))
