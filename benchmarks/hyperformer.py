@@ -6,6 +6,7 @@ The plain one follows the publication line by line: NCHW tensors, one convolutio
 score matrix per term, both persons always computed. Both have the same weights, and their logits are compared first.
 The two take turns, with the allocator that scripts/environment.sh sets (this script starts itself again with it), so
 that neither profits from the other's warm memory. User and system time of the process are reported beside wall time.
+With `--compile` a third turn is ours through `torch.compile`.
 """
 
 import os
@@ -27,6 +28,7 @@ from ski_lvlm.hyper_attention import HyperAttention
 from ski_lvlm.hyperformer import ActionClassifier, Block, Hyperformer, TimeConv
 from ski_lvlm.layouts import LAYOUTS
 
+Call = Callable[[Tensor], Tensor]
 ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": "17179869184",
     "MALLOC_TRIM_THRESHOLD_": "34359738368",
@@ -44,7 +46,7 @@ def plain_attention(layer: HyperAttention, x: Tensor) -> Tensor:
     k, v = F.conv2d(normed, weight[width:]).chunk(2, dim=1)
     q, k, v = (rearrange(y, "n (h d) t j -> n t h j d", h=heads).contiguous() for y in (q, k, v))
     groups = torch.einsum("nctj,gj->nctg", x, layer.group_mean)
-    e = F.conv2d(groups, layer.group_projection.conv.weight)[..., layer.groups]
+    e = F.conv2d(groups, layer.group_projection.conv.weight)[..., layer.membership.argmax(1)]
     e = rearrange(e, "n (h d) t j -> n t h j d", h=heads).contiguous()
     r = rearrange(layer.hop_embedding[layer.hops], "i j (h d) -> h i j d", h=heads)
     scores = q @ k.mT + torch.einsum("nthid,hijd->nthij", q, r) + q @ e.mT
@@ -85,16 +87,15 @@ def plain_block(block: nn.Module, x: Tensor) -> Tensor:
     return F.relu(plain_time(block.time, plain_attention(block.attention, x)) + block.residual(x))
 
 
-def plain(model: ActionClassifier, skeleton: Tensor) -> Tensor:
-    """Logits the plain way; an absent person is all zeros and takes part in everything but the last mean."""
-    encoder = model.encoder
+def plain_feature(encoder: Hyperformer, skeleton: Tensor) -> Tensor:
+    """z_s the plain way; an absent person is all zeros and takes part in everything but the last mean."""
     present = ~skeleton.isnan().flatten(-2).all(-1).all(1)
     x = encoder.entrance_norm(rearrange(skeleton.nan_to_num(0.0), "b t m j c -> b (m j c) t"))
     x = rearrange(x, "b (m j c) t -> (b m) c t j", m=encoder.num_persons, c=encoder.in_channels).contiguous()
     for block in encoder.blocks:
         x = plain_block(block, x)
     persons = rearrange(x.mean((2, 3)), "(b m) c -> b m c", m=encoder.num_persons) * present[..., None]
-    return model.head(persons.sum(1) / present.sum(1, keepdim=True))
+    return persons.sum(1) / present.sum(1, keepdim=True)
 
 
 def seconds(work: Callable[[], object]) -> tuple[float, float]:
@@ -117,7 +118,7 @@ def best_of(works: dict[str, Callable[[], object]], *, repeats: int) -> dict[str
     return {name: (min(w for w, _ in rows), min(c for _, c in rows)) for name, rows in times.items()}
 
 
-def forward_and_step(call: Callable[[Tensor], Tensor], model: ActionClassifier, x: Tensor) -> tuple[Callable, Callable]:
+def forward_and_step(call: Call, model: ActionClassifier, x: Tensor) -> tuple[Callable, Callable]:
     """What is measured: a forward pass for evaluation, and forward and backward for training."""
 
     def forward() -> None:
@@ -132,12 +133,30 @@ def forward_and_step(call: Callable[[Tensor], Tensor], model: ActionClassifier, 
     return forward, step
 
 
+def compare(calls: dict[str, Call], model: ActionClassifier, *, clips: Tensor, repeats: int) -> None:
+    """Print what each call takes on these clips, and how far its logits are from the plain ones."""
+    model.eval()
+    with torch.no_grad():
+        expected = calls["plain"](clips)
+        differences = [(call(clips) - expected).abs().max() / expected.abs().max() for call in calls.values()]
+    print(f"largest difference of the logits, relative to the largest: {max(differences):.1e}")
+    for title, index in (("forward", 0), ("training step", 1)):
+        works = {name: forward_and_step(call, model, clips)[index] for name, call in calls.items()}
+        best = best_of(works, repeats=repeats)
+        for name, (wall, cpu) in best.items():
+            faster = best["plain"][1] / cpu
+            print(f"{title:14} {name:8} {wall:7.2f} s wall {cpu:7.2f} s CPU  {faster:4.1f} x less CPU than plain")
+
+
 def main(flags: Sequence[str] | None) -> None:
-    """Print the table."""
+    """Print one table for each share of clips with one person."""
     arguments = parser(__doc__ or "")
     arguments.add_argument("--batch", type=int, default=16, help="clips")
     arguments.add_argument("--frames", type=int, default=64, help="T_s")
-    arguments.add_argument("--alone", type=float, default=0.8, help="share of clips with one person; NTU has 0.8")
+    arguments.add_argument(
+        "--alone", type=float, nargs="+", default=[0.0, 0.8], help="shares of clips with one person; NTU has 0.8"
+    )
+    arguments.add_argument("--compile", action="store_true", help="also measure ours through torch.compile")
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--repeats", type=int, default=3)
     args = arguments.parse_args(flags)
@@ -149,20 +168,14 @@ def main(flags: Sequence[str] | None) -> None:
     model = ActionClassifier(Hyperformer(layout=LAYOUTS["ntu-25"]), num_classes=60)
     for block in model.encoder.blocks:
         nn.init.ones_(block.attention.alpha)  # type: ignore[union-attr, arg-type]
-    x = torch.randn(args.batch, args.frames, 2, 25, 3)
-    x[: round(args.alone * args.batch), :, 1] = torch.nan
-    calls: dict[str, Callable[[Tensor], Tensor]] = {"plain": lambda y: plain(model, y), "ours": model}
-    with torch.no_grad():
-        model.eval()
-        difference = (calls["plain"](x) - model(x)).abs().max() / model(x).abs().max()
-    print(f"batch {args.batch}, T_s {args.frames}, {args.threads} threads, one person in {args.alone:.0%} of the clips")
-    print(f"largest difference of the logits, relative to the largest: {difference:.1e}")
-    for title, index in (("forward", 0), ("training step", 1)):
-        works = {name: forward_and_step(call, model, x)[index] for name, call in calls.items()}
-        best = best_of(works, repeats=args.repeats)
-        for name, (wall, cpu) in best.items():
-            faster = best["plain"][1] / cpu
-            print(f"{title:14} {name:6} {wall:7.2f} s wall {cpu:7.2f} s CPU  {faster:4.1f} x less CPU than plain")
+    calls: dict[str, Call] = {"plain": lambda y: model.head(plain_feature(model.encoder, y)), "ours": model}
+    if args.compile:
+        calls["compiled"] = torch.compile(model)
+    for share in args.alone:
+        clips = torch.randn(args.batch, args.frames, 2, 25, 3)
+        clips[: round(share * args.batch), :, 1] = torch.nan
+        print(f"batch {args.batch}, T_s {args.frames}, {args.threads} threads, one person in {share:.0%} of the clips")
+        compare(calls, model, clips=clips, repeats=args.repeats)
 
 
 if __name__ == "__main__":

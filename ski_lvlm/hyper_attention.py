@@ -54,7 +54,7 @@ class HyperAttention(nn.Module):
     """
 
     hops: Tensor
-    groups: Tensor
+    membership: Tensor
     group_mean: Tensor
 
     def __init__(
@@ -72,30 +72,33 @@ class HyperAttention(nn.Module):
         self.group_weight = nn.Parameter(torch.zeros(num_heads, head_dim))
         self.joint_matrix = nn.Parameter(torch.eye(num_joints).repeat(num_heads, 1, 1))
         self.alpha = nn.Parameter(torch.zeros(1))
-        membership = F.one_hot(torch.tensor(groups)).T.float()
+        membership = F.one_hot(torch.tensor(groups)).float()
         self.register_buffer("hops", torch.from_numpy(hops), persistent=False)
-        self.register_buffer("groups", torch.tensor(groups), persistent=False)
-        self.register_buffer("group_mean", membership / membership.sum(1, keepdim=True), persistent=False)
+        self.register_buffer("membership", membership, persistent=False)  # joints x groups
+        self.register_buffer("group_mean", (membership / membership.sum(0)).T.contiguous(), persistent=False)
 
     def forward(self, x: Float[Tensor, "N T J C"]) -> Float[Tensor, "N T J D"]:
         """Let the joints of each time step exchange information."""
-        heads = "n t j (h d) -> n t h j d"
-        q, k, v = self.qkv(self.norm(x)).chunk(3, dim=-1)
-        e = self.group_projection(self.group_mean @ x)
-        q, v = (rearrange(y, heads, h=self.num_heads) for y in (q, v))
-        k = rearrange(k + e.index_select(2, self.groups), heads, h=self.num_heads)
-        e = rearrange(e, "n t g (h d) -> n t h g d", h=self.num_heads)
-        scores = q @ k.mT + self._distance_scores(q) + self._group_scores(e)
-        weights = self.alpha * (scores * self.scale).softmax(dim=-1) + self.joint_matrix
-        mixed = rearrange(weights @ v, "n t h j d -> n t j (h d)")
+        steps, heads = len(x) * x.shape[1], "s j (h d) -> (s h) j d"
+        q, k, v = (y.flatten(0, 1) for y in self.qkv(self.norm(x)).chunk(3, dim=-1))
+        e = self.group_projection(self.group_mean @ x).flatten(0, 1)
+        # q_n . (k_m + e_m): a product with the membership, because the gradient of gathering e is slow
+        k = torch.baddbmm(k, self.membership.expand(steps, -1, -1), e)
+        q, k, v = (rearrange(y, heads, h=self.num_heads) for y in (q, k, v))
+        others = self._distance_scores(q) + self._group_scores(e)
+        scores = torch.baddbmm(others, q, k.mT, beta=self.scale, alpha=self.scale)
+        attention = rearrange(scores.softmax(dim=-1), "(s h) j m -> s h j m", h=self.num_heads)
+        weights = torch.addcmul(self.joint_matrix, attention, self.alpha)
+        mixed = rearrange(weights, "s h j m -> (s h) j m") @ v
+        mixed = rearrange(mixed, "(n t h) j d -> n t j (h d)", n=len(x), h=self.num_heads)
         return self.skip(x) + self.output(mixed)
 
-    def _distance_scores(self, q: Float[Tensor, "N T H J d"]) -> Float[Tensor, "N T H J J"]:
+    def _distance_scores(self, q: Float[Tensor, "S J d"]) -> Float[Tensor, "S J J"]:
         # one matrix product per head and joint: gathering q_n . r_hop afterwards is slower, above all backwards
         r = rearrange(self.hop_embedding[self.hops], "j m (h d) -> (h j) d m", h=self.num_heads)
-        scores = torch.bmm(rearrange(q, "n t h j d -> (h j) (n t) d"), r)
-        return rearrange(scores, "(h j) (n t) m -> n t h j m", h=self.num_heads, n=q.shape[0])
+        scores = torch.bmm(rearrange(q, "(s h) j d -> (h j) s d", h=self.num_heads), r)
+        return rearrange(scores, "(h j) s m -> (s h) j m", h=self.num_heads)
 
-    def _group_scores(self, e: Float[Tensor, "N T H G d"]) -> Float[Tensor, "N T H 1 J"]:
-        per_group = (e * self.group_weight[:, None]).sum(-1)
-        return per_group.index_select(-1, self.groups)[..., None, :]
+    def _group_scores(self, e: Float[Tensor, "S G C"]) -> Float[Tensor, "N 1 J"]:
+        per_group = (rearrange(e, "s g (h d) -> s h g d", h=self.num_heads) * self.group_weight[:, None]).sum(-1)
+        return rearrange(per_group @ self.membership.T, "s h j -> (s h) 1 j")

@@ -48,8 +48,8 @@ class TimeConv(nn.Module):
 
     def forward(self, x: Float[Tensor, "N C T J"]) -> Float[Tensor, "N C U J"]:
         """Convolve every joint over time; a stride of 2 halves the time steps, rounding up."""
-        x = self.entrance(x)
-        moving, still = x.split((3 * self.quarter, self.quarter), dim=1)
+        moving, still = self.entrance(x).split((3 * self.quarter, self.quarter), dim=1)
+        moving = moving.contiguous(memory_format=torch.channels_last)  # or batch norm takes a slow way, above all back
         short, long, peak = F.relu(self.entrance_norm(moving)).split(self.quarter, dim=1)
         peak = F.max_pool2d(peak, (3, 1), stride=(self.stride, 1), padding=(1, 0))
         branches = (self.short(short), self.long(long), peak, still[:, :, :: self.stride])
@@ -162,7 +162,7 @@ class Hyperformer(nn.Module):
         """Output of the last block for each of the N persons who are present in some frame, clip by clip."""
         x = rearrange(skeleton.nan_to_num(0.0), "b t m j c -> b (m j c) t")
         x = rearrange(self.entrance_norm(x), "b (m j c) t -> b m t j c", m=self.num_persons, c=self.in_channels)
-        x = rearrange(x[present.any(1)], "n t j c -> n c t j")
+        x = rearrange(x[present.any(1)].contiguous(), "n t j c -> n c t j")  # channels-last through all blocks
         for block in self.blocks:
             x = block(x)
         return x
