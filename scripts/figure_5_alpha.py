@@ -40,6 +40,7 @@ TABLE = Table(
     ),
     reference="α = 0",
 )
+DODGE = 0.06  # between the curves, so that their bars can be told apart
 
 
 def draw(results: Results, *, path: Path) -> None:
@@ -50,7 +51,7 @@ def draw(results: Results, *, path: Path) -> None:
     axes = figure.add_subplot()
     for index, column in enumerate(results.columns):
         cells = [results.number(row, column) for row in results.table.rows]
-        known = [(position, cell) for position, cell in enumerate(cells) if cell]
+        known = [(position + DODGE * index, cell) for position, cell in enumerate(cells) if cell]
         if not known:
             continue
         places, numbers = zip(*known, strict=True)
@@ -65,7 +66,8 @@ def draw(results: Results, *, path: Path) -> None:
     axes.set_ylabel("top-1 on unseen classes (%)")
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, title="95 % intervals over classes; dotted: chance", title_fontsize=8)
+        title = "95 % intervals over classes; dotted: chance"
+        figure.legend(loc="outside upper center", ncols=len(results.columns), frameon=False, title=title)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=160)
 
