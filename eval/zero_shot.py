@@ -152,9 +152,9 @@ def load_recognisers(args: argparse.Namespace, split: "Split") -> list["Recognis
 
 def split_spellings(style: str, split: "Split", actions: Sequence[int]) -> list[list[str]]:
     """For each of NTU's classes the name to use, and what else a file of descriptions may call it."""
-    from ski_lvlm.ntu import class_names
+    from ski_lvlm.ntu import class_names, split_class_names
 
-    names = class_names("ski60" if (style, split.dataset) == ("ski", "ntu60") else style, actions=actions)
+    names = split_class_names(split, style, actions=actions)
     others = [f"A{action}" for action in actions], class_names(actions=actions)
     return [list(spellings) for spellings in zip(names, *others, strict=True)]
 

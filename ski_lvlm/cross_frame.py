@@ -75,14 +75,14 @@ class XCLIP(nn.Module):
         z_t = z_t + net.prompts_generator(z_t, context)
         return InLanguage(z_v, F.cosine_similarity(z_v.float()[:, None], z_t.float(), dim=-1))
 
-    def _image(self, video: UInt8[Tensor, "B T 3 H W"]) -> Float[Tensor, "N X H W"]:
+    def _image(self, video: UInt8[Tensor, "B T 3 H W"]) -> Float[Tensor, "N X G V"]:
         if self.frames.backbone_id != EFFICIENTNET:
             return self.frames.pixels(video)
         grid = rearrange(self.frames.patches(video), "b t p w -> (b t) w p")
         return rearrange(grid, "n w (h v) -> n w h v", h=round(grid.shape[-1] ** 0.5))
 
 
-def load_xclip(backbone: str, text_encoder: TextEncoder, *, num_frames: int, side: int | None) -> XCLIP:
+def build_xclip(backbone: str, text_encoder: TextEncoder, *, num_frames: int, side: int | None) -> XCLIP:
     """An X-CLIP from released X-CLIP weights, from CLIP's, or around `efficientnet-lite0`.
 
     Raises:

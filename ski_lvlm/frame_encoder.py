@@ -21,7 +21,7 @@ class FrameEncoderError(ValueError):
 class FrameTokens(NamedTuple):
     """A batch of frames after the backbone: its patches, and what it pools them to."""
 
-    patches: Float[Tensor, "N P W"]
+    patches: Float[Tensor, "N P E"]
     feature: Float[Tensor, "N F"]
 
 
@@ -81,7 +81,7 @@ class FrameEncoder(nn.Module):
         """Pretrained features to the language space; linear, so that it may come after a mean."""
         return self.projection(features)
 
-    def patches(self, video: UInt8[Tensor, "B T 3 H W"]) -> Float[Tensor, "B T P W"]:
+    def patches(self, video: UInt8[Tensor, "B T 3 H W"]) -> Float[Tensor, "B T P E"]:
         """The backbone's last tokens, row by row over each frame."""
         return rearrange(self.backbone(self.pixels(video)).patches, "(b t) p w -> b t p w", b=len(video))
 
@@ -125,7 +125,7 @@ class _GridFrames(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.digest = network.digest
-        self.network = network.to(memory_format=torch.contiguous_format)  # safetensors keeps no other order
+        self.network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # for safetensors
 
     def forward(self, pixels: Float[Tensor, "N 3 H W"]) -> FrameTokens:
         grid = self.network(pixels)

@@ -24,7 +24,7 @@ class Residual(nn.Module):
         nn.init.zeros_(self.outer.weight)
         nn.init.zeros_(self.outer.bias)
 
-    def forward(self, z: Float[Tensor, "N W"]) -> Float[Tensor, "N W"]:
+    def forward(self, z: Float[Tensor, "N E"]) -> Float[Tensor, "N E"]:
         """The feature as it is compared with the frozen one."""
         return z + RESIDUAL_SHARE * self.outer(F.gelu(self.inner(z)))
 
@@ -56,6 +56,6 @@ class Anchor(nn.Module):
         return WEIGHT * (video_loss + one_minus_cosine(self.text_residual(z_t), self.text_encoder(prompts)))
 
 
-def one_minus_cosine(a: Float[Tensor, "N W"], b: Float[Tensor, "N W"]) -> Float[Tensor, ""]:
+def one_minus_cosine(a: Float[Tensor, "N E"], b: Float[Tensor, "N E"]) -> Float[Tensor, ""]:
     """Mean over the rows."""
     return (1 - F.cosine_similarity(a, b, dim=-1)).mean()

@@ -187,6 +187,11 @@ def split_named(name: str) -> Split:
     return SPLITS[name]
 
 
+def split_class_names(split: Split, style: str, *, actions: Sequence[int]) -> list[str]:
+    """The names of a split's actions in somebody's spelling; the SKI authors' differs between NTU60 and NTU120."""
+    return class_names("ski60" if (style, split.dataset) == ("ski", "ntu60") else style, actions=actions)
+
+
 def clips(names: Iterable[str], *, split: Split, protocol: Protocol, part: Part) -> list[str]:
     """Those of `names` that belong to one part of a split, in the given order.
 

@@ -39,7 +39,7 @@ class StudentCard:
 def frozen_digests(student: Student) -> dict[str, str]:
     """The towers that training left alone, which a folder therefore names instead of holding."""
     towers: dict[str, TextEncoder | FrameEncoder] = {"text_encoder": student.text_encoder, "frames": student.frames}
-    return {name: tower.digest for name, tower in towers.items() if is_frozen(tower) and any(tower.parameters())}
+    return {name: tower.digest for name, tower in towers.items() if is_frozen(tower) and list(tower.parameters())}
 
 
 def save_student(folder: Path, student: Student, *, card: StudentCard) -> None:

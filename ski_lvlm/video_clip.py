@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from ski_lvlm.clip import InLanguage, TextEncoder, freeze, load_text_encoder, log_scale, temperature_of
-from ski_lvlm.cross_frame import NEW_IN_XCLIP, XCLIP, load_xclip
+from ski_lvlm.cross_frame import NEW_IN_XCLIP, XCLIP, build_xclip
 from ski_lvlm.frame_encoder import FrameEncoder, load_frame_encoder
 from ski_lvlm.froster import Anchor
 from ski_lvlm.losses import cosine_similarity
@@ -94,7 +94,7 @@ def build_student(
         raise ValueError(f"{EFFICIENTNET} has no text encoder of its own; give --text_encoder, for example minilm")
     text = load_text_encoder(text_encoder or backbone).requires_grad_(True)
     if kind == "xclip":
-        return load_xclip(backbone, text, num_frames=num_frames, side=side)
+        return build_xclip(backbone, text, num_frames=num_frames, side=side)
     frames = load_frame_encoder(backbone, out_width=text.width, side=side)
     return (FROSTER if kind == "froster" else ViFiCLIP)(frames, text, num_frames=num_frames)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ski_lvlm.distillation import StudentLoss
 from ski_lvlm.frame_cache import DecodedFrames, FrameCache, FrameSource
-from ski_lvlm.ntu import class_names, clips, split_named
+from ski_lvlm.ntu import clips, split_class_names, split_named
 from ski_lvlm.recipe import StudentRecipe, VideoFinetuneRecipe
 from ski_lvlm.student_files import StudentCard, frozen_digests, save_student
 from ski_lvlm.video_augment import NONE, VideoAugmentation
@@ -102,4 +102,6 @@ def augmentation_of(recipe: StudentRecipe) -> VideoAugmentation:
 
 def seen_sentences(card: StudentCard) -> tuple[str, ...]:
     """The sentences of the actions a student is trained on."""
-    return class_prompts(class_names(card.names, actions=card.seen), template=card.prompt)
+    return class_prompts(
+        split_class_names(split_named(card.split), card.names, actions=card.seen), template=card.prompt
+    )
