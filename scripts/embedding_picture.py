@@ -49,7 +49,8 @@ def plane(model: Embedded) -> Plane:
     _, spreads, axes = np.linalg.svd(weighed.astype(np.float64), full_matrices=False)
     share = spreads**2 / (spreads**2).sum()
     flat = sentences @ axes[:2].T
-    signs = np.where([flat[:, 0].mean() < 0, flat[0, 1] < 0], -1, 1)  # sentences to the right, the first one up
+    farthest = flat[np.abs(flat[:, 1]).argmax(), 1]
+    signs = np.where([flat[:, 0].mean() < 0, farthest < 0], -1, 1)  # sentences to the right, the farthest one up
     axes = axes[:2] * signs[:, None]
     return Plane(videos @ axes.T, sentences @ axes.T, (float(share[0]), float(share[1])))
 
@@ -66,11 +67,11 @@ def draw_planes(
     planes = [plane(model) for model in models]
     reach = 1.08 * max(float(np.abs(np.concatenate([p.videos, p.sentences])).max()) for p in planes)
     colours = class_colours(len(titles))
-    for axes, model, flat, when in zip(panels, models, planes, WHEN, strict=True):
+    for axes, model, flat in zip(panels, models, planes, strict=True):
         _panel(axes, flat, own, colours)
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         heed = "\nsentences without X-CLIP's video prompts" if model.sentences_heed_videos else ""
-        axes.set_title(f"{when} SCD: {model.title}{heed}", fontsize=12, color=INK)
+        axes.set_title(f"{model.title}{heed}", fontsize=12, color=INK)
     _legend(left, titles, colours)
     _distances_panels(right, result)
     with atomic_path(path) as temporary:
@@ -127,7 +128,7 @@ def _distances_panels(figure: Any, result: dict[str, Any]) -> None:  # noqa: ANN
     _bars(above, result, ["own", "nearest_other"])
     _bars(below, result, ["margin"])
     above.set_title("mean cosine distance of a video …", fontsize=11, color=INK)
-    above.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2, frameon=False, fontsize=10)
+    above.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), frameon=False, fontsize=9.5)
     below.set_xlabel("in the full space; with 95 % intervals", fontsize=9, color=MUTED)
 
 
@@ -135,7 +136,9 @@ def _bars(axes: Any, result: dict[str, Any], keys: Sequence[str]) -> None:  # no
     for k, key in enumerate(keys):
         for when, offset in zip(WHEN, (-0.18, 0.18), strict=True):
             mean, (low, high) = result[when][key]["mean"], result[when][key]["interval"]
-            axes.barh(k + offset, mean, height=0.32, color=WHEN_COLOURS[when], label=None if k else f"{when} SCD")
+            axes.barh(
+                k + offset, mean, height=0.32, color=WHEN_COLOURS[when], label=None if k else result[when]["model"]
+            )
             axes.errorbar(mean, k + offset, xerr=[[mean - low], [high - mean]], color=INK, linewidth=1.2, capsize=4)
             side = 1 if mean >= 0 else -1
             place, align = (high, "left") if mean >= 0 else (low, "right")

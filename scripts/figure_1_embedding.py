@@ -10,6 +10,8 @@ The plane is a principal component analysis of unit-length features, videos and 
 linear, so that no distance in it is larger than in the full space. Each student has its own plane: positions can be
 compared within a panel, between panels only the distances can.
 
+A student that was merely trained on is the fairer --before: one distilled as long with --alpha 0 (and --titles).
+
 Paper: Figure 1, left, of which no numbers are given.
 """
 
@@ -46,11 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     split = split_named(args.split)
     actions = chosen_actions(split, args.clips)
     models, names = [], list[str]()
-    for folder in (args.before, args.after):
+    for number, (when, folder) in enumerate(zip(WHEN, (args.before, args.after), strict=True)):
         source, student, card = opened(folder, args)
         unknown_to(card, split, folder)
         names = chosen_clips(source.names, split, args)
-        models.append(embedded(source, student, card, names, actions=actions))
+        title = args.titles[number] if args.titles else f"{when} SCD: {student_name(card)}"
+        models.append(embedded(source, student, card, names, actions=actions, title=title))
     own = np.array(labels(names, actions=actions))
     result = measured(models, own, over=args.over)
     result = {"split": split.name, "clips": args.clips, "count": len(names), "intervals_over": args.over} | result
@@ -79,6 +82,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--over", choices=("clips", "classes"), default="clips", help="what the intervals draw: clips, or classes first"
     )
+    add("--titles", nargs=2, default=None, help="what to call the two students; default: their names in the paper")
     add("--device", default=None, help="default: the GPU where there is one")
     return parser.parse_args(argv)
 
@@ -159,6 +163,7 @@ def embedded(
     names: Sequence[str],
     *,
     actions: Sequence[int],
+    title: str,
 ) -> Embedded:
     """Every clip's feature and cosines, and the sentences' features."""
     import torch
@@ -169,7 +174,6 @@ def embedded(
     prompts = class_prompts(class_names(card.names, actions=actions), template=card.prompt)
     device = next(student.parameters()).device
     z, similarity = [], []
-    title = student_name(card)
     with torch.inference_mode():
         for name in track(names, description=title, transient=True):
             video = source.window(name, start=0.0, stop=1.0, num_frames=card.num_frames, rng=None)
@@ -239,11 +243,14 @@ def per_class(models: Sequence[Embedded], own: Int[np.ndarray, " N"], titles: Se
 def markdown(result: dict[str, Any]) -> str:
     """The distances as a table.
 
-    >>> entry = {k: {"mean": 0.5, "interval": [0.4, 0.6]} for k in DISTANCES}
+    >>> entry = {"model": "student"} | {k: {"mean": 0.5, "interval": [0.4, 0.6]} for k in DISTANCES}
     >>> print(markdown({"before": entry, "after": entry, "change": entry}).splitlines()[2])
     | to own sentence | 0.500 [0.400, 0.600] | 0.500 [0.400, 0.600] | +0.500 [+0.400, +0.600] |
     """
-    lines = ["| cosine distance | before SCD | after SCD | change |", "|---|---|---|---|"]
+    lines = [
+        f"| cosine distance | {' | '.join(result[when]['model'] for when in WHEN)} | change |",
+        "|---|---|---|---|",
+    ]
     for key, title in DISTANCES.items():
         cells = [_with_interval(result[when][key], "+" if when == "change" else "") for when in (*WHEN, "change")]
         lines.append(f"| {title.replace(chr(10), ' ')} | {' | '.join(cells)} |")

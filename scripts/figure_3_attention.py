@@ -8,7 +8,8 @@ how much of the area does: maps that are sharper on the body have more heat ther
 clips of the picture and --measured others. All heat counts, that on the background too, which the paper disregards.
 
 The joints are those of the clip's .skeleton file, bodies cleaned as for training; without the file they are left out.
-No model sees them.
+No model sees them. A student that was merely trained on is the fairer --before: one distilled as long with --alpha 0
+(and --titles). Maps are as coarse as the backbone's grid: 14 x 14 for ViT-B/16, a cell per 32 pixels of EfficientNet.
 
 Paper: Figure 3, Appendix B (Grad-CAM of the prediction).
 """
@@ -71,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     summary = {"method": args.method, "target": args.target, "radius": radius_of(args, models[0].card)}
     summary |= {"means": means(records), "clips": records}
     write_json(args.out.with_suffix(".json"), summary)
-    draw_maps(shown, titles=[student_name(model.card) for model in models], path=args.out, columns=args.columns)
+    titles = args.titles or [student_name(model.card) for model in models]
+    draw_maps(shown, titles=titles, path=args.out, columns=args.columns)
     print(markdown(summary))
     print(f"\n{args.out}: {len(shown)} clips; {args.out.with_suffix('.json')}: {len(records)} clips")
     return 0
@@ -92,6 +94,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--radius", type=float, default=None, help="near a joint: pixels of the student's frames; default: side / 14")
     add("--columns", type=int, default=6, help="frames of a clip that are shown, at most")
     add("--protocol", choices=("xsub", "xview", "xset"), default="xsub", help="which clips are NTU's test clips")
+    add("--titles", nargs=2, default=None, help="what to call the two students; default: their names in the paper")
     add("--device", default=None, help="default: the GPU where there is one")
     args = parser.parse_args(argv)
     if args.out.suffix.lower() != ".png":

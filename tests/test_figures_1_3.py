@@ -146,7 +146,7 @@ def test_figure_1_measures_with_the_students_own_similarities(students, ntu, tmp
     args = Namespace(frames_cache=None, ntu=ntu, device="cpu")
     source, student, _ = figure_1.opened(students[kind, "distill"], args)
     names = figure_1.spread([n for n in source.names if int(n[-3:]) in SPLIT.unseen], None)
-    model = figure_1.embedded(source, student, card, names, actions=SPLIT.unseen)
+    model = figure_1.embedded(source, student, card, names, actions=SPLIT.unseen, title="")
     own = np.repeat(np.arange(4), 2)
     assert result["after"]["own"]["mean"] == pytest.approx(1 - model.similarity[np.arange(8), own].mean(), abs=1e-6)
     assert model.sentences_heed_videos == (kind == "xclip")
@@ -250,7 +250,7 @@ def test_means_leave_out_what_was_not_measured():
 @pytest.mark.parametrize(("kind", "method"), [("vificlip", "gradcam"), ("vificlip", "rollout"), ("xclip", "gradcam")])
 def test_figure_3_draws_the_clips_and_measures_more(students, ntu, tmp_path, capsys, kind, method):
     out = tmp_path / "maps.png"
-    more = ["--method", method, "--measured", "3", "--radius", "2"]
+    more = ["--method", method, "--measured", "3", "--radius", "2", "--titles", "trained as long", "SKI"]
     assert figure_3.main(command(students, ntu, out, *more, kind=kind)) == 0
     assert out.read_bytes().startswith(PNG)
     result = json.loads(out.with_suffix(".json").read_text())
