@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from ski_lvlm.clip import freeze
+from ski_lvlm.clip import InLanguage, freeze
 from ski_lvlm.distillation import nothing, present
 from ski_lvlm.losses import contrast, language_cross_entropy
 from ski_lvlm.skeleton_clip import SkeletonCLIP
@@ -31,6 +31,11 @@ class Alignment(nn.Module):
             )
         self.student, self.teacher, self.prompts = student, teacher, tuple(prompts)
         self.config = PretrainedConfig(hidden_size=student.text_encoder.width)  # type: ignore[call-arg]
+
+    def _beside(self, seen: InLanguage, there: Bool[Tensor, " B"]) -> Float[Tensor, ""]:
+        """What joins the loss: the student's own, and a zero for SkeletonCLIP where a batch has no skeleton."""
+        idle = nothing() if bool(there.any()) else nothing(self.teacher)
+        return idle if seen.own_loss is None else idle + seen.own_loss
 
 
 class TriModal(Alignment):
@@ -52,7 +57,7 @@ class TriModal(Alignment):
         skeleton: Float[Tensor, "B U M J _"],
         labels: Int[Tensor, " B"],
     ) -> dict[str, Tensor]:
-        """The mean of the three losses."""
+        """The mean of the three losses; those that need skeletons are zero in a batch without."""
         there, tau = present(skeleton), self.teacher.temperature
         seen = self.student(video, self.prompts)
         z_t = self.teacher.text_encoder(self.prompts)[labels]
@@ -61,9 +66,9 @@ class TriModal(Alignment):
             z_s, known = self.teacher(skeleton[there], self.prompts).z, labels[there]
             parts["skeleton_text"] = contrast(z_s, z_t[there], temperature=tau, classes=known)
             parts["video_skeleton"] = contrast(seen.z[there], z_s, temperature=tau, classes=known)
-        else:
-            parts["skeleton_text"] = nothing(self.teacher)
-        return {"loss": torch.stack(list(parts.values())).mean(), "logits": seen.similarity, **parts}
+        loss = torch.stack(list(parts.values())).sum() / 3 + self._beside(seen, there)
+        # X-CLIP has weights that change sentences by the video; here they learn nothing, which DDP wants to be told
+        return {"loss": loss + 0.0 * seen.similarity.sum(), "logits": seen.similarity, **parts}
 
 
 class CrossProjection(Alignment):
@@ -95,7 +100,7 @@ class CrossProjection(Alignment):
         """The sum of both directions' contrastive losses."""
         there, tau = present(skeleton), self.teacher.temperature
         if not bool(there.any()):
-            return {"loss": nothing(self.teacher) + nothing(self.to_skeleton)}
+            return {"loss": nothing(self.teacher, self.to_skeleton)}
         with torch.no_grad():
             z_v = self.student(video[there], self.prompts).z
         feature = self.teacher.encoder(skeleton[there]).feature
@@ -127,17 +132,15 @@ class Fusion(Alignment):
     ) -> dict[str, Tensor]:
         """Cross-entropy of the fused similarities."""
         there = present(skeleton)
-        fused = self.student(video, self.prompts).similarity
-        unseen = fused.new_zeros(())
+        seen = self.student(video, self.prompts)
+        fused = seen.similarity
         if bool(there.any()):
             f_ls = fused.new_zeros(fused.shape).index_put(
                 (there.nonzero().squeeze(1),), self.teacher(skeleton[there], self.prompts).similarity.to(fused.dtype)
             )
             fused = torch.where(rearrange(there, "b -> b 1"), (fused + f_ls) / 2, fused)
-        else:
-            unseen = nothing(self.teacher)
         loss = language_cross_entropy(fused, labels, temperature=self.student.temperature)
-        return {"loss": loss + unseen, "logits": fused}
+        return {"loss": loss + self._beside(seen, there), "logits": fused}
 
 
 ALIGNMENTS = {"tri_modal": TriModal, "cross_projection": CrossProjection, "fusion": Fusion}

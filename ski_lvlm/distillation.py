@@ -108,10 +108,10 @@ class DistillationLoss(nn.Module):
                 parts["skeleton"] = language_cross_entropy(f_ls, labels[there], temperature=tau_s)
             if self.alpha:
                 parts["distance"] = self._distance(seen, moved, there, (tau, tau_s))
-        elif self.online:
-            parts["skeleton"] = nothing(self.teacher)
         weights = {"distance": self.alpha}
         loss = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
+        if not bool(there.any()):
+            loss = loss + nothing(self.teacher, self.projection)
         return {"loss": loss, "logits": f_lv, **parts}
 
     def _teach(self, skeleton: Float[Tensor, "N U M J _"]) -> InLanguage:
@@ -141,6 +141,7 @@ def present(skeleton: Float[Tensor, "B U M J _"]) -> Bool[Tensor, " B"]:
     return ~skeleton.isnan().flatten(1).all(1)
 
 
-def nothing(module: nn.Module) -> Float[Tensor, ""]:
+def nothing(*modules: nn.Module | None) -> Float[Tensor, ""]:
     """Zero, with a zero gradient for every trained weight: what DDP needs from a batch without skeletons."""
-    return torch.stack([p.sum() * 0.0 for p in module.parameters() if p.requires_grad]).sum()
+    trained = [p for module in modules if module is not None for p in module.parameters() if p.requires_grad]
+    return sum((p.sum() * 0.0 for p in trained), start=torch.zeros(()))
