@@ -152,16 +152,32 @@ def is_frozen(module: nn.Module) -> bool:
     return not any(p.requires_grad for p in module.parameters())
 
 
-def leave_out_while_frozen(module: nn.Module) -> None:
-    """Keep a module out of its owner's state dict, and its weights from being missed there, as long as it is frozen."""
-    module.register_state_dict_post_hook(_leave_out_frozen)
-    module.register_load_state_dict_post_hook(_do_not_miss_frozen)
+def leave_out_while_frozen(tower: Any, *, pretrained: bool = True) -> None:  # noqa: ANN401
+    """Keep a tower out of its owner's state dict, and its weights from being missed there, as long as it is frozen.
+
+    One whose weights came with a state dict is not what a model hub has: it stays in, frozen or not. So does one that
+    was never `pretrained` as a whole.
+    """
+    tower.pretrained = pretrained
+    tower.register_state_dict_post_hook(_leave_out_frozen)
+    tower.register_load_state_dict_pre_hook(_note_own_weights)
+    tower.register_load_state_dict_post_hook(_do_not_miss_frozen)
 
 
-def _leave_out_frozen(module: nn.Module, state: dict[str, Tensor], prefix: str, _: dict[str, object]) -> None:
-    if is_frozen(module):
+def is_left_out(tower: Any) -> bool:  # noqa: ANN401
+    """Whether state dicts leave the tower out, so that it has to be named."""
+    return is_frozen(tower) and tower.pretrained
+
+
+def _leave_out_frozen(tower: nn.Module, state: dict[str, Tensor], prefix: str, _: dict[str, object]) -> None:
+    if is_left_out(tower):
         for name in [name for name in state if name.startswith(prefix)]:
             del state[name]
+
+
+def _note_own_weights(tower: Any, state: dict[str, Tensor], prefix: str, *_: object) -> None:  # noqa: ANN401
+    if any(name.startswith(prefix) for name in state):
+        tower.pretrained = False
 
 
 def _do_not_miss_frozen(module: nn.Module, incompatible: Any) -> None:  # noqa: ANN401

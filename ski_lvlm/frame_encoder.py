@@ -41,6 +41,8 @@ class FrameEncoder(nn.Module):
         std: likewise.
     """
 
+    pretrained: bool  # see leave_out_while_frozen
+
     def __init__(
         self,
         backbone: nn.Module,
@@ -58,7 +60,7 @@ class FrameEncoder(nn.Module):
         self.digest: str = getattr(backbone, "digest", "") or weights_digest(backbone)
         self.register_buffer("mean", 255 * rearrange(torch.tensor(mean), "c -> c 1 1"), persistent=False)
         self.register_buffer("std", 255 * rearrange(torch.tensor(std), "c -> c 1 1"), persistent=False)
-        leave_out_while_frozen(self)
+        leave_out_while_frozen(self, pretrained=isinstance(projection, nn.Identity))
 
     @property
     def out_width(self) -> int:
@@ -216,7 +218,9 @@ def _load_efficientnet(out_width: int, side: int | None) -> FrameEncoder:
 
 
 def frozen_copy(encoder: FrameEncoder) -> FrameEncoder:
-    """The encoder as it is now, never to change and never saved."""
+    """The encoder's pretrained part as it is now, never to change and never saved."""
     from copy import deepcopy
 
-    return freeze(deepcopy(encoder))
+    copied = freeze(deepcopy(encoder))
+    copied.projection, copied.pretrained = nn.Identity(), True
+    return copied

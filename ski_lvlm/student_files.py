@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from ski_lvlm.clip import TextEncoder, freeze, is_frozen
+from ski_lvlm.clip import TextEncoder, freeze, is_left_out
 from ski_lvlm.files import atomic_path, write_json
 from ski_lvlm.frame_encoder import FrameEncoder
 from ski_lvlm.video_clip import Student, build_student
@@ -37,9 +37,9 @@ class StudentCard:
 
 
 def frozen_digests(student: Student) -> dict[str, str]:
-    """The towers that training left alone, which a folder therefore names instead of holding."""
+    """The towers that no training ever touched, which a folder therefore names instead of holding."""
     towers: dict[str, TextEncoder | FrameEncoder] = {"text_encoder": student.text_encoder, "frames": student.frames}
-    return {name: tower.digest for name, tower in towers.items() if is_frozen(tower) and list(tower.parameters())}
+    return {name: tower.digest for name, tower in towers.items() if is_left_out(tower) and list(tower.parameters())}
 
 
 def save_student(folder: Path, student: Student, *, card: StudentCard) -> None:
