@@ -105,13 +105,18 @@ def freeze_parts(student: Student, which: str) -> None:
     "auto" is what each student's authors do: X-CLIP's text encoder is frozen, all else is trained.
 
     Raises:
-        ValueError: `which` is none of auto, none, text, video.
+        ValueError: `which` is none of auto, none, text, video, or the video side is not pretrained as a whole.
     """
     if which not in ("auto", "none", "text", "video"):
         raise ValueError(f"cannot freeze {which!r}; expected auto, none, text or video")
     if which == "text" or (which == "auto" and isinstance(student, XCLIP)):
         freeze(student.text_encoder)
     if which == "video":
+        if isinstance(student, XCLIP) or not student.frames.pretrained:
+            raise ValueError(
+                "the video side has weights that were never pretrained (X-CLIP's messages, or the projection after "
+                f"{EFFICIENTNET}) and would stay random; freeze it in vificlip or froster on a CLIP or SigLIP"
+            )
         freeze(student.frames)
 
 
