@@ -1,0 +1,87 @@
+"""Students and their teacher in miniature: a CLIP of two layers, videos of three frames, skeletons of half of them."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from recognition_case import PROMPT, ntu_videos, skeleton_run
+from skeleton_case import SPLIT, packed_set
+from text_case import tiny_clip
+
+from ski_lvlm.recipe import DistillRecipe, VideoFinetuneRecipe
+from ski_lvlm.video_stages import finetune
+from ski_lvlm.vlm_training import VlmTrainer
+from train_ski_vlm import VlmArguments
+
+KINDS = ("vificlip", "xclip", "froster")
+QUICK = {"per_device_train_batch_size": 8, "batch_size": 8, "dataloader_num_workers": 0, "use_cpu": True}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Folders that the stages of a student read: 24 videos, of which performer 1's twelve have a skeleton."""
+
+    folder: Path
+    clip: str
+    ntu: str
+    prepared: str
+    aligned: str  # a SkeletonCLIP
+
+    def finetune(self, **changes):
+        """The recipe of a student of two frames."""
+        asked = {"ntu": self.ntu, "split": "synthetic", "framing": "whole", "num_frames": 2, "prompt": PROMPT}
+        return VideoFinetuneRecipe(**{**asked, "backbone": self.clip, **changes})
+
+    def distill(self, **changes):
+        """The recipe of stage 4 with a student that was never fine-tuned."""
+        asked = {"ntu": self.ntu, "split": "synthetic", "framing": "whole", "prepared": self.prepared}
+        models = {"skeleton_clip": self.aligned, "video_student": self.student()}
+        return DistillRecipe(**{**asked, **models, **changes})
+
+    def student(self, kind="vificlip"):
+        """Folder of a student that was never fine-tuned."""
+        folder = self.folder / kind
+        if not folder.exists():
+            finetune(self.finetune(student=kind), seed=0).save(folder)
+        return str(folder)
+
+
+def write_case(folder):
+    clip = tiny_clip(folder / "clip")
+    return Case(
+        folder=folder,
+        clip=clip,
+        ntu=str(ntu_videos(folder / "ntu", actions=SPLIT.seen, performers=(1, 2))),
+        prepared=str(packed_set(folder / "prepared", actions=SPLIT.seen, performers=(1,))),
+        aligned=str(skeleton_run(folder / "aligned", text=clip)),
+    )
+
+
+def trainer(stage, folder, **settings):
+    """A Trainer for a few steps so large that rounding hides no change."""
+    few = {"max_steps": 2, "learning_rate": 0.01, "max_grad_norm": 0.0, "save_strategy": "no", "disable_tqdm": True}
+    return VlmTrainer(stage, args=VlmArguments(output_dir=str(folder), **{**QUICK, **few, **settings}))
+
+
+def flags(recipe, output_dir, **settings):
+    """The command line that asks for a recipe."""
+    stage = "distill" if isinstance(recipe, DistillRecipe) else "video_finetune"
+    asked = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
+    chosen = {name: value for name, value in asked.items() if value not in ("", None)}
+    chosen |= {"output_dir": output_dir, "num_train_epochs": 1, "learning_rate": 0.01, **QUICK, **settings}
+    return ["--stage", stage, *(part for name, value in chosen.items() for part in (f"--{name}", str(value)))]
+
+
+def weights(module):
+    """A copy of every parameter, those of frozen towers included."""
+    return {name: value.detach().clone() for name, value in module.named_parameters()}
+
+
+def changed(before, module):
+    """Names of the parameters that are not bit for bit as they were."""
+    return {name for name, value in module.named_parameters() if not value.equal(before[name])}
+
+
+def starting_with(beginnings, module):
+    """Names of the parameters that begin with any of these."""
+    return {name for name, _ in module.named_parameters() if name.startswith(tuple(beginnings))}
