@@ -20,6 +20,7 @@ from ski_lvlm.vision import normalisation
 
 HEAD_WIDTH = 64
 NEW_IN_XCLIP = ("message_", "mit.", "prompts_")  # parts of the names of what CLIP's weights do not have
+_NEW_DEVIATION = 0.02
 _OFFLINE_WIDTH, _OFFLINE_BLOCKS = 256, 1
 
 
@@ -192,6 +193,19 @@ def _network(vision: XCLIPVisionConfig, *, text: XCLIPTextConfig, width: int) ->
         prompt_num_attention_heads=max(width // HEAD_WIDTH, 1),
     )
     network = XCLIPModel(config)
-    # Deviation: Hugging Face draws these with deviation 1, which would drown CLIP's features; the authors with 0.02
-    nn.init.trunc_normal_(network.mit.position_embedding, std=0.02)
+    _as_the_authors(network)
     return network
+
+
+def _as_the_authors(network: XCLIPModel) -> None:
+    """Start what CLIP does not have as X-CLIP's authors do: small.
+
+    Deviation: Hugging Face draws all of these with deviation 1. The prompts would then be hundreds of times longer than
+    the sentences they are added to, and training does not get away from chance.
+    """
+    nn.init.trunc_normal_(network.mit.position_embedding, std=_NEW_DEVIATION)
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Linear) and any(part in f"{name}." for part in NEW_IN_XCLIP):
+            nn.init.trunc_normal_(module.weight, std=_NEW_DEVIATION)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -86,6 +86,15 @@ def test_x_clip_sentences_depend_on_the_video_and_frames_on_each_other(clip, vid
     assert not torch.allclose(before, after), "the first frame heard nothing of the last"
 
 
+def test_x_clip_starts_near_clip(clip, video):
+    """With Hugging Face's own start the prompts drown the sentences, and training stays at chance."""
+    made = student("xclip", clip)
+    z_t, context = made.text_encoder(PROMPTS).expand(2, -1, -1), torch.randn(2, 4, 12)
+    assert made.network.prompts_generator(z_t, context).norm() < 0.2 * z_t.norm()
+    assert made.network.mit.position_embedding.std() < 0.1
+    assert made.network.vision_model.encoder.layers[0].message_fc.weight.std() < 0.1
+
+
 def test_x_clip_takes_all_that_clip_has(clip):
     torch.manual_seed(1)
     network, original = from_clip(clip, num_frames=T), CLIPModel.from_pretrained(clip)
