@@ -24,6 +24,8 @@ from ski_lvlm.files import atomic_path, read_jsonl  # noqa: E402
 STAGES = {
     "skeleton_pretrain": "Hyperformer: recognise the seen actions",
     "skeleton_align": "SkeletonCLIP: align with the text encoder",
+    "video_finetune": "Student: videos and class sentences",
+    "distill": "SCD: student and SkeletonCLIP together",
     "lvlm": "SKI-LVLM: projectors of a frozen LLM",
 }
 CLIPS, FRAMES = 12, 6
@@ -126,6 +128,17 @@ def _shown(value: Any) -> str:  # noqa: ANN401
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def zero_shot_rows(folder: Path) -> list[tuple[str, str]]:
+    """(what, result) of `zero_shot/zero_shot.json`: top-1 on unseen classes with its interval, and each class."""
+    unseen = _at(_object(folder / "zero_shot" / "zero_shot.json"), "unseen")
+    if not unseen:
+        return []
+    low, high = unseen["top1_interval"]
+    top1 = f"{100 * unseen['top1']:.1f} % ({100 * low:.1f} to {100 * high:.1f}; chance {100 * unseen['chance']:.0f} %)"
+    rows = [(f"top-1 of {unseen['clips']} clips of {unseen['classes']} unseen actions, video alone", top1)]
+    return rows + [(n, "no clips" if s is None else f"{100 * s:.0f} %") for n, s in unseen["per_class"].items()]
+
+
 def sample_clips(folder: Path) -> list[dict[str, Any]]:
     """Up to 12 clips, evenly spread over the predictions, with frames, question, reference and caption."""
     predictions = _read(folder / "predictions.json")
@@ -163,6 +176,7 @@ def build_report(folder: Path, *, out: Path | None = None) -> Path:
     html = page.render(
         scores=_object(folder / "scores" / "scores.json"),
         accuracy=accuracy_table(_read(folder / "accuracy.json")),
+        zero_shot=zero_shot_rows(folder),
         curves=curves(folder),
         times=stage_times(folder),
         recipe=recipe_rows(folder),
@@ -185,6 +199,8 @@ def print_summary(folder: Path) -> None:
     shown = Table("what", "result", title=str(folder))
     for row in _read(folder / "accuracy.json") or []:
         shown.add_row(f"{row['condition']}: captions that name the action", f"{row['share']} % of {row['clips']}")
+    for what, result in zero_shot_rows(folder)[:1]:
+        shown.add_row(what, result)
     scores = _object(folder / "scores" / "scores.json") or {}
     for name, metric in _at(scores, "metrics").items() if scores else ():
         mean = metric.get("mean")

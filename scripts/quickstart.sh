@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The whole of SKI-LVLM on a synthetic data set, small enough for a laptop: data, curation, training, captions, scores.
+# SKI-VLM and SKI-LVLM on a synthetic data set, small enough for a laptop: data, curation, training, zero-shot
+# recognition, captions, scores.
 #   bash scripts/quickstart.sh          # again: skips what is done; killed anywhere: goes on where it stopped
 #   RUN=DIR bash scripts/quickstart.sh  # somewhere else than runs/quickstart
 # Every stage is one command, printed before it runs; a lab types the same ones with its own folders and models.
@@ -34,6 +35,8 @@ cat <<'RECIPE'
   skeleton frames       32 (8 tokens)              1024 (256 tokens)
   text encoder          MiniLM                     CLIP
   language model        SmolLM2-135M               Vicuna-7B
+  student of SKI-VLM    ViFi-CLIP, 4 frames of 96  16 frames of 224
+  its training, SCD     3 + 1 epochs, lr 1e-4      not given + 2, lr 2.25e-5
   LVLM training         600 samples, lr 3e-3       3 epochs of 100 K, lr 2e-5
   skeletons in training half of the samples        all samples
   judge                 sentence similarity        Llama 3.1 8B
@@ -51,6 +54,17 @@ stage skeleton_pretrain python train_ski_vlm.py --stage skeleton_pretrain "${ske
 stage skeleton_align python train_ski_vlm.py --stage skeleton_align "${skeletons[@]}" \
   --skeleton_encoder "$run/skeleton_pretrain" --text_encoder minilm --num_train_epochs 4 --learning_rate 3e-3 \
   --output_dir "$run/skeleton_align"
+stage frames python scripts/cache_frames.py --ntu "$run/ntu" --out "$run/frames" --num_frames 12 --side 96
+videos=(--ntu "$run/ntu" --frames_cache "$run/frames" --split synthetic --learning_rate 1e-4 --augment False
+  --batch_size 16 --per_device_train_batch_size 16 --dataloader_num_workers 0)
+stage video_finetune python train_ski_vlm.py --stage video_finetune "${videos[@]}" --student vificlip \
+  --backbone efficientnet-lite0 --text_encoder minilm --num_frames 4 --side 96 --num_train_epochs 3 --warmup_steps 0.1 \
+  --output_dir "$run/video_finetune"
+stage distill python train_ski_vlm.py --stage distill "${videos[@]}" --prepared "$run/prepared" \
+  --video_student "$run/video_finetune" --skeleton_clip "$run/skeleton_align" --num_train_epochs 1 \
+  --output_dir "$run/distill"
+stage zero_shot python eval/zero_shot.py --model "$run/distill" --ntu "$run/ntu" --frames_cache "$run/frames" \
+  --split synthetic --clips all --out "$run/zero_shot"
 stage features python scripts/extract_features.py --prepared "$run/prepared" --ntu "$run/ntu" --out "$run/features" \
   --clips "$run/instructions/instructions.json" --vision_tower efficientnet-lite0 --num_frames 16 --framing centre \
   --skeleton_encoder "$run/skeleton_align" --skeleton_frames 32

@@ -61,6 +61,9 @@ def folder(tmp_path):
         "average_of_run": 61.25,
     }
     write_json(tmp_path / "scores" / "scores.json", {**scores, "metrics_run": 1})
+    unseen = {"clips": 60, "classes": 2, "chance": 0.5, "top1": 0.625, "top1_interval": [0.5, 0.75]}
+    unseen["per_class"] = {"A6": 0.9, "A23": None}
+    write_json(tmp_path / "zero_shot" / "zero_shot.json", {"unseen": unseen})
     return tmp_path
 
 
@@ -75,6 +78,10 @@ def test_a_whole_run_is_on_one_page(folder):
         "efficientnet-lite0",
         "65 × 1280",
         "0.75",
+        "top-1 of 60 clips of 2 unseen actions",
+        "62.5 % (50.0 to 75.0; chance 50 %)",
+        "<td>A6</td><td>90 %</td>",
+        "<td>A23</td><td>no clips</td>",
     ):
         assert text in html, text
     assert html.count("data:image/svg+xml;base64,") == 3 and html.count("data:image/jpeg;base64,") == 1
@@ -89,7 +96,14 @@ def test_the_page_is_one_file_without_scripts_or_links(folder):
 
 def test_an_empty_run_says_not_run_everywhere(tmp_path):
     html = build_report(tmp_path).read_text()
-    for file in ("scores.json", "accuracy.json", "timings.jsonl", "predictions.json", "lvlm/metrics.jsonl"):
+    for file in (
+        "scores.json",
+        "zero_shot.json",
+        "accuracy.json",
+        "timings.jsonl",
+        "predictions.json",
+        "lvlm/metrics.jsonl",
+    ):
         assert re.search(rf"not run: no \S*{re.escape(file)}", html), file
     assert all(here is None for _, here, _ in recipe_rows(tmp_path))
 
@@ -98,6 +112,7 @@ def test_an_empty_run_says_not_run_everywhere(tmp_path):
 def test_broken_files_do_not_break_the_page(folder, content):
     for file in (
         "scores/scores.json",
+        "zero_shot/zero_shot.json",
         "accuracy.json",
         "predictions.json",
         "lvlm/recipe.json",

@@ -4,14 +4,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from transformers import CLIPModel, XCLIPModel
+from transformers import CLIPModel, SiglipModel, XCLIPModel
 
 from ski_lvlm.clip import freeze, is_frozen
 from ski_lvlm.cross_frame import from_clip, untrained_xclip
 from ski_lvlm.frame_encoder import FrameEncoderError, load_frame_encoder
 from ski_lvlm.froster import Residual
 from ski_lvlm.video_clip import build_student, freeze_parts, untrained_parts
-from tests.text_case import tiny_clip, tiny_sentence_encoder
+from tests.text_case import tiny_clip, tiny_sentence_encoder, tiny_siglip
 
 KINDS = ("vificlip", "xclip", "froster")
 PROMPTS = ("a photo of a drink water.", "a photo of a hand waving.", "a photo of a kicking something.")
@@ -56,6 +56,22 @@ def test_equation_2_the_mean_over_frames_of_clips_own_features(clip, video):
     found = made(video, PROMPTS)
     assert torch.allclose(found.z, expected, atol=1e-5)
     assert torch.allclose(found.similarity, F.normalize(expected, dim=-1) @ F.normalize(text, dim=-1).T, atol=1e-5)
+
+
+def test_siglip_is_a_backbone_too_with_sentences_at_their_full_length(tmp_path, video):
+    folder = tiny_siglip(tmp_path)
+    made, reference = (
+        build_student("vificlip", backbone=folder, num_frames=T).eval(),
+        SiglipModel.from_pretrained(folder),
+    )
+    pixels = rearrange(video, "b t c h w -> (b t) c h w") / 127.5 - 1
+    frames = reference.eval().get_image_features(pixel_values=pixels).pooler_output
+    ids = made.text_encoder.tokenizer(list(PROMPTS), padding="max_length", max_length=12, return_tensors="pt").input_ids
+    text = reference.get_text_features(input_ids=ids).pooler_output
+    found = made(video, PROMPTS)
+    assert torch.allclose(found.z, rearrange(frames, "(b t) d -> b t d", b=2).mean(1), atol=1e-5)
+    assert torch.allclose(found.similarity, F.normalize(found.z, dim=-1) @ F.normalize(text, dim=-1).T, atol=1e-5)
+    assert build_student("froster", backbone=folder, num_frames=T)(video, PROMPTS).similarity.shape == (2, 3)
 
 
 def test_x_clip_is_hugging_faces_network(clip, video):

@@ -2,7 +2,15 @@
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, CLIPConfig, CLIPModel, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertModel,
+    CLIPConfig,
+    CLIPModel,
+    PreTrainedTokenizerFast,
+    SiglipConfig,
+    SiglipModel,
+)
 
 WORDS = ["a", "photo", "of", "drink", "water", "hand", "waving", "kicking", "something", ".", "eat", "meal", "snack"]
 
@@ -52,5 +60,17 @@ def tiny_sentence_encoder(folder, *, seed=0):
         max_position_embeddings=16,
     )
     BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def tiny_siglip(folder):
+    """A SigLIP of two layers, 16-d language space, sentences of exactly 12 tokens."""
+    torch.manual_seed(0)
+    tokenizer = tiny_tokenizer()
+    layers = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = {**layers, "vocab_size": len(tokenizer), "max_position_embeddings": 12}
+    model = SiglipModel(SiglipConfig(text_config=text, vision_config={**layers, "image_size": 8, "patch_size": 4}))
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
