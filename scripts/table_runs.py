@@ -44,7 +44,7 @@ SYNTHETIC = Scale(
     "--learning_rate 3e-3 --lr_scheduler_type cosine --warmup_steps 0.15",
     skeleton_align="--num_train_epochs 4 --learning_rate 3e-3",
     video_finetune=f"--num_train_epochs 5 --warmup_steps 0.1 {_VIDEOS}",
-    distill=f"--num_train_epochs 2 {_VIDEOS}",
+    distill=f"--num_train_epochs 2 --untrained_rate 30 {_VIDEOS}",
     evaluation="--clips all",
     frames="--num_frames 12 --side 96 --framing centre",
     repeats=3,

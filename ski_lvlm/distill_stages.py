@@ -1,6 +1,7 @@
 """Stage 4, a student and SkeletonCLIP together: from a recipe to what the Trainer needs and what is left behind."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ski_lvlm.skeleton_clip import (
     save_skeleton_encoder,
 )
 from ski_lvlm.student_files import StudentCard, frozen_digests, load_student, save_student
-from ski_lvlm.video_clip import Student
+from ski_lvlm.video_clip import Student, untrained_weights
 from ski_lvlm.video_data import PairedClips, collate_pairs
 from ski_lvlm.video_stages import augmentation_of, frames_of, seen_sentences, training_names
 from ski_lvlm.vlm_training import Stage
@@ -55,14 +56,17 @@ def distill(recipe: DistillRecipe, *, seed: int) -> Stage:
         card = dataclasses.replace(student_card, stage="distill", frozen=frozen_digests(student))
         save_student(folder, student.float().eval(), card=card)
 
+    loss = loss_of(recipe, student, teacher, prompts=seen_sentences(student_card))
     return Stage(
-        loss=loss_of(recipe, student, teacher, prompts=seen_sentences(student_card)),
+        loss=loss,
         train=data,
         collate=collate_pairs,
         about=f"{len(names)} videos of {len(student_card.seen)} seen actions, {data.num_without_skeleton} of them "
         "without a skeleton: these train the video side only",
         save=save,
         test=lambda _: {"clips": len(names), "clips_without_skeleton": data.num_without_skeleton},
+        untrained=untrained_of(recipe, loss, student),
+        untrained_rate=recipe.untrained_rate,
     )
 
 
@@ -80,6 +84,23 @@ def loss_of(recipe: DistillRecipe, student: Student, teacher: SkeletonCLIP, *, p
         level=recipe.level,
         online=recipe.teacher == "online",
     )
+
+
+def untrained_of(recipe: DistillRecipe, loss: nn.Module, student: Student) -> set[str]:
+    """Names of the loss's weights that no stage before has trained."""
+    parts = ["projection.", "to_skeleton."]
+    if read_card(Path(recipe.skeleton_clip)).text_encoder is None:
+        parts.append("teacher.projection.")
+    names = {name for name, _ in loss.named_parameters() if name.startswith(tuple(parts))}
+    if was_trained(Path(recipe.video_student)):
+        return names
+    return names | {f"student.{name}" for name in untrained_weights(student)}
+
+
+def was_trained(folder: Path) -> bool:
+    """Whether a run did more than write its untrained model, as `--num_train_epochs 0` does."""
+    file = folder / "recipe.json"
+    return not file.is_file() or json.loads(file.read_text(encoding="utf-8")).get("num_train_epochs") != 0
 
 
 def student_of(recipe: DistillRecipe) -> tuple[Student, StudentCard]:

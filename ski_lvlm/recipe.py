@@ -213,6 +213,9 @@ class DistillRecipe(StudentRecipe):
     )
     teacher_text: Literal["frozen", "trainable"] = _setting("frozen", "SkeletonCLIP's text encoder; Table 6")
     teacher_text_encoder: str = _setting("", "for a --skeleton_clip that was never aligned; empty: the student's")
+    untrained_rate: float = _setting(
+        1.0, "factor of the rate for parts that no stage has trained: projections, an unaligned SkeletonCLIP's, …"
+    )
     alignment: Literal["scd", "tri_modal", "cross_projection", "fusion"] = _setting("scd", "Table 1's ways of aligning")
     batch_norm: Literal["frozen", "trained"] = _setting(
         "frozen",

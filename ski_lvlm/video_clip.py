@@ -120,8 +120,9 @@ def freeze_parts(student: Student, which: str) -> None:
         freeze(student.frames)
 
 
-def untrained_parts(student: Student) -> tuple[str, ...]:
-    """Parts of the names of weights that no pretrained model gave the student."""
-    if not isinstance(student, XCLIP):
-        return ("frames.projection.", "_residual.")
-    return ("student.network.",) if student.frames.backbone_id == EFFICIENTNET else NEW_IN_XCLIP
+def untrained_weights(student: Student) -> set[str]:
+    """Names of the weights that no pretrained model gave the student."""
+    parts: tuple[str, ...] = ("frames.projection.", "_residual.")
+    if isinstance(student, XCLIP):
+        parts = ("network.",) if student.frames.backbone_id == EFFICIENTNET else NEW_IN_XCLIP
+    return {name for name, _ in student.named_parameters() if any(part in name for part in parts)}

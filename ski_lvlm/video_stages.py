@@ -8,7 +8,7 @@ from ski_lvlm.ntu import clips, split_class_names, split_named
 from ski_lvlm.recipe import StudentRecipe, VideoFinetuneRecipe
 from ski_lvlm.student_files import StudentCard, frozen_digests, save_student
 from ski_lvlm.video_augment import NONE, VideoAugmentation
-from ski_lvlm.video_clip import build_student, freeze_parts, untrained_parts
+from ski_lvlm.video_clip import build_student, freeze_parts, untrained_weights
 from ski_lvlm.video_data import PairedClips, collate_pairs
 from ski_lvlm.vlm_training import Stage
 from ski_lvlm.zero_shot import class_prompts
@@ -56,7 +56,7 @@ def finetune(recipe: VideoFinetuneRecipe, *, seed: int) -> Stage:
         about=f"{len(names)} videos of {len(split.seen)} seen actions",
         save=lambda folder: save_student(folder, student.float().eval(), card=card),
         test=lambda _: {},  # eval/zero_shot.py
-        untrained=untrained_parts(student),
+        untrained={f"student.{name}" for name in untrained_weights(student)},
         untrained_rate=recipe.untrained_rate,
     )
 

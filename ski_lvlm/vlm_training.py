@@ -1,6 +1,6 @@
 """The Trainer of all stages of SKI-VLM, and what a stage brings to it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ class Stage:
     save: Callable[[Path], None]
     test: Callable[[torch.device], dict[str, Any]]
     decay_at: Sequence[float] = ()
-    untrained: Sequence[str] = ()  # beginnings of the names of weights that were not pretrained
+    untrained: Collection[str] = ()  # names of the loss's weights that were not pretrained
     untrained_rate: float = 1.0  # factor of their learning rate
 
 
@@ -60,8 +60,7 @@ class VlmTrainer(ResumableTrainer):
         made = self.optimizer is None
         optimizer = super().create_optimizer(model)
         if made and self.stage.untrained_rate != 1.0:
-            names = self.stage.untrained
-            untrained = {id(p) for n, p in self.stage.loss.named_parameters() if any(part in n for part in names)}
+            untrained = {id(p) for name, p in self.stage.loss.named_parameters() if name in self.stage.untrained}
             split_groups(optimizer, untrained, factor=self.stage.untrained_rate)
         return optimizer
 

@@ -72,6 +72,22 @@ def test_every_learning_weight_has_a_gradient_whichever_clips_have_skeletons(cas
         assert all(gradient.isfinite().all() for gradient in learning.values())
 
 
+def test_weights_that_no_stage_has_trained_are_known(case, tmp_path):
+    assert not distill(case.distill(), seed=0).untrained
+    projected = distill(case.distill(level="feature_projected"), seed=0).untrained
+    assert projected == {"projection.weight", "projection.bias"}
+    crossed = distill(case.distill(alignment="cross_projection"), seed=0).untrained
+    assert {name.split(".")[0] for name in crossed} == {"to_skeleton"}
+    unaligned = shutil.copytree(case.aligned, tmp_path / "unaligned")
+    card = json.loads((unaligned / "skeleton_encoder.json").read_text())
+    (unaligned / "skeleton_encoder.json").write_text(json.dumps({**card, "text_encoder": None}))
+    student = shutil.copytree(case.student("xclip"), tmp_path / "student")
+    (student / "recipe.json").write_text('{"num_train_epochs": 0}')
+    found = distill(case.distill(skeleton_clip=str(unaligned), video_student=str(student)), seed=0).untrained
+    assert {"teacher.projection.weight", "student.network.mit.position_embedding"} <= found
+    assert not any(name.startswith(("teacher.encoder", "student.network.visual_projection")) for name in found)
+
+
 def test_without_any_skeleton_the_student_learns_what_it_learns_alone(case, tmp_path):
     """Also the order of the clips and how their videos are augmented are the same."""
     nobody = str(packed_set(tmp_path / "others", performers=(9,)))

@@ -10,7 +10,7 @@ from ski_lvlm.clip import freeze, is_frozen
 from ski_lvlm.cross_frame import from_clip, untrained_xclip
 from ski_lvlm.frame_encoder import FrameEncoderError, load_frame_encoder
 from ski_lvlm.froster import Residual
-from ski_lvlm.video_clip import build_student, freeze_parts, untrained_parts
+from ski_lvlm.video_clip import build_student, freeze_parts, untrained_weights
 from tests.text_case import tiny_clip, tiny_sentence_encoder, tiny_siglip
 
 KINDS = ("vificlip", "xclip", "froster")
@@ -192,10 +192,10 @@ def test_what_is_frozen(kind, which, text, frames, clip):
 
 def test_new_weights_are_named(clip):
     for kind, expected in (("vificlip", set()), ("froster", {"anchor"}), ("xclip", {"network"})):
-        made = student(kind, clip)
-        parts = untrained_parts(made)
-        found = {n.split(".")[0] for n, p in made.named_parameters() if any(part in f"student.{n}" for part in parts)}
-        assert found == expected, kind
+        names = untrained_weights(student(kind, clip))
+        assert {name.split(".")[0] for name in names} == expected, kind
+    new = untrained_weights(student("xclip", clip))
+    assert "network.mit.position_embedding" in new and "network.visual_projection.weight" not in new
 
 
 def test_every_weight_that_is_trained_gets_a_gradient(clip, video):
@@ -216,7 +216,7 @@ def test_the_offline_backbone_carries_every_student(kind, tmp_path):
     made = build_student(kind, backbone="efficientnet-lite0", text_encoder=text, num_frames=2, side=64).eval()
     video = torch.randint(0, 256, (1, 2, 3, 64, 64), dtype=torch.uint8)
     assert made(video, PROMPTS).similarity.shape == (1, 3)
-    assert untrained_parts(made) and freeze(made.frames).backbone_id == "efficientnet-lite0"
+    assert untrained_weights(made) and freeze(made.frames).backbone_id == "efficientnet-lite0"
 
 
 def test_hostile_input(clip, video, tmp_path):

@@ -43,6 +43,9 @@ def collate(samples):
     return {"x": torch.tensor(samples), "labels": torch.zeros(len(samples), dtype=torch.long)}
 
 
+FRESH = {"fresh_tower.weight", "fresh_tower.bias"}
+
+
 def stage(count=10, **more):
     return Stage(Slope(), Numbers(count), collate, "", save=lambda _: None, test=lambda _: {}, **more)
 
@@ -55,7 +58,7 @@ def by_name(optimizer, model):
 
 
 def test_what_was_not_pretrained_learns_faster_and_only_matrices_decay(tmp_path):
-    made = stage(untrained=["fresh_"], untrained_rate=10.0)
+    made = stage(untrained=FRESH, untrained_rate=10.0)
     optimizer = trainer(made, tmp_path, weight_decay=0.5).create_optimizer()
     assert by_name(optimizer, made.loss) == {
         "w": (0.01, 0.0),
@@ -67,7 +70,7 @@ def test_what_was_not_pretrained_learns_faster_and_only_matrices_decay(tmp_path)
 
 
 def test_schedules_keep_the_ratio_of_the_rates(tmp_path):
-    made = trainer(stage(untrained=["fresh_"], untrained_rate=10.0), tmp_path, warmup_steps=4, max_steps=8)
+    made = trainer(stage(untrained=FRESH, untrained_rate=10.0), tmp_path, warmup_steps=4, max_steps=8)
     made.create_optimizer_and_scheduler(num_training_steps=8)
     for _ in range(6):
         made.optimizer.step()
@@ -77,7 +80,7 @@ def test_schedules_keep_the_ratio_of_the_rates(tmp_path):
 
 
 def test_a_factor_of_one_leaves_the_groups_as_they_are(tmp_path):
-    optimizer = trainer(stage(untrained=["fresh_"]), tmp_path).create_optimizer()
+    optimizer = trainer(stage(untrained=FRESH), tmp_path).create_optimizer()
     assert len(optimizer.param_groups) == 2 and {group["lr"] for group in optimizer.param_groups} == {0.01}
 
 
