@@ -84,7 +84,9 @@ def plain_time(layer: TimeConv, x: Tensor) -> Tensor:
 def plain_block(block: nn.Module, x: Tensor) -> Tensor:
     """One block."""
     assert isinstance(block, Block)
-    return F.relu(plain_time(block.time, plain_attention(block.attention, x)) + block.residual(x))
+    return F.relu(
+        plain_time(block.time, plain_attention(block.attention, x)) + block.residual(x[:, :, :: block.time.stride])
+    )
 
 
 def plain_feature(encoder: Hyperformer, skeleton: Tensor) -> Tensor:

@@ -82,14 +82,16 @@ class Block(nn.Module):
         self.time = TimeConv(width, stride=stride)
         self.residual: nn.Module = nn.Identity()
         if in_width != width or stride != 1:
-            conv = nn.Conv2d(in_width, width, kernel_size=1, stride=(stride, 1))
+            conv = nn.Conv2d(in_width, width, kernel_size=1)
             _initialise(conv)
             self.residual = nn.Sequential(conv, nn.BatchNorm2d(width))
 
     def forward(self, x: Float[Tensor, "N C T J"]) -> Float[Tensor, "N D U J"]:
         """Both tensors are channels-last in memory, which is what the convolutions are fast on."""
         attended = rearrange(self.attention(rearrange(x, "n c t j -> n t j c")), "n t j c -> n c t j")
-        return F.relu(self.time(attended) + self.residual(x))
+        # strided here, since oneDNN's issue 6035: the gradient of a strided 1x1 convolution of few channels, several
+        # threads at work, is written beyond its memory
+        return F.relu(self.time(attended) + self.residual(x[:, :, :: self.time.stride]))
 
 
 class Hyperformer(nn.Module):

@@ -208,3 +208,10 @@ def test_reads_published_files(tmp_path):
 def test_two_dimensional_joints_do_not_go_into_a_three_dimensional_encoder():
     with pytest.raises(ValueError, match="coco-17.*2 coordinates.*3 are needed.*never made up"):
         narrow(layout=LAYOUTS["coco-17"], in_channels=3)
+
+
+def test_no_1x1_convolution_strides():
+    """oneDNN's issue 6035: below 16 channels its gradient is written beyond its memory, which ends the process."""
+    model = Hyperformer(layout=LAYOUTS["ntu-25"], num_heads=1, head_dim=12, depth=2, strided=(2,))
+    convolutions = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (1, 1)]
+    assert model.num_tokens(8) == 4 and {m.stride for m in convolutions} == {(1, 1)}
