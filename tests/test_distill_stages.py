@@ -22,6 +22,7 @@ TEXT, VIDEO_TEXT = "teacher.text_encoder.", "student.text_encoder."
 VARIANTS = {  # what is asked for, and what must then stay as it was
     "online": ({}, [TEXT]),
     "offline": ({"teacher": "offline"}, ["teacher."]),
+    "offline statistics": ({"teacher": "offline", "batch_norm": "trained"}, ["teacher."]),
     "text": ({"teacher_text": "trainable"}, []),
     "statistics": ({"batch_norm": "trained"}, [TEXT]),
     "published": ({"scale": "published"}, [TEXT, "student.log_scale", "teacher.log_scale"]),
