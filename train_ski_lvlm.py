@@ -32,10 +32,8 @@ from ski_lvlm.training import (
     JsonLines,
     ResumableTrainer,
     adapted_flags,
-    check_same_processes,
     is_finished,
     join_deepspeed,
-    last_whole_checkpoint,
     part_from_processes,
     write_run,
 )
@@ -141,11 +139,7 @@ def main(flags: list[str]) -> None:
         data_collator=InstructCollator(int(model.tokenizer.pad_token_id), model.config.token_widths),
         callbacks=[JsonLines(output_dir / "metrics.jsonl")],
     )
-    checkpoint = args.resume_from_checkpoint or last_whole_checkpoint(output_dir)
-    if checkpoint:
-        check_same_processes(Path(checkpoint), args.world_size)
-        print(f"resuming from {checkpoint}", flush=True)
-    result = trainer.train(resume_from_checkpoint=checkpoint)
+    result = trainer.train_or_resume()
     trainer.save_model()
     if args.should_save:
         write_json(output_dir / "result.json", result.metrics)

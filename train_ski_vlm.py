@@ -44,10 +44,8 @@ from ski_lvlm.training import (
     GlobalBatchArguments,
     JsonLines,
     adapted_flags,
-    check_same_processes,
     is_finished,
     join_deepspeed,
-    last_whole_checkpoint,
     part_from_processes,
     write_run,
 )
@@ -114,11 +112,7 @@ def main(flags: Sequence[str]) -> None:
         print(f"{name}: {stage.about}", flush=True)
     result: dict[str, Any] = {"train": {}}
     if args.num_train_epochs:
-        checkpoint = args.resume_from_checkpoint or last_whole_checkpoint(output_dir)
-        if checkpoint:
-            check_same_processes(Path(checkpoint), args.world_size)
-            print(f"resuming from {checkpoint}", flush=True)
-        result["train"] = trainer.train(resume_from_checkpoint=checkpoint).metrics
+        result["train"] = trainer.train_or_resume().metrics
 
     if args.should_save:
         stage.save(output_dir)

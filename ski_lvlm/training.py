@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint, rotate_checkpoints
+from transformers.trainer_utils import TrainOutput, get_last_checkpoint, rotate_checkpoints
 
 from ski_lvlm.cli import underscored
 from ski_lvlm.files import append_jsonl, write_json
@@ -67,6 +67,20 @@ class CheckpointError(ValueError):
 
 class ResumableTrainer(Trainer):
     """The Trainer, with checkpoints that are whole or absent and hold no frozen weights."""
+
+    def train_or_resume(self) -> TrainOutput:
+        """Train, from the checkpoint asked for or else the last whole one, if there is any.
+
+        Raises:
+            ValueError: the checkpoint was written by another number of processes.
+        """
+        output_dir = Path(str(self.args.output_dir))
+        checkpoint = self.args.resume_from_checkpoint or last_whole_checkpoint(output_dir)
+        if checkpoint:
+            check_same_processes(Path(checkpoint), self.args.world_size)
+            sys.stdout.write(f"resuming from {checkpoint}\n")
+            sys.stdout.flush()
+        return self.train(resume_from_checkpoint=checkpoint)
 
     def _get_output_dir(self, trial: Any) -> str:  # noqa: ANN401
         return str(Path(str(self.args.output_dir)) / PARTIAL)
