@@ -37,8 +37,8 @@ class Stage:
 class VlmTrainer(ResumableTrainer):
     """The resumable Trainer with orders and augmentations by epoch, rates by part, and losses logged by part.
 
-    Assumption: weight decay acts on the weights of convolutions and linear layers alone; the published code has it act
-    on everything.
+    Assumption: weight decay acts on the weights of convolutions, linear layers and embeddings alone; the published code
+    has it act on everything.
     """
 
     def __init__(self, stage: Stage, **trainer: Any) -> None:  # noqa: ANN401
@@ -52,7 +52,7 @@ class VlmTrainer(ResumableTrainer):
         return self.sampler
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
-        """The weights of convolutions and linear layers."""
+        """The weights of convolutions, linear layers and embeddings."""
         return [name for name, p in model.named_parameters() if name.endswith(".weight") and p.ndim > 1]
 
     def create_optimizer(self, model: Any = None) -> Optimizer:  # noqa: ANN401
