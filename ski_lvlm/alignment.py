@@ -81,6 +81,8 @@ class CrossProjection(Alignment):
     """
 
     def __init__(self, student: Student, teacher: SkeletonCLIP, *, prompts: Sequence[str]) -> None:
+        if not teacher.text_encoder.frozen:
+            raise ValueError("cross-projection compares nothing with sentences; leave --teacher_text frozen")
         super().__init__(freeze(student), teacher, prompts=prompts)
         width = student.text_encoder.width
         self.to_skeleton = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, teacher.encoder.width))

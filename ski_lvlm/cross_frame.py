@@ -93,9 +93,7 @@ def build_xclip(backbone: str, text_encoder: TextEncoder, *, num_frames: int, si
         return _around_efficientnet(text_encoder, num_frames=num_frames, side=side)
     family = AutoConfig.from_pretrained(backbone).model_type
     if family not in ("xclip", "clip"):
-        raise FrameEncoderError(
-            f"{backbone} is a {family} model; expected an X-CLIP, a CLIP or {EFFICIENTNET}"
-        )
+        raise FrameEncoderError(f"{backbone} is a {family} model; expected an X-CLIP, a CLIP or {EFFICIENTNET}")
     network = _released(backbone, num_frames) if family == "xclip" else from_clip(backbone, num_frames=num_frames)
     own_side = _vision_settings(network)["image_size"]
     if side not in (None, own_side):

@@ -82,3 +82,10 @@ def test_two_language_spaces_are_refused(clip, tmp_path):
     student, teacher = models(clip, text=tiny_sentence_encoder(tmp_path))
     with pytest.raises(ValueError, match="needs one text encoder for both sides"):
         TriModal(student, teacher, prompts=PROMPTS)
+
+
+def test_cross_projection_has_nothing_to_teach_a_text_encoder(clip):
+    student, teacher = models(clip)
+    teacher.text_encoder.requires_grad_(True)
+    with pytest.raises(ValueError, match="leave --teacher_text frozen"):
+        CrossProjection(student, teacher, prompts=PROMPTS)

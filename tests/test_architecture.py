@@ -24,7 +24,16 @@ LAYERS = [  # a module may import from its own layer's left and from layers abov
         "chat_servers",
         "chat_client",
     ],
-    ["hyper_attention", "hyperformer", "efficientnet", "vision", "clip", "frame_encoder", "frame_cache", "video_augment"],
+    [
+        "hyper_attention",
+        "hyperformer",
+        "efficientnet",
+        "vision",
+        "clip",
+        "frame_encoder",
+        "frame_cache",
+        "video_augment",
+    ],
     [
         "losses",
         "skeleton_clip",
