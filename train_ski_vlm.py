@@ -34,6 +34,7 @@ from ski_lvlm.recipe import (
     SKELETON_ALIGN_SCHEDULE,
     SKELETON_PRETRAIN_SCHEDULE,
     VIDEO_FINETUNE_SCHEDULE,
+    VIDEO_FINETUNE_SCHEDULES,
     DistillRecipe,
     SkeletonAlignRecipe,
     SkeletonPretrainRecipe,
@@ -73,6 +74,21 @@ class VlmArguments(GlobalBatchArguments):
 
     save_strategy: str = "epoch"
 
+    def __post_init__(self) -> None:
+        """Refuse what the stages cannot do, before anything is loaded."""
+        super().__post_init__()
+        if self.gradient_checkpointing or self.label_smoothing_factor:
+            raise ValueError(
+                "--gradient_checkpointing and --label_smoothing_factor are not built for these stages; for memory, "
+                "lower --per_device_train_batch_size: the global --batch_size stays as it is"
+            )
+        deepspeed = getattr(self, "hf_deepspeed_config", None)
+        if deepspeed and deepspeed.is_zero3():
+            raise ValueError(
+                f"{self.deepspeed} shares the weights out (ZeRO-3), which these stages cannot; use zero2.json: "
+                "models of their size fit on one GPU"
+            )
+
 
 def parse(flags: Sequence[str]) -> tuple[str, Any, VlmArguments]:
     """The stage, its recipe, and the Trainer's arguments with that stage's defaults."""
@@ -81,10 +97,19 @@ def parse(flags: Sequence[str]) -> tuple[str, Any, VlmArguments]:
     choose.add_argument("--stage", choices=STAGES, required=not wants_help, default="skeleton_pretrain")
     chosen, rest = choose.parse_known_args(flags)
     recipe_type, schedule, _ = STAGES[chosen.stage]
+    if chosen.stage == "video_finetune":
+        schedule = VIDEO_FINETUNE_SCHEDULES[_student(rest)]
     parser = HfArgumentParser((recipe_type, VlmArguments), description=__doc__)  # type: ignore[arg-type]
     parser.set_defaults(**schedule, output_dir=f"runs/{chosen.stage}")
     recipe, args = parser.parse_args_into_dataclasses(rest)
     return chosen.stage, recipe, args
+
+
+def _student(flags: Sequence[str]) -> str:
+    choose = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    choose.add_argument("--student", choices=VIDEO_FINETUNE_SCHEDULES, default="vificlip")
+    student: str = choose.parse_known_args(flags)[0].student
+    return student
 
 
 def main(flags: Sequence[str]) -> None:

@@ -146,7 +146,7 @@ def load_recognisers(args: argparse.Namespace, split: "Split") -> list["Recognis
     if args.modality != "video":
         loaded.append(skeleton_recogniser(args.model, PackedSkeletons.open(args.prepared)))
     for recogniser in loaded:
-        check_classes(recogniser, split, folder=args.model, generalised=args.generalised)
+        check_classes(recogniser, split, folder=args.model, generalised=args.generalised, protocol=args.protocol)
     return loaded
 
 

@@ -12,6 +12,7 @@ from scripts.table_rows import Row, Table
 from scripts.table_runs import Plan, replicates
 
 DRAWS = 2000
+ENOUGH_CLASSES = 8  # fewer say too little of classes in general to call one row better
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def read_score(path: Path, *, seed: int) -> Score:
 
 
 def bootstrap_interval(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """95 % interval of the mean of all values, when whole groups are drawn with replacement.
+    """95 % interval of the mean of all values, when groups are drawn with replacement, and in each its values.
 
     Clips within a class are not drawn again: how the classes' accuracies vary has their number in it already.
 
@@ -40,11 +41,10 @@ def bootstrap_interval(groups: Sequence[Sequence[float]]) -> tuple[float, float]
     (50.0, 50.0)
     """
     random = Random(0)
-    sums = [(sum(group), len(group)) for group in groups]
     means = []
     for _ in range(DRAWS):
-        drawn = random.choices(sums, k=len(sums))
-        means.append(sum(total for total, _ in drawn) / sum(count for _, count in drawn))
+        drawn = random.choices(groups, k=len(groups))
+        means.append(fmean(value for group in drawn for value in random.choices(group, k=len(group))))
     cuts = quantiles(means, n=40)
     return cuts[0], cuts[-1]
 
@@ -119,7 +119,9 @@ def compare(
     groups = [differences[name] for name in sorted(differences)]
     low, high = bootstrap_interval(groups)
     base = number(theirs)
-    if not base.is_above_chance:
+    if len(groups) < ENOUGH_CLASSES:
+        verdict = f"no conclusion: {len(groups)} classes"
+    elif not base.is_above_chance:
         verdict = f"no conclusion: baseline {base.mean:.1f}, from {base.interval[0]:.1f}; chance {base.chance:.1f}"
     else:
         verdict = "better" if low > 0 else "worse" if high < 0 else "not told apart"

@@ -48,7 +48,12 @@ class TriModal(Alignment):
 
     def __init__(self, student: Student, teacher: SkeletonCLIP, *, prompts: Sequence[str]) -> None:
         super().__init__(student, teacher, prompts=prompts)
-        freeze(student.text_encoder)
+        if not teacher.text_encoder.frozen or student.text_encoder.model_id != teacher.text_encoder.model_id:
+            raise ValueError(
+                "tri-modal alignment has one frozen text encoder for both sides; leave --teacher_text frozen, and give "
+                f"both the same one (found {student.text_encoder.model_id} and {teacher.text_encoder.model_id})"
+            )
+        student.text_encoder = teacher.text_encoder  # also where the student is tested on its own
         student.log_scale.requires_grad_(False)
 
     def forward(

@@ -23,6 +23,7 @@ from ski_lvlm.offline import resolve_model
 
 Module = TypeVar("Module", bound=nn.Module)
 CLIP_START_TEMPERATURE = 0.07  # tau that CLIP's own training starts from
+DUAL_ENCODERS: dict[str, type[PreTrainedModel]] = {"clip": CLIPModel, "xclip": XCLIPModel, "siglip": SiglipModel}
 MAX_SCALE = 100.0  # CLIP never divides by less than tau = 0.01
 _VISION_HALF = ("vision_model", "visual_projection", "logit_scale", "logit_bias", "mit", "prompts_generator")
 _X_CLIP_PROMPTS = ("prompts_visual_layernorm", "prompts_visual_projection")
@@ -44,6 +45,10 @@ class DualEncoder(Protocol):
         ...
 
 
+class PretrainedError(ValueError):
+    """A checkpoint does not hold the model that it is said to."""
+
+
 class TextEncoderError(ValueError):
     """The text encoder cannot be used, or not on this text."""
 
@@ -58,12 +63,18 @@ def log_scale(temperature: float) -> nn.Parameter:
 
     Assumption: learnt as in CLIP; the paper only names tau.
     """
-    return nn.Parameter(torch.tensor([-math.log(temperature)]))  # DeepSpeed wants a dimension
+    return nn.Parameter(torch.tensor([min(-math.log(temperature), math.log(MAX_SCALE))]))  # DeepSpeed wants a dimension
 
 
 def temperature_of(log_scale: Float[Tensor, " 1"]) -> Float[Tensor, ""]:
-    """The temperature tau of Eq. (1), never below 0.01."""
-    return torch.exp(-log_scale.clamp(max=math.log(MAX_SCALE))).squeeze()
+    """The temperature tau of Eq. (1), never below 0.01.
+
+    What is learnt is brought back to the bound itself, as CLIP does after a step: clamping only its use would leave it
+    without a gradient beyond.
+    """
+    with torch.no_grad():
+        log_scale.clamp_(max=math.log(MAX_SCALE))
+    return torch.exp(-log_scale.float()).squeeze()
 
 
 class TextEncoder(nn.Module):
@@ -187,19 +198,38 @@ def _do_not_miss_frozen(module: nn.Module, incompatible: Any) -> None:  # noqa: 
         missing[:] = [name for name in missing if not any(name.endswith(f".{mine}") for mine in own)]
 
 
+def load_whole(architecture: Any, path: str, *, unused: tuple[str, ...] = (), may_hold_more: bool = False) -> Any:  # noqa: ANN401
+    """A pretrained model in fp32 with every weight from its checkpoint, whose own precision may be lower.
+
+    Weights whose names begin with `unused` may be missing; with `may_hold_more` others may be left over.
+
+    Raises:
+        PretrainedError: weights are missing or left over; all are listed.
+    """
+    model, report = architecture.from_pretrained(path, dtype=torch.float32, output_loading_info=True)
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith(unused or "\0"))
+    left = [] if may_hold_more else sorted(report["unexpected_keys"])
+    if missing or left:
+        raise PretrainedError(
+            f"{path} does not hold a whole {type(model).__name__}: missing {missing or 'nothing'}, left over "
+            f"{left or 'nothing'}; download it again, or convert it with scripts/convert_clip.py"
+        )
+    return model
+
+
 def load_text_encoder(model_id: str) -> TextEncoder:
     """Load a frozen text encoder: a CLIP, X-CLIP or SigLIP (hub id or folder), or a sentence encoder such as `minilm`.
 
     Raises:
         TextEncoderError: the model is none of them.
+        PretrainedError: the checkpoint lacks weights.
     """
     path = resolve_model(model_id)
     config = AutoConfig.from_pretrained(path)
     tokenizer = AutoTokenizer.from_pretrained(path)
-    halves: dict[str, type[PreTrainedModel]] = {"clip": CLIPModel, "xclip": XCLIPModel, "siglip": SiglipModel}
-    if config.model_type in halves:
-        model = halves[config.model_type].from_pretrained(path)
-        temperature = math.exp(-model.logit_scale.item())  # type: ignore[operator]
+    if config.model_type in DUAL_ENCODERS:
+        model: Any = load_whole(DUAL_ENCODERS[config.model_type], path)
+        temperature = math.exp(-model.logit_scale.item())
         for name in (*_VISION_HALF, *_X_CLIP_PROMPTS):  # the text tower is all that is used
             if hasattr(model, name):
                 delattr(model, name)
@@ -209,6 +239,6 @@ def load_text_encoder(model_id: str) -> TextEncoder:
             f"{model_id} is a {config.model_type} model; expected a CLIP or a sentence encoder with one width "
             "(hidden_size), such as openai/clip-vit-base-patch16 or minilm"
         )
-    model = AutoModel.from_pretrained(path)
+    model = load_whole(AutoModel, path, unused=("pooler.",), may_hold_more=True)
     model.pooler = None  # the mean over the tokens is used; a layer without gradients would trouble DDP
     return freeze(TextEncoder(model, tokenizer, model_id=model_id))

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
-from transformers import AutoConfig, CLIPConfig, XCLIPConfig, XCLIPModel, XCLIPTextConfig, XCLIPVisionConfig
+from transformers import AutoConfig, CLIPConfig, CLIPModel, XCLIPConfig, XCLIPModel, XCLIPTextConfig, XCLIPVisionConfig
 
-from ski_lvlm.clip import InLanguage, TextEncoder, log_scale, temperature_of
-from ski_lvlm.frame_encoder import FrameEncoder, FrameEncoderError, load_frame_encoder, load_whole
+from ski_lvlm.clip import InLanguage, TextEncoder, load_whole, log_scale, temperature_of
+from ski_lvlm.frame_encoder import FrameEncoder, FrameEncoderError, load_frame_encoder
 from ski_lvlm.offline import EFFICIENTNET
 from ski_lvlm.vision import normalisation
 
@@ -32,10 +32,17 @@ class XCLIP(nn.Module):
         text_encoder: the text encoder f_t.
         frames: normalises the frames; on the offline backbone also the grid that `network` reads.
         num_frames: T_v, fixed by the position embeddings of the integration.
+        untrained: parts of the names of weights that no pretrained model gave.
     """
 
     def __init__(
-        self, network: XCLIPModel, text_encoder: TextEncoder, frames: FrameEncoder, *, num_frames: int
+        self,
+        network: XCLIPModel,
+        text_encoder: TextEncoder,
+        frames: FrameEncoder,
+        *,
+        num_frames: int,
+        untrained: tuple[str, ...],
     ) -> None:
         super().__init__()
         for name in (
@@ -45,7 +52,7 @@ class XCLIP(nn.Module):
         ):  # `text_encoder` and `log_scale` are in their place
             delattr(network, name)
         self.network, self.text_encoder, self.frames = network, text_encoder, frames
-        self.num_frames = num_frames
+        self.num_frames, self.untrained = num_frames, untrained
         self.log_scale = log_scale(text_encoder.temperature)
 
     @property
@@ -108,7 +115,9 @@ def build_xclip(backbone: str, text_encoder: TextEncoder, *, num_frames: int, si
         mean=mean,
         std=std,
     )
-    return XCLIP(network, text_encoder, frames, num_frames=num_frames)
+    return XCLIP(
+        network, text_encoder, frames, num_frames=num_frames, untrained=() if family == "xclip" else NEW_IN_XCLIP
+    )
 
 
 def _vision_settings(network: XCLIPModel) -> dict[str, Any]:
@@ -117,7 +126,7 @@ def _vision_settings(network: XCLIPModel) -> dict[str, Any]:
 
 
 def _released(backbone: str, num_frames: int) -> XCLIPModel:
-    network = load_whole(backbone, "xclip")
+    network = load_whole(XCLIPModel, backbone)
     assert isinstance(network, XCLIPModel)
     integrated = _vision_settings(network)["num_frames"]
     if integrated != num_frames:
@@ -133,8 +142,8 @@ def from_clip(backbone: str, *, num_frames: int) -> XCLIPModel:
     Raises:
         FrameEncoderError: a weight of CLIP's finds no place, or one that is not new is missing.
     """
-    clip = load_whole(backbone, "clip")
-    network = untrained_xclip(clip.config, num_frames=num_frames)  # type: ignore[arg-type]
+    clip = load_whole(CLIPModel, backbone)
+    network = untrained_xclip(clip.config, num_frames=num_frames)
     pretrained = {name.replace("pre_layrnorm", "pre_layernorm"): value for name, value in clip.state_dict().items()}
     own = network.state_dict()
     missing = [name for name in own if name not in pretrained and not any(part in name for part in NEW_IN_XCLIP)]
@@ -171,7 +180,7 @@ def _around_efficientnet(text_encoder: TextEncoder, *, num_frames: int, side: in
     )
     text = XCLIPTextConfig(hidden_size=HEAD_WIDTH, num_hidden_layers=1, num_attention_heads=1, vocab_size=64)
     network = _network(vision, text=text, width=text_encoder.width)
-    return XCLIP(network, text_encoder, frames, num_frames=num_frames)
+    return XCLIP(network, text_encoder, frames, num_frames=num_frames, untrained=("network.",))
 
 
 def _integration(width: int) -> dict[str, Any]:

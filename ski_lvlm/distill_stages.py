@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def distill(recipe: DistillRecipe, *, seed: int) -> Stage:
     student, student_card = student_of(recipe)
     packed = PackedSkeletons.open(Path(recipe.prepared))
     teacher, teacher_card = teacher_of(recipe, packed, text_encoder=student.text_encoder.model_id)
+    teacher_card = dataclasses.replace(teacher_card, prompt=student_card.prompt)  # both read the same sentences
     source = frames_of(recipe, side=student.side)
     names = training_names(recipe, source)
     data = PairedClips(
@@ -57,6 +59,11 @@ def distill(recipe: DistillRecipe, *, seed: int) -> Stage:
         save_student(folder, student.float().eval(), card=card)
 
     loss = loss_of(recipe, student, teacher, prompts=seen_sentences(student_card))
+    if recipe.batch_norm == "trained" and data.num_without_skeleton and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError(
+            f"{data.num_without_skeleton} clips have no skeleton: a process whose batch has none would keep the others "
+            "waiting for its batch statistics; use --batch_norm frozen, or one process"
+        )
     return Stage(
         loss=loss,
         train=data,
@@ -71,9 +78,20 @@ def distill(recipe: DistillRecipe, *, seed: int) -> Stage:
 
 
 def loss_of(recipe: DistillRecipe, student: Student, teacher: SkeletonCLIP, *, prompts: tuple[str, ...]) -> nn.Module:
-    """What the recipe minimises."""
+    """What the recipe minimises.
+
+    Raises:
+        ValueError: settings of SCD beside another alignment, or an offline teacher that is told to learn.
+    """
     if recipe.alignment != "scd":
+        usual = DistillRecipe()
+        of_scd = ("alpha", "scale", "distance", "teacher", "level")
+        ignored = [name for name in of_scd if getattr(recipe, name) != getattr(usual, name)]
+        if ignored:
+            raise ValueError(f"--alignment {recipe.alignment} has no use for --{', --'.join(ignored)}; leave them out")
         return ALIGNMENTS[recipe.alignment](student, teacher, prompts=prompts)
+    if recipe.teacher == "offline" and (recipe.teacher_text, recipe.batch_norm) != ("frozen", "frozen"):
+        raise ValueError("an offline teacher learns nothing; leave --teacher_text and --batch_norm frozen")
     return DistillationLoss(
         student,
         teacher,
@@ -115,7 +133,7 @@ def student_of(recipe: DistillRecipe) -> tuple[Student, StudentCard]:
             f"--ntu {recipe.ntu or 'DIR'} --split {recipe.split}"
         )
     student, card = load_student(Path(recipe.video_student))
-    _check_seen(Path(recipe.video_student), card.seen, recipe.split)
+    _check_same_clips(recipe, Path(recipe.video_student), card.seen, card.protocol)
     if card.framing != recipe.framing:
         raise ValueError(f"{recipe.video_student} was trained with --framing {card.framing}; pass the same")
     return student, card
@@ -136,7 +154,7 @@ def teacher_of(
         )
     folder = Path(recipe.skeleton_clip)
     card = read_card(folder)
-    _check_seen(folder, card.seen, recipe.split)
+    _check_same_clips(recipe, folder, card.seen, card.protocol)
     if card.text_encoder is None:
         encoder, preprocessing = load_skeleton_encoder(folder)
         text = load_text_encoder(recipe.teacher_text_encoder or text_encoder)
@@ -151,8 +169,15 @@ def teacher_of(
     return teacher, dataclasses.replace(card, stage="distill")
 
 
-def _check_seen(folder: Path, seen: tuple[int, ...], split: str) -> None:
-    if seen != split_named(split).seen:
+def _check_same_clips(recipe: DistillRecipe, folder: Path, seen: tuple[int, ...], protocol: str) -> None:
+    split = split_named(recipe.split)
+    if seen != split.seen:
         raise ValueError(
-            f"{folder} was trained on other actions than the seen ones of {split}; train it with --split {split}"
+            f"{folder} was trained on other actions than the seen ones of {split.name}; train it with --split "
+            f"{split.name}"
+        )
+    if split.dataset != "synthetic" and protocol != recipe.protocol:
+        raise ValueError(
+            f"{folder} was trained on {protocol}'s clips, asked was --protocol {recipe.protocol}, which tests some of "
+            f"them; pass --protocol {protocol}"
         )

@@ -1,14 +1,14 @@
 """f_v of the students: frames to features that training may change, by CLIP, SigLIP or the offline EfficientNet."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from ski_lvlm.clip import freeze, is_frozen, leave_out_while_frozen
+from ski_lvlm.clip import DUAL_ENCODERS, freeze, is_frozen, leave_out_while_frozen, load_whole
 from ski_lvlm.digest import weights_digest
 from ski_lvlm.offline import EFFICIENTNET
 from ski_lvlm.vision import normalisation
@@ -140,7 +140,7 @@ def load_frame_encoder(backbone_id: str, *, out_width: int, side: int | None = N
     A `side` other than a CLIP's own interpolates its position embeddings.
 
     Raises:
-        FrameEncoderError: the checkpoint is of another architecture, lacks weights, or its language space is not as
+        FrameEncoderError: the checkpoint is of another architecture, or its language space is not as
             wide as `out_width`, the text encoder's.
     """
     if backbone_id == EFFICIENTNET:
@@ -162,7 +162,7 @@ def load_frame_encoder(backbone_id: str, *, out_width: int, side: int | None = N
 
 
 def _load_dual(backbone_id: str, family: str, side: int | None) -> FrameEncoder:
-    model: Any = load_whole(backbone_id, family)
+    model = load_whole(DUAL_ENCODERS[family], backbone_id)
     own_side = model.config.vision_config.image_size
     resize = side not in (None, own_side)
     if family == "clip":
@@ -180,21 +180,6 @@ def _load_dual(backbone_id: str, family: str, side: int | None) -> FrameEncoder:
         mean=mean,
         std=std,
     )
-
-
-def load_whole(model_id: str, family: str) -> nn.Module:
-    """A dual encoder with every weight from its checkpoint, in fp32.
-
-    Raises:
-        FrameEncoderError: the checkpoint lacks weights.
-    """
-    from transformers import CLIPModel, SiglipModel, XCLIPModel
-
-    models: dict[str, Any] = {"clip": CLIPModel, "siglip": SiglipModel, "xclip": XCLIPModel}
-    model, report = models[family].from_pretrained(model_id, dtype=torch.float32, output_loading_info=True)
-    if absent := sorted(report["missing_keys"]):
-        raise FrameEncoderError(f"the checkpoint of {model_id!r} lacks {len(absent)} weights, such as {absent[0]!r}")
-    return model
 
 
 def _load_efficientnet(out_width: int, side: int | None) -> FrameEncoder:

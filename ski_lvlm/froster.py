@@ -58,4 +58,4 @@ class Anchor(nn.Module):
 
 def one_minus_cosine(a: Float[Tensor, "N E"], b: Float[Tensor, "N E"]) -> Float[Tensor, ""]:
     """Mean over the rows."""
-    return (1 - F.cosine_similarity(a, b, dim=-1)).mean()
+    return (1 - F.cosine_similarity(a.float(), b.float(), dim=-1)).mean()

@@ -34,7 +34,7 @@ def language_cross_entropy(
 
 def in_published_scale(skeleton: InLanguage) -> Float[Tensor, "B C"]:
     """F_LS as the published code computes it: the skeleton feature keeps its length, the sentences have unit length."""
-    return skeleton.similarity * skeleton.z.norm(dim=-1, keepdim=True)
+    return skeleton.similarity * skeleton.z.float().norm(dim=-1, keepdim=True)
 
 
 def language_distance(
@@ -73,7 +73,7 @@ def feature_distance(
     Paper: "Feature-level KD", Table 4.
     Assumption: unit length, and the sum over channels, so that alpha does not depend on D.
     """
-    a, b = F.normalize(z_v, dim=-1), F.normalize(z_s, dim=-1)
+    a, b = F.normalize(z_v.float(), dim=-1), F.normalize(z_s.float(), dim=-1)
     if kind == "mse":
         return (a - b).square().sum(-1).mean()
     return language_distance(a, b, kind=kind, temperatures=(temperature, temperature))

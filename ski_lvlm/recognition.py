@@ -54,6 +54,7 @@ class Recogniser:
     prompt: str
     names: str  # the spelling of class names
     seen: tuple[int, ...]
+    protocol: str = "xsub"  # whose training clips it saw
 
     @property
     def temperature(self) -> float:
@@ -94,6 +95,7 @@ def video_recogniser(folder: Path, *, videos: Path | None = None, cache: Path | 
         prompt=card.prompt,
         names=card.names,
         seen=card.seen,
+        protocol=card.protocol,
     )
 
 
@@ -138,6 +140,7 @@ def skeleton_recogniser(folder: Path, packed: PackedSkeletons) -> Recogniser:
         prompt=card.prompt or PROMPT,
         names="canonical" if home == folder else read_student_card(folder).names,  # trained together
         seen=card.seen,
+        protocol=card.protocol,
     )
 
 
@@ -294,8 +297,12 @@ def _rows_on_disk(file: Path, *, clips: int, classes: int) -> np.memmap:
     return rows
 
 
-def check_classes(recogniser: Recogniser, split: Split, *, folder: Path, generalised: bool = False) -> None:
+def check_classes(
+    recogniser: Recogniser, split: Split, *, folder: Path, generalised: bool = False, protocol: str = "xsub"
+) -> None:
     """Make sure that the split's unseen classes are new to the model, and for a generalised test, the seen ones not.
+
+    The clips of the seen classes that `protocol` tests must be new to it as well.
 
     Raises:
         RecognitionError: with the classes for which it is otherwise.
@@ -309,6 +316,11 @@ def check_classes(recogniser: Recogniser, split: Split, *, folder: Path, general
         raise RecognitionError(
             f"the {recogniser.modality} model in {folder} was not trained on {_numbers(new)}, which {split.name} "
             f"expects to be seen; leave out --generalised, or train it with --split {split.name}"
+        )
+    if generalised and split.dataset != "synthetic" and recogniser.protocol != protocol:
+        raise RecognitionError(
+            f"the {recogniser.modality} model in {folder} was trained on {recogniser.protocol}'s clips, some of which "
+            f"{protocol} tests; pass --protocol {recogniser.protocol}, or leave out --generalised"
         )
 
 

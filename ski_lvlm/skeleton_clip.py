@@ -62,6 +62,7 @@ class SkeletonEncoderCard:
     seen: tuple[int, ...]  # the actions it was trained on
     text_encoder: dict[str, str] | None = None  # id and digest
     prompt: str | None = None
+    protocol: str = "xsub"  # which of the actions' clips it was trained on
 
 
 def save_skeleton_encoder(folder: Path, model: ActionClassifier | SkeletonCLIP, *, card: SkeletonEncoderCard) -> None:

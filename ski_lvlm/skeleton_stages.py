@@ -177,4 +177,5 @@ def card_of(
         seen=split_named(recipe.split).seen,
         text_encoder=text,
         prompt=prompt,
+        protocol=recipe.protocol,
     )

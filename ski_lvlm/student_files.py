@@ -33,6 +33,7 @@ class StudentCard:
     seen: tuple[int, ...]  # the actions it was trained on
     prompt: str
     names: str  # the spelling of class names
+    protocol: str = "xsub"  # which of the actions' clips it was trained on
     frozen: dict[str, str] = field(default_factory=dict)  # towers that are not in the file, and their digests
 
 

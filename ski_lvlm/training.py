@@ -26,14 +26,10 @@ from ski_lvlm.cli import underscored
 from ski_lvlm.files import append_jsonl, write_json
 
 logger = logging.getLogger(__name__)
-_FOLDERS = (
-    "prepared",
-    "ntu",
-    "frames_cache",
-    "skeleton_encoder",
-    "instructions",
-    "features",
-)  # may move between two starts
+_MAY_CHANGE = (  # between two starts: folders move, and machines differ in what fits
+    *("prepared", "ntu", "frames_cache", "instructions", "features"),
+    *("skeleton_encoder", "skeleton_clip", "video_student", "per_device_train_batch_size"),
+)
 PARTIAL = ".partial"  # checkpoints are written here and moved when whole
 
 
@@ -259,7 +255,7 @@ def accumulation_steps(*, batch_size: int, per_device: int, processes: int) -> i
 def is_finished(output_dir: Path, *, settings: dict[str, Any]) -> bool:
     """Whether `output_dir` holds the result of this very run; what another run began there is refused.
 
-    Folders of the data may have moved, all other settings must be the same.
+    Folders may have moved and the batch per device may be another, all other settings must be the same.
 
     Raises:
         ValueError: the folder was begun with other settings.
@@ -268,7 +264,7 @@ def is_finished(output_dir: Path, *, settings: dict[str, Any]) -> bool:
     if not file.is_file():
         return False
     found = json.loads(file.read_text(encoding="utf-8"))
-    names = [name for name in settings if name not in _FOLDERS and settings[name] != found.get(name)]
+    names = [name for name in settings if name not in _MAY_CHANGE and settings[name] != found.get(name)]
     if names:
         changes = ", ".join(f"{name} {found.get(name)!r}, now {settings[name]!r}" for name in names)
         raise ValueError(

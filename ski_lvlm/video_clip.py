@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from ski_lvlm.clip import InLanguage, TextEncoder, freeze, load_text_encoder, log_scale, temperature_of
-from ski_lvlm.cross_frame import NEW_IN_XCLIP, XCLIP, build_xclip
+from ski_lvlm.cross_frame import XCLIP, build_xclip
 from ski_lvlm.frame_encoder import FrameEncoder, load_frame_encoder
 from ski_lvlm.froster import Anchor
 from ski_lvlm.losses import cosine_similarity
@@ -122,7 +122,5 @@ def freeze_parts(student: Student, which: str) -> None:
 
 def untrained_weights(student: Student) -> set[str]:
     """Names of the weights that no pretrained model gave the student."""
-    parts: tuple[str, ...] = ("frames.projection.", "_residual.")
-    if isinstance(student, XCLIP):
-        parts = ("network.",) if student.frames.backbone_id == EFFICIENTNET else NEW_IN_XCLIP
+    parts = student.untrained if isinstance(student, XCLIP) else ("frames.projection.", "_residual.")
     return {name for name, _ in student.named_parameters() if any(part in name for part in parts)}

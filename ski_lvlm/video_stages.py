@@ -39,6 +39,7 @@ def finetune(recipe: VideoFinetuneRecipe, *, seed: int) -> Stage:
         seen=split.seen,
         prompt=recipe.prompt,
         names=recipe.names,
+        protocol=recipe.protocol,
         frozen=frozen_digests(student),
     )
     return Stage(

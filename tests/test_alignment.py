@@ -78,6 +78,16 @@ def test_every_weight_gets_a_gradient_whatever_is_absent(name, absent, clip, bat
     assert not idle, "DDP waits for gradients that never come"
 
 
+def test_a_tri_modal_student_is_tested_with_the_sentences_it_was_aligned_with(clip):
+    student, teacher = models(clip)
+    loss = TriModal(student, teacher, prompts=PROMPTS)
+    assert loss.student.text_encoder is loss.teacher.text_encoder
+    student, teacher = models(clip)
+    teacher.text_encoder.requires_grad_(True)
+    with pytest.raises(ValueError, match="one frozen text encoder for both sides"):
+        TriModal(student, teacher, prompts=PROMPTS)
+
+
 def test_two_language_spaces_are_refused(clip, tmp_path):
     student, teacher = models(clip, text=tiny_sentence_encoder(tmp_path))
     with pytest.raises(ValueError, match="needs one text encoder for both sides"):

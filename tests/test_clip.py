@@ -2,11 +2,12 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from text_case import tiny_clip, tiny_sentence_encoder
 from torch import nn
 from transformers import CLIPModel, GPT2Config
 
-from ski_lvlm.clip import TextEncoderError, freeze, load_text_encoder
+from ski_lvlm.clip import PretrainedError, TextEncoderError, freeze, load_text_encoder, log_scale, temperature_of
 
 PROMPTS = ["a photo of a drink water .", "a photo of a hand waving .", "a photo of a eat meal snack ."]
 
@@ -97,3 +98,25 @@ def test_the_digest_tells_weights_apart(tmp_path, sentences):
     other = tiny_sentence_encoder(tmp_path, seed=1)
     assert load_text_encoder(sentences).digest == load_text_encoder(sentences).digest
     assert load_text_encoder(sentences).digest != load_text_encoder(other).digest
+
+
+def test_half_precision_files_are_trained_in_full_and_holes_are_refused(tmp_path, clip):
+    half = CLIPModel.from_pretrained(clip, dtype=torch.float16)
+    half.save_pretrained(tmp_path)
+    load_text_encoder(clip).tokenizer.save_pretrained(tmp_path)
+    assert next(load_text_encoder(str(tmp_path)).parameters()).dtype == torch.float32
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["text_projection.weight"]
+    save_file({**weights, "odd": torch.zeros(1)}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(PretrainedError, match=r"missing \['text_projection.weight'\], left over \['odd'\]"):
+        load_text_encoder(str(tmp_path))
+
+
+def test_the_temperature_keeps_its_gradient_at_its_bound():
+    """SigLIP starts beyond it; clamped in the forward pass alone it would never move again."""
+    scale = log_scale(0.005)
+    with torch.no_grad():
+        scale.add_(1.0)
+    tau = temperature_of(scale)
+    tau.backward()
+    assert abs(tau.item() - 0.01) < 1e-6 and scale.grad.item() != 0.0

@@ -22,7 +22,6 @@ TEXT, VIDEO_TEXT = "teacher.text_encoder.", "student.text_encoder."
 VARIANTS = {  # what is asked for, and what must then stay as it was
     "online": ({}, [TEXT]),
     "offline": ({"teacher": "offline"}, ["teacher."]),
-    "offline statistics": ({"teacher": "offline", "batch_norm": "trained"}, ["teacher."]),
     "text": ({"teacher_text": "trainable"}, []),
     "statistics": ({"batch_norm": "trained"}, [TEXT]),
     "published": ({"scale": "published"}, [TEXT, "student.log_scale", "teacher.log_scale"]),
@@ -178,12 +177,14 @@ def wrong(case, tmp_path_factory):
         ({"split": "synthetic/1"}, "vificlip was trained on other actions than the seen ones of synthetic/1; train it"),
         ({"skeleton_clip": "{}/leaky"}, "leaky was trained on other actions than the seen ones of synthetic; train it"),
         ({"framing": "centre"}, "vificlip was trained with --framing whole; pass the same"),
+        ({"alignment": "fusion", "alpha": 0.5, "teacher": "offline"}, "no use for --alpha, --teacher; leave them out"),
+        ({"teacher": "offline", "batch_norm": "trained"}, "an offline teacher learns nothing"),
         ({"frames_cache": "{}/centre"}, "holds frames framed 'centre', asked were 'whole'"),
         ({"ntu": ""}, "give --ntu DIR, the folder with rgb/, or --frames_cache DIR"),
         ({"ntu": "{}"}, "no videos .* check the folder"),
     ],
 )
 def test_mistakes_are_told(case, wrong, change, message):
-    asked = {name: value.format(wrong) for name, value in change.items()}
+    asked = {name: value.format(wrong) if isinstance(value, str) else value for name, value in change.items()}
     with pytest.raises(ValueError, match=message):
         distill(case.distill(**asked), seed=0)

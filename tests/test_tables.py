@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import table_command, table_jobs
+from scripts import table_command, table_jobs, table_results
 from scripts.figure_5_alpha import TABLE as FIGURE_5
 from scripts.figure_5_alpha import draw
 from scripts.table_1_alignment import TABLE as TABLE_1
@@ -389,7 +389,8 @@ def test_several_trainings_give_mean_spread_and_an_interval_over_classes():
     cell = number(scores)
     assert (cell.mean, cell.count, cell.per_seed) == (50.5, 2, (50.0, 51.0))
     assert cell.spread == pytest.approx(0.5**0.5)
-    assert cell.interval == (50.5, 50.5)  # classes that all have the same two accuracies do not differ
+    low, high = cell.interval  # classes with the same two accuracies do not differ, their trainings do
+    assert 50.0 < low < 50.5 < high < 51.0
 
 
 def test_the_interval_narrows_with_more_classes_and_not_with_more_trainings_of_the_same():
@@ -414,9 +415,15 @@ def scores(*accuracies, seed=0):
         ((90.0, 90.0, 90.0, 90.0), (25.0, 25.0, 25.0, 25.0), "no conclusion: baseline 25.0, from 25.0; chance 25.0"),
     ],
 )
-def test_a_difference_counts_only_over_a_baseline_above_chance(row, baseline, verdict):
+def test_a_difference_counts_only_over_a_baseline_above_chance(row, baseline, verdict, monkeypatch):
+    monkeypatch.setattr(table_results, "ENOUGH_CLASSES", 4)
     found = compare(scores(*row), scores(*baseline), names=("row", "baseline"), column="synthetic")
     assert found.verdict == verdict and found.pairs == 4
+
+
+def test_few_classes_allow_no_verdict():
+    found = compare(scores(90.0, 90.0, 90.0, 90.0), scores(50.0, 50.0, 50.0, 50.0), names=("a", "b"), column="c")
+    assert found.verdict == "no conclusion: 4 classes" and found.difference == 40.0
 
 
 def test_differences_pair_the_same_classes_of_the_same_seeds():
@@ -427,7 +434,8 @@ def test_differences_pair_the_same_classes_of_the_same_seeds():
     assert compare(scores(*[1.0] * 4, seed=1), theirs, names=("a", "b"), column="c") is None
 
 
-def test_differences_stand_below_table_1(tmp_path):
+def test_differences_stand_below_table_1(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_results, "ENOUGH_CLASSES", 4)
     accuracies = {"vificlip": (0.5, 0.5, 0.5, 0.5), "ski_vificlip": (0.6, 0.6, 0.6, 0.6)}
     runner = FakeRunner(lambda folder: accuracies.get(folder, (0.25, 0.25, 0.25, 0.25)))
     result = made(TABLE_1, tmp_path, runner, "--seeds", "1")
