@@ -10,7 +10,7 @@ from scripts.table_rows import NotBuilt, Row, heading
 NOTHING = "–"
 LEGEND = (
     "Ours: top-1 on the unseen classes in percent, mean over trainings ± their standard deviation (number of "
-    "trainings). 95 %: bootstrap interval over classes, each with all its trainings."
+    "trainings). 95 %: bootstrap interval over classes and their trainings."
 )
 TOY = "The synthetic set is a toy in miniature: its numbers say whether everything runs, and nothing about NTU."
 

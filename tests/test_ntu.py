@@ -93,7 +93,17 @@ def test_every_split_divides_its_actions():
         "ntu120/110-10": (110, 10),
         "ntu120/96-24": (96, 24),
         "synthetic": (12, 4),
+        "synthetic/1": (12, 4),
+        "synthetic/2": (12, 4),
     }
+
+
+def test_rotations_of_the_synthetic_set_have_no_unseen_action_in_common():
+    rotations = [split for split in ntu.SPLITS.values() if split.dataset == "synthetic"]
+    unseen = [action for split in rotations for action in split.unseen]
+    assert len(unseen) == len(set(unseen)) == 12
+    assert all(set(split.seen) | set(split.unseen) == set(ntu.SYNTHETIC_ACTIONS) for split in rotations)
+    assert ntu.clips(["S001C001P009R001A001"], split=rotations[1], protocol="xsub", part="unseen_test")
     for split in ntu.SPLITS.values():
         assert not set(split.seen) & set(split.unseen)
         assert list(split.seen) == sorted(split.seen) and list(split.unseen) == sorted(split.unseen)
