@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 from eval.figures import loss_curve, loss_points, video_strip  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 from ski_lvlm.files import atomic_path, read_jsonl  # noqa: E402
+from ski_lvlm.ntu import class_names  # noqa: E402
 
 STAGES = {
     "skeleton_pretrain": "Hyperformer: recognise the seen actions",
@@ -136,7 +137,9 @@ def zero_shot_rows(folder: Path) -> list[tuple[str, str]]:
     low, high = unseen["top1_interval"]
     top1 = f"{100 * unseen['top1']:.1f} % ({100 * low:.1f} to {100 * high:.1f}; chance {100 * unseen['chance']:.0f} %)"
     rows = [(f"top-1 of {unseen['clips']} clips of {unseen['classes']} unseen actions, video alone", top1)]
-    return rows + [(n, "no clips" if s is None else f"{100 * s:.0f} %") for n, s in unseen["per_class"].items()]
+    names = class_names(actions=[int(number.removeprefix("A")) for number in unseen["per_class"]])
+    shares = ("no clips" if share is None else f"{100 * share:.0f} %" for share in unseen["per_class"].values())
+    return rows + list(zip(names, shares, strict=True))
 
 
 def sample_clips(folder: Path) -> list[dict[str, Any]]:

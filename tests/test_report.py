@@ -80,8 +80,8 @@ def test_a_whole_run_is_on_one_page(folder):
         "0.75",
         "top-1 of 60 clips of 2 unseen actions",
         "62.5 % (50.0 to 75.0; chance 50 %)",
-        "<td>A6</td><td>90 %</td>",
-        "<td>A23</td><td>no clips</td>",
+        "<td>pickup</td><td>90 %</td>",
+        "<td>hand waving</td><td>no clips</td>",
     ):
         assert text in html, text
     assert html.count("data:image/svg+xml;base64,") == 3 and html.count("data:image/jpeg;base64,") == 1
