@@ -1,6 +1,6 @@
 """Decode every video once: keep a few small frames of each clip, so that training never waits for video decoding.
 
-    python scripts/cache_frames.py --ntu DIR --out DIR --num_frames 16 --side 112
+    python scripts/cache_frames.py --ntu DIR --out DIR --num_frames 16 --side 224
 
 Writes OUT/frames.json and for every clip OUT/<clip>.npy (uint8, num_frames x 3 x side x side; 16 frames of 224 px are
 2.4 MB a clip, of 112 px 0.6 MB). Give OUT as --frames_cache to train_ski_vlm.py and eval/zero_shot.py. Training draws
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.extract_features import SHOWN, Clips, load_ahead  # noqa: E402
+from scripts.extract_features import Clips, load_ahead, print_left_out  # noqa: E402
 from ski_lvlm import cli  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
 
@@ -103,10 +103,7 @@ def fill(cache: "FrameCache", source: "DecodedFrames", names: Sequence[str], *, 
 def report(out: Path, total: int, failures: dict[str, str]) -> None:
     """Say how many clips have frames and which have not, with the reason."""
     print(f"{out}: frames of {total - len(failures)} of {total} clips")
-    for name, reason in list(failures.items())[:SHOWN]:
-        print(f"  left out {name}: {reason}")
-    if len(failures) > SHOWN:
-        print(f"  … and {len(failures) - SHOWN} more in failures.json")
+    print_left_out(failures, listed_in="failures.json")
 
 
 if __name__ == "__main__":

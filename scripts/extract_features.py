@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ski_lvlm.skeleton import Preprocessing
 
 PAPER_TOWER = "openai/clip-vit-large-patch14"
-SHOWN = 20  # failed clips that are printed; failed.json lists them all
+SHOWN = 20  # failed clips that are printed; a file lists them all
 
 
 class Loaded(NamedTuple):
@@ -257,10 +257,15 @@ def encode_and_store(writer: "FeatureWriter", modality: str, source: Source, bat
 def report(modality: str, total: int, failed: dict[str, str]) -> None:
     """Say how many clips have tokens and which have not, with the reason."""
     print(f"{modality}: {total - len(failed)} of {total} clips have tokens")
+    print_left_out(failed, listed_in="failed.json")
+
+
+def print_left_out(failed: dict[str, str], *, listed_in: str) -> None:
+    """The first clips that failed, each with its reason; `listed_in` is the file that has them all."""
     for name, reason in list(failed.items())[:SHOWN]:
         print(f"  left out {name}: {reason}")
     if len(failed) > SHOWN:
-        print(f"  … and {len(failed) - SHOWN} more in failed.json")
+        print(f"  … and {len(failed) - SHOWN} more in {listed_in}")
 
 
 if __name__ == "__main__":

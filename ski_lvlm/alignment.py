@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
@@ -32,9 +32,9 @@ class Alignment(nn.Module):
         self.student, self.teacher, self.prompts = student, teacher, tuple(prompts)
         self.config = PretrainedConfig(hidden_size=student.text_encoder.width)  # type: ignore[call-arg]
 
-    def _beside(self, seen: InLanguage, there: Bool[Tensor, " B"]) -> Float[Tensor, ""]:
-        """What joins the loss: the student's own, and a zero for SkeletonCLIP where a batch has no skeleton."""
-        idle = nothing() if bool(there.any()) else nothing(self.teacher)
+    def _beside(self, seen: InLanguage, *, some: bool) -> Float[Tensor, ""]:
+        """What joins the loss: the student's own, and a zero for SkeletonCLIP where a batch has not `some` skeleton."""
+        idle = nothing() if some else nothing(self.teacher)
         return idle if seen.own_loss is None else idle + seen.own_loss
 
 
@@ -64,14 +64,15 @@ class TriModal(Alignment):
     ) -> dict[str, Tensor]:
         """The mean of the three losses; those that need skeletons are zero in a batch without."""
         there, tau = present(skeleton), self.teacher.temperature
+        some = bool(there.any())
         seen = self.student(video, self.prompts)
         z_t = self.teacher.text_encoder(self.prompts)[labels]
         parts = {"video_text": contrast(seen.z, z_t, temperature=tau, classes=labels)}
-        if bool(there.any()):
+        if some:
             z_s, known = self.teacher(skeleton[there], self.prompts).z, labels[there]
             parts["skeleton_text"] = contrast(z_s, z_t[there], temperature=tau, classes=known)
             parts["video_skeleton"] = contrast(seen.z[there], z_s, temperature=tau, classes=known)
-        loss = torch.stack(list(parts.values())).sum() / 3 + self._beside(seen, there)
+        loss = torch.stack(list(parts.values())).sum() / 3 + self._beside(seen, some=some)
         # X-CLIP has weights that change sentences by the video; here they learn nothing, which DDP wants to be told
         return {"loss": loss + 0.0 * seen.similarity.sum(), "logits": seen.similarity, **parts}
 
@@ -139,15 +140,16 @@ class Fusion(Alignment):
     ) -> dict[str, Tensor]:
         """Cross-entropy of the fused similarities."""
         there = present(skeleton)
+        some = bool(there.any())
         seen = self.student(video, self.prompts)
         fused = seen.similarity
-        if bool(there.any()):
+        if some:
             f_ls = fused.new_zeros(fused.shape).index_put(
                 (there.nonzero().squeeze(1),), self.teacher(skeleton[there], self.prompts).similarity.to(fused.dtype)
             )
             fused = torch.where(rearrange(there, "b -> b 1"), (fused + f_ls) / 2, fused)
         loss = language_cross_entropy(fused, labels, temperature=self.student.temperature)
-        return {"loss": loss + self._beside(seen, there), "logits": fused}
+        return {"loss": loss + self._beside(seen, some=some), "logits": fused}
 
 
 ALIGNMENTS = {"tri_modal": TriModal, "cross_projection": CrossProjection, "fusion": Fusion}

@@ -45,12 +45,8 @@ class XCLIP(nn.Module):
         untrained: tuple[str, ...],
     ) -> None:
         super().__init__()
-        for name in (
-            "text_model",
-            "text_projection",
-            "logit_scale",
-        ):  # `text_encoder` and `log_scale` are in their place
-            delattr(network, name)
+        for name in ("text_model", "text_projection", "logit_scale"):
+            delattr(network, name)  # `text_encoder` and `log_scale` are in their place
         self.network, self.text_encoder, self.frames = network, text_encoder, frames
         self.num_frames, self.untrained = num_frames, untrained
         self.log_scale = log_scale(text_encoder.temperature)

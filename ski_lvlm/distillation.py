@@ -96,12 +96,13 @@ class DistillationLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """The loss of Eq. (3) and its parts, and the video's similarities as logits."""
         there = present(skeleton)
+        some = bool(there.any())  # once: on a GPU each such question waits for it
         seen = self.student(video, self.prompts)
         f_lv, tau = seen.similarity, self._tau(self.student)
         parts = {"video": language_cross_entropy(f_lv, labels, temperature=tau)}
         if seen.own_loss is not None:
             parts["own"] = seen.own_loss
-        if bool(there.any()):
+        if some:
             moved = self._teach(skeleton[there])
             f_ls, tau_s = self._scaled(moved), self._tau(self.teacher)
             if self.online:
@@ -110,7 +111,7 @@ class DistillationLoss(nn.Module):
                 parts["distance"] = self._distance(seen, moved, there, (tau, tau_s))
         weights = {"distance": self.alpha}
         loss = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
-        if not bool(there.any()):
+        if not some:
             loss = loss + nothing(self.teacher, self.projection)
         return {"loss": loss, "logits": f_lv, **parts}
 

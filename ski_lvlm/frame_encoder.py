@@ -62,11 +62,6 @@ class FrameEncoder(nn.Module):
         self.register_buffer("std", 255 * rearrange(torch.tensor(std), "c -> c 1 1"), persistent=False)
         leave_out_while_frozen(self, pretrained=isinstance(projection, nn.Identity))
 
-    @property
-    def out_width(self) -> int:
-        """D of the language space."""
-        return self.projection.out_features if isinstance(self.projection, nn.Linear) else self.width
-
     def train(self, mode: bool = True) -> "FrameEncoder":
         """Training mode, unless frozen."""
         return super().train(mode and not is_frozen(self))
