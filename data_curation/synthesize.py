@@ -19,9 +19,9 @@ from jaxtyping import UInt8
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from data_curation.actions import ACTIONS, SAME_OBJECT_PAIRS, Performance, perform  # noqa: E402
-from data_curation.scene import NUM_PERFORMERS, Session, film, session  # noqa: E402
-from data_curation.sensor import record  # noqa: E402
+from data_curation.synthetic.actions import ACTIONS, SAME_OBJECT_PAIRS, Performance, perform  # noqa: E402
+from data_curation.synthetic.scene import NUM_PERFORMERS, Session, film, session  # noqa: E402
+from data_curation.synthetic.sensor import record  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 from ski_lvlm.files import atomic_path, write_json  # noqa: E402
 from ski_lvlm.ntu import ClipName  # noqa: E402

@@ -10,13 +10,24 @@ import numpy as np
 import pytest
 
 from data_curation import synthesize
-from data_curation.actions import ACTIONS, SAME_OBJECT_PAIRS, perform
-from data_curation.camera import Camera, colour_pixels, colour_rays
-from data_curation.motion import CHEST, HAND_L, HAND_R, HEAD, SPINE_MID, WRIST_R, Build, joints, reach, standing
-from data_curation.props import BALL_RADIUS, BOX_SIZE
-from data_curation.render import View, blob, cuboid, paint
-from data_curation.scene import film, session
-from data_curation.sensor import NOISE, record
+from data_curation.synthetic.actions import ACTIONS, SAME_OBJECT_PAIRS, perform
+from data_curation.synthetic.camera import Camera, colour_pixels, colour_rays
+from data_curation.synthetic.motion import (
+    CHEST,
+    HAND_L,
+    HAND_R,
+    HEAD,
+    SPINE_MID,
+    WRIST_R,
+    Build,
+    joints,
+    reach,
+    standing,
+)
+from data_curation.synthetic.props import BALL_RADIUS, BOX_SIZE
+from data_curation.synthetic.render import View, blob, cuboid, paint
+from data_curation.synthetic.scene import film, session
+from data_curation.synthetic.sensor import NOISE, record
 from ski_lvlm.cleaning import clean
 from ski_lvlm.layouts import LAYOUTS
 from ski_lvlm.ntu import SPLITS, ClipName, is_train, parse_name

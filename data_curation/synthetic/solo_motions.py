@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from data_curation import props
-from data_curation.motion import LEFT, RELAXED, Posture, track
-from data_curation.take import Take, both
+from data_curation.synthetic import props
+from data_curation.synthetic.motion import LEFT, RELAXED, Posture, track
+from data_curation.synthetic.take import Take, both
 
 
 def drink(take: Take) -> list[Posture]:

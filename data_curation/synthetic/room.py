@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
-from data_curation.camera import colour_rays
-from data_curation.furniture import FURNITURE, Palette
-from data_curation.render import Colour, Shape, View, paint
+from data_curation.synthetic.camera import colour_rays
+from data_curation.synthetic.furniture import FURNITURE, Palette
+from data_curation.synthetic.render import Colour, Shape, View, paint
 
 HALF_WIDTH, BACK, FRONT, CEILING = 3.2, 2.5, -4.5, 2.7
 WALLS: tuple[Colour, ...] = (

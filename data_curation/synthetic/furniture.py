@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from data_curation.props import BALL_RADIUS, BOX_SIZE, SEAT_HEIGHT, Prop
-from data_curation.render import Colour, Shape, View, blob, cuboid, prism
+from data_curation.synthetic.props import BALL_RADIUS, BOX_SIZE, SEAT_HEIGHT, Prop
+from data_curation.synthetic.render import Colour, Shape, View, blob, cuboid, prism
 
 CUPS: tuple[Colour, ...] = ((245, 245, 245), (220, 60, 50), (50, 120, 210), (250, 200, 60), (60, 170, 110))
 BALLS: tuple[Colour, ...] = ((240, 120, 40), (225, 50, 60), (60, 120, 230), (250, 215, 60), (235, 235, 240))

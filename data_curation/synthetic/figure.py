@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from data_curation.motion import (
+from data_curation.synthetic.motion import (
     ANKLE_L,
     ANKLE_R,
     CHEST,
@@ -32,7 +32,7 @@ from data_curation.motion import (
     Build,
     unit,
 )
-from data_curation.render import Colour, Shape, View, blob, solid
+from data_curation.synthetic.render import Colour, Shape, View, blob, solid
 
 SHIRTS: tuple[Colour, ...] = (
     (200, 45, 45), (40, 90, 200), (45, 150, 70), (235, 190, 50), (240, 240, 235), (130, 60, 150),

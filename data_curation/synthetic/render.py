@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from data_curation.camera import COLOUR_FOCAL, COLOUR_SIZE, Camera, colour_pixels
+from data_curation.synthetic.camera import COLOUR_FOCAL, COLOUR_SIZE, Camera, colour_pixels
 
 Colour = tuple[float, float, float]
 """Red, green, blue, 0 to 255."""

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from data_curation.motion import HAND_L, HAND_R, Build, Posture, track
+from data_curation.synthetic.motion import HAND_L, HAND_R, Build, Posture, track
 
 Kind = Literal["cup", "box", "ball", "phone", "chair"]
 UP = np.array([0.0, 1.0, 0.0])

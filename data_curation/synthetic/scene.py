@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from data_curation.actions import Performance
-from data_curation.camera import Camera
-from data_curation.figure import HAIRS, SKINS, Clothes, dressed, figure, shadow
-from data_curation.furniture import Palette, palette, prop_shapes
-from data_curation.motion import ANKLE_L, ANKLE_R, FOOT_L, FOOT_R, SPINE_BASE, Build
-from data_curation.render import Shape, View, paint
-from data_curation.room import Room, backdrop, furnished
+from data_curation.synthetic.actions import Performance
+from data_curation.synthetic.camera import Camera
+from data_curation.synthetic.figure import HAIRS, SKINS, Clothes, dressed, figure, shadow
+from data_curation.synthetic.furniture import Palette, palette, prop_shapes
+from data_curation.synthetic.motion import ANKLE_L, ANKLE_R, FOOT_L, FOOT_R, SPINE_BASE, Build
+from data_curation.synthetic.render import Shape, View, paint
+from data_curation.synthetic.room import Room, backdrop, furnished
 from ski_lvlm.ntu import ClipName
 
 NUM_PERFORMERS = 12

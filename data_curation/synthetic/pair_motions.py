@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from data_curation.motion import HEAD, LEFT, RELAXED, RIGHT, Build, Posture, joints, reach, standing, track
-from data_curation.take import Take, both
+from data_curation.synthetic.motion import HEAD, LEFT, RELAXED, RIGHT, Build, Posture, joints, reach, standing, track
+from data_curation.synthetic.take import Take, both
 
 
 def _facing(

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
-from data_curation.camera import Camera, colour_pixels, depth_pixels
-from data_curation.motion import ANKLE_L, ANKLE_R, CHEST, FOOT_L, FOOT_R, HAND_L, HAND_R, SPINE_BASE
+from data_curation.synthetic.camera import Camera, colour_pixels, depth_pixels
+from data_curation.synthetic.motion import ANKLE_L, ANKLE_R, CHEST, FOOT_L, FOOT_R, HAND_L, HAND_R, SPINE_BASE
 from ski_lvlm.layouts import LAYOUTS
 from ski_lvlm.skeleton_file import BodyTrack, Recording
 

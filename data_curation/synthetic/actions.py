@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from data_curation import pair_motions, props, solo_motions
-from data_curation.motion import Build, Posture, joints, swayed
-from data_curation.props import Prop
-from data_curation.take import Take
+from data_curation.synthetic import pair_motions, props, solo_motions
+from data_curation.synthetic.motion import Build, Posture, joints, swayed
+from data_curation.synthetic.props import Prop
+from data_curation.synthetic.take import Take
 
 SAME_OBJECT_PAIRS = ((5, 6), (7, 64), (8, 9), (10, 23), (28, 29), (50, 58), (59, 60))
 """Action numbers whose clips share person, room, camera and object; one of each of (5, 6), (7, 64), (10, 23) and

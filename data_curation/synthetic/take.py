@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from data_curation.motion import Build, Posture, standing
+from data_curation.synthetic.motion import Build, Posture, standing
 
 
 @dataclass(frozen=True)
