@@ -17,10 +17,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from eval.figures import loss_curve, loss_points, video_strip  # noqa: E402
+from eval.figures import loss_curve, loss_points  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 from ski_lvlm.files import atomic_path, read_jsonl  # noqa: E402
 from ski_lvlm.ntu import class_names  # noqa: E402
+from ski_lvlm.pictures import video_strip  # noqa: E402
 
 STAGES = {
     "skeleton_pretrain": "Hyperformer: recognise the seen actions",

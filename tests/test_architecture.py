@@ -16,6 +16,7 @@ LAYERS = [  # a module may import from its own layer's left and from layers abov
     [
         "ntu",
         "ntu_folder",
+        "pictures",
         "skeleton_import",
         "instruction_file",
         "conversation",

@@ -1,19 +1,15 @@
 """The report of a run: whole, one file, honest about what is missing, and safe from what models write."""
 
-import base64
-import io
 import re
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
-from PIL import Image
 
-from eval.figures import loss_curve, loss_points, strip, video_strip
+from eval.figures import loss_curve, loss_points
 from eval.report import CLIPS, accuracy_table, build_report, main, recipe_rows, sample_clips, stage_times
 from ski_lvlm.files import append_jsonl, write_json
-from ski_lvlm.video import VideoError
 
 PREDICTION = {"video_name": "S001C001P001R001A023", "Q": "What?", "A": "He waves.", "pred": "He <script>sits</script>."}
 
@@ -27,10 +23,6 @@ def write_video(path, *, frames=12, size=(64, 48)):
             picture = np.full((size[1], size[0], 3), number * 20, dtype=np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
-
-
-def image_of(url):
-    return Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))
 
 
 @pytest.fixture
@@ -150,21 +142,6 @@ def test_losses_that_are_no_numbers_are_left_out_of_the_curve():
     lines = [{"step": 1, "loss": float("nan")}, {"step": 2, "loss": 1.0}, {"loss": 3.0}, {"step": 3, "train_loss": 1.0}]
     assert loss_points(lines) == [(2.0, 1.0)]
     assert loss_curve([(2.0, 1.0)]) == loss_curve([(2.0, 1.0)]), "the same run gives the same picture"
-
-
-def test_a_strip_shows_the_frames_in_order_of_time():
-    frames = np.stack([np.full((3, 20, 10), value, np.uint8) for value in (0, 100, 200)])
-    picture = np.asarray(image_of(strip(frames)))
-    assert picture.shape == (20, 3 * 13, 3)
-    assert [int(picture[10, 13 * n + 4, 0]) // 50 for n in range(3)] == [0, 2, 4]
-
-
-def test_a_strip_keeps_the_videos_aspect(tmp_path):
-    write_video(tmp_path / "clip.avi", size=(64, 32))
-    image = image_of(video_strip(str(tmp_path / "clip.avi"), num_frames=2))
-    assert image.size == (2 * (224 + 3), 112)
-    with pytest.raises(VideoError):
-        video_strip(str(tmp_path / "none.avi"), num_frames=2)
 
 
 def test_accuracy_tables_of_other_shapes():
