@@ -7,7 +7,7 @@ spelling of placeholders (`<skeleton>`, `<pose>`, `<human_pose>`) and in the end
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,6 +74,15 @@ def instruction_record(
     return record
 
 
+class Examined(NamedTuple):
+    """One record looked at: its conversation, or (then None) everything that is wrong with it."""
+
+    index: int
+    label: str
+    conversation: Conversation | None
+    problems: list[str]
+
+
 def read_instructions(path: Path, *, drop: Collection[str] = ()) -> list[Conversation]:
     """Read and check a whole instruction file; `drop` names modalities to leave out of it, as in `drop={"object"}`.
 
@@ -81,24 +90,30 @@ def read_instructions(path: Path, *, drop: Collection[str] = ()) -> list[Convers
         InstructionError: not such a file, or records with unknown placeholders, empty answers, wrong turn order or
             missing keys; the first ten are listed with their ids.
     """
-    conversations, problems = [], []
-    for index, record in enumerate(_records(path)):
-        try:
-            conversations.append(_conversation(record, index=index, drop=drop))
-        except InstructionError as problem:
-            problems.append(f"{_label(record, index)}: {problem}")
-    if problems:
-        total = len(problems) + len(conversations)
-        rest = f"\n  … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        listed = "".join(f"\n  {problem}" for problem in problems[:_SHOWN])
-        raise InstructionError(f"{path}: {len(problems)} of {total} records cannot be used:{listed}{rest}")
-    return conversations
+    examined = list(examine(_records(path), drop=drop))
+    if bad := [record for record in examined if record.problems]:
+        rest = f"\n  … and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+        listed = "".join(f"\n  {record.label}: {'; '.join(record.problems)}" for record in bad[:_SHOWN])
+        raise InstructionError(f"{path}: {len(bad)} of {len(examined)} records cannot be used:{listed}{rest}")
+    return [record.conversation for record in examined if record.conversation]
+
+
+def examine(records: Iterable[Any], *, drop: Collection[str] = ()) -> Iterator[Examined]:
+    """Look at records one by one without stopping at what cannot be trained on; `drop` as in `read_instructions`.
+
+    >>> [record.problems for record in examine([{"id": "7", "video": "v"}])]
+    [["no 'conversations'; expected a list of human and gpt turns"]]
+    """
+    for index, record in enumerate(records):
+        problems: list[str] = []
+        conversation = _conversation(record, index=index, drop=drop, problems=problems)
+        yield Examined(index, _label(record, index), None if problems else conversation, problems)
 
 
 def _records(path: Path) -> list[Any]:
     try:
         records = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InstructionError(f"{path}: not JSON ({error}); expected a list of conversations") from error
     if not isinstance(records, list) or not records:
         found = "an empty list" if records == [] else type(records).__name__
@@ -111,48 +126,56 @@ def _label(record: Any, index: int) -> str:  # noqa: ANN401
     return f"record {index}" if name is None else f"record {index} (id {name!r})"
 
 
-def _conversation(record: Any, *, index: int, drop: Collection[str]) -> Conversation:  # noqa: ANN401
+def _conversation(
+    record: Any,  # noqa: ANN401
+    *,
+    index: int,
+    drop: Collection[str],
+    problems: list[str],
+) -> Conversation | None:
+    """The record in our form; whatever is wrong with it is added to `problems`, and then the form means nothing."""
     if not isinstance(record, dict):
-        raise InstructionError(f"found {type(record).__name__}, expected an object with id, video, conversations")
+        problems.append(f"found {type(record).__name__}, expected an object with id, video, conversations")
+        return None
     said = record.get("conversations")
     if not isinstance(said, list) or not said:
-        raise InstructionError("no 'conversations'; expected a list of human and gpt turns")
-    turns = tuple(_turns(said, drop=drop))
-    clips = {modality: name for modality, name in _clips(record) if modality not in drop}
-    if "object" in clips:
-        raise InstructionError("has 'object' features, which SKI-LVLM does not read; drop them with drop={'object'}")
-    for modality in _READABLE:
-        _check_placeholder(modality, clips, turns)
+        problems.append("no 'conversations'; expected a list of human and gpt turns")
+        return None
+    turns = tuple(_turns(said, drop=drop, problems=problems))
+    clips = {modality: name for modality, name in _clips(record, problems) if modality not in drop}
+    if not problems:  # else what follows would mostly say the same again
+        _check_placeholders(clips, turns, problems)
     name = str(record.get("id", index))
     return Conversation(name, clips.get("video"), clips.get("skeleton"), turns)
 
 
-def _clips(record: Record) -> Iterator[tuple[str, str]]:
+def _clips(record: Record, problems: list[str]) -> Iterator[tuple[str, str]]:
     for key, modality in _MODALITY.items():
         if record.get(key) is None:
             continue
-        if not isinstance(record[key], str) or not clip_name(record[key]):
-            raise InstructionError(f"'{key}' is {record[key]!r}; expected a clip's name")
-        yield modality, clip_name(record[key])
+        if isinstance(record[key], str) and clip_name(record[key]):
+            yield modality, clip_name(record[key])
+        else:
+            problems.append(f"'{key}' is {record[key]!r}; expected a clip's name")
 
 
-def _turns(said: list[Any], *, drop: Collection[str]) -> Iterator[Turn]:
+def _turns(said: list[Any], *, drop: Collection[str], problems: list[str]) -> Iterator[Turn]:
     for position, turn in enumerate(said):
         role, text = (turn.get("from"), turn.get("value")) if isinstance(turn, dict) else (None, None)
         expected = ("user", "assistant")[position % 2]
         if _ROLES.get(str(role)) != expected:
-            raise InstructionError(
-                f"turn {position} is from {role!r}; expected {'human' if position % 2 == 0 else 'gpt'}"
-            )
-        if not isinstance(text, str) or not text.strip():
+            problems.append(f"turn {position} is from {role!r}; expected {'human' if position % 2 == 0 else 'gpt'}")
+            return  # the turns behind it are most likely shifted and nothing else
+        if isinstance(text, str) and text.strip():
+            yield Turn(expected, _normalised(text, position=position, drop=drop, problems=problems).strip())
+        else:
             what = "question" if expected == "user" else "answer"
-            raise InstructionError(f"turn {position}: the {what} is empty; remove the pair or write one")
-        yield Turn(expected, _normalised(text, position=position, drop=drop).strip())
+            problems.append(f"turn {position}: the {what} is empty; remove the pair or write one")
     if len(said) % 2:
-        raise InstructionError("the last question has no answer; expected a gpt turn after it")
+        problems.append("the last question has no answer; expected a gpt turn after it")
 
 
-def _normalised(text: str, *, position: int, drop: Collection[str]) -> str:
+def _normalised(text: str, *, position: int, drop: Collection[str], problems: list[str]) -> str:
     """Spell placeholders our way and take dropped ones out; answers may hold none, and `<b>` in them is just text."""
     in_answer = position % 2 == 1
 
@@ -163,22 +186,25 @@ def _normalised(text: str, *, position: int, drop: Collection[str]) -> str:
         if modality is not None and modality in drop:
             return ""
         if in_answer:
-            raise InstructionError(f"turn {position}: placeholder {match[0]} in an answer; only questions may hold it")
-        if modality not in _READABLE:
+            problems.append(f"turn {position}: placeholder {match[0]} in an answer; only questions may hold it")
+        elif modality not in _READABLE:
             remedy = (
                 "drop it with drop={'object'}" if modality else "expected <video>, <skeleton>, <pose> or <human_pose>"
             )
-            raise InstructionError(f"turn {position}: unknown placeholder {match[0]}; {remedy}")
+            problems.append(f"turn {position}: unknown placeholder {match[0]}; {remedy}")
         return f"<{modality}>"
 
     return re.sub(r"\n{2,}", "\n", _PLACEHOLDER.sub(ours, text)) if drop else _PLACEHOLDER.sub(ours, text)
 
 
-def _check_placeholder(modality: str, clips: dict[str, str], turns: tuple[Turn, ...]) -> None:
-    count = sum(turn.text.count(f"<{modality}>") for turn in turns)
-    if count > 1:
-        raise InstructionError(f"<{modality}> occurs {count} times; expected once in a conversation")
-    if count and modality not in clips:
-        raise InstructionError(f"<{modality}> but no {modality!r} key; add the clip's name or remove the placeholder")
-    if not count and modality in clips:
-        raise InstructionError(f"a {modality!r} key but no <{modality}>; put the placeholder into the first question")
+def _check_placeholders(clips: dict[str, str], turns: tuple[Turn, ...], problems: list[str]) -> None:
+    if "object" in clips:
+        problems.append("has 'object' features, which SKI-LVLM does not read; drop them with drop={'object'}")
+    for modality in _READABLE:
+        count = sum(turn.text.count(f"<{modality}>") for turn in turns)
+        if count > 1:
+            problems.append(f"<{modality}> occurs {count} times; expected once in a conversation")
+        if count and modality not in clips:
+            problems.append(f"<{modality}> but no {modality!r} key; add the clip's name or remove the placeholder")
+        if not count and modality in clips:
+            problems.append(f"a {modality!r} key but no <{modality}>; put the placeholder into the first question")

@@ -2,7 +2,14 @@ import json
 
 import pytest
 
-from ski_lvlm.instruction_file import InstructionError, Turn, clip_name, instruction_record, read_instructions
+from ski_lvlm.instruction_file import (
+    InstructionError,
+    Turn,
+    clip_name,
+    examine,
+    instruction_record,
+    read_instructions,
+)
 
 CLIP = "S001C002P003R001A005"
 
@@ -148,3 +155,28 @@ def test_names_keep_what_is_not_an_ending():
     assert clip_name("v_pose_1") == "v_pose_1"
     assert clip_name("a\\b\\clip.mp4") == "clip"
     assert clip_name("clip.2024") == "clip.2024"
+
+
+def test_a_record_is_examined_to_its_end():
+    record = talk("Where is <image>?", " ", video=3, pose=["v"])
+    (examined,) = examine([record])
+    assert examined.conversation is None
+    assert [problem.split(";")[0] for problem in examined.problems] == [
+        "turn 0: unknown placeholder <image>",
+        "turn 1: the answer is empty",
+        "'video' is 3",
+        "'pose' is ['v']",
+    ]
+
+
+def test_bad_records_do_not_end_the_walk():
+    good = talk("What?\n<video>", video="v")
+    walked = list(examine([good, None, good]))
+    assert [record.index for record in walked] == [0, 1, 2]
+    assert [record.conversation is None for record in walked] == [False, True, False]
+    assert walked[0].problems == [] and walked[0].label == "record 0 (id '7')"
+
+
+def test_json_nested_too_deeply_is_refused(read):
+    with pytest.raises(InstructionError, match="not JSON"):
+        read("[" * 200_000)
