@@ -77,7 +77,7 @@ def instruction_record(
 class Examined(NamedTuple):
     """One record looked at: its conversation, or (then None) everything that is wrong with it."""
 
-    index: int
+    number: int
     label: str
     conversation: Conversation | None
     problems: list[str]

@@ -172,7 +172,7 @@ def test_a_record_is_examined_to_its_end():
 def test_bad_records_do_not_end_the_walk():
     good = talk("What?\n<video>", video="v")
     walked = list(examine([good, None, good]))
-    assert [record.index for record in walked] == [0, 1, 2]
+    assert [record.number for record in walked] == [0, 1, 2]
     assert [record.conversation is None for record in walked] == [False, True, False]
     assert walked[0].problems == [] and walked[0].label == "record 0 (id '7')"
 

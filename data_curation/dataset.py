@@ -1,0 +1,177 @@
+"""The instruction pairs as a data set for Hugging Face: one Parquet file per split, and a card that says what it is.
+
+The same rows and facts give the same bytes, and a folder without README.md is one whose writing was cut short.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ski_lvlm.files import atomic_path
+
+SPLITS = ("train", "validation", "test", "test_unseen")
+CARD = "README.md"
+_ROWS_IN_GROUP = 10_000
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_MISSING = "pyarrow is not installed; run: python -m pip install -r requirements.txt -c constraints.txt"
+
+
+class Row(NamedTuple):
+    """One question with its answer; in test splits the answer is the reference, with two wordings for consistency.
+
+    `subject` and `action` are NTU's numbers, None for clips of one's own. Questions hold no placeholders.
+    """
+
+    id: str
+    clip: str
+    subject: int | None
+    action: int | None
+    action_name: str | None
+    kind: str
+    question: str
+    answer: str
+    caption: str
+    has_skeleton: bool
+    question_1: str | None = None
+    question_2: str | None = None
+
+
+def write_dataset(folder: Path, splits: Mapping[str, Sequence[Row]], *, facts: Mapping[str, object]) -> None:
+    """Write SPLIT.parquet for every split that has rows, and the card; files of splits without rows are removed.
+
+    `facts` is what the card tells about the making (captioner, question writer, hashes of prompts), name → value.
+
+    Raises:
+        ValueError: no rows at all, a split of another name, an id given twice, a clip in two splits, or an action of
+            test_unseen in another one.
+        ImportError: pyarrow is missing.
+    """
+    filled = {split: splits[split] for split in SPLITS if splits.get(split)}
+    _check(splits, filled)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CARD).unlink(missing_ok=True)
+    for torn in folder.glob(".*.partial*"):
+        torn.unlink()
+    for split in SPLITS:
+        file = folder / f"{split}.parquet"
+        if split in filled:
+            _write_parquet(file, filled[split])
+        else:
+            file.unlink(missing_ok=True)
+    with atomic_path(folder / CARD) as temporary:
+        temporary.write_text(dataset_card(filled, facts=facts), encoding="utf-8")
+
+
+def _check(splits: Mapping[str, Sequence[Row]], filled: Mapping[str, Sequence[Row]]) -> None:
+    if unknown := sorted(set(splits) - set(SPLITS)):
+        raise ValueError(f"unknown splits {', '.join(unknown)}; expected some of {', '.join(SPLITS)}")
+    if not filled:
+        raise ValueError("no split has a row, so there is no data set to write")
+    ids = Counter(row.id for rows in filled.values() for row in rows)
+    if twice := [name for name, times in ids.items() if times > 1]:
+        raise ValueError(f"{len(twice)} ids are given more than once, such as {twice[0]!r}; give every row its own")
+    _check_clips(filled)
+
+
+def _check_clips(filled: Mapping[str, Sequence[Row]]) -> None:
+    split_of: dict[str, str] = {}
+    for split, rows in filled.items():
+        for clip in {row.clip for row in rows}:
+            if split_of.setdefault(clip, split) != split:
+                raise ValueError(f"clip {clip!r} is in {split_of[clip]} and in {split}; a clip belongs to one split")
+    unseen = _values(filled.get("test_unseen", ()), "action")
+    for split in SPLITS[:-1]:
+        if seen := sorted(unseen & _values(filled.get(split, ()), "action")):
+            raise ValueError(f"action {seen[0]} of test_unseen is in {split} as well; it must be in no other split")
+
+
+def _values(rows: Iterable[Row], column: str) -> set[Any]:
+    return {value for row in rows if (value := getattr(row, column)) is not None}
+
+
+def _write_parquet(file: Path, rows: Sequence[Row]) -> None:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise ImportError(_MISSING) from error
+
+    types = {"subject": pa.int32(), "action": pa.int32(), "has_skeleton": pa.bool_()}
+    optional = ("subject", "action", "action_name", "question_1", "question_2")
+    schema = pa.schema([pa.field(name, types.get(name, pa.string()), name in optional) for name in Row._fields])
+    table = pa.Table.from_pylist([row._asdict() for row in rows], schema=schema)
+    # all of it said, so that another version's defaults do not change the bytes
+    settings = {"version": "2.6", "data_page_version": "1.0", "compression": "zstd", "compression_level": 3}
+    with atomic_path(file) as temporary:
+        pq.write_table(table, temporary, row_group_size=_ROWS_IN_GROUP, use_dictionary=True, **settings)
+
+
+def read_dataset(file: Path) -> list[dict[str, Any]]:
+    """The rows of one Parquet file with `Row`'s columns, whoever wrote it: a value may be missing or of another type.
+
+    Raises:
+        ValueError: not a whole Parquet file, or one without the columns clip, question and answer.
+        ImportError: pyarrow is missing.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise ImportError(_MISSING) from error
+
+    try:
+        with pq.ParquetFile(file) as parquet:
+            table = parquet.read(columns=[name for name in Row._fields if name in parquet.schema_arrow.names])
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{file}: not a whole Parquet file ({error}); write or copy it again") from error
+    if missing := sorted({"clip", "question", "answer"} - set(table.column_names)):
+        raise ValueError(f"{file}: the columns {', '.join(missing)} are missing; expected {', '.join(Row._fields)}")
+    return table.to_pylist()
+
+
+def dataset_card(splits: Mapping[str, Sequence[Row]], *, facts: Mapping[str, object]) -> str:
+    """README.md for these rows: the header that Hugging Face reads, and what a reader must know."""
+    import jinja2
+
+    page = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    page.filters["cell"] = _cell
+    total = sum(map(len, splits.values()))
+    return page.get_template("dataset_card.md.j2").render(
+        facts=facts,
+        size=next((name for limit, name in _SIZES if total < limit), "n>1M"),
+        counts={split: _counts(rows) for split, rows in splits.items()},
+        balance=_balance(splits),
+        own_subjects=_apart([_values(rows, "subject") for rows in splits.values()]),
+        has_tests=any(split.startswith("test") for split in splits),
+    )
+
+
+def _counts(rows: Sequence[Row]) -> list[int]:
+    return [len(rows), *(len(_values(rows, column)) for column in ("clip", "subject", "action"))]
+
+
+def _apart(groups: Sequence[set[Any]]) -> bool:
+    return sum(map(len, groups)) == len(set[Any]().union(*groups)) > 0
+
+
+def _balance(splits: Mapping[str, Sequence[Row]]) -> list[tuple[str, list[int]]]:
+    """For every action its name and its rows in each split; clips whose action is not known come last."""
+    counts = {split: Counter((row.action, row.action_name) for row in rows) for split, rows in splits.items()}
+    actions = sorted({a for c in counts.values() for a in c}, key=lambda a: (a[0] is None, a[0] or 0, a[1] or ""))
+    return [(_title(*action), [counts[split][action] for split in splits]) for action in actions]
+
+
+def _title(action: int | None, name: str | None) -> str:
+    return " ".join(([] if action is None else [f"A{action}"]) + ([name] if name else [])) or "not known"
+
+
+def _cell(value: object) -> str:
+    """A value as it may stand in a cell of a Markdown table."""
+    return " ".join(str(value).split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
