@@ -1,0 +1,45 @@
+"""The clips that a curation run's page shows in full, drawn by chance and evenly over the actions."""
+
+import random
+from collections.abc import Iterable
+from itertools import chain, islice, zip_longest
+from pathlib import Path
+
+from data_curation.ledger import Record
+from ski_lvlm.ntu import class_names, parse_name
+from ski_lvlm.pictures import video_strip
+from ski_lvlm.video import VideoError
+
+FRAMES = 6
+
+
+def draw_clips(names: Iterable[str], *, count: int, seed: int) -> list[str]:
+    """`count` of the clips in NTU's order: one of every action before a second of any, which ones is up to `seed`.
+
+    >>> draw_clips(["S001C001P001R001A002", "S001C001P001R001A001", "S001C001P002R001A002"], count=2, seed=0)
+    ['S001C001P001R001A001', 'S001C001P002R001A002']
+    """
+    chance = random.Random(seed)
+    by_action: dict[int, list[str]] = {}
+    for name in sorted(names):
+        by_action.setdefault(parse_name(name).action, []).append(name)
+    columns = [chance.sample(clips, len(clips)) for clips in by_action.values()]
+    chance.shuffle(columns)
+    drawn = islice(filter(None, chain.from_iterable(zip_longest(*columns))), count)
+    return sorted(drawn, key=lambda name: (parse_name(name).action, name))
+
+
+def shown_clip(out: Path, name: str, *, caption: str, qa: Record) -> Record:
+    """A clip's caption and pairs with a strip of its crop, or with the reason why there is none."""
+    (action,) = class_names(actions=[parse_name(name).action])
+    frames = _strip(out / "crops" / f"{name}.mp4")
+    return {"name": name, "action": action, "caption": caption, "pairs": qa["pairs"], **frames}
+
+
+def _strip(crop: Path) -> dict[str, str]:
+    if not crop.is_file():
+        return {"no_frames": f"crop is not there: crops/{crop.name}"}
+    try:
+        return {"frames": video_strip(str(crop), num_frames=FRAMES)}
+    except VideoError as error:
+        return {"no_frames": str(error)}

@@ -1,0 +1,180 @@
+"""What a curation run's page counts: clips at each step, why some were left out, pairs by action and part."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from data_curation.ledger import Record, done
+from ski_lvlm.ntu import class_names, parse_name
+
+Steps = Mapping[str, Mapping[str, Record]]
+NAMES_SHOWN = 5
+# an HTTP status says what went wrong, other numbers only where
+_VARIES = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}\w*|(?<!\S)\S*/\S+|(?<!answered )(?<!\d)\d+(?:[.,]\d+)*")
+
+
+class StepCount(NamedTuple):
+    """What became of the clips of one step; `held_back` are those that the step before passed and this never got."""
+
+    step: str
+    entered: int
+    done: int
+    rejected: int
+    failed: int
+    held_back: int
+
+
+class Reason(NamedTuple):
+    """One reason for leaving something out, how often it was given, a few clips, and an example of its wording."""
+
+    reason: str
+    times: int
+    names: list[str]
+    example: str
+
+
+class ActionCount(NamedTuple):
+    """Clips and pairs of one action."""
+
+    action: str
+    clips: int
+    with_pairs: int
+    pairs: int
+
+
+class PartCount(NamedTuple):
+    """What became of the clips of one part of the split."""
+
+    part: str
+    clips: int
+    actions: int
+    cropped: int
+    captioned: int
+    with_pairs: int
+    pairs: int
+
+
+def step_counts(steps: Steps) -> list[StepCount]:
+    """The counts of every step, in the order of the steps.
+
+    >>> step_counts({"crop": {"a": {"status": "done"}, "b": {"status": "rejected"}}, "caption": {}})[1].held_back
+    1
+    """
+    counts, passed = [], None
+    for step, records in steps.items():
+        by = Counter(record["status"] for record in records.values())
+        held_back = 0 if passed is None else len(passed - records.keys())
+        counts.append(StepCount(step, len(records), by["done"], by["rejected"], by["failed"], held_back))
+        passed = done(records).keys()
+    return counts
+
+
+def discrepancies(steps: Steps, parts: Mapping[str, Sequence[str]]) -> list[str]:
+    """What does not add up, a sentence each: unknown ends, clips that skipped a step, clips on two sides of a split."""
+    found = [
+        f"{row.step}: {row.entered} went in, not {row.done} done + {row.rejected} rejected + {row.failed} failed"
+        for row in step_counts(steps)
+        if row.entered != row.done + row.rejected + row.failed
+    ]
+    for (before, passing), (step, records) in zip(list(steps.items())[:-1], list(steps.items())[1:], strict=True):
+        skipped = records.keys() - done(passing).keys()
+        if skipped:
+            found.append(f"{step}: {len(skipped)} clips went in that {before} did not pass, such as {min(skipped)}")
+    times = Counter(name for names in parts.values() for name in names)
+    double = [name for name, count in times.items() if count > 1]
+    if double:
+        found.append(f"parts: {len(double)} clips are listed more than once, such as {min(double)}")
+    return found
+
+
+def reasons(given: Iterable[tuple[str, str, str]]) -> list[Reason]:
+    """(clip, reason, wording) grouped by reason, most frequent first; clips, paths and numbers in it count as the same.
+
+    >>> reasons([("a", "frame 3 is black", "x"), ("b", "frame 5 is black", "y")])
+    [Reason(reason='frame … is black', times=2, names=['a', 'b'], example='x')]
+    """
+    counts: Counter[str] = Counter()
+    names: dict[str, dict[str, None]] = {}
+    examples: dict[str, str] = {}
+    for name, reason, wording in given:
+        general = _VARIES.sub("…", reason)
+        counts[general] += 1
+        examples.setdefault(general, wording)
+        seen = names.setdefault(general, {})
+        if len(seen) < NAMES_SHOWN:
+            seen[name] = None
+    return [Reason(general, count, list(names[general]), examples[general]) for general, count in counts.most_common()]
+
+
+def clips_left_out(steps: Steps) -> dict[str, list[Reason]]:
+    """The reasons of each step and status that left clips out, under a title such as "crop: rejected"."""
+    left = {}
+    for step, records in steps.items():
+        for status in ("rejected", "failed"):
+            given = [
+                (name, record["reason"], record["reason"])
+                for name, record in records.items()
+                if record["status"] == status
+            ]
+            if given:
+                left[f"{step}: {status}"] = reasons(given)
+    return left
+
+
+def pairs_left_out(qa: Mapping[str, Record]) -> list[Reason]:
+    """Why pairs were rejected, whatever became of their clip."""
+    return reasons(
+        (name, reject["reason"], reject["text"]) for name, record in qa.items() for reject in record.get("rejects", ())
+    )
+
+
+def pairs_by_clip(steps: Steps) -> dict[str, int]:
+    """How many pairs each clip of the run has, 0 included."""
+    made = {name: len(record["pairs"]) for name, record in done(steps["qa"]).items()}
+    return dict.fromkeys(steps["crop"], 0) | made
+
+
+def action_counts(pairs: Mapping[str, int]) -> list[ActionCount]:
+    """Clips and pairs of every action that has clips, in NTU's order.
+
+    Raises:
+        ValueError: a clip's name is not NTU's.
+    """
+    clips: Counter[int] = Counter()
+    with_pairs: Counter[int] = Counter()
+    total: Counter[int] = Counter()
+    for name, count in pairs.items():
+        action = parse_name(name).action
+        clips[action] += 1
+        with_pairs[action] += count > 0
+        total[action] += count
+    actions = sorted(clips)
+    titles = (f"A{action:03} {title}" for action, title in zip(actions, class_names(actions=actions), strict=True))
+    return [
+        ActionCount(title, clips[action], with_pairs[action], total[action])
+        for action, title in zip(actions, titles, strict=True)
+    ]
+
+
+def part_counts(parts: Mapping[str, Sequence[str]], *, steps: Steps, pairs: Mapping[str, int]) -> list[PartCount]:
+    """What became of the clips of each part."""
+    cropped, captioned = done(steps["crop"]), done(steps["caption"])
+    return [
+        PartCount(
+            part,
+            clips=len(names),
+            actions=len({parse_name(name).action for name in names}),
+            cropped=sum(name in cropped for name in names),
+            captioned=sum(name in captioned for name in names),
+            with_pairs=sum(pairs.get(name, 0) > 0 for name in names),
+            pairs=sum(pairs.get(name, 0) for name in names),
+        )
+        for part, names in parts.items()
+    ]
+
+
+def found_by(crops: Mapping[str, Record]) -> dict[str, int]:
+    """How many crops each way of finding the persons made, most frequent first."""
+    ways = Counter(record.get("found_by", "not recorded") for record in done(crops).values())
+    return dict(ways.most_common())
