@@ -26,12 +26,14 @@ class CleaningError(ValueError):
 class CleanSkeleton:
     """One or two actors in metres, NaN where an actor is absent; the origin is the main actor's first mid spine.
 
-    `frame_index` says which frame of the recording a row comes from, `body_ids` whose tracks the actors consist of.
+    `frame_index` says which frame of the recording a row comes from, `body_ids` whose tracks the actors consist of,
+    and `actors` which actor (0 is the main one) each of these tracks belongs to.
     """
 
     joints: Float32[np.ndarray, "T M 25 3"]
     frame_index: Int[np.ndarray, " T"]
     body_ids: tuple[int, ...]
+    actors: tuple[int, ...]
 
 
 class _Track(NamedTuple):
@@ -58,7 +60,7 @@ def clean(recording: Recording) -> CleanSkeleton:
     rows, tracks = _tracks(recording)
     if len(tracks) > 1:
         tracks = _without_wide(_without_short(tracks, recording.name))
-    actors, body_ids = _merge(tracks, len(rows))
+    actors, owners = _merge(tracks, len(rows))
     present = ~np.isnan(actors).any(axis=(2, 3))
     actors[~present] = np.nan
     kept = present.any(axis=1)
@@ -66,7 +68,7 @@ def clean(recording: Recording) -> CleanSkeleton:
     if not present[:, 0].any():
         raise CleaningError(f"{recording.name}: the main actor has NaN joints in every frame; leave the clip out")
     actors -= actors[np.argmax(present[:, 0]), 0, _ORIGIN_JOINT]
-    return CleanSkeleton(actors, rows[kept], body_ids)
+    return CleanSkeleton(actors, rows[kept], body_ids=tuple(owners), actors=tuple(owners.values()))
 
 
 def _tracks(recording: Recording) -> tuple[Int[np.ndarray, " rows"], list[_Track]]:
@@ -123,20 +125,20 @@ def _narrow(joints: Float32[np.ndarray, "n 25 3"]) -> Bool[np.ndarray, " n"]:
     return extent[:, 0] <= _WIDE * extent[:, 1]
 
 
-def _merge(tracks: list[_Track], num_rows: int) -> tuple[Float32[np.ndarray, "rows M 25 3"], tuple[int, ...]]:
-    """Give each track to the first actor that is free; the liveliest track is the first actor's."""
+def _merge(tracks: list[_Track], num_rows: int) -> tuple[Float32[np.ndarray, "rows M 25 3"], dict[int, int]]:
+    """Give each track to the first actor that is free (by body id); the liveliest track is the first actor's."""
     actors = np.full((num_rows, min(2, len(tracks)), _NUM_JOINTS, 3), np.nan, np.float32)
     # The second actor's interval starts as row 0 alone, as in the published scripts, which matters for a third track.
     intervals = [(tracks[0].start, tracks[0].last), (0, 0)]
-    body_ids = []
+    owners: dict[int, int] = {}
     for track in tracks:
         for actor, (start, last) in enumerate(intervals):
             if track is tracks[0] or min(last, track.last) - max(start, track.start) <= 0:
                 actors[track.start : track.last + 1, actor] = track.joints
                 intervals[actor] = (min(start, track.start), max(last, track.last))
-                body_ids.append(track.body_id)
+                owners[track.body_id] = actor
                 break
-    return actors, tuple(body_ids)
+    return actors, owners
 
 
 def as_150(joints: Float[np.ndarray, "T M 25 3"]) -> Float32[np.ndarray, "T 150"]:

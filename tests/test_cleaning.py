@@ -72,6 +72,11 @@ def test_a_body_that_comes_back_under_a_new_id_is_one_actor():
         recording(track(range(20), restless=0.3), track(range(20, 40), seed=1, restless=0.2), track(range(40), seed=2))
     )
     assert cleaned.joints.shape == (40, 2, 25, 3)
+    assert dict(zip(cleaned.body_ids, cleaned.actors)) == {
+        72057594037931101: 0,
+        72057594037931102: 0,
+        72057594037931103: 1,
+    }
     assert not np.isnan(cleaned.joints).any()
 
 
