@@ -1,0 +1,140 @@
+"""What is wrong with the records of a file beyond their format, and what several files must not share."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from data_curation.file_formats import Table
+from data_curation.hold_out import By
+from data_curation.question_records import Entry, Pair
+from ski_lvlm.ntu import parse_name
+
+Level = Literal["error", "warning", "note"]
+_LEAK = re.compile(r"\b(captions?|images?|as an ai)\b|<(?:video|skeleton|pose|human_pose|object|image)>", re.IGNORECASE)
+
+
+class Finding(NamedTuple):
+    """Something to mend (`error`), to look at (`warning`) or to know (`note`); without `record`, of the whole file."""
+
+    file: str
+    record: int | str | None
+    id: str | None
+    level: Level
+    problem: str
+
+
+def check_table(file: str, table: Table) -> Iterator[Finding]:
+    """Everything that one file alone shows."""
+    for fault in table.faults:
+        yield Finding(file, None, None, "error", fault)
+    if table.format.endswith("conversations") and not any(entry.skeleton for entry in table.entries):
+        yield Finding(
+            file, None, None, "note", "no usable record has a skeleton: the skeleton projector is not trained"
+        )
+    ids: dict[str, Entry] = {}
+    asked: dict[tuple[str, str], tuple[Entry, Pair]] = {}
+    mixed = len({_is_ntu(clip) for clip in _clips(table)}) == 2
+    for entry in table.entries:
+        found = [*_own(entry), *_repeated_id(entry, ids), *_repeated_pairs(entry, asked)]
+        if mixed and entry.video and not _is_ntu(entry.video):
+            found.append(("note", f"the clip {entry.video!r} has no NTU name, though others have"))
+        yield from (Finding(file, entry.record, entry.id, level, problem) for level, problem in found)
+
+
+def _clips(table: Table) -> dict[str, Entry]:
+    """Every clip with the first record about it."""
+    first: dict[str, Entry] = {}
+    for entry in table.entries:
+        for clip in (entry.video, entry.skeleton):
+            if clip:
+                first.setdefault(clip, entry)
+    return first
+
+
+def _is_ntu(clip: str) -> bool:
+    try:
+        parse_name(clip)
+    except ValueError:
+        return False
+    return True
+
+
+def _own(entry: Entry) -> Iterator[tuple[Level, str]]:
+    """What is wrong with a record by itself."""
+    for problem in entry.problems:
+        yield "error", problem
+    if entry.skeleton and entry.video and entry.skeleton != entry.video:
+        yield "warning", f"the skeleton is of clip {entry.skeleton!r}, the video of {entry.video!r}"
+    for pair in entry.pairs:
+        if not pair.question:
+            yield "error", "there is no question beside the placeholders"
+        elif _plain(pair.question) == _plain(pair.answer):
+            yield "error", f"the answer repeats the question {pair.question!r:.60}"
+        for part, text in pair._asdict().items():
+            if leak := _LEAK.search(text):
+                yield "warning", f"the {part} speaks of {leak.group().lower()!r}"
+            if not _is_unicode(text):
+                yield "error", f"the {part} holds half a character (a lone surrogate): {text!r:.60}"
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _is_unicode(text: str) -> bool:
+    return not re.search("[\ud800-\udfff]", text)
+
+
+def _repeated_id(entry: Entry, seen: dict[str, Entry]) -> Iterator[tuple[Level, str]]:
+    """Published converters give all records of a video the video's name, so that this one may come again."""
+    if entry.id is None or entry.id in (entry.video, entry.skeleton):
+        return
+    if (first := seen.setdefault(entry.id, entry)) is not entry:
+        yield "error", f"the id is that of record {first.record!r} too"
+
+
+def _repeated_pairs(entry: Entry, seen: dict[tuple[str, str], tuple[Entry, Pair]]) -> Iterator[tuple[Level, str]]:
+    clip = entry.video or entry.skeleton
+    for pair in entry.pairs if clip else ():
+        first, before = seen.setdefault((str(clip), _plain(pair.question)), (entry, pair))
+        if before is pair:
+            continue
+        if _plain(before.answer) == _plain(pair.answer):
+            yield "error", f"the pair {pair.question!r:.60} is in record {first.record!r} too"
+        else:
+            yield "warning", f"the question {pair.question!r:.60} was answered otherwise in record {first.record!r}"
+
+
+def check_files(tables: Mapping[str, Table], *, by: By) -> Iterator[Finding]:
+    """Clips (and by `subject` NTU's performers) that more than one file has, as between training and test."""
+    owner: dict[str, str] = {}
+    for file, table in tables.items():
+        first: dict[str, Entry] = {}
+        for clip, entry in _clips(table).items():
+            first.setdefault(f"clip {clip!r}", entry)
+            if by == "subject" and _is_ntu(clip):
+                first.setdefault(f"subject {parse_name(clip).performer}", entry)
+        for what, entry in first.items():
+            if (other := owner.setdefault(what, file)) != file:
+                yield Finding(file, entry.record, entry.id, "error", f"{what} is in {other} too: a leak between splits")
+
+
+def check_present(
+    file: str, table: Table, *, modality: Literal["video", "skeleton"], where: Path, has: Callable[[str], bool]
+) -> Iterator[Finding]:
+    """Clips of whose `modality` there is no file; each is named once, with its first record."""
+    wanted = {name: entry for entry in reversed(table.entries) if (name := getattr(entry, modality))}
+    for clip, entry in reversed(wanted.items()):
+        if not has(clip):
+            yield Finding(file, entry.record, entry.id, "error", f"clip {clip!r} has no {modality} file in {where}")
+
+
+def kinds(findings: Iterable[Finding]) -> Counter[tuple[Level, str]]:
+    """How often each problem was found; names and numbers in it count as the same.
+
+    >>> kinds([Finding("f", i, None, "error", f"Q is {i}; expected a text") for i in range(3)])
+    Counter({('error', 'Q is …; expected a text'): 3})
+    """
+    return Counter((f.level, re.sub(r"'[^']*'|\"[^\"]*\"|\b\d+\b", "…", f.problem)) for f in findings)

@@ -1,0 +1,148 @@
+"""Files of questions and answers in the formats that are about, recognised and brought into one form record by record.
+
+conversations    ours, LLaVA's, Video-ChatGPT's, LLAVIDAL's, SKI-Models': {id, video, conversations} and more
+question lists   {video_name, Q, A, Q1, Q2}: ours; with pred; LLAVIDAL's with cons_Q1, cons_Q2, cons_A
+raw pairs        {q, a, video_id} (Video-ChatGPT); [{Q, A}, …, {id}] a video (LLAVIDAL, SKI-Models); keyed by video
+Parquet          as data_curation/dataset.py writes it
+"""
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from data_curation.dataset import read_dataset
+from data_curation.json_text import load_json
+from data_curation.question_records import Entry, Pair, Record, broken, question_entry
+from ski_lvlm.instruction_file import Conversation, examine
+
+_LOOKED_AT = 1000  # records by which a format is recognised
+_CLIP_KEYS = ("video_name", "video_id", "clip")
+_EXPECTED = "conversations, or video_name with Q and A, or video_id with q and a, or lists of {Q, A} by video"
+
+
+class Table(NamedTuple):
+    """A whole file: the name of its format, its records, and what is wrong with the file itself."""
+
+    format: str
+    entries: list[Entry]
+    faults: list[str]
+
+
+def read_table(file: Path, *, drop: Collection[str] = ()) -> Table:
+    """Read a file in whatever of the formats it has; `drop` names modalities of conversations to leave out.
+
+    Raises:
+        ValueError: the file cannot be read, is empty, or is in none of the formats.
+        ImportError: a Parquet file, but pyarrow is missing.
+    """
+    if file.suffix == ".parquet" and file.is_file():
+        rows = read_dataset(file)
+        _check_filled(rows, file)
+        return Table("Parquet", [_row(number, row) for number, row in enumerate(rows)], [])
+    content, faults = load_json(file)
+    if isinstance(content, dict) and {"conversations", *_CLIP_KEYS} & set(content):
+        content, faults = [content], [*faults, "holds one record; expected a list of records"]
+    _check_filled(content, file)
+    try:
+        name, entries = _recognised(content, drop)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    return Table(name, list(entries), faults)
+
+
+def _check_filled(content: Any, file: Path) -> None:  # noqa: ANN401
+    if not isinstance(content, list | dict) or not content:
+        raise ValueError(f"{file}: found {content!r:.40}, expected a list of records that is not empty")
+
+
+def _recognised(content: Any, drop: Collection[str]) -> tuple[str, Iterator[Entry]]:  # noqa: ANN401
+    if isinstance(content, dict):
+        keys = _keys(itertools.chain.from_iterable(map(_items, content.values())))
+        if {"Q", "q", "question", "Q1", "cons_Q1"} & keys:
+            return f"{_question_list(keys)}, keyed by video", _grouped(content.items())
+        raise ValueError(f"found an object with keys such as {next(iter(content))!r:.60}; expected {_EXPECTED}")
+    keys = _keys(content)
+    if "conversations" in keys:
+        return f"{_dialect(content[:_LOOKED_AT], keys)} conversations", _conversations(content, drop)
+    if set(_CLIP_KEYS) & keys:
+        return _question_list(keys), itertools.starmap(_flat, enumerate(content))
+    if any(isinstance(record, list) for record in content[:_LOOKED_AT]):
+        return "LLAVIDAL/SKI-Models raw pairs", _grouped(map(_video_of, content))
+    found = f"the keys {', '.join(sorted(keys))}" if keys else f"{content[0]!r:.40}"
+    raise ValueError(f"found records with {found:.200}; expected {_EXPECTED}")
+
+
+def _keys(records: Iterable[Any]) -> set[str]:
+    return {key for record in itertools.islice(records, _LOOKED_AT) if isinstance(record, dict) for key in record}
+
+
+def _dialect(records: list[Any], keys: set[str]) -> str:
+    """Whose conversations these are, by keys and placeholders that only they use."""
+    text = "".join(str(record.get("conversations")) for record in records if isinstance(record, dict))
+    if "object" in keys or "<human_pose>" in text or "<object>" in text:
+        return "LLAVIDAL"
+    if "skeleton" in keys or "<skeleton>" in text:
+        return "SKI-LVLM"
+    return "SKI-Models" if "pose" in keys or "<pose>" in text else "LLaVA/Video-ChatGPT"
+
+
+def _question_list(keys: set[str]) -> str:
+    if any(key.startswith("cons_") for key in keys):
+        return "LLAVIDAL descriptions"
+    if "video_id" in keys:
+        return "Video-ChatGPT raw pairs"
+    if {"pred", "pred1", "pred2"} & keys:
+        return "predictions"
+    return "questions" if {"video_name", "Q1"} & keys else "raw pairs"
+
+
+def _conversations(records: list[Any], drop: Collection[str]) -> Iterator[Entry]:
+    for record, examined in zip(records, examine(records, drop=drop), strict=True):
+        given = record.get("id") if isinstance(record, dict) else None
+        name = None if given is None else str(given)
+        said = examined.conversation
+        if said is None:
+            yield broken(examined.number, examined.problems, name=name)
+        else:
+            yield Entry(examined.number, name, said.video, said.skeleton, _turn_pairs(said), ())
+
+
+def _turn_pairs(said: Conversation) -> tuple[Pair, ...]:
+    texts = [turn.text.replace("<video>", "").replace("<skeleton>", "").strip() for turn in said.turns]
+    return tuple(map(Pair, texts[::2], texts[1::2]))
+
+
+def _row(number: int, row: Record) -> Entry:
+    entry = _flat(number, row)
+    return entry._replace(skeleton=entry.video if row.get("has_skeleton") else None)
+
+
+def _flat(number: int, record: Any) -> Entry:  # noqa: ANN401
+    if not isinstance(record, dict):
+        return broken(number, [f"found {record!r:.40}; expected an object"])
+    video = next((record[key] for key in _CLIP_KEYS if record.get(key) is not None), None)
+    return question_entry(number, video, record)
+
+
+def _items(group: Any) -> list[Any]:  # noqa: ANN401
+    return group if isinstance(group, list) else [group]
+
+
+def _video_of(group: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """The video that the last element of a list names, and the list without that element."""
+    if isinstance(group, list) and group and isinstance(group[-1], dict) and set(group[-1]) == {"id"}:
+        return group[-1]["id"], group[:-1]
+    return None, group
+
+
+def _grouped(groups: Iterable[tuple[Any, Any]]) -> Iterator[Entry]:
+    for number, (video, group) in enumerate(groups):
+        where = video if isinstance(video, str) else number
+        for place, item in enumerate(_items(group)):
+            if isinstance(item, dict):
+                yield question_entry(f"{where}[{place}]", video, item)
+            else:
+                yield broken(f"{where}[{place}]", [f"found {item!r:.40}; expected an object with Q and A"])
+        if group == []:
+            yield broken(f"{where}[]", ["the video has no pairs"])

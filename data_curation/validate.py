@@ -1,0 +1,164 @@
+"""Check anybody's instruction or question files, and say for every record what is wrong with it.
+
+  python data_curation/validate.py instructions.json
+  python data_curation/validate.py train.parquet validation.parquet test.parquet --by subject
+  python data_curation/validate.py adlx_QAs_for_training.json --drop object --features DIR --out problems.jsonl
+
+Read are conversations (ours, LLaVA's, Video-ChatGPT's, LLAVIDAL's, SKI-Models'), question files, predictions, raw pairs
+and Parquet; the format is recognised. Several files are taken for splits, so no clip may be in two of them: of one
+data set in two formats, give one.
+
+Exit code: 0 nothing to mend (there may be warnings), 1 errors, 2 a file that cannot be read.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from ski_lvlm.cli import parser, run  # noqa: E402
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from data_curation.file_checks import Finding
+    from data_curation.file_formats import Table
+
+_LEVELS = ("error", "warning", "note")
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    flags = parser(__doc__ or "")
+    add = flags.add_argument
+    add("files", type=Path, nargs="+", metavar="FILE", help="JSON or Parquet")
+    add("--by", default="clip", choices=("clip", "subject"), help="what two files must not share")
+    add("--drop", action="append", default=[], choices=("object", "skeleton"), help="leave a modality out of records")
+    add("--videos", type=Path, help="folder of videos, in which every clip must have a file")
+    add("--features", type=Path, help="folder with video/ and skeleton/, in which every clip must have its tokens")
+    add("--show", type=int, default=20, metavar="N", help="how many problems to print")
+    add("--out", type=Path, help="write all problems here, as JSON lines {file, record, id, level, problem}")
+    return flags.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Check the files and print what is wrong; the exit code."""
+    args = arguments(argv)
+    from rich.console import Console
+
+    from data_curation.file_checks import check_files, check_table
+
+    _check_arguments(args)
+    tables, findings = _read(args)
+    unreadable = len(tables) < len(args.files)
+    for file, table in tables.items():
+        findings += [*check_table(file, table), *_absent(file, table, args)]
+    findings += check_files(tables, by=args.by)
+    findings.sort(key=lambda finding: _LEVELS.index(finding.level))
+    if args.out:
+        _write(args.out, findings)
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    _show(findings, args.show, console)
+    _summarise(tables, findings, console)
+    errors = any(finding.level == "error" for finding in findings)
+    return 2 if unreadable else int(errors)
+
+
+def _check_arguments(args: argparse.Namespace) -> None:
+    paths = [file.resolve() for file in args.files]
+    if len(set(paths)) < len(paths):
+        raise ValueError("a file is given twice; give every split once")
+    if args.out and args.out.resolve() in paths:
+        raise ValueError(f"--out {args.out} is one of the files to check; give another name")
+
+
+def _read(args: argparse.Namespace) -> tuple[dict[str, "Table"], list["Finding"]]:
+    """The files that can be read, and a finding for each that cannot."""
+    from data_curation.file_checks import Finding
+    from data_curation.file_formats import read_table
+
+    tables, findings = {}, []
+    for file in args.files:
+        try:
+            tables[str(file)] = read_table(file, drop=args.drop)
+        except (ValueError, OSError) as error:
+            reason = str(error).removeprefix(f"{file}: ")
+            findings.append(Finding(str(file), None, None, "error", f"cannot be read: {reason}"))
+    return tables, findings
+
+
+def _absent(file: str, table: "Table", args: argparse.Namespace) -> Iterator["Finding"]:
+    from data_curation.file_checks import check_present
+    from ski_lvlm.instruction_file import clip_name
+
+    if args.videos:
+        from ski_lvlm.video import list_videos
+
+        videos = set(map(clip_name, list_videos(args.videos)))
+        yield from check_present(file, table, modality="video", where=args.videos, has=videos.__contains__)
+    if args.features:
+        from ski_lvlm.features import FeatureFolder
+
+        folder = FeatureFolder(args.features)
+        for modality in ("video", "skeleton"):
+            yield from check_present(
+                file, table, modality=modality, where=args.features, has=partial(folder.has, modality=modality)
+            )
+
+
+def _write(out: Path, findings: list["Finding"]) -> None:
+    from ski_lvlm.files import atomic_path
+
+    with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(finding._asdict()) + "\n" for finding in findings)
+
+
+def _show(findings: list["Finding"], limit: int, console: "Console") -> None:
+    """The first problems one by one; if there are more, how many there are of each kind."""
+    from data_curation.file_checks import kinds
+
+    for finding in findings[: max(limit, 0)]:
+        console.print(_line(finding))
+    if len(findings) > limit:
+        console.print(f"… in all {len(findings)}, which are (all of them one by one: --out FILE.jsonl)")
+        for (level, problem), times in kinds(findings).most_common(max(limit, 1)):
+            console.print(f"{times:>8} x {level}: {_printable(problem)}")
+
+
+def _line(finding: "Finding") -> str:
+    name = "" if finding.id is None else f" (id {finding.id!r})"
+    where = finding.file if finding.record is None else f"{finding.file}, record {finding.record!s}{name}"
+    return f"{finding.level}: {_printable(where)}: {_printable(finding.problem)}"
+
+
+def _printable(text: str) -> str:
+    """Names come from anywhere: no control characters or half characters reach the terminal."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def _summarise(tables: Mapping[str, "Table"], findings: list["Finding"], console: "Console") -> None:
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    levels = Counter((finding.file, finding.level) for finding in findings)
+    grid = Grid()
+    for column in ("file", "format"):
+        grid.add_column(column, overflow="fold")
+    for column in ("records", "clips", "pairs", "errors", "warnings"):
+        grid.add_column(column, justify="right")
+    for file, table in tables.items():
+        clips = {entry.video or entry.skeleton for entry in table.entries} - {None}
+        numbers = (len(table.entries), len(clips), sum(len(entry.pairs) for entry in table.entries))
+        counted = (*numbers, levels[file, "error"], levels[file, "warning"])
+        grid.add_row(Text(file), table.format, *map(str, counted))
+    if tables:
+        console.print(grid)
+
+
+if __name__ == "__main__":
+    run(main)
