@@ -1,15 +1,130 @@
-"""What a failing LLM server means for a run over many clips: stop, leave this clip out, or try it again next time."""
+"""Asking a language model about many clips: from the log where it has answered, within limits and budget where not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
 from data_curation.ledger import Failed, Rejected
-from ski_lvlm.chat_client import ChatClient, ChatError, ModelMissing, Refused, ServerNotRunning
+from data_curation.prices import TOKENS_PER_IMAGE, Price, text_tokens
+from data_curation.purse import Pace, Purse
+from data_curation.reply_log import ReplyLog, Request
+from ski_lvlm.chat_client import (
+    ChatClient,
+    ChatError,
+    Message,
+    ModelInfo,
+    ModelMissing,
+    Refused,
+    Reply,
+    ServerNotRunning,
+)
+
+ATTEMPTS = 6  # of one request, at growing pauses or as long as the server asks
+Send = Callable[[Request], Reply]
+
+
+class Pingable(Protocol):
+    """A client that can tell whether its server works at all."""
+
+    def ping(self) -> ModelInfo:
+        """Check server, key and model."""
+
+
+def prompt_tokens(request: Request) -> int:
+    """About how many tokens a request has, rather too many than too few."""
+    images = sum(len(message.images) for message in request.messages)
+    return sum(text_tokens(message.text) for message in request.messages) + TOKENS_PER_IMAGE * images
+
+
+@dataclass(frozen=True)
+class Asker:
+    """One model in one step of a run. `send` is a `sender`'s, or puts the request off (`batches.py`).
+
+    `price` is None where it is not known, as on a server of one's own.
+    """
+
+    model: str
+    step: str
+    log: ReplyLog
+    purse: Purse
+    price: Price | None
+    send: Send
+    ping: Callable[[], ModelInfo]
+
+    def ask(
+        self,
+        clip: str,
+        messages: Sequence[Message],
+        *,
+        schema: dict[str, Any] | None = None,
+        max_tokens: int = 512,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> Reply:
+        """The model's reply, which is on the disk before it is given out.
+
+        Raises:
+            Rejected: the server refuses this clip.
+            Failed: it could not answer now.
+            BudgetSpent: there is no money left for the request.
+            ChatError: the run must stop: no server, no such model, or it refuses everything.
+        """
+        request = Request(clip, tuple(messages), schema, max_tokens, temperature, seed)
+        key = request.digest(self.model)
+        found = self.log.find(key)
+        if found is not None:
+            return found
+        with self.purse.reserve(self.most(request)), one_clip(self):
+            reply = self.send(request)
+            self.keep(clip, key, reply)
+        return reply
+
+    def most(self, request: Request) -> float:
+        """What a request may cost, in dollars."""
+        return self.price.dollars(prompt_tokens(request), request.max_tokens) if self.price else 0.0
+
+    def keep(self, clip: str, request: str, reply: Reply) -> None:
+        """Log a reply and book its price."""
+        dollars = self.price and self.price.dollars(reply.prompt_tokens, reply.completion_tokens)
+        self.purse.pay(dollars or 0.0)
+        self.log.append(
+            {
+                "name": clip,
+                "step": self.step,
+                "model": self.model,
+                "request": request,
+                "text": reply.text,
+                "cut": reply.cut,
+                "prompt_tokens": reply.prompt_tokens,
+                "completion_tokens": reply.completion_tokens,
+                "dollars": None if dollars is None else round(dollars, 8),
+                "seconds": round(reply.seconds, 3),
+                "at": datetime.now(UTC).isoformat(timespec="microseconds"),
+            }
+        )
+
+
+def sender(client: ChatClient, pace: Pace) -> Send:
+    """Send requests to a server as they come, no faster than the pace allows."""
+
+    def send(request: Request) -> Reply:
+        pace.wait(prompt_tokens(request) + request.max_tokens)
+        return client.chat(
+            request.messages,
+            schema=request.schema,
+            max_tokens=request.max_tokens,
+            temperature=request.temperature,
+            seed=request.seed,
+        )
+
+    return send
 
 
 @contextmanager
-def one_clip(client: ChatClient) -> Iterator[None]:
-    """Sort the errors of the requests made inside.
+def one_clip(server: Pingable) -> Iterator[None]:
+    """Sort the errors of a request made inside: stop the run, leave this clip out, or try it again next time.
 
     No server or no model stops the run: no other clip would fare better. A refusal rejects the clip, unless the server
     refuses everything (a wrong key, no quota), which stops the run as well. What may pass is left to the next run.
@@ -24,7 +139,7 @@ def one_clip(client: ChatClient) -> Iterator[None]:
     except (ServerNotRunning, ModelMissing):
         raise
     except Refused as error:
-        client.ping()
+        server.ping()
         raise Rejected(f"the server refused: {error}") from error
     except ChatError as error:
         raise Failed(f"{type(error).__name__}: {error}") from error

@@ -58,13 +58,22 @@ def caption(name: str, *, action: int, joints: Float[np.ndarray, "T M J 3"]) -> 
     """
     if action not in ACTION_PHRASES:
         raise ValueError(f"{name}: action {action} is unknown, expected 1 to {len(ACTION_PHRASES)}")
+    return f"{action_sentence(name, action=action)} {measured_sentences(name, joints=joints)}"
+
+
+def measured_sentences(name: str, *, joints: Float[np.ndarray, "T M J 3"]) -> str:
+    """What a cleaned skeleton (metres, NaN: absent) did, without a word about the action.
+
+    Raises:
+        ValueError: nobody in the skeleton.
+    """
     present = [m for m in range(joints.shape[1]) if np.isfinite(joints[:, m]).all(axis=(1, 2)).sum() >= 2]
     if not present:
         raise ValueError(f"{name}: nobody is in the skeleton for two frames; leave the clip out")
     motions = [measure(joints[:, m]) for m in present]
     busiest = max(motions, key=lambda motion: motion.amount)
     meeting = measure_meeting(joints[:, present[:2]]) if len(present) > 1 else None
-    return " ".join([action_sentence(name, action=action), *motion_sentences(busiest, meeting=meeting)])
+    return " ".join(motion_sentences(busiest, meeting=meeting))
 
 
 def action_sentence(name: str, *, action: int) -> str:

@@ -1,125 +1,176 @@
-"""What a curation run leaves: the instruction and question files, and a summary whose counts add up."""
+"""What a curation run leaves: instruction and question files, the data set, a page, and counts that add up."""
 
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
+from data_curation.caption import Captioner
+from data_curation.curation_report import write_report
+from data_curation.dataset import Row, write_dataset
 from data_curation.ledger import Record, done
+from data_curation.make_qa import QaWriter
+from data_curation.parts import Parts
 from data_curation.prompts import CONSISTENCY, DESCRIBE
-from ski_lvlm import ntu
+from data_curation.report_costs import spending
+from data_curation.report_counts import clips_left_out, discrepancies, step_counts
+from data_curation.shards import Shard
+from data_curation.steps import Step
+from data_curation.terminal import print_counts
 from ski_lvlm.files import write_json
 from ski_lvlm.instruction_file import instruction_record, read_instructions
+from ski_lvlm.ntu import class_names, parse_name
 
-_FILES = {"test": "questions.json", "unseen": "questions_unseen.json"}
-_PLACE = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}|(?<!\S)\S*/\S+|\d+")
+_PAIRS = {"train": "instructions.json", "validation": "instructions_validation.json"}
+_QUESTIONS = {"test": "questions.json", "unseen": "questions_unseen.json"}
+_SPLITS = {"train": "train", "validation": "validation", "test": "test", "unseen": "test_unseen"}
 
 
-def parts(names: Iterable[str], *, split: str, part: str) -> dict[str, list[str]]:
-    """Sort clips into `train`, `test` (both of seen classes) and `unseen` (test subjects only); others are left out.
+class Outcome:
+    """The files of a run, from what its steps recorded and how many pairs of each clip are wanted."""
 
-    Assumption: the subjects of NTU's cross-subject protocol train; the paper does not say which clips its pairs are of.
+    def __init__(
+        self,
+        out: Path,
+        parts: Parts,
+        steps: Mapping[str, Step],
+        shares: Mapping[str, int],
+        spent: Sequence[Record],
+    ) -> None:
+        self.out, self.parts, self._shares, self._spent = out, parts, shares, spent
+        self.steps = {
+            name: {clip: record for clip, record in step.records.items() if record["status"] != "open"}
+            for name, step in steps.items()
+        }
+        self._stopped = [f"{name}: {step.stopped}" for name, step in steps.items() if step.stopped]
 
-    Raises:
-        ValueError: a file's name is not NTU's, or no clip is of this split.
-    """
-    names = list(names)
-    chosen = ntu.Split("all", "ntu120", tuple(range(1, 121)), ()) if split == "all" else ntu.split_named(split)
-    wanted = {
-        "train": ntu.clips(names, split=chosen, protocol="xsub", part="seen_train") if part != "test" else [],
-        "test": ntu.clips(names, split=chosen, protocol="xsub", part="seen_test") if part != "train" else [],
-        "unseen": ntu.clips(names, split=chosen, protocol="xsub", part="unseen_test") if part != "train" else [],
-    }
-    if not any(wanted.values()):
-        raise ValueError(
-            f"none of {len(names)} clips belongs to part {part!r} of split {split!r}; check --split, --part"
+    def report_shard(self, shard: Shard) -> int:
+        """Print what a shard has done; 1 if the same command should be run again."""
+        remedy = "when all shards have run, the same command without --shard writes the files"
+        title = f"shard {shard.index} of {shard.count}"
+        mine = [record for record in self._spent if shard.holds(record["name"])]
+        print_counts(step_counts(self.steps), mine, title=title, lines=[*self._reasons(), remedy])
+        return self._verdict()
+
+    def finish(self, *, found: int, settings: Mapping[str, object], captioner: Captioner, writer: QaWriter) -> int:
+        """Write all files; 1 if the same command should be run again.
+
+        Raises:
+            ValueError: nothing was written and nothing is to come.
+        """
+        made_by = {
+            "captioner": captioner.model,
+            "caption prompt": captioner.version,
+            "question writer": writer.model,
+            "question prompt": writer.version,
+        }
+        written = self.write(facts=made_by)
+        wrong = discrepancies(self.steps, self.parts)
+        assert not wrong, wrong
+        counts, left = step_counts(self.steps), clips_left_out(self.steps)
+        summary = {
+            "clips": found,
+            "steps": {row.step: row._asdict() for row in counts},
+            "reasons": {title: {reason.reason: reason.times for reason in listed} for title, listed in left.items()},
+            "written": dict(written),
+            "spent": [row._asdict() for row in spending(self._spent)],
+        }
+        write_json(self.out / "summary.json", summary)
+        page = write_report(
+            self.out, steps=self.steps, parts=self.parts, spent=self._spent, settings={**settings, **made_by}
         )
-    return wanted
+        files = [f"{self.out / file}: {number} records" for file, number in written.items()]
+        print_counts(
+            counts,
+            self._spent,
+            title=f"{found} clips in the folder",
+            lines=[*self._reasons(), *files, f"report: {page}"],
+        )
+        code = self._verdict()
+        if not written and not code:
+            raise ValueError(
+                f"nothing was written: every clip was left out; the reasons are above and in {self.out}/*.jsonl"
+            )
+        return code
+
+    def _reasons(self) -> list[str]:
+        left = clips_left_out(self.steps)
+        return [f"{title}: {reason.times} x {reason.reason}" for title, listed in left.items() for reason in listed]
+
+    def _verdict(self) -> int:
+        console = Console(stderr=True)
+        failed = sum(row.failed for row in step_counts(self.steps))
+        for reason in self._stopped:
+            console.print(reason, markup=False, highlight=False, soft_wrap=True)
+        if failed:
+            console.print(f"{failed} clips failed for reasons that may pass; run the same command again")
+        return int(failed > 0 or bool(self._stopped))
+
+    def write(self, *, facts: Mapping[str, object]) -> dict[str, int]:
+        """Write the files of those parts that have clips, and return how many records each holds."""
+        rows = {
+            _SPLITS[part]: self._pair_rows(part) if part in _PAIRS else self._question_rows(part) for part in self.parts
+        }
+        written: dict[str, int] = {}
+        for part, file in _PAIRS.items():
+            records = [self._conversation(row) for row in rows[part]]
+            self._write(part, file, records, written)
+            if records:
+                read_instructions(self.out / file)
+        for part, file in _QUESTIONS.items():
+            self._write(part, file, [_question(row) for row in rows[_SPLITS[part]]], written)
+        if written:
+            write_dataset(self.out / "dataset", rows, facts=facts)
+        return written
+
+    def _write(self, part: str, file: str, records: Sequence[Record], written: dict[str, int]) -> None:
+        if records:
+            write_json(self.out / file, records)
+            written[file] = len(records)
+        elif self.parts[part] and not self._stopped:  # what is there was made with other settings
+            (self.out / file).unlink(missing_ok=True)
+
+    def _pair_rows(self, part: str) -> list[Row]:
+        captions, written = done(self.steps["caption"]), done(self.steps["qa"])
+        return [
+            self._row(name, number, captions[name]["caption"], **pair)
+            for name in self.parts[part]
+            if name in written
+            for number, pair in enumerate(written[name]["pairs"][: self._shares[name]])
+        ]
+
+    def _question_rows(self, part: str) -> list[Row]:
+        captions = done(self.steps["caption"])
+        asked = {
+            "kind": "description",
+            "question": DESCRIBE,
+            "question_1": CONSISTENCY[0],
+            "question_2": CONSISTENCY[1],
+        }
+        return [
+            self._row(name, 0, said := captions[name]["caption"], answer=said, **asked)
+            for name in self.parts[part]
+            if name in captions
+        ]
+
+    def _row(self, name: str, number: int, caption: str, **said: str) -> Row:
+        clip = parse_name(name)
+        return Row(
+            id=f"{name}_{number}",
+            clip=name,
+            subject=clip.performer,
+            action=clip.action,
+            action_name=class_names(actions=[clip.action])[0],
+            caption=caption,
+            has_skeleton=self.steps["crop"][name]["found_by"] == "skeleton",
+            **said,
+        )
+
+    def _conversation(self, row: Row) -> Record:
+        return instruction_record(
+            row.id, clip=row.clip, question=row.question, answer=row.answer, with_skeleton=row.has_skeleton
+        )
 
 
-@contextmanager
-def progress() -> Iterator[Callable[[str, int], Callable[[], object]]]:
-    """Bars on the terminal: call the result with a title and a total, and what that returns once per clip."""
-    shown = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*shown, TimeElapsedColumn(), TimeRemainingColumn()) as bars:
-
-        def track(title: str, total: int) -> Callable[[], object]:
-            task = bars.add_task(title, total=total)
-            return lambda: bars.advance(task)
-
-        yield track
-
-
-def write(
-    out: Path, *, parts: Mapping[str, list[str]], captions: Mapping[str, Record], pairs: Mapping[str, Record]
-) -> dict[str, int]:
-    """Write the files of those parts that have clips, and return how many records each holds."""
-    written = {}
-    records = [record for name, made in done(pairs).items() for record in _conversations(name, made)]
-    if records:
-        write_json(out / "instructions.json", records)
-        written["instructions.json"] = len(read_instructions(out / "instructions.json"))
-    captioned = done(captions)
-    for part, file in _FILES.items():
-        questions = [_question(name, captioned[name]["caption"]) for name in parts[part] if name in captioned]
-        if questions:
-            write_json(out / file, questions)
-            written[file] = len(questions)
-    return written
-
-
-def _conversations(name: str, made: Record) -> Iterator[Record]:
-    for number, pair in enumerate(made["pairs"]):
-        yield instruction_record(f"{name}_{number}", clip=name, question=pair["question"], answer=pair["answer"])
-
-
-def _question(name: str, caption: str) -> dict[str, str]:
-    return {"video_name": name, "Q": DESCRIBE, "A": caption, "Q1": CONSISTENCY[0], "Q2": CONSISTENCY[1]}
-
-
-def summarise(out: Path, *, found: int, steps: Mapping[str, Mapping[str, Record]], written: Mapping[str, int]) -> int:
-    """Print the counts and reasons, keep them in `summary.json`, and return 1 if clips should be tried again.
-
-    Raises:
-        ValueError: nothing was written at all.
-    """
-    counts = {step: count(records) for step, records in steps.items()}
-    why = {step: reasons(records) for step, records in steps.items()}
-    write_json(out / "summary.json", {"clips": found, "steps": counts, "reasons": why, "written": dict(written)})
-    console = Console()
-    table = Table("step", "in", "done", "rejected", "failed", title=f"{found} clips in the folder")
-    for step, row in counts.items():
-        table.add_row(step, *(str(row[column]) for column in ("in", "done", "rejected", "failed")))
-    console.print(table)
-    for step, listed in why.items():
-        for reason, times in listed.items():
-            console.print(f"{step}: {times} x {reason}", markup=False, highlight=False)
-    for file, number in written.items():
-        console.print(f"{out / file}: {number} records", markup=False, highlight=False)
-    if not written:
-        raise ValueError(f"nothing was written: every clip was left out; the reasons are above and in {out}/*.jsonl")
-    failed = sum(row["failed"] for row in counts.values())
-    if failed:
-        console.print(f"{failed} clips failed for reasons that may pass; run the same command again")
-    return int(failed > 0)
-
-
-def count(records: Mapping[str, Record]) -> dict[str, int]:
-    """How many clips went into a step and what became of them.
-
-    >>> count({"a": {"status": "done"}, "b": {"status": "rejected"}})
-    {'in': 2, 'done': 1, 'rejected': 1, 'failed': 0}
-    """
-    by = Counter(record["status"] for record in records.values())
-    return {"in": len(records)} | {status: by[status] for status in ("done", "rejected", "failed")}
-
-
-def reasons(records: Mapping[str, Record]) -> dict[str, int]:
-    """How often each reason was given, most frequent first; clips, files and numbers in it count as the same."""
-    given = (record["reason"] for record in records.values() if record["status"] != "done")
-    return dict(Counter(_PLACE.sub("…", reason) for reason in given).most_common())
+def _question(row: Row) -> Record:
+    return {"video_name": row.clip, "Q": row.question, "A": row.answer, "Q1": row.question_1, "Q2": row.question_2}

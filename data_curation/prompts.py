@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any, Literal
 
-Kind = Literal["summary", "action", "detail", "motion"]
+Kind = Literal["summary", "action", "detail", "objects", "motion"]
 
 # Paper: App. D, word for word.
 CAPTION_PROMPT = (
@@ -19,14 +19,16 @@ QA_SYSTEM = (
     "ask. Write as if both speakers see the video: never mention the account, a caption, a text, an image or a frame."
 )
 QA_REQUEST = (
-    "Account of the video:\n{caption}\n\n"
+    "Account of the video:\n{caption}\n{motion}\n"
     "Write {count} different question-answer pairs of these kinds: {kinds}.\n"
     "- summary: asks what happens; the answer is one sentence that names the action.\n"
     "- action: asks which activity is carried out; the answer is one short sentence.\n"
     "- detail: asks for a full description; the answer has two or three sentences.\n"
+    "- objects: asks what the person handles or uses; the answer names the things and what is done with them.\n"
     "- motion: asks how the body, the hands or the legs move; the answer speaks of movement only.\n"
     'Reply with JSON only: {{"pairs": [{{"kind": "...", "question": "...", "answer": "..."}}]}}'
 )
+QA_MOTION = "Measured on the body's joints: {motion}\n"  # stands for {motion} where joints were measured
 QA_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -35,7 +37,7 @@ QA_SCHEMA: dict[str, Any] = {
             "items": {
                 "type": "object",
                 "properties": {
-                    "kind": {"type": "string", "enum": ["summary", "action", "detail", "motion"]},
+                    "kind": {"type": "string", "enum": ["summary", "action", "detail", "objects", "motion"]},
                     "question": {"type": "string"},
                     "answer": {"type": "string"},
                 },
@@ -69,6 +71,13 @@ QUESTIONS: dict[Kind, tuple[str, ...]] = {
         "Give a full description of what you see in the video.",
         "Tell me everything about the action in this video.",
         "Explain what happens and how it is carried out.",
+    ),
+    "objects": (
+        "Which objects does the person use?",
+        "What is the person holding or handling?",
+        "Are there any objects in the person's hands, and what happens to them?",
+        "What does the person interact with?",
+        "Which things matter for the action, and how are they used?",
     ),
     "motion": (
         "How do the hands and the body move?",

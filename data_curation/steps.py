@@ -1,169 +1,208 @@
 """The three steps of curation over a folder of clips, each with its ledger: crop, caption, question-answer pairs."""
 
-import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-from jaxtyping import Float
-
-from data_curation import crop
-from data_curation.action_phrases import ACTION_PHRASES
+from data_curation.batches import BatchDesk, StillRunning
+from data_curation.boxes import CropError
 from data_curation.caption import Captioner, Cropped
+from data_curation.crop import write_crop
+from data_curation.crop_settings import CropSettings
+from data_curation.estimate import SAMPLE, Estimate, estimate_captions, estimate_pairs
 from data_curation.ledger import Ledger, Progress, Record, Rejected, digest, done, file_digest
-from data_curation.make_qa import QaWriter
-from ski_lvlm.cleaning import CLEANING, CleaningError, clean
-from ski_lvlm.ntu import missing_skeletons, parse_name
-from ski_lvlm.ntu_folder import skeleton_folders
-from ski_lvlm.skeleton_file import SkeletonFileError, read_skeleton
-from ski_lvlm.video import VideoError, list_videos
+from data_curation.locate import Locator
+from data_curation.make_qa import CaptionedClip, QaWriter
+from data_curation.pairs import Pair
+from data_curation.purse import BudgetSpent
+from data_curation.shards import WHOLE, Shard
+from data_curation.sources import Joints, Source
+from ski_lvlm.cleaning import CLEANING
+from ski_lvlm.video import VideoError
 
-Joints = Callable[[str], Float[np.ndarray, "T M J 3"]]
-
-
-logger = logging.getLogger(__name__)
+Announce = Callable[[Estimate], None]
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a clip's files are; None where one is absent."""
+class Run:
+    """Where a run writes, which part of the clips is its own, and how many it works on at a time.
 
-    video: Path | None
-    skeleton: Path | None
-
-
-def find_clips(ntu: Path) -> dict[str, Source]:
-    """All clips of a folder that holds `rgb/` and `skeletons/`, by name, also those with only one of the two files.
-
-    Files that are not named like NTU's clips are left out with a warning.
-
-    Raises:
-        ValueError: the folder holds neither.
+    `announce` is told what asking will take, before it is done; with `only_estimate` it is not done.
     """
-    videos = list_videos(ntu)
-    skeletons = {file.stem: file for where in skeleton_folders(ntu) for file in where.glob("*.skeleton")}
-    names = sorted({*videos, *skeletons})
-    strange = [name for name in names if not is_clip_name(name)]
-    if len(strange) == len(names):
-        raise ValueError(
-            f"{ntu}: found no NTU clips; expected rgb/SsssCcccPpppRrrrAaaa_rgb.avi and skeletons/*.skeleton"
-        )
-    if strange:
-        logger.warning("%s: left out %d files without an NTU clip's name, such as %s", ntu, len(strange), strange[0])
-    return {name: Source(videos.get(name), skeletons.get(name)) for name in names if name not in strange}
+
+    out: Path
+    workers: int
+    shard: Shard = WHOLE
+    announce: Announce = lambda estimate: None
+    only_estimate: bool = False
 
 
-def is_clip_name(name: str) -> bool:
-    """Whether a name is SsssCcccPpppRrrrAaaa, of an action that exists."""
-    try:
-        return 1 <= parse_name(name).action <= len(ACTION_PHRASES)
-    except ValueError:
-        return False
+class NothingAsked(ValueError):
+    """Only an estimate was wanted."""
 
 
-def crop_clips(sources: Mapping[str, Source], *, out: Path, workers: int, progress: Progress) -> dict[str, Record]:
-    """Write `OUT/crops/NAME.mp4` for every clip that has video, skeleton and somebody in it."""
+class Step(NamedTuple):
+    """What became of each clip, and why the step stopped before its end, if it did."""
+
+    records: dict[str, Record]
+    stopped: str | None = None
+
+
+def crop_clips(
+    run: Run, sources: Mapping[str, Source], *, settings: CropSettings, locator: Locator, progress: Progress
+) -> Step:
+    """Write `OUT/crops/NAME.mp4` for every clip that has video and somebody in it."""
+    crops = run.out / "crops"
 
     def work(name: str) -> Record:
         started = time.monotonic()
-        video, colour = _usable(name, sources[name])
+        video = sources[name].video
+        if video is None:
+            raise Rejected("there is a skeleton but no video; add it to rgb/")
         try:
-            box, frames = crop.write_crop(video, out / "crops" / f"{name}.mp4", colour=colour)
-        except (crop.CropError, VideoError) as error:
+            boxes, found_by = locator.locate(name, video, sources[name].skeleton)
+            made = write_crop(video, crops / f"{name}.mp4", boxes=boxes, settings=settings)
+        except (CropError, VideoError) as error:
             raise Rejected(str(error)) from error
-        return {"model": crop.VERSION, "box": list(box), "frames": frames, "seconds": _since(started)}
+        facts = {"box": list(made.box), "frames": made.frames, "found_by": found_by}
+        return {"model": settings.version, **facts, "seconds": _since(started)}
 
-    for torn in (out / "crops").glob(".*.partial.mp4"):
-        torn.unlink()
-    keys = {name: digest(crop.VERSION, crop.SIZE, CLEANING, *_digests(source)) for name, source in sources.items()}
-    made = {path.stem for path in (out / "crops").glob("*.mp4")}
-    ledger = Ledger(out / "crops.jsonl", has_output=lambda name: name in made)
-    return ledger.run(keys, work, workers=workers, progress=progress)
-
-
-def _usable(name: str, source: Source) -> tuple[Path, list[Float[np.ndarray, "n J 2"]]]:
-    """The video, and where in it the actors' joints are."""
-    if source.video is None:
-        raise Rejected("there is a skeleton but no video; add it to rgb/")
-    if source.skeleton is None:
-        listed = " (NTU lists this clip among those without)" if name in missing_skeletons("ntu120") else ""
-        raise Rejected(f"there is a video but no skeleton{listed}, so nobody can be cut out")
-    try:
-        recording = read_skeleton(source.skeleton)
-        actors = clean(recording).body_ids
-    except (SkeletonFileError, CleaningError) as error:
-        raise Rejected(str(error)) from error
-    return source.video, [recording.bodies[body].colour for body in actors]
+    for torn in crops.glob(".*.partial.mp4"):
+        if run.shard.holds(torn.name[1:].partition(".")[0]):
+            torn.unlink()
+    how = (settings.version, CLEANING, locator.version)
+    keys = {name: digest(*how, *_digests(source)) for name, source in sources.items()}
+    made_before = {path.stem for path in crops.glob("*.mp4")}
+    ledger = Ledger(run.out, "crops", shard=run.shard, has_output=lambda name: name in made_before)
+    return Step(ledger.run(keys, work, workers=run.workers, progress=progress))
 
 
 def _digests(source: Source) -> Iterable[str]:
-    return (file_digest(path) if path else "absent" for path in (source.video, source.skeleton))
-
-
-def skeleton_reader(sources: Mapping[str, Source], *, prepared: Path | None) -> Joints:
-    """How captioners get a clip's joints: from the prepared set where given, else from the `.skeleton` file.
-
-    Raises:
-        ValueError: the prepared set is not of NTU's 25 joints.
-    """
-    if prepared is None:
-        return lambda name: clean(read_skeleton(_file(sources[name]), joints_only=True)).joints
-    from ski_lvlm.packed import PackedSkeletons
-
-    packed = PackedSkeletons.open(prepared)
-    if packed.layout.name != "ntu-25":
-        raise ValueError(f"{prepared}: the joint layout is {packed.layout.name}, but motion is measured on ntu-25")
-
-    def joints(name: str) -> Float[np.ndarray, "T M J 3"]:
-        if name not in packed:
-            raise Rejected(f"not in the prepared set {prepared}; run scripts/prepare_ntu.py again")
-        return packed.get(name)
-
-    return joints
-
-
-def _file(source: Source) -> Path:
-    if source.skeleton is None:
-        raise Rejected("there is no skeleton")
-    return source.skeleton
+    return (file_digest(path) if path else "absent" for path in source)
 
 
 def caption_clips(
-    crops: Mapping[str, Record], captioner: Captioner, *, joints: Joints, out: Path, workers: int, progress: Progress
-) -> dict[str, Record]:
+    run: Run, crops: Mapping[str, Record], captioner: Captioner, *, joints: Joints, progress: Progress
+) -> Step:
     """Caption every clip that has a crop."""
 
     def work(name: str) -> Record:
         started = time.monotonic()
-        said = captioner.describe(Cropped(name, out / "crops" / f"{name}.mp4", lambda: joints(name)))
+        said = captioner.describe(Cropped(name, run.out / "crops" / f"{name}.mp4", lambda: joints(name)))
         tokens = {"prompt_tokens": said.prompt_tokens, "completion_tokens": said.completion_tokens}
-        return {"model": captioner.model, "prompt": captioner.version, "caption": said.text, **tokens} | {
-            "seconds": _since(started)
-        }
+        facts = {"model": captioner.model, "prompt": captioner.version, "caption": said.text, "cut": said.cut}
+        return {**facts, **tokens, "seconds": _since(started)}
 
     keys = {name: digest(captioner.model, captioner.version, record["key"]) for name, record in done(crops).items()}
-    ledger = Ledger(out / "captions.jsonl")
-    return ledger.run(keys, work, workers=captioner.threads or workers, progress=progress)
+    ledger, asker = Ledger(run.out, "captions", shard=run.shard), captioner.asker
+    estimate = None if asker is None else (lambda names: estimate_captions(asker, len(names)))
+    workers = captioner.threads or run.workers
+
+    def all_clips() -> None:
+        _sample_first(run, ledger, keys, work, estimate=estimate)
+        ledger.run(keys, work, workers=workers, progress=progress)
+
+    return _until_stopped(ledger, keys, all_clips)
 
 
-def write_pairs(
-    captions: Mapping[str, Record], writer: QaWriter, *, out: Path, workers: int, progress: Progress
-) -> dict[str, Record]:
-    """Make question-answer pairs of every captioned clip."""
+@dataclass(frozen=True)
+class Wanted:
+    """How many pairs of which clips, who writes them, and whether the writer is told of the measured motion.
+
+    `desk` is where requests wait for batches; None asks at once.
+    """
+
+    writer: QaWriter
+    shares: Mapping[str, int]
+    motion: Callable[[str], str] | None = None
+    desk: BatchDesk | None = None
+
+
+def write_pairs(run: Run, captions: Mapping[str, Record], wanted: Wanted, *, progress: Progress) -> Step:
+    """Make question-answer pairs of every captioned clip that has a share; what was made before is added to."""
+    writer, ledger, desk = wanted.writer, Ledger(run.out, "qa", shard=run.shard), wanted.desk
+    keys = {
+        name: digest(writer.model, writer.version, record["caption"], record["key"] if wanted.motion else "no motion")
+        for name, record in done(captions).items()
+        if wanted.shares[name]
+    }
+
+    def clip(name: str) -> CaptionedClip:
+        return CaptionedClip(name, captions[name]["caption"], wanted.motion(name) if wanted.motion else "")
 
     def work(name: str) -> Record:
         started = time.monotonic()
-        written = writer.write(name, captions[name]["caption"])._asdict()
-        written["pairs"] = [pair._asdict() for pair in written["pairs"]]
-        return {"model": writer.model, "prompt": writer.version, **written, "seconds": _since(started)}
+        earlier = _done_before(ledger.find(name, key=keys[name]))
+        made = writer.write(clip(name), wanted.shares[name], [Pair(**pair) for pair in earlier["pairs"]])
+        facts = {"model": writer.model, "prompt": writer.version, "asked": wanted.shares[name]}
+        return {**facts, **_added(earlier, made.record()), "seconds": _since(started)}
 
-    keys = {
-        name: digest(writer.model, writer.version, writer.pairs_per_clip, record["caption"])
-        for name, record in done(captions).items()
-    }
-    return Ledger(out / "qa.jsonl").run(keys, work, workers=workers, progress=progress)
+    def enough(record: Record) -> bool:
+        return record["status"] == "rejected" or record["asked"] >= wanted.shares[record["name"]]
+
+    def estimate(names: Sequence[str]) -> Estimate:
+        assert writer.asker
+        return estimate_pairs(writer.asker, names, clip=clip, shares=wanted.shares, kinds=writer.kinds)
+
+    def all_clips() -> None:
+        if desk and writer.asker:
+            _announce(run, estimate, ledger.unfinished(keys, enough=enough))
+            desk.work_off(ledger, keys, work, asker=writer.asker, enough=enough, progress=progress)
+        else:
+            _sample_first(run, ledger, keys, work, estimate=estimate if writer.asker else None, enough=enough)
+            ledger.run(keys, work, workers=run.workers, progress=progress, enough=enough)
+
+    return _until_stopped(ledger, keys, all_clips)
+
+
+def _done_before(record: Record | None) -> Record:
+    """The pairs that a clip has, with what they cost; a clip that has none is begun anew."""
+    if record and record["status"] == "done":
+        return record
+    return {"pairs": [], "rejects": [], "requests": 0, "prompt_tokens": 0, "completion_tokens": 0}
+
+
+def _added(earlier: Record, made: Record) -> Record:
+    """`made` with the costs and rejects of before; its pairs hold the earlier ones already."""
+    return {field: value if field == "pairs" else earlier[field] + value for field, value in made.items()}
+
+
+def _sample_first(
+    run: Run,
+    ledger: Ledger,
+    keys: Mapping[str, str],
+    work: Callable[[str], Record],
+    *,
+    estimate: Callable[[Sequence[str]], Estimate] | None,
+    enough: Callable[[Record], bool] = lambda record: True,
+) -> None:
+    """Before a language model is asked about many clips: tell what it will take, do a few, tell what these took."""
+    todo = ledger.unfinished(keys, enough=enough)
+    if estimate is None:
+        return
+    _announce(run, estimate, todo)
+    if len(todo) > 2 * SAMPLE:
+        first = todo[:: len(todo) // SAMPLE][:SAMPLE]
+        ledger.run({name: keys[name] for name in first}, work, workers=run.workers, enough=enough)
+        run.announce(estimate([name for name in todo if name not in first]))
+
+
+def _announce(run: Run, estimate: Callable[[Sequence[str]], Estimate], todo: Sequence[str]) -> None:
+    if todo:
+        run.announce(estimate(todo))
+    if run.only_estimate:
+        raise NothingAsked("nothing was asked (--estimate)")
+
+
+def _until_stopped(ledger: Ledger, keys: Mapping[str, str], work: Callable[[], None]) -> Step:
+    """Work, and give what is there if there is no more money, batches are under way, or only an estimate is wanted."""
+    try:
+        work()
+    except (BudgetSpent, StillRunning, NothingAsked) as stop:
+        return Step(ledger.records(keys), str(stop))
+    return Step(ledger.records(keys))
 
 
 def _since(started: float) -> float:

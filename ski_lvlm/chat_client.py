@@ -10,11 +10,12 @@ pauses, or after the pause that the server asks for. Temperature is 0 and the se
 """
 
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import tenacity
 
+from ski_lvlm.chat_batches import OpenAiBatches
 from ski_lvlm.chat_protocol import (
     BadReply,
     Busy,
@@ -36,6 +37,7 @@ __all__ = [
     "ServerNotRunning", "TimedOut", "split_model",
 ]  # fmt: skip
 
+Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 
 
@@ -94,6 +96,7 @@ class ChatClient:
         schema: dict[str, Any] | None = None,
         max_tokens: int = 512,
         temperature: float = 0.0,
+        seed: int | None = None,
     ) -> Reply:
         """Ask, and ask again while the reason for the failure may pass.
 
@@ -102,6 +105,7 @@ class ChatClient:
             schema: JSON schema of the answer, enforced where the server can: parse the answer with care anyway.
             max_tokens: the longest answer; `Reply.cut` says that it was reached.
             temperature: 0 takes the likeliest token each time.
+            seed: instead of the client's own.
 
         Raises:
             ChatError: the last attempt's failure, as the subclass that says what happened.
@@ -109,6 +113,21 @@ class ChatClient:
         for message in messages:
             for image in message.images:
                 image_type(image)
+        return self.patiently(
+            self._server.chat,
+            messages,
+            schema=schema,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=self._seed if seed is None else seed,
+        )
+
+    def patiently(self, call: Callable[..., Result], *args: Any, **named: Any) -> Result:  # noqa: ANN401
+        """Call, and call again while the reason for the failure may pass.
+
+        Raises:
+            ChatError: the last attempt's failure.
+        """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, ChatError) and error.passing),
             stop=self._give_up,
@@ -116,14 +135,22 @@ class ChatClient:
             before_sleep=tenacity.before_sleep_log(_log, logging.WARNING),
             reraise=True,
         )
-        return retrying(
-            self._server.chat,
-            messages,
-            schema=schema,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            seed=self._seed,
-        )
+        return retrying(call, *args, **named)
+
+    @property
+    def at_openai(self) -> bool:
+        """Whether OpenAI's own service is asked, rather than a server of one's own."""
+        return isinstance(self._server, OpenAiServer) and self._server.at_openai
+
+    def batches(self) -> OpenAiBatches:
+        """The server's Batch API; each of its calls is one attempt, to be made `patiently`.
+
+        Raises:
+            ChatError: the server speaks Ollama's protocol, which has none.
+        """
+        if not isinstance(self._server, OpenAiServer):
+            raise ChatError(f"{self.name}: only OpenAI's protocol has a Batch API; use openai:MODEL")
+        return OpenAiBatches(self._server)
 
     def ping(self) -> ModelInfo:
         """Ask once whether server and model are there.

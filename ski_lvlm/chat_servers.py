@@ -119,9 +119,14 @@ class OpenAiServer:
                 f"openai:{model} needs a key and OPENAI_API_KEY is not set; set it, or name your own server with "
                 "--base_url http://HOST:PORT/v1"
             )
-        self._client = openai.OpenAI(api_key=self._key or "none", base_url=base_url, timeout=timeout, max_retries=0)
-        self._where = f"the server at {self._client.base_url}"
+        self.client = openai.OpenAI(api_key=self._key or "none", base_url=base_url, timeout=timeout, max_retries=0)
+        self.where = f"the server at {self.client.base_url}"
         self._constrains = True  # until it says that it knows no JSON schema
+
+    @property
+    def at_openai(self) -> bool:
+        """Whether this is OpenAI's own service, whose prices are known."""
+        return str(self.client.base_url.host) == "api.openai.com"
 
     def chat(
         self,
@@ -133,6 +138,27 @@ class OpenAiServer:
         seed: int,
     ) -> Reply:
         """One attempt at one answer; a server that knows no JSON schema is asked again without."""
+        told: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+        if schema is None or not self._constrains:
+            return self._ask(self.body(messages, schema=None, **told))
+        try:
+            return self._ask(self.body(messages, schema=schema, **told))
+        except Refused as error:
+            if not any(word in str(error) for word in ("response_format", "json_schema", "schema", "grammar")):
+                raise
+        self._constrains = False
+        return self._ask(self.body(messages, schema=None, **told))
+
+    def body(
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: dict[str, Any] | None,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+    ) -> dict[str, Any]:
+        """A request as the protocol spells it; without the schema once the server has refused one."""
         request: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": m.role, "content": _openai_content(m)} for m in messages],
@@ -140,16 +166,10 @@ class OpenAiServer:
             "temperature": temperature,
             "seed": seed,
         }
-        if schema is None or not self._constrains:
-            return self._ask(request)
-        constraint = {"name": "reply", "schema": schema, "strict": True}
-        try:
-            return self._ask({**request, "response_format": {"type": "json_schema", "json_schema": constraint}})
-        except Refused as error:
-            if not any(word in str(error) for word in ("response_format", "json_schema", "schema", "grammar")):
-                raise
-        self._constrains = False
-        return self._ask(request)
+        if schema is not None and self._constrains:
+            constraint = {"name": "reply", "schema": schema, "strict": True}
+            request["response_format"] = {"type": "json_schema", "json_schema": constraint}
+        return request
 
     def ping(self) -> ModelInfo:
         """Check server, key and model by one very short answer (lists of models are not to be relied on)."""
@@ -158,42 +178,48 @@ class OpenAiServer:
 
     def _ask(self, request: dict[str, Any]) -> Reply:
         started = time.monotonic()
-        with self._errors():
-            answer = self._client.chat.completions.create(**request)
-            choice, usage = answer.choices[0], answer.usage
-            return Reply(
-                text=choice.message.content or "",
-                prompt_tokens=usage.prompt_tokens if usage else 0,
-                completion_tokens=usage.completion_tokens if usage else 0,
-                seconds=time.monotonic() - started,
-                cut=choice.finish_reason == "length",
-            )
+        with self.errors():
+            answer = self.client.chat.completions.create(**request)
+            return openai_reply(answer, seconds=time.monotonic() - started)
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def errors(self) -> Iterator[None]:
+        """Turn whatever goes wrong inside into a `ChatError`."""
         import openai
 
         try:
             yield
         except openai.APITimeoutError as error:
-            raise TimedOut(f"{self._where} did not answer within {self._timeout:g} s") from error
+            raise TimedOut(f"{self.where} did not answer within {self._timeout:g} s") from error
         except openai.APIConnectionError as error:
             raise ServerNotRunning(
-                f"{self._where} cannot be reached; start it, or correct --base_url (it usually ends in /v1)"
+                f"{self.where} cannot be reached; start it, or correct --base_url (it usually ends in /v1)"
             ) from error
         except openai.NotFoundError as error:
             raise ModelMissing(
-                f"{self._where} has no model {self.model!r}, or --base_url is wrong (it usually ends in /v1)"
+                f"{self.where} has no model {self.model!r}, or --base_url is wrong (it usually ends in /v1)"
             ) from error
         except openai.APIStatusError as error:
             text, header = self._without_key(error.response.text), error.response.headers.get("retry-after")
-            raise status_error(error.status_code, text, server=self._where, retry_after=header) from None
+            raise status_error(error.status_code, text, server=self.where, retry_after=header) from None
         except (openai.OpenAIError, ValueError, TypeError, AttributeError, IndexError) as error:
             found = f"{type(error).__name__}: {self._without_key(str(error))[:200]}"
-            raise BadReply(f"{self._where} sent no valid reply ({found})") from None
+            raise BadReply(f"{self.where} sent no valid reply ({found})") from None
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, "***") if self._key else text
+
+
+def openai_reply(answer: Any, *, seconds: float) -> Reply:  # noqa: ANN401
+    """A reply from the package's `ChatCompletion`."""
+    choice, usage = answer.choices[0], answer.usage
+    return Reply(
+        text=choice.message.content or "",
+        prompt_tokens=usage.prompt_tokens if usage else 0,
+        completion_tokens=usage.completion_tokens if usage else 0,
+        seconds=seconds,
+        cut=choice.finish_reason == "length",
+    )
 
 
 def _openai_content(message: Message) -> str | list[dict[str, Any]]:

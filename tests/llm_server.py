@@ -43,6 +43,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | None = None  # sent as it is instead of a well-formed reply
     pause: float = 0.0
+    hangs_up: bool = False  # closes the connection without a word
 
 
 @dataclass
@@ -59,10 +60,10 @@ class TestDouble:
 
 
 @contextmanager
-def chat_double(**settings: Any) -> Iterator[TestDouble]:
+def chat_double(handler: type["ChatHandler"] | None = None, **settings: Any) -> Iterator[TestDouble]:
     """Run a `TestDouble` on a free port; for the OpenAI protocol its base URL is `double.url + "/v1"`."""
     double = TestDouble(**settings)
-    handler = type("Handler", (_Handler,), {"double": double})
+    handler = type("Handler", (handler or ChatHandler,), {"double": double})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     double.url = f"http://127.0.0.1:{server.server_port}"
@@ -74,7 +75,7 @@ def chat_double(**settings: Any) -> Iterator[TestDouble]:
         server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class ChatHandler(BaseHTTPRequestHandler):
     double: TestDouble
     protocol_version = "HTTP/1.1"
 
@@ -83,26 +84,29 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         models = [{"model": m, "name": m, "digest": "d1" * 32} for m in self.double.models]
-        self._send(Answer(body=json.dumps({"models": models}).encode()))
+        self.send(Answer(body=json.dumps({"models": models}).encode()))
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if not any(request["model"] in (m, m.removesuffix(":latest")) for m in self.double.models):
-            self._send(Answer(status=404, body=b'{"error": "model not found, try pulling it first"}'))
+            self.send(Answer(status=404, body=b'{"error": "model not found, try pulling it first"}'))
         elif self.path == "/api/show":
             details = {"format": "gguf", "quantization_level": "Q4_0"}
-            self._send(Answer(body=json.dumps({"details": details, "model_info": {}}).encode()))
+            self.send(Answer(body=json.dumps({"details": details, "model_info": {}}).encode()))
         else:
             self.double.requests.append(request)
             self.double.headers.append({name.lower(): value for name, value in self.headers.items()})
             answer = self.double.plan(request)
             if self.double.forward_to:
                 answer.text = _forward(self.double.forward_to, request)
-            self._send(answer)
+            self.send(answer)
 
-    def _send(self, answer: Answer) -> None:
+    def send(self, answer: Answer) -> None:
         time.sleep(answer.pause)
-        body = self._well_formed(answer.text) if answer.body is None else answer.body
+        if answer.hangs_up:
+            self.close_connection = True
+            return
+        body = self.well_formed(answer.text) if answer.body is None else answer.body
         try:
             self.send_response(answer.status)
             for name, value in answer.headers.items():
@@ -114,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             pass  # the client did not wait
 
-    def _well_formed(self, text: str) -> bytes:
+    def well_formed(self, text: str) -> bytes:
         message = {"role": "assistant", "content": text}
         if self.path == "/api/chat":
             counts = {"done": True, "done_reason": "stop", "prompt_eval_count": 3, "eval_count": 2}

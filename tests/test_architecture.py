@@ -23,6 +23,7 @@ LAYERS = [  # a module may import from its own layer's left and from layers abov
         "llm",
         "chat_protocol",
         "chat_servers",
+        "chat_batches",
         "chat_client",
     ],
     [

@@ -8,17 +8,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_curation import build, outcome, steps
+from data_curation import build
 from data_curation.kinematics import named_action
-from data_curation.ledger import only_process
+from data_curation.ledger import read_manifest
+from data_curation.parts import divide
+from data_curation.shards import only_process
+from data_curation.sources import find_clips
 from ski_lvlm.files import read_jsonl
 from ski_lvlm.instruction_file import read_instructions
 from ski_lvlm.ntu import parse_name
+from tests.batch_double import Batches, batch_double
 from tests.curation_case import body, names, write_clip
 from tests.llm_server import Answer, chat_double
 from tests.test_crop import write_sound
 
-OFFLINE = ("--captioner", "kinematics", "--qa", "template", "--split", "synthetic", "--workers", "2")
+OFFLINE = (
+    "--captioner",
+    "kinematics",
+    "--qa",
+    "template",
+    "--split",
+    "synthetic",
+    "--workers",
+    "2",
+    "--detector",
+    "none",
+)
 RESULTS = ("instructions.json", "questions.json", "questions_unseen.json")
 
 
@@ -30,12 +45,17 @@ def ntu(tmp_path_factory):
     return folder
 
 
-def curate(ntu, out, *extra):
-    return build.main(["--ntu", str(ntu), "--out", str(out), *OFFLINE, *extra])
+def curate(ntu, out, *extra, pairs=2):
+    number = () if pairs is None else ("--pairs_per_clip", str(pairs))
+    return build.main(["--ntu", str(ntu), "--out", str(out), *OFFLINE, *number, *extra])
 
 
 def load(path):
     return json.loads(path.read_text())
+
+
+def counts(summary, step):
+    return tuple(summary["steps"][step][column] for column in ("entered", "done", "rejected", "failed"))
 
 
 def test_clips_become_pairs_and_questions_by_split_and_subject(ntu, tmp_path):
@@ -75,10 +95,37 @@ def test_a_second_run_does_nothing_and_changes_nothing(ntu, tmp_path):
 def test_another_number_of_pairs_asks_again_but_crops_nothing(ntu, tmp_path):
     curate(ntu, tmp_path)
     crops = (tmp_path / "crops.jsonl").read_bytes()
-    curate(ntu, tmp_path, "--pairs-per-clip", "3")
+    curate(ntu, tmp_path, pairs=3)
     assert (tmp_path / "crops.jsonl").read_bytes() == crops
     assert len(read_jsonl(tmp_path / "qa.jsonl")) == 8
     assert len(load(tmp_path / "instructions.json")) == 12
+    curate(ntu, tmp_path, pairs=1)  # fewer: nothing is asked, what is there is used
+    assert len(read_jsonl(tmp_path / "qa.jsonl")) == 8
+    assert len(load(tmp_path / "instructions.json")) == 4
+
+
+def test_a_number_in_all_is_drawn_evenly_over_classes(ntu, tmp_path):
+    curate(ntu, tmp_path, "--pairs", "6", pairs=None)
+    made = [parse_name(talk.video).action for talk in read_instructions(tmp_path / "instructions.json")]
+    assert sorted(made) == [1, 1, 1, 10, 10, 10]
+    curate(ntu, tmp_path / "default", pairs=None)  # the paper's 100,000, of which four clips give six each at most
+    shares = [record["asked"] for record in read_manifest(tmp_path / "default", "qa")]
+    assert shares == [6, 6, 6, 6]
+
+
+def test_validation_clips_are_in_files_of_their_own(ntu, tmp_path):
+    curate(ntu, tmp_path, "--validation_share", "0.5", "--validation_by", "subject")
+    train, held_out = (
+        {parse_name(talk.video).performer for talk in read_instructions(tmp_path / file)}
+        for file in ("instructions.json", "instructions_validation.json")
+    )
+    assert train and held_out and not train & held_out
+    assert {file.stem for file in (tmp_path / "dataset").glob("*.parquet")} == {
+        "train",
+        "validation",
+        "test",
+        "test_unseen",
+    }
 
 
 def test_a_changed_skeleton_and_a_lost_crop_redo_only_that(tmp_path):
@@ -106,12 +153,12 @@ def test_the_parts_can_be_made_apart(ntu, tmp_path):
 
 
 def test_without_a_split_every_action_trains_and_ntus_subjects_decide(ntu, tmp_path):
-    sources = steps.find_clips(ntu)
-    parts = outcome.parts(sources, split="all", part="all")
+    sources = find_clips(ntu)
+    parts = divide(sources, split="all", part="all")
     assert len(parts["train"]) == 9  # performers 1, 2 and 9 are training subjects of NTU
     assert parts["test"] == parts["unseen"] == []
     with pytest.raises(ValueError, match="none of 9 clips belongs to part 'test' of split 'all'"):
-        outcome.parts(sources, split="all", part="test")
+        divide(sources, split="all", part="test")
 
 
 def test_what_cannot_be_used_is_reported_and_the_rest_goes_on(tmp_path):
@@ -143,16 +190,16 @@ def test_what_cannot_be_used_is_reported_and_the_rest_goes_on(tmp_path):
         sound: "no video stream",
         torn: "cut off",
         blind: "a video but no skeleton",
-        off: "no joint has colour coordinates",
+        off: "no joint has usable colour coordinates",
     }
     assert set(reasons) == set(expected)
     assert all(part in reasons[name] for name, part in expected.items())
     assert sorted(path.stem for path in (out / "crops").glob("*")) == [good, ghost]
     assert crops[ghost]["box"] == crops[good]["box"]  # a ghost of five frames widens nothing
     summary = load(out / "summary.json")
-    assert summary["steps"]["crop"] == {"in": 9, "done": 2, "rejected": 7, "failed": 0}
-    assert summary["steps"]["caption"]["in"] == summary["steps"]["crop"]["done"]
-    assert sum(summary["reasons"]["crop"].values()) == 7
+    assert counts(summary, "crop") == (9, 2, 7, 0)
+    assert counts(summary, "caption")[0] == 2
+    assert sum(summary["reasons"]["crop: rejected"].values()) == 7
     assert summary["written"] == {"instructions.json": 4}
 
 
@@ -189,34 +236,149 @@ def test_joints_may_come_from_the_prepared_set(ntu, tmp_path, monkeypatch):
     curate(ntu, tmp_path / "out", "--prepared", str(tmp_path / "prepared"))
     assert (tmp_path / "out" / RESULTS[0]).read_bytes() == (tmp_path / "direct" / RESULTS[0]).read_bytes()
     summary = load(tmp_path / "out" / "summary.json")
-    assert summary["steps"]["caption"]["rejected"] == 1
-    assert "not in the prepared set" in next(iter(summary["reasons"]["caption"]))
+    assert counts(summary, "caption")[2] == 1
+    assert "not in the prepared set" in next(iter(summary["reasons"]["caption: rejected"]))
 
 
-def test_a_server_that_sulks_now_and_then_loses_no_clip(ntu, tmp_path, monkeypatch):
+PAIR = {"kind": "action", "question": "What?", "answer": "A person drinks water, clapping."}
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A server that answers `ping` and then as `plan` says; gives the flags to ask it one pair a clip."""
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    answer = json.dumps(
-        {"pairs": [{"kind": "action", "question": "What?", "answer": "A person drinks water, clapping."}]}
-    )
-    with chat_double(plan=lambda request: Answer("yes")) as double:
-        sulks = iter([False] + [True] * 4 + [False] * 100)
-        double.plan = lambda request: Answer(body=b"{") if next(sulks) else Answer(answer)
-        options = (
+    polite = Answer(json.dumps({"pairs": [PAIR]}))
+
+    def plan(request):
+        return Answer("yes") if "Say yes." in str(request["messages"]) else double.answer(request)
+
+    with chat_double(plan=plan) as double:
+        double.answer = lambda request: Answer(polite.text)
+        double.flags = (
             "--qa",
             "openai:llama3.1",
             "--base_url",
             double.url + "/v1",
             "--workers",
             "1",
-            "--pairs_per_clip",
-            "1",
+            "--attempts",
+            "2",
         )
-        assert curate(ntu, tmp_path, *options) == 1
-        assert load(tmp_path / "summary.json")["steps"]["qa"] == {"in": 4, "done": 3, "rejected": 0, "failed": 1}
-        assert curate(ntu, tmp_path, *options) == 0
+        yield double
+
+
+def asked(double):
+    return [request for request in double.requests if "Say yes." not in str(request["messages"])]
+
+
+def test_a_server_that_sulks_now_and_then_loses_no_clip(ntu, tmp_path, server):
+    good = server.answer
+    sulks = iter([True] * 2 + [False] * 100)
+    server.answer = lambda request: Answer(body=b"{") if next(sulks) else good(request)
+    assert curate(ntu, tmp_path, *server.flags, pairs=1) == 1
+    assert counts(load(tmp_path / "summary.json"), "qa") == (4, 3, 0, 1)
+    assert curate(ntu, tmp_path, *server.flags, pairs=1) == 0
     assert len(load(tmp_path / "instructions.json")) == 4
     statuses = [record["status"] for record in read_jsonl(tmp_path / "qa.jsonl")]
     assert sorted(statuses) == ["done"] * 4 + ["failed"]
+    assert len(read_jsonl(tmp_path / "replies.jsonl")) == 4
+
+
+def test_a_budget_stops_the_run_and_a_larger_one_goes_on_without_paying_twice(ntu, tmp_path, server, capsys):
+    price = ("--price", "0,1000000")  # a dollar a token out: a reply may take 200, and takes 2
+    assert curate(ntu, tmp_path, *server.flags, *price, "--budget", "203", pairs=1) == 1
+    assert "of --budget $203 are spent" in capsys.readouterr().err
+    assert len(load(tmp_path / "instructions.json")) == 2
+    assert len(asked(server)) == 2
+    assert curate(ntu, tmp_path, *server.flags, *price, "--budget", "500", pairs=1) == 0
+    assert len(asked(server)) == 4
+    (spent,) = load(tmp_path / "summary.json")["spent"]
+    assert (spent["requests"], spent["dollars"]) == (4, 8.0)
+
+
+def test_a_budget_without_a_price_is_refused(ntu, tmp_path, server):
+    with pytest.raises(ValueError, match="--budget needs to know what openai:llama3.1 costs"):
+        curate(ntu, tmp_path, *server.flags, "--budget", "1")
+    assert not (tmp_path / "crops.jsonl").exists()
+
+
+def test_an_estimate_asks_nothing_and_leaves_what_is_there(ntu, tmp_path, server, capsys):
+    curate(ntu, tmp_path)
+    before = (tmp_path / "instructions.json").read_bytes()
+    assert curate(ntu, tmp_path, *server.flags, "--price", "1,2", "--estimate", pairs=1) == 0
+    assert "qa by openai:llama3.1: 4 clips, about 4 requests" in capsys.readouterr().out
+    assert server.requests == []
+    assert (tmp_path / "instructions.json").read_bytes() == before
+
+
+def test_many_clips_are_estimated_again_from_the_first_replies(tmp_path, server, capsys):
+    folder = tmp_path / "ntu"
+    for name in names((1, 10), range(1, 9)):
+        write_clip(folder, name, frames=12, size=(96, 54))
+    for room in (2, 3):
+        for name in names((1, 10), range(1, 9)):
+            write_clip(folder, name.replace("S001", f"S00{room}"), frames=12, size=(96, 54))
+    assert curate(folder, tmp_path / "out", *server.flags, "--price", "1000000,0", pairs=1) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("qa by")]
+    assert "48 clips" in said[0] and "the lengths of 48 requests" in said[0]
+    assert said[1:] == [
+        "qa by openai:llama3.1: 28 clips, about 28 requests, 84 tokens in and 56 out, about $84.00 "
+        "(measured on 20 clips)"
+    ]
+    assert len(asked(server)) == 48
+
+
+def test_shards_share_a_folder_and_the_whole_writes_the_same_files(ntu, tmp_path, capsys):
+    curate(ntu, tmp_path / "whole")
+    for shard in ("1/3", "3/3", "2/3"):
+        assert curate(ntu, tmp_path / "out", "--shard", shard) == 0
+    assert "when all shards have run" in capsys.readouterr().out
+    assert not (tmp_path / "out" / "instructions.json").exists()
+    lines = {file: file.read_bytes() for file in (tmp_path / "out").glob("*.jsonl")}
+    assert curate(ntu, tmp_path / "out") == 0
+    assert {file: file.read_bytes() for file in (tmp_path / "out").glob("*.jsonl")} == lines  # nothing was left to do
+    for file in RESULTS:
+        assert (tmp_path / "out" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+    crops = sorted(record["name"] for record in read_manifest(tmp_path / "out", "crops"))
+    assert crops == sorted(record["name"] for record in read_manifest(tmp_path / "whole", "crops"))
+
+
+def test_pairs_may_speak_of_the_measured_motion(ntu, tmp_path, server):
+    assert curate(ntu, tmp_path, *server.flags, "--motion", "--kinds", "motion", pairs=1) == 0
+    (_, told) = asked(server)[0]["messages"]
+    assert "Measured on the body's joints:" in told["content"]
+    assert "of these kinds: motion." in told["content"]
+    with pytest.raises(ValueError, match="--kinds is 'poems'"):
+        curate(ntu, tmp_path, *server.flags, "--kinds", "poems")
+
+
+def test_other_settings_of_the_crop_redo_the_crops_and_no_question(ntu, tmp_path):
+    curate(ntu, tmp_path)
+    curate(ntu, tmp_path, "--size", "64", "--shape", "aspect", "--crop", "tracking")
+    assert len(read_jsonl(tmp_path / "crops.jsonl")) == 2 * len(read_jsonl(tmp_path / "crops.jsonl")[:7])
+    models = {record["model"] for record in read_jsonl(tmp_path / "crops.jsonl")}
+    assert len(models) == 2
+    assert len(read_jsonl(tmp_path / "qa.jsonl")) == 4  # the captions say the same as before
+
+
+def test_a_clip_without_skeleton_is_found_by_a_detector_or_kept_whole_and_its_pairs_have_none(ntu, tmp_path, server):
+    import shutil
+
+    from data_curation import locate
+    from ski_lvlm.video import probe
+
+    folder, blind = tmp_path / "ntu", "S001C001P001R001A001"
+    shutil.copytree(ntu, folder)
+    (folder / "skeletons" / f"{blind}.skeleton").unlink()
+    captions = ("--captioner", "openai:llama3.1", "--nobody", "keep_whole")
+    assert curate(folder, tmp_path / "out", *server.flags, *captions, pairs=1) == 0
+    crops = {record["name"]: record for record in read_jsonl(tmp_path / "out" / "crops.jsonl")}
+    assert crops[blind]["found_by"] == "nobody" and crops[blind]["box"] == [0, 0, 192, 108]
+    talks = {talk.video: talk for talk in read_instructions(tmp_path / "out" / "instructions.json")}
+    assert talks[blind].skeleton is None and "<skeleton>" not in talks[blind].turns[0].text
+    assert talks["S001C001P002R001A001"].skeleton == "S001C001P002R001A001"
+    assert probe(tmp_path / "out" / "crops" / f"{blind}.mp4").width == 224
+    assert locate._listed(blind) == ""
 
 
 def test_killed_from_outside_the_same_command_goes_on(tmp_path):
@@ -237,7 +399,7 @@ def test_killed_from_outside_the_same_command_goes_on(tmp_path):
         process.wait()
     assert lines() >= 30
     assert subprocess.run(command, stdout=subprocess.DEVNULL, cwd=tmp_path).returncode == 0
-    assert curate(folder, whole) == 0
+    assert curate(folder, whole, pairs=None) == 0
     for file in RESULTS[:2]:
         assert (out / file).read_bytes() == (whole / file).read_bytes()
     for ledger in ledgers:
@@ -254,3 +416,30 @@ def test_a_mistake_is_one_line(tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ")
+
+
+def test_a_batch_is_submitted_today_and_collected_tomorrow(ntu, tmp_path, capsys):
+    store = Batches(patience=2)
+    with batch_double(store, plan=lambda request: Answer(json.dumps({"pairs": [PAIR]}))) as double:
+        flags = ("--qa", "openai:llama3.1", "--base_url", double.url + "/v1", "--batch", "submit")
+        assert curate(ntu, tmp_path, *flags, pairs=1) == 1
+        assert "run the same command again to collect it" in capsys.readouterr().err
+        assert not (tmp_path / "instructions.json").exists()
+        assert load(tmp_path / "questions.json")
+        assert curate(ntu, tmp_path, *flags, pairs=1) == 0
+    assert len(store.batches) == 1
+    assert len(load(tmp_path / "instructions.json")) == 4
+
+
+def test_two_workers_of_ray_make_the_same_files(ntu, tmp_path):
+    curate(ntu, tmp_path / "whole")
+    ray = ("--engine", "ray", "--shards", "2", "--workers", "1")
+    assert curate(ntu, tmp_path / "out", *ray) == 0
+    assert {file.name for file in (tmp_path / "out").glob("qa*.jsonl")} == {"qa.1-of-2.jsonl", "qa.2-of-2.jsonl"}
+    for file in RESULTS:
+        assert (tmp_path / "out" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+def test_a_mistake_in_a_shard_is_told(ntu, tmp_path):
+    with pytest.raises(ValueError, match="shard 1/2 ended with code 2: error: unknown captioner 'nobody'"):
+        curate(ntu, tmp_path, "--engine", "ray", "--workers", "1", "--captioner", "nobody")

@@ -3,13 +3,20 @@ import time
 
 import pytest
 
-from data_curation.ledger import Failed, FolderBusy, Ledger, Rejected, file_digest, only_process
+from data_curation.ledger import Failed, Ledger, Rejected, file_digest, read_manifest
+from data_curation.shards import Shard
 from ski_lvlm.files import read_jsonl
 
 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "step.jsonl"
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    """Opens the step's ledger anew, as a new run does."""
+    return lambda **more: Ledger(tmp_path, "step", **more)
 
 
 def recorder(done, problems=None):
@@ -22,10 +29,10 @@ def recorder(done, problems=None):
     return work
 
 
-def test_done_work_is_not_done_again(path):
+def test_done_work_is_not_done_again(path, ledger):
     done = []
-    first = Ledger(path).run({"a": "1", "b": "1"}, recorder(done), workers=2)
-    second = Ledger(path).run({"a": "1", "b": "1", "c": "1"}, recorder(done), workers=2)
+    first = ledger().run({"a": "1", "b": "1"}, recorder(done), workers=2)
+    second = ledger().run({"a": "1", "b": "1", "c": "1"}, recorder(done), workers=2)
     assert sorted(done) == ["a", "b", "c"]
     assert first["a"] == second["a"]
     assert list(second) == ["a", "b", "c"]
@@ -33,52 +40,52 @@ def test_done_work_is_not_done_again(path):
     assert len(read_jsonl(path)) == 3
 
 
-def test_changed_inputs_are_done_again_alone(path):
+def test_changed_inputs_are_done_again_alone(ledger):
     done = []
-    Ledger(path).run({"a": "1", "b": "1"}, recorder(done), workers=1)
-    records = Ledger(path).run({"a": "2", "b": "1"}, recorder(done), workers=1)
+    ledger().run({"a": "1", "b": "1"}, recorder(done), workers=1)
+    records = ledger().run({"a": "2", "b": "1"}, recorder(done), workers=1)
     assert done == ["a", "b", "a"]
     assert records["a"]["key"] == "2"
 
 
-def test_rejected_is_final_and_failed_is_tried_again(path):
+def test_rejected_is_final_and_failed_is_tried_again(ledger):
     done = []
     problems = {"a": Rejected("torn"), "b": Failed("busy")}
-    records = Ledger(path).run({"a": "1", "b": "1", "c": "1"}, recorder(done, problems), workers=1)
+    records = ledger().run({"a": "1", "b": "1", "c": "1"}, recorder(done, problems), workers=1)
     assert [records[name]["status"] for name in "abc"] == ["rejected", "failed", "done"]
     assert records["a"]["reason"] == "torn"
-    records = Ledger(path).run({"a": "1", "b": "1", "c": "1"}, recorder(done), workers=1)
+    records = ledger().run({"a": "1", "b": "1", "c": "1"}, recorder(done), workers=1)
     assert done == ["a", "b", "c", "b"]
     assert records["b"]["status"] == "done"
 
 
-def test_lost_output_is_made_again(path):
+def test_lost_output_is_made_again(ledger):
     done = []
-    Ledger(path).run({"a": "1"}, recorder(done), workers=1)
-    Ledger(path, has_output=lambda name: False).run({"a": "1"}, recorder(done), workers=1)
+    ledger().run({"a": "1"}, recorder(done), workers=1)
+    ledger(has_output=lambda name: False).run({"a": "1"}, recorder(done), workers=1)
     assert done == ["a", "a"]
 
 
-def test_a_line_torn_by_a_kill_costs_that_clip_only(path):
+def test_a_line_torn_by_a_kill_costs_that_clip_only(path, ledger):
     done = []
-    Ledger(path).run({"a": "1", "b": "1"}, recorder(done), workers=1)
+    ledger().run({"a": "1", "b": "1"}, recorder(done), workers=1)
     path.write_bytes(path.read_bytes()[:-20])
-    records = Ledger(path).run({"a": "1", "b": "1"}, recorder(done), workers=1)
+    records = ledger().run({"a": "1", "b": "1"}, recorder(done), workers=1)
     assert done == ["a", "b", "b"]
     assert {record["status"] for record in records.values()} == {"done"}
     assert [record["name"] for record in read_jsonl(path)] == ["a", "b"]
 
 
-def test_an_error_stops_the_run_but_what_had_begun_is_kept(path):
+def test_an_error_stops_the_run_but_what_had_begun_is_kept(path, ledger):
     done = []
     keys = {f"clip{i:02}": "1" for i in range(50)}
     with pytest.raises(OSError, match="disk full"):
-        Ledger(path).run(keys, recorder(done, {"clip03": OSError("disk full")}), workers=2)
+        ledger().run(keys, recorder(done, {"clip03": OSError("disk full")}), workers=2)
     assert len(done) < 12
     assert {record["name"] for record in read_jsonl(path)} == set(done) - {"clip03"}
 
 
-def test_only_so_many_clips_at_a_time(path):
+def test_only_so_many_clips_at_a_time(ledger):
     busy, most, lock = set(), [], threading.Lock()
 
     def work(name):
@@ -91,24 +98,9 @@ def test_only_so_many_clips_at_a_time(path):
         return {}
 
     ticks = []
-    Ledger(path).run({str(i): "1" for i in range(30)}, work, workers=3, progress=lambda: ticks.append(1))
+    ledger().run({str(i): "1" for i in range(30)}, work, workers=3, progress=lambda: ticks.append(1))
     assert max(most) == 3
     assert len(ticks) == 30
-
-
-def test_two_processes_in_one_folder_are_refused(tmp_path):
-    import os
-
-    with only_process(tmp_path / "out"):
-        with (
-            pytest.raises(FolderBusy, match=rf"another process \(pid {os.getpid()}\) is working here"),
-            only_process(tmp_path / "out"),
-        ):
-            pass
-        with only_process(tmp_path / "other"):
-            pass
-    with only_process(tmp_path / "out"):
-        pass
 
 
 def test_a_files_digest_sees_its_length_and_both_ends(tmp_path):
@@ -119,3 +111,51 @@ def test_a_files_digest_sees_its_length_and_both_ends(tmp_path):
     assert len(set(digests)) == 4
     file.write_bytes(b"")
     assert file_digest(file)
+
+
+def test_earlier_settings_are_remembered(ledger):
+    done = []
+    for key in ("1", "2", "1"):
+        records = ledger().run({"a": key}, recorder(done), workers=1)
+        assert records["a"]["key"] == key
+    assert done == ["a", "a"]
+
+
+def test_an_output_on_the_disk_is_that_of_the_latest_settings_alone(ledger):
+    done = []
+    for key in ("1", "2", "1"):
+        ledger(has_output=lambda name: True).run({"a": key}, recorder(done), workers=1)
+    assert done == ["a", "a", "a"]
+
+
+def test_what_is_not_enough_any_more_is_done_again_and_a_failure_then_keeps_the_old(ledger):
+    done = []
+    ledger().run({"a": "1", "b": "1"}, recorder(done), workers=1)
+    records = ledger().run(
+        {"a": "1", "b": "1"},
+        recorder(done, {"a": Failed("busy")}),
+        workers=1,
+        enough=lambda record: record["name"] == "b",
+    )
+    assert done == ["a", "b", "a"]
+    assert [records[name]["status"] for name in "ab"] == ["done", "done"]
+
+
+def test_clips_not_begun_are_open(ledger):
+    ledger().run({"a": "1"}, recorder([]), workers=1)
+    assert [r["status"] for r in ledger().records({"a": "1", "b": "1", "c": "1"}).values()] == ["done", "open", "open"]
+
+
+def test_a_reject_keeps_what_it_cost(ledger):
+    records = ledger().run({"a": "1"}, recorder([], {"a": Rejected("nothing", requests=3)}), workers=1)
+    assert (records["a"]["status"], records["a"]["requests"]) == ("rejected", 3)
+
+
+def test_shards_write_apart_and_read_together(ledger, tmp_path):
+    done = []
+    for index in (1, 2):
+        ledger(shard=Shard(index, 2)).run({f"clip{index}": "1"}, recorder(done), workers=1)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["step.1-of-2.jsonl", "step.2-of-2.jsonl"]
+    ledger().run({"clip1": "1", "clip2": "1", "clip3": "1"}, recorder(done), workers=1)
+    assert done == ["clip1", "clip2", "clip3"]
+    assert [record["name"] for record in read_manifest(tmp_path, "step")] == done

@@ -1,31 +1,35 @@
-import json
-
 import pytest
 
-from data_curation.ledger import Failed, Rejected
-from data_curation.make_qa import ROUNDS, Pair, ask_pairs, fault, load_qa, parse_pairs, plan, template_pairs
+from data_curation.ledger import Rejected
+from data_curation.make_qa import (
+    KINDS,
+    ROUNDS,
+    CaptionedClip,
+    ask_pairs,
+    model_writer,
+    plan,
+    template_pairs,
+    template_writer,
+)
+from data_curation.pairs import Pair, fault
 from data_curation.prompts import QA_SCHEMA, QUESTIONS
-from ski_lvlm.chat_client import ChatClient, ChatError
+from data_curation.reply_log import ReplyLog
+from tests.asking_case import CAPTION, GOOD, OTHER, asker_of, reply
 from tests.llm_server import Answer, chat_double
 
-CAPTION = "A person is drinking water. The right hand rises to the head and stays there; the legs hardly move."
-GOOD = {"kind": "action", "question": "What is being done?", "answer": "The person is drinking water."}
-OTHER = {"kind": "motion", "question": "How does the hand move?", "answer": "The right hand rises to the head."}
-
-
-def reply(*pairs):
-    return json.dumps({"pairs": list(pairs)})
+CLIP = CaptionedClip("clip", CAPTION)
+THIRD = {"kind": "detail", "question": "What happens?", "answer": "A person is drinking water with the right hand."}
 
 
 @pytest.fixture
-def asked():
+def asked(tmp_path):
     """Ask a double for two pairs; its replies are given in order, the last one again and again."""
 
-    def ask(*texts, count=2, attempts=1):
+    def ask(*texts, count=2, **more):
         texts = list(texts)
         with chat_double(plan=lambda request: Answer(texts.pop(0) if len(texts) > 1 else texts[0])) as double:
-            client = ChatClient("openai:llama3.1", base_url=double.url + "/v1", attempts=attempts)
-            return ask_pairs(client, name="clip", caption=CAPTION, count=count), double.requests
+            clip = more.pop("clip", CLIP)
+            return ask_pairs(asker_of(double.url, tmp_path), clip, count=count, **more), double.requests
 
     return ask
 
@@ -66,50 +70,16 @@ def test_wordings_run_out_rather_than_repeat():
     assert len(plan("clip", count=100)) == 100
 
 
-REPLIES = {
-    "as asked": reply(GOOD, OTHER),
-    "in a fence": f"Of course!\n```json\n{reply(GOOD, OTHER)}\n```\nAnything else?",
-    "a bare list": json.dumps([GOOD, OTHER]),
-    "line by line": f"{json.dumps(GOOD)}\n{json.dumps(OTHER)}",
-    "cut off": reply(GOOD, OTHER, GOOD)[:-30],
-    "braces before": "{sure} {" + reply(GOOD, OTHER),
-    "other keys": json.dumps([{"Q": p["question"], "A": p["answer"], "kind": p["kind"]} for p in (GOOD, OTHER)]),
-}
+@pytest.mark.parametrize("kinds", [("motion",), ("objects", "detail"), ("summary",), KINDS])
+def test_only_the_kinds_that_are_wanted_are_planned(kinds):
+    assert set(plan("clip", count=14, kinds=kinds)) == set(kinds)
+    assert plan("clip", count=0, kinds=kinds) == []
 
 
-@pytest.mark.parametrize("text", REPLIES.values(), ids=REPLIES.keys())
-def test_pairs_are_found_in_whatever_a_model_wraps_them(text):
-    assert parse_pairs(text)[:2] == [Pair(**GOOD), Pair(**OTHER)]
-
-
-@pytest.mark.parametrize(
-    "text", ["", "No.", "{", '{"question": 3, "answer": "x"}', "[[[[", '{"question": "x"}', "{" * 5000]
-)
-def test_nonsense_holds_no_pair(text):
-    assert parse_pairs(text) == []
-
-
-def test_an_unknown_kind_becomes_a_summary():
-    assert parse_pairs(json.dumps(GOOD | {"kind": "poem"}))[0].kind == "summary"
-
-
-FAULTS = {
-    "an empty question or answer": Pair("action", "What?", ""),
-    "it speaks of a caption, an image or a placeholder": Pair("action", "What is in the image?", "Drinking water."),
-    "not English": Pair("action", "Что делает человек?", "Человек пьёт воду, drinking water."),
-    "the answer says what the caption does not": Pair("action", "What is worn?", "A green hat and leather boots."),
-    "the same question again": Pair("action", "what IS being done?", "The person is drinking water."),
-}
-
-
-@pytest.mark.parametrize(("reason", "pair"), FAULTS.items(), ids=FAULTS.keys())
-def test_bad_pairs_are_told_apart_by_reason(reason, pair):
-    assert fault(pair, caption=CAPTION, taken=[Pair(**GOOD)]) == reason
-    assert fault(Pair(**GOOD), caption=CAPTION) is None
-
-
-def test_a_placeholder_in_a_question_is_a_fault():
-    assert "placeholder" in fault(Pair("action", "What? <video>", "Drinking water."), caption=CAPTION)
+def test_templates_ask_of_no_objects_since_their_captions_measure_none():
+    assert {pair.kind for pair in template_pairs("clip", caption=CAPTION, count=6, kinds=("objects", "motion"))} == {
+        "motion"
+    }
 
 
 def test_a_model_is_asked_once_if_it_answers_well(asked):
@@ -120,6 +90,7 @@ def test_a_model_is_asked_once_if_it_answers_well(asked):
     assert requests[0]["response_format"]["json_schema"]["schema"] == QA_SCHEMA
     assert requests[0]["temperature"] == 0
     assert CAPTION in requests[0]["messages"][1]["content"]
+    assert "Measured" not in requests[0]["messages"][1]["content"]
 
 
 def test_missing_pairs_are_asked_for_again_and_rejects_are_kept(asked):
@@ -133,70 +104,58 @@ def test_missing_pairs_are_asked_for_again_and_rejects_are_kept(asked):
     assert written.requests == len(requests) == 3
     assert (written.prompt_tokens, written.completion_tokens) == (9, 6)
     assert requests[1]["temperature"] > 0
+    assert len({request["seed"] for request in requests}) == 3  # the same seed would give the same reply again
 
 
-def test_patience_is_bounded(asked):
+def test_patience_is_bounded_and_a_reject_keeps_what_it_cost(asked):
     written, requests = asked(reply(GOOD))
     assert written.pairs == [Pair(**GOOD)]
     assert len(requests) == ROUNDS
-    with pytest.raises(Rejected, match=f"no usable pair in {ROUNDS} replies; the last: no pair in the reply"):
-        asked("I cannot do that.")
+    with pytest.raises(Rejected, match=f"no usable pair in {ROUNDS} replies; the last: no pair") as rejected:
+        asked("I cannot do that.", clip=CaptionedClip("other", CAPTION))
+    assert (rejected.value.facts["requests"], rejected.value.facts["prompt_tokens"]) == (ROUNDS, 3 * ROUNDS)
+    assert len(rejected.value.facts["rejects"]) == ROUNDS
 
 
-def write_with(plan):
-    with chat_double(plan=plan) as double:
-        writer = load_qa("openai:llama3.1", pairs_per_clip=1, base_url=double.url + "/v1")
-        return writer.write("clip", CAPTION), double.requests
+def test_more_pairs_later_cost_only_the_missing_ones(asked):
+    written, requests = asked(reply(GOOD, THIRD), count=3, earlier=[Pair(**GOOD), Pair(**OTHER)])
+    assert written.pairs == [Pair(**GOOD), Pair(**OTHER), Pair(**THIRD)]
+    assert "Write 1 different" in requests[0]["messages"][1]["content"]
+    assert [reject["reason"] for reject in written.rejects] == ["the same question again"]
 
 
-def after_ping(answer):
-    """A server that greets politely (`ping`) and then answers so."""
-    seen = []
-
-    def plan(request):
-        seen.append(request)
-        pinged = "Say yes." in request["messages"][0]["content"]
-        return Answer("yes") if pinged else answer
-
-    return plan
+def test_measured_motion_goes_into_the_prompt_and_answers_may_speak_of_it(asked):
+    told = CaptionedClip("clip", "A person is drinking water.", "The right hand rises to the head.")
+    written, requests = asked(reply(OTHER), count=1, clip=told)
+    assert "Measured on the body's joints: The right hand rises to the head." in requests[0]["messages"][1]["content"]
+    assert written.pairs == [Pair(**OTHER)]
+    assert fault(Pair(**OTHER), known="A person is drinking water.") is not None
 
 
-def test_a_refusal_of_one_clip_rejects_it_but_a_refusal_of_all_stops_the_run():
-    no = Answer(status=400, body=b'{"error": {"message": "content policy"}}')
-    with pytest.raises(Rejected, match="content policy"):
-        write_with(after_ping(no))
-    calls = []
-    with pytest.raises(ChatError, match="key or the permission"):
-        write_with(lambda request: calls.append(1) or (Answer("yes") if len(calls) == 1 else Answer(status=401)))
+def test_a_killed_clip_is_not_paid_for_again(asked, tmp_path):
+    asked(reply(GOOD), "no", "no")
+    before = len(ReplyLog(tmp_path).records)
+    written, requests = asked("never asked")
+    assert (written.pairs, requests, before) == ([Pair(**GOOD)], [], ROUNDS)
 
 
-def test_what_may_pass_is_left_to_the_next_run(monkeypatch):
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-    with pytest.raises(Failed, match="BadReply"):
-        write_with(after_ping(Answer(body=b'{"choices": [')))
+def test_writers_say_who_they_are_and_with_which_instructions(tmp_path):
+    with chat_double() as double:
+        writer = model_writer(asker_of(double.url, tmp_path))
+        assert writer.model == "openai:llama3.1"
+        assert writer.version != model_writer(asker_of(double.url, tmp_path), kinds=("motion",)).version
+    template = template_writer()
+    assert (template.model, template.asker) == ("template", None)
+    assert len(template.write(CLIP, 3, ()).pairs) == 3
 
 
-def test_the_papers_model_is_asked_at_openai_and_needs_a_key(monkeypatch):
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    with pytest.raises(ChatError, match="openai:gpt-3.5-turbo needs a key"):
-        load_qa("gpt-3.5-turbo", pairs_per_clip=2)
-    with pytest.raises(ValueError, match="--pairs_per_clip is 0"):
-        load_qa("template", pairs_per_clip=0)
-
-
-def test_the_offline_writer_makes_as_many_pairs_as_asked():
-    writer = load_qa("template", pairs_per_clip=3)
-    assert (writer.model, writer.pairs_per_clip) == ("template", 3)
-    assert len(writer.write("clip", CAPTION).pairs) == 3
-
-
-def test_a_real_server_writes_pairs_or_is_rejected_within_bounds(llm_url):
-    client = ChatClient("openai:smollm2", base_url=llm_url, timeout=120.0)
+def test_a_real_server_writes_pairs_or_is_rejected_within_bounds(llm_url, tmp_path):
+    asker = asker_of(llm_url.removesuffix("/v1"), tmp_path)
     try:
-        written = ask_pairs(client, name="clip", caption=CAPTION, count=1)
+        written = ask_pairs(asker, CLIP, count=1)
     except Rejected as reason:
         assert f"in {ROUNDS} replies" in str(reason)
     else:
         assert len(written.pairs) == 1
-        assert fault(written.pairs[0], caption=CAPTION) is None
+        assert fault(written.pairs[0], known=CAPTION) is None
         assert written.completion_tokens > 0

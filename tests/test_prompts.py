@@ -1,6 +1,6 @@
 from typing import get_args
 
-from data_curation.make_qa import _LEAKS
+from data_curation.pairs import _LEAKS
 from data_curation.prompts import (
     CAPTION_PROMPT,
     CONSISTENCY,
@@ -30,7 +30,7 @@ def test_every_kind_is_explained_to_the_model_and_has_templates():
 
 
 def test_the_request_can_be_filled_and_shows_json():
-    text = QA_REQUEST.format(caption="A person claps.", count=3, kinds="summary, detail")
+    text = QA_REQUEST.format(caption="A person claps.", motion="", count=3, kinds="summary, detail")
     assert "A person claps." in text
     assert '{"pairs": [{"kind"' in text
     assert "{{" not in text

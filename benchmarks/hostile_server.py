@@ -1,0 +1,109 @@
+"""A server that fails in every way at random, for thousands of requests: does every clip end done or rejected?
+
+    python benchmarks/hostile_server.py --requests 2000
+
+The server is a test double: 429 with and without Retry-After, 500, half a JSON, a closed connection, an empty text,
+JSON of another schema, prose, and now and then the answer. The run is started again as often as it asks for.
+"""
+
+import json
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.curate import command  # noqa: E402
+from data_curation.ledger import read_manifest  # noqa: E402
+from data_curation.make_qa import ROUNDS  # noqa: E402
+from ski_lvlm.cli import parser, run  # noqa: E402
+from tests.llm_server import Answer, chat_double  # noqa: E402
+
+ATTEMPTS, PAIRS = 6, 2
+PAIR = {"kind": "action", "question": "What is the person doing?", "answer": "The person is {phrase}."}
+
+
+def misbehaving(seed: int, seen: Counter[str]):  # noqa: ANN201
+    """What the server does with a request, drawn at random; what it did is counted in `seen`."""
+    draw = random.Random(seed)
+
+    def plan(request: dict) -> Answer:
+        told = str(request["messages"])
+        if "Say yes." in told:
+            return Answer("yes")
+        how = draw.choice([*_WAYS, "good", "good"])
+        seen[how] += 1
+        return _good(told) if how == "good" else _WAYS[how]()
+
+    return plan
+
+
+def _good(told: str) -> Answer:
+    caption = told.split("Account of the video:\\n")[1].split("\\n")[0]
+    pairs = [
+        {"kind": "detail", "question": "What happens in detail?", "answer": caption},
+        {"kind": "action", "question": "What is being done here?", "answer": caption.split(". ")[0] + "."},
+    ]
+    return Answer(json.dumps({"pairs": pairs}))
+
+
+_WAYS = {
+    "429": lambda: Answer(status=429, body=b'{"error": {"message": "slow down"}}'),
+    "429, wait": lambda: Answer(status=429, body=b"{}", headers={"Retry-After": "0.2"}),
+    "500": lambda: Answer(status=500, body=b"<html>oops</html>"),
+    "half a JSON": lambda: Answer(body=b'{"id": "1", "choices": [{"mess'),
+    "hangs up": lambda: Answer(hangs_up=True),
+    "empty": lambda: Answer(""),
+    "another schema": lambda: Answer(json.dumps({"result": {"items": [{"prompt": "What?", "reply": 3}]}})),
+    "half a pair": lambda: Answer('{"pairs": [{"kind": "action", "question": "What is do'),
+    "prose": lambda: Answer("I am sorry, but as an AI I cannot watch videos."),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run against it, and count."""
+    flags = parser(__doc__ or "")
+    flags.add_argument("--requests", type=int, default=2000, help="about how many the server shall get")
+    flags.add_argument("--seed", type=int, default=0, help="decides what the server does when")
+    flags.add_argument("--out", type=Path, default=ROOT / "runs" / "hostile", help="a new folder for clips and results")
+    args = flags.parse_args(argv)
+    if args.out.exists():
+        raise ValueError(f"{args.out} exists; name a new folder with --out, or delete it")
+    ntu, out, seen = args.out / "ntu", args.out / "run", Counter[str]()
+    synthesize = str(ROOT / "data_curation" / "synthesize.py")
+    clips = str(args.requests // 2)  # about half are of training subjects, and each takes about four requests
+    subprocess.run([sys.executable, synthesize, "--out", str(ntu), "--clips", clips, "--size", "256x144"], check=True)
+    started, codes = time.monotonic(), []
+    with chat_double(plan=misbehaving(args.seed, seen), models=("hostile",)) as double:
+        qa = ("--qa", "openai:hostile", "--base_url", f"{double.url}/v1", "--pairs_per_clip", str(PAIRS))
+        line = command(ntu, out, *qa, "--part", "train", "--workers", "32", "--attempts", str(ATTEMPTS))
+        while not codes or codes[-1] == 1:
+            codes.append(subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode)
+            print(f"run {len(codes)} ended with {codes[-1]} after {sum(seen.values())} requests")
+    judge(out, seen, runs=len(codes), code=codes[-1])
+    print(f"{time.monotonic() - started:.0f} s; the server's answers: {dict(seen.most_common())}")
+    return 0
+
+
+def judge(out: Path, seen: Counter[str], *, runs: int, code: int) -> None:
+    """Fail unless every clip is done, or rejected with a reason, within the bound of calls."""
+    latest = {record["name"]: record for record in read_manifest(out, "qa")}
+    ends = Counter(record["status"] for record in latest.values())
+    captioned = sum(record["status"] == "done" for record in read_manifest(out, "captions"))
+    assert code == 0 and len(latest) == captioned and set(ends) <= {"done", "rejected"}, (code, ends, captioned)
+    assert all(record["reason"] for record in latest.values() if record["status"] == "rejected")
+    bound = runs * len(latest) * ROUNDS * ATTEMPTS
+    assert sum(seen.values()) <= bound, (sum(seen.values()), bound)
+    reasons = Counter(record["reason"] for record in latest.values() if record["status"] == "rejected")
+    pairs = sum(len(record["pairs"]) for record in latest.values() if record["status"] == "done")
+    print(f"{len(latest)} clips: {dict(ends)}, {pairs} pairs; {sum(seen.values())} requests of at most {bound}")
+    print(f"rejected: {dict(reasons)}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,181 @@
+"""Question writing through OpenAI's Batch API: half the price, within a day, and resumable across days.
+
+Clips are worked on as ever, but a request that the log cannot answer is put off; what was put off becomes batches, and
+when these are collected the clips are worked on again, until nothing is put off any more. `batches.jsonl` says what was
+submitted, before it is submitted and afterwards.
+"""
+
+import logging
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+from data_curation.asking import Asker
+from data_curation.ledger import Ledger, Record, attempt, read_manifest, stamped
+from data_curation.purse import BudgetSpent
+from data_curation.reply_log import Request
+from data_curation.shards import WHOLE, Shard
+from ski_lvlm.chat_client import Busy, ChatClient, ChatError, Message, Reply
+from ski_lvlm.files import append_jsonl
+
+STEP = "batches"
+TRIES = 3  # batches that one request may be in before its clip counts as failed
+_logger = logging.getLogger(__name__)
+
+
+class PutOff(Exception):
+    """A request has to wait for a batch."""
+
+
+class StillRunning(ValueError):
+    """Batches are under way; the same command collects them later."""
+
+
+class BatchDesk:
+    """Puts requests off, submits them in batches, and brings the replies into an asker's log.
+
+    Args:
+        client: of a server that has the Batch API.
+        folder: where `batches.jsonl` is.
+        requests: how many go into a batch (OpenAI takes 50,000 at most).
+        poll: seconds between two looks at a batch; None looks once and raises `StillRunning`.
+    """
+
+    def __init__(
+        self, client: ChatClient, folder: Path, *, shard: Shard = WHOLE, requests: int = 10_000, poll: float | None = 60
+    ) -> None:
+        self._client, self._api, self._poll, self._most = client, client.batches(), poll, requests
+        self._path = folder / f"{STEP}{shard.suffix}.jsonl"
+        self._folder = folder
+        self._waiting: dict[str, Request] = {}
+        self._errors: dict[str, ChatError] = {}
+        self._tries: Counter[str] = Counter()
+        self._held = ExitStack()
+
+    def send(self, request: Request) -> Reply:
+        """Put a request off, as an `Asker`'s `send`.
+
+        Raises:
+            PutOff: always, unless it cannot be answered.
+            ChatError: a batch had no answer to it.
+        """
+        key = request.digest(self._client.name)
+        if key in self._errors:
+            raise self._errors[key]
+        if self._tries[key] >= TRIES:
+            raise Busy(f"{TRIES} batches ended without an answer")
+        self._waiting[key] = request
+        raise PutOff
+
+    def work_off(
+        self,
+        ledger: Ledger,
+        keys: Mapping[str, str],
+        work: Callable[[str], Record],
+        *,
+        asker: Asker,
+        enough: Callable[[Record], bool],
+        progress: Callable[[], object],
+    ) -> None:
+        """Do every clip that is not final, batch after batch.
+
+        Raises:
+            StillRunning: batches are not finished yet and nobody wants to wait.
+            BudgetSpent: what is left does not pay for the next batch.
+        """
+        self.collect(asker)
+        todo = ledger.unfinished(keys, enough=enough)
+        for _ in range(len(keys) - len(todo)):
+            progress()
+        while todo:
+            stopped = None
+            for name in list(todo):
+                try:
+                    result = attempt(work, name)
+                except PutOff:
+                    self._hold(asker)
+                    continue
+                except BudgetSpent as stop:
+                    stopped = stop
+                    break
+                ledger.append(stamped(name, keys[name], result))
+                todo.remove(name)
+                progress()
+            self._submit()
+            self.collect(asker)
+            if stopped:
+                raise stopped
+
+    def _hold(self, asker: Asker) -> None:
+        """Hold back the price of the newest request until its batch is collected."""
+        request = next(reversed(self._waiting.values()))
+        self._held.enter_context(asker.purse.reserve(asker.most(request)))
+
+    def _submit(self) -> None:
+        waiting = iter(self._waiting.items())
+        while part := dict(islice(waiting, self._most)):
+            mark = uuid.uuid4().hex
+            self._note(mark, "intended", requests=list(part), clips=[request.clip for request in part.values()])
+            bodies = {key: self._body(request) for key, request in part.items()}
+            self._note(mark, "submitted", id=self._client.patiently(self._submit_once, bodies, mark))
+        self._tries.update(list(self._waiting))
+        self._waiting = {}
+
+    def _submit_once(self, bodies: Mapping[str, dict[str, object]], mark: str) -> str:
+        """An attempt whose answer was lost may have succeeded: look before submitting again."""
+        return self._api.find(mark) or self._api.submit(bodies, mark=mark)
+
+    def _body(self, request: Request) -> dict[str, object]:
+        told = {field: getattr(request, field) for field in ("messages", "schema", "max_tokens", "temperature", "seed")}
+        return self._api.body(**told)
+
+    def collect(self, asker: Asker) -> None:
+        """Wait for every batch that was submitted, by this run or an earlier one, and log its replies."""
+        for mark, batch in self._open_batches().items():
+            batch_id = batch.get("id") or self._client.patiently(self._api.find, mark)
+            if batch_id is None:  # the run was killed before the server had it
+                self._note(mark, "never submitted")
+                continue
+            self._wait(batch_id)
+            self._keep(batch_id, dict(zip(batch["requests"], batch["clips"], strict=True)), asker)
+            self._note(mark, "collected", id=batch_id)
+        self._held.close()
+
+    def _open_batches(self) -> dict[str, Record]:
+        batches: dict[str, Record] = {}
+        for record in read_manifest(self._folder, self._path.name.removesuffix(".jsonl")):
+            batches[record["name"]] = batches.get(record["name"], {}) | record
+        return {mark: batch for mark, batch in batches.items() if batch["status"] in ("intended", "submitted")}
+
+    def _wait(self, batch_id: str) -> None:
+        while True:
+            state = self._client.patiently(self._api.state, batch_id)
+            if state.ended:
+                return
+            said = f"batch {batch_id} is {state.status}: {state.finished} of {state.total} requests are answered"
+            if self._poll is None:
+                raise StillRunning(f"{said}; run the same command again to collect it")
+            _logger.warning("%s; looking again in %g s", said, self._poll)
+            time.sleep(self._poll)
+
+    def _keep(self, batch_id: str, clips: Mapping[str, str], asker: Asker) -> None:
+        for key, answer in self._client.patiently(lambda: list(self._api.results(batch_id))):
+            if isinstance(answer, ChatError):
+                if not answer.passing:
+                    self._errors[key] = answer
+            elif key in clips and asker.log.find(key) is None:
+                asker.keep(clips[key], key, answer)
+
+    def _note(self, mark: str, status: str, **facts: object) -> None:
+        at = datetime.now(UTC).isoformat(timespec="microseconds")
+        append_jsonl(self._path, {"name": mark, "status": status, **facts, "at": at})
+
+
+def learn_schema(client: ChatClient, schema: Mapping[str, object]) -> None:
+    """One request outside any batch, so that the client knows whether the server takes a JSON schema."""
+    client.chat([Message("Reply with an empty list of pairs, as JSON.")], schema=dict(schema), max_tokens=16)

@@ -1,0 +1,95 @@
+"""The flags of `build.py`."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+SPLITS = ("all", "ntu60/55-5", "ntu60/48-12", "ntu120/110-10", "ntu120/96-24", "synthetic")
+PARTS = ("all", "train", "test")
+KINDS = ("summary", "detail", "action", "objects", "motion")
+
+if TYPE_CHECKING:
+    from argparse import _ArgumentGroup as Group
+
+
+def add_flags(flags: argparse.ArgumentParser) -> None:
+    """Add all of them, in the groups that `--help` shows."""
+    _clips(flags.add_argument_group("clips"))
+    _crops(flags.add_argument_group("crop"))
+    _captions(flags.add_argument_group("caption"))
+    _pairs(flags.add_argument_group("question-answer pairs"))
+    _money(flags.add_argument_group("language models on servers"))
+    _sharing(flags.add_argument_group("sharing the work"))
+
+
+def _clips(group: "Group") -> None:
+    add = group.add_argument
+    add("--ntu", type=Path, required=True, help="folder with rgb/ and skeletons/")
+    add("--out", type=Path, required=True, help="folder for the results; may be shared by shards")
+    add("--split", default="all", choices=SPLITS, help="whose unseen classes to leave out of training; all: none")
+    add("--part", default="all", choices=PARTS, help="which subjects' clips to work on")
+    add("--prepared", type=Path, help="output of prepare_ntu.py, to read joints from instead of .skeleton files")
+    add("--validation_share", type=float, default=0.0, help="share of the training clips held out for validation")
+    add("--validation_by", default="clip", choices=("clip", "subject"), help="what must not be on both sides")
+
+
+def _crops(group: "Group") -> None:
+    add = group.add_argument
+    add("--crop", default="static", choices=("static", "tracking"), help="one box a clip, or a window that follows")
+    add("--shape", default="pad", choices=("pad", "aspect"), help="pad to a black square, or keep the box's aspect")
+    add("--size", type=int, default=224, help="longer side of the crop, pixels")
+    add("--fps", type=float, help="frames a second of the crop; default: the video's")
+    add("--slack", type=float, default=64.0, help="pixels around the joints, at 1920x1080")
+    add("--persons", default="acting", choices=("acting", "all"), help="acting: one where the action has one")
+    add(
+        "--detector",
+        default="blazepose",
+        help="for clips without a skeleton: blazepose (offline), a hub id or folder of RT-DETR or YOLOS, or none",
+    )
+    add("--nobody", default="leave_out", choices=("leave_out", "keep_whole"), help="what to do if nobody is found")
+
+
+def _captions(group: "Group") -> None:
+    add = group.add_argument
+    add("--captioner", default="cogvlm", help="kinematics (offline), cogvlm, hf:MODEL, openai:MODEL or ollama:MODEL")
+    add("--frames", default="middle", help="pictures to caption: middle, motion (where most moves), or a number")
+    add("--trust_remote_code", action="store_true", help="let cogvlm or hf: run the code of its repository")
+    add("--revision", help="commit of that repository, 40 digits")
+    add("--captioner_python", help="python with the packages that cogvlm needs (scripts/cogvlm_environment.sh)")
+    add("--caption_base_url", help="address of the captioner's server, if it is not --base_url")
+
+
+def _pairs(group: "Group") -> None:
+    add = group.add_argument
+    add("--qa", default="gpt-3.5-turbo", help="template (offline), gpt-3.5-turbo, openai:MODEL or ollama:MODEL")
+    number = group.add_mutually_exclusive_group()
+    number.add_argument("--pairs", type=int, help="pairs in all, drawn evenly over classes and clips; default: 100000")
+    number.add_argument("--pairs_per_clip", type=int, help="so many of every clip instead; the published code has 6")
+    add("--kinds", default=",".join(KINDS), help="kinds of questions, separated by commas")
+    add("--motion", action="store_true", help="tell the question writer what the joints did")
+    add("--batch", default="no", choices=("no", "wait", "submit"), help="OpenAI's Batch API, half the price: wait for "
+        "the batches, or submit and collect with the same command later")  # fmt: skip
+    add("--batch_requests", type=int, default=10_000, help="requests in one batch")
+    add("--poll", type=float, default=60.0, help="seconds between two looks at a batch")
+
+
+def _money(group: "Group") -> None:
+    add = group.add_argument
+    add("--base_url", help="address of the server for openai: and ollama: models")
+    add("--budget", type=float, help="dollars that may be spent in all, earlier runs in this folder included")
+    add("--price", help="IN,OUT dollars for a million tokens of the question writer; default: OpenAI's list")
+    add("--caption_price", help="the same of the captioner")
+    add("--estimate", action="store_true", help="only tell what asking will take, after what costs nothing")
+    add("--requests_per_minute", type=int, help="limit over all workers; default: none")
+    add("--tokens_per_minute", type=int, help="limit over all workers, prompts and longest replies together")
+    add("--attempts", type=int, default=6, help="how often one request is made before its clip is left to the next run")
+
+
+def _sharing(group: "Group") -> None:
+    add = group.add_argument
+    add("--workers", type=int, default=min(8, os.cpu_count() or 1), help="clips worked on at a time")
+    add("--shard", default="1/1", help="i/n: work on part i of n only; afterwards run once without, to finish")
+    add("--engine", default="local", choices=("local", "ray"), help="ray: run --shards of them on a Ray cluster")
+    add("--shards", type=int, default=2, help="shards of --engine ray")
+    add("--gpus_per_shard", type=float, default=0.0, help="GPUs that Ray gives to each shard")

@@ -1,0 +1,79 @@
+"""What the rest of a step will take in requests, tokens and dollars: by the lengths of texts, then by real replies."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from data_curation.asking import Asker
+from data_curation.caption import MAX_TOKENS
+from data_curation.ledger import Record
+from data_curation.make_qa import CaptionedClip, plan, question_messages
+from data_curation.prices import TOKENS_PER_IMAGE, text_tokens
+from data_curation.prompts import CAPTION_PROMPT, Kind
+
+SAMPLE = 20  # clips that are done first, so that the estimate rests on real replies
+_PAIR_TOKENS = 45  # of a question and its answer as JSON, as GPT-3.5 and SmolLM2 write them
+_LOOKED_AT = 400  # texts, at most
+_TOKENS = ("prompt_tokens", "completion_tokens")
+
+
+class Estimate(NamedTuple):
+    """What is to come; `dollars` is None where the price is not known, `basis` says what it rests on."""
+
+    step: str
+    model: str
+    clips: int
+    requests: float
+    prompt_tokens: float
+    completion_tokens: float
+    dollars: float | None
+    basis: str
+
+    def __str__(self) -> str:
+        money = "price unknown" if self.dollars is None else f"about ${self.dollars:.2f}"
+        return (
+            f"{self.step} by {self.model}: {self.clips} clips, about {self.requests:.0f} requests, "
+            f"{self.prompt_tokens:.0f} tokens in and {self.completion_tokens:.0f} out, {money} ({self.basis})"
+        )
+
+
+def estimate_captions(asker: Asker, clips: int) -> Estimate:
+    """Of captioning so many clips from one picture each."""
+    tokens = text_tokens(CAPTION_PROMPT) + TOKENS_PER_IMAGE
+    guess = (1.0, float(tokens), float(MAX_TOKENS))
+    return _estimate(asker, clips, guess, "one picture each and the longest caption allowed")
+
+
+def estimate_pairs(
+    asker: Asker,
+    names: Sequence[str],
+    *,
+    clip: Callable[[str], CaptionedClip],
+    shares: Mapping[str, int],
+    kinds: Sequence[Kind],
+) -> Estimate:
+    """Of writing the pairs of these clips; `clip` is asked for some of them."""
+    texts = [
+        sum(text_tokens(message.text) for message in question_messages(clip(name), wanted))
+        for name in names[:: max(1, len(names) // _LOOKED_AT)]
+        if (wanted := plan(name, count=shares[name], kinds=kinds))
+    ]
+    pairs = sum(shares[name] for name in names) / max(1, len(names))
+    guess = (1.0, sum(texts) / max(1, len(texts)), _PAIR_TOKENS * pairs)
+    return _estimate(asker, len(names), guess, f"the lengths of {len(texts)} requests, each answered at once")
+
+
+def _estimate(asker: Asker, clips: int, guess: tuple[float, float, float], basis: str) -> Estimate:
+    """Scale what one clip takes: as in the log where it holds enough replies of this model, else as guessed."""
+    logged = [r for r in asker.log.records if r["step"] == asker.step and r["model"] == asker.model]
+    answered = len({record["name"] for record in logged})
+    if answered >= SAMPLE:
+        tokens_in, tokens_out = (_sum(logged, field) / answered for field in _TOKENS)
+        guess = (len(logged) / answered, tokens_in, tokens_out)
+        basis = f"measured on {answered} clips"
+    requests, tokens_in, tokens_out = (clips * value for value in guess)
+    dollars = asker.price.dollars(tokens_in, tokens_out) if asker.price else None
+    return Estimate(asker.step, asker.model, clips, requests, tokens_in, tokens_out, dollars, basis)
+
+
+def _sum(records: Sequence[Record], field: str) -> float:
+    return float(sum(record[field] for record in records))

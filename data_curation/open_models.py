@@ -1,0 +1,111 @@
+"""From a run's flags to those who caption its clips and write its pairs, ready to work and with a price."""
+
+from argparse import Namespace
+from typing import get_args
+
+from data_curation.asking import Asker, Send, sender
+from data_curation.batches import BatchDesk, learn_schema
+from data_curation.caption import Captioner, load_captioner
+from data_curation.make_qa import QaWriter, model_writer, template_writer
+from data_curation.prices import BATCH_DISCOUNT, Price, listed_price, parse_price
+from data_curation.prompts import QA_SCHEMA, Kind
+from data_curation.purse import Pace, Purse
+from data_curation.reply_log import ReplyLog
+from data_curation.steps import Run
+from ski_lvlm.chat_client import ChatClient
+
+_SERVERS = ("openai:", "ollama:")
+
+
+class Models:
+    """Opens the models that the flags name; they share the log of replies, the budget and the pace."""
+
+    def __init__(self, args: Namespace, run: Run) -> None:
+        self._args, self._run = args, run
+        self.log = ReplyLog(run.out, shard=run.shard)
+        spent = sum(record["dollars"] or 0.0 for record in self.log.records if run.shard.holds(record["name"]))
+        share = None if args.budget is None else args.budget / run.shard.count
+        self._purse = Purse(budget=share, spent=spent)
+        self._pace = Pace(
+            requests_per_minute=_part(args.requests_per_minute, run.shard.count),
+            tokens_per_minute=_part(args.tokens_per_minute, run.shard.count),
+        )
+
+    def captioner(self) -> Captioner:
+        """The captioner.
+
+        Raises:
+            ValueError: there is none of this name, or it cannot be used.
+        """
+        args, asker = self._args, None
+        if args.captioner.startswith(_SERVERS):
+            client = self._client(args.captioner, args.caption_base_url or args.base_url)
+            asker = self._asker("caption", client, sender(client, self._pace), args.caption_price)
+        return load_captioner(
+            args.captioner,
+            asker=asker,
+            trust_remote_code=args.trust_remote_code,
+            revision=args.revision,
+            frames=args.frames,
+            captioner_python=args.captioner_python,
+        )
+
+    def writer(self) -> tuple[QaWriter, BatchDesk | None]:
+        """The question writer, and the desk where its requests wait for batches, if they do.
+
+        Raises:
+            ValueError: there is none of this name, or it cannot be used: no key, server not running, unknown kinds.
+        """
+        args, kinds = self._args, _kinds(self._args.kinds)
+        if args.qa == "template":
+            return template_writer(kinds), None
+        client = self._client(f"openai:{args.qa}" if args.qa.startswith("gpt-") else args.qa, args.base_url)
+        if args.batch == "no":
+            return model_writer(self._asker("qa", client, sender(client, self._pace), args.price), kinds), None
+        if not args.estimate:
+            learn_schema(client, QA_SCHEMA)
+        desk = BatchDesk(
+            client,
+            self._run.out,
+            shard=self._run.shard,
+            requests=args.batch_requests,
+            poll=args.poll if args.batch == "wait" else None,
+        )
+        asker = self._asker("qa", client, desk.send, args.price, discount=BATCH_DISCOUNT)
+        return model_writer(asker, kinds), desk
+
+    def _client(self, model: str, base_url: str | None) -> ChatClient:
+        client = ChatClient(model, base_url=base_url, attempts=self._args.attempts)
+        if not self._args.estimate:
+            client.ping()
+        return client
+
+    def _asker(self, step: str, client: ChatClient, send: Send, price: str | None, *, discount: float = 1.0) -> Asker:
+        known = parse_price(price) if price else listed_price(client.name, own_server=not client.at_openai)
+        if known:
+            known = Price(known.prompt * discount, known.completion * discount)
+        elif self._args.budget is not None:
+            raise ValueError(
+                f"--budget needs to know what {client.name} costs; give its --price IN,OUT (or --caption_price), "
+                "0,0 if it is free"
+            )
+        return Asker(client.name, step, self.log, self._purse, known, send, client.ping)
+
+
+def _kinds(text: str) -> tuple[Kind, ...]:
+    """Read the kinds of questions, separated by commas.
+
+    >>> _kinds("motion, summary")
+    ('summary', 'motion')
+
+    Raises:
+        ValueError: an unknown kind, or none.
+    """
+    named = {kind.strip() for kind in text.split(",") if kind.strip()}
+    if not named or not named <= set(get_args(Kind)):
+        raise ValueError(f"--kinds is {text!r}; expected some of {','.join(get_args(Kind))}")
+    return tuple(kind for kind in get_args(Kind) if kind in named)
+
+
+def _part(limit: int | None, shards: int) -> int | None:
+    return None if limit is None else max(1, limit // shards)

@@ -1,0 +1,69 @@
+"""What language models cost, so that a run can be estimated, stopped at a budget and accounted for."""
+
+from typing import NamedTuple
+
+TOKENS_PER_CHARACTER = 0.3  # English text has about 4 characters a token; a little more, to estimate on the safe side
+TOKENS_PER_IMAGE = 255  # OpenAI's own count for one tile of 512x512; a crop is smaller
+BATCH_DISCOUNT = 0.5  # of OpenAI's Batch API
+
+
+class Price(NamedTuple):
+    """Dollars for a million tokens in and out."""
+
+    prompt: float
+    completion: float
+
+    def dollars(self, prompt_tokens: float, completion_tokens: float) -> float:
+        """The price of so many tokens.
+
+        >>> Price(0.5, 1.5).dollars(2_000_000, 1_000_000)
+        2.5
+        """
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
+
+
+# OpenAI's list prices, as published in 2024 and 2025: a list ages, --price overrides it.
+_LISTED = {
+    "gpt-3.5-turbo": Price(0.5, 1.5),
+    "gpt-4o-mini": Price(0.15, 0.6),
+    "gpt-4o": Price(2.5, 10.0),
+    "gpt-4.1-nano": Price(0.1, 0.4),
+    "gpt-4.1-mini": Price(0.4, 1.6),
+    "gpt-4.1": Price(2.0, 8.0),
+}
+
+
+def listed_price(model: str, *, own_server: bool) -> Price | None:
+    """The price of `openai:MODEL` at OpenAI; None where it is not known, as on a server of one's own.
+
+    >>> listed_price("openai:gpt-3.5-turbo", own_server=False)
+    Price(prompt=0.5, completion=1.5)
+    """
+    return None if own_server else _LISTED.get(model.removeprefix("openai:"))
+
+
+def parse_price(text: str) -> Price:
+    """Read `IN,OUT`, dollars for a million tokens.
+
+    >>> parse_price("0.5,1.5")
+    Price(prompt=0.5, completion=1.5)
+
+    Raises:
+        ValueError: not two numbers of at least 0.
+    """
+    try:
+        prompt, completion = (float(part) for part in text.split(","))
+    except ValueError:
+        prompt = completion = -1.0
+    if not (0 <= prompt < float("inf") and 0 <= completion < float("inf")):
+        raise ValueError(f"--price is {text!r}; expected IN,OUT in dollars for a million tokens, such as 0.5,1.5")
+    return Price(prompt, completion)
+
+
+def text_tokens(text: str) -> int:
+    """About how many tokens a text has, rather too many than too few.
+
+    >>> text_tokens("A person is drinking water.")
+    9
+    """
+    return round(len(text) * TOKENS_PER_CHARACTER + 1)

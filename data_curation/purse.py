@@ -1,0 +1,86 @@
+"""Money and patience: a budget that is never overdrawn, and limits of requests and tokens a minute."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class BudgetSpent(ValueError):
+    """The next request might cost more than is left."""
+
+
+class Purse:
+    """Counts dollars for all threads of a process; a request reserves what it may cost before it is sent.
+
+    Args:
+        budget: dollars that may be spent in all; None for no limit.
+        spent: dollars that earlier runs have spent.
+    """
+
+    def __init__(self, *, budget: float | None, spent: float = 0.0) -> None:
+        self.budget, self.spent = budget, spent
+        self._reserved = 0.0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def reserve(self, most: float) -> Iterator[None]:
+        """Hold back what a request may cost at most, in dollars, as long as it is under way.
+
+        Raises:
+            BudgetSpent: that much is not left.
+        """
+        with self._lock:
+            if self.budget is not None and self.spent + self._reserved + most > self.budget:
+                raise BudgetSpent(
+                    f"${self.spent:.4f} of --budget ${self.budget:g} are spent and the next request may cost "
+                    f"${most:.4f}; raise --budget and run the same command again: it goes on here"
+                )
+            self._reserved += most
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._reserved -= most
+
+    def pay(self, dollars: float) -> None:
+        """Book what a request did cost."""
+        with self._lock:
+            self.spent += dollars
+
+
+class Pace:
+    """Token buckets of requests and of tokens a minute, shared by all threads; None is no limit.
+
+    Raises:
+        ValueError: a limit below 1.
+    """
+
+    def __init__(self, *, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
+        from throttled import MemoryStore, Throttled, rate_limiter
+
+        self._tokens_per_minute = tokens_per_minute
+        self._buckets = {}
+        for name, limit in (("requests_per_minute", requests_per_minute), ("tokens_per_minute", tokens_per_minute)):
+            if limit is None:
+                continue
+            if limit < 1:
+                raise ValueError(f"--{name} is {limit}; expected 1 or more, or leave it out for no limit")
+            # requests come a second's worth at a time; the bucket of tokens must hold the largest request
+            burst = limit if name == "tokens_per_minute" else max(1, limit // 60)
+            quota = rate_limiter.per_min(limit, burst=burst)
+            self._buckets[name] = Throttled(using="token_bucket", quota=quota, store=MemoryStore())
+
+    def wait(self, tokens: int) -> None:
+        """Return when a request of so many tokens may be sent.
+
+        Raises:
+            ValueError: it has more tokens than a whole minute may have.
+        """
+        if self._tokens_per_minute is not None and tokens > self._tokens_per_minute:
+            raise ValueError(
+                f"a request may need {tokens} tokens, more than --tokens_per_minute {self._tokens_per_minute}; raise it"
+            )
+        for name, cost in (("requests_per_minute", 1), ("tokens_per_minute", tokens)):
+            if name in self._buckets:
+                while self._buckets[name].limit(name, cost=cost, timeout=60).limited:
+                    pass  # others were faster; its own waiting makes no busy loop

@@ -1,0 +1,71 @@
+"""Shards of a run as tasks of a Ray cluster whose machines share the output folder and this repository."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+RETRIES = 3  # of a shard whose machine was lost; it goes on from its manifests
+_OWN_FLAGS = ("--engine", "--shards", "--gpus_per_shard", "--shard")
+
+
+def run_shards(argv: Sequence[str], *, shards: int, workers: int, gpus: float) -> dict[str, int]:
+    """Run `build.py` once for each shard, and return their exit codes by shard; those above 1 are mistakes.
+
+    Uses the cluster at RAY_ADDRESS, or starts Ray on this machine.
+
+    Raises:
+        ImportError: Ray is not installed.
+        ValueError: fewer than one shard, or a shard ended with a mistake; the message holds its last line.
+    """
+    if shards < 1:
+        raise ValueError(f"--shards is {shards}; expected 1 or more")
+    try:
+        import ray
+    except ImportError as error:
+        raise ImportError("--engine ray needs Ray; run: python -m pip install ray==2.60.0") from error
+    ray.init(log_to_driver=False, include_dashboard=False)
+    task = ray.remote(num_cpus=workers, num_gpus=gpus, max_retries=RETRIES)(_run_one)
+    try:
+        command = [str(Path(__file__).with_name("build.py").resolve()), *without(argv, _OWN_FLAGS)]
+        names = [f"{index}/{shards}" for index in range(1, shards + 1)]
+        results = ray.get([task.remote([*command, "--shard", name]) for name in names])
+    finally:
+        ray.shutdown()
+    for name, (code, said) in zip(names, results, strict=True):
+        if code > 1 or code < 0:
+            raise ValueError(f"shard {name} ended with code {code}: {said}")
+    return {name: code for name, (code, _) in zip(names, results, strict=True)}
+
+
+def _run_one(command: Sequence[str]) -> tuple[int, str]:
+    """A process of its own, so that a shard's threads, models and locks end with it."""
+    done = subprocess.run([sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    lines = done.stderr.strip().splitlines()
+    return done.returncode, lines[-1] if lines else ""
+
+
+def without(argv: Sequence[str], flags: Sequence[str]) -> list[str]:
+    """A command line without these flags and their values, however they are written.
+
+    >>> without(["--engine", "ray", "--out", "x", "--shards=4"], ["--engine", "--shards"])
+    ['--out', 'x']
+    """
+    from ski_lvlm.cli import underscored
+
+    kept, skip = [], False
+    for argument in argv:
+        name, equals, _ = underscored(argument).partition("=")
+        if skip:
+            skip = False
+        elif name in flags:
+            skip = not equals
+        else:
+            kept.append(argument)
+    return kept
+
+
+def shard_summary(codes: dict[str, int]) -> str:
+    """One line on how the shards ended."""
+    again = [name for name, code in codes.items() if code]
+    return f"{len(codes)} shards have run" + (f"; clips are left in {', '.join(again)}" if again else "")

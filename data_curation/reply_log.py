@@ -1,0 +1,58 @@
+"""Every reply of a language model, on the disk before it is used: nothing is asked or paid for twice.
+
+A request's identity is a digest of all that was sent and of the clip it was sent for. After a kill the same requests
+are made again, and those that had been answered are read from here.
+"""
+
+import hashlib
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from data_curation.ledger import Record, digest, read_manifest
+from data_curation.shards import WHOLE, Shard
+from ski_lvlm.chat_client import Message, Reply
+from ski_lvlm.files import append_jsonl
+
+STEP = "replies"
+
+
+class Request(NamedTuple):
+    """One question to a model, and the clip it is about."""
+
+    clip: str
+    messages: tuple[Message, ...]
+    schema: dict[str, Any] | None
+    max_tokens: int
+    temperature: float
+    seed: int
+
+    def digest(self, model: str) -> str:
+        """Its identity."""
+        said = [(m.role, m.text, *(hashlib.sha256(image).hexdigest() for image in m.images)) for m in self.messages]
+        return digest(self.clip, model, said, self.schema, self.max_tokens, self.temperature, self.seed)
+
+
+class ReplyLog:
+    """The replies of all shards, by request; appended to by one. Safe to share between threads."""
+
+    def __init__(self, folder: Path, *, shard: Shard = WHOLE) -> None:
+        self._path = folder / f"{STEP}{shard.suffix}.jsonl"
+        self._lock = threading.Lock()
+        self.records: list[Record] = read_manifest(folder, STEP)
+        self._by_request = {record["request"]: record for record in self.records}
+
+    def find(self, request: str) -> Reply | None:
+        """The reply to a request that was made before."""
+        record = self._by_request.get(request)
+        if record is None:
+            return None
+        fields = ("text", "prompt_tokens", "completion_tokens", "seconds", "cut")
+        return Reply(**{field: record[field] for field in fields})
+
+    def append(self, record: Record) -> None:
+        """Keep a reply; it is on the disk when this returns."""
+        with self._lock:
+            append_jsonl(self._path, record)
+            self.records.append(record)
+            self._by_request[record["request"]] = record

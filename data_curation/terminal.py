@@ -1,0 +1,55 @@
+"""What a curation run shows on the terminal: bars while it works, tables when it ends."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from data_curation.ledger import Record
+from data_curation.report_costs import spending
+from data_curation.report_counts import StepCount
+
+
+class Bars:
+    """Progress on the terminal, one bar a step, and lines between them."""
+
+    def __init__(self, shown: Progress) -> None:
+        self._shown = shown
+
+    def track(self, title: str, total: int) -> Callable[[], object]:
+        """A new bar; call the result once per clip."""
+        task = self._shown.add_task(title, total=total)
+        return lambda: self._shown.advance(task)
+
+    def say(self, line: object) -> None:
+        """Print a line above the bars."""
+        self._shown.console.print(str(line), markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress() -> Iterator[Bars]:
+    """Show bars while the context lasts."""
+    columns = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as shown:
+        yield Bars(shown)
+
+
+def print_counts(counts: Sequence[StepCount], spent: Sequence[Record], *, title: str, lines: Sequence[str]) -> None:
+    """Tables of what became of the clips at each step and of what was paid, then some lines."""
+    console = Console()
+    table = Table("step", "in", "done", "rejected", "failed", title=title)
+    for count in counts:
+        table.add_row(count.step, *map(str, (count.entered, count.done, count.rejected, count.failed)))
+    console.print(table)
+    if spent:
+        money = Table(
+            "step", "model", "requests", "tokens in", "tokens out", "dollars", title="asked of language models"
+        )
+        for row in spending(spent):
+            said = (row.step, row.model, row.requests, row.prompt_tokens, row.completion_tokens, row.price)
+            money.add_row(*map(str, said))
+        console.print(money)
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,111 @@
+"""OpenAI's Batch API: many requests in one file, answered within a day for half the price.
+
+A batch carries a `mark` of ours in its metadata, so that one whose submission was interrupted is found again, not paid
+twice.
+"""
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from ski_lvlm.chat_protocol import BadReply, ChatError, Refused, Reply, status_error
+from ski_lvlm.chat_servers import OpenAiServer, openai_reply
+
+ENDPOINT: Final = "/v1/chat/completions"
+_ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+_MARK = "ski_lvlm"
+
+
+class BatchState(NamedTuple):
+    """Where a batch stands: the server's word for it, and how many of its requests are answered."""
+
+    status: str
+    finished: int
+    total: int
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self.status in _ENDED
+
+
+class OpenAiBatches:
+    """Batches of one model. Raises `ChatError`s as the server's other calls do."""
+
+    def __init__(self, server: OpenAiServer) -> None:
+        self._server, self._client = server, server.client
+
+    def body(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401
+        """The body of one request, from what `ChatClient.chat` takes."""
+        return self._server.body(**request)
+
+    def submit(self, bodies: Mapping[str, dict[str, Any]], *, mark: str) -> str:
+        """Send request bodies by name, and return the batch's id."""
+        lines = (
+            json.dumps({"custom_id": name, "method": "POST", "url": ENDPOINT, "body": body}, ensure_ascii=False)
+            for name, body in bodies.items()
+        )
+        content = io.BytesIO("\n".join(lines).encode() + b"\n")
+        with self._server.errors():
+            file = self._client.files.create(file=(f"{mark}.jsonl", content), purpose="batch")
+            batch = self._client.batches.create(
+                input_file_id=file.id, endpoint=ENDPOINT, completion_window="24h", metadata={_MARK: mark}
+            )
+            return str(batch.id)
+
+    def find(self, mark: str) -> str | None:
+        """The id of the batch with this mark; None if there is none."""
+        with self._server.errors():
+            for batch in self._client.batches.list(limit=100):
+                if (batch.metadata or {}).get(_MARK) == mark:
+                    return str(batch.id)
+        return None
+
+    def state(self, batch_id: str) -> BatchState:
+        """Where a batch stands.
+
+        Raises:
+            Refused: the server would not take the batch as a whole, as for too many tokens at a time.
+        """
+        with self._server.errors():
+            batch = self._client.batches.retrieve(batch_id)
+            counts = batch.request_counts
+            state = BatchState(
+                batch.status, counts.completed + counts.failed if counts else 0, counts.total if counts else 0
+            )
+        if state.status == "failed":
+            said = "; ".join(str(error.message) for error in (batch.errors.data or [])) if batch.errors else "no reason"
+            raise Refused(
+                f"{self._server.where} failed batch {batch_id}: {said[:300]}; try fewer with --batch_requests"
+            )
+        return state
+
+    def results(self, batch_id: str) -> Iterator[tuple[str, Reply | ChatError]]:
+        """The reply to each request of a batch that has ended, or what went wrong; those never begun are left out."""
+        with self._server.errors():
+            batch = self._client.batches.retrieve(batch_id)
+            files = [file for file in (batch.output_file_id, batch.error_file_id) if file]
+            texts = [self._client.files.content(file).text for file in files]
+        for text in texts:
+            for line in text.splitlines():
+                if line.strip():
+                    yield self._result(line)
+
+    def _result(self, line: str) -> tuple[str, Reply | ChatError]:
+        with self._server.errors():
+            entry = json.loads(line)
+            return str(entry["custom_id"]), self._answer(entry.get("response"), entry.get("error"))
+
+    def _answer(self, response: Any, error: Any) -> Reply | ChatError:  # noqa: ANN401
+        from openai.types.chat import ChatCompletion
+
+        if not response:
+            return BadReply(f"{self._server.where} did not answer a request of a batch: {json.dumps(error)[:300]}")
+        if response["status_code"] != 200:
+            said = json.dumps(response.get("body"))
+            return status_error(response["status_code"], said, server=self._server.where, retry_after=None)
+        try:
+            return openai_reply(ChatCompletion.model_validate(response["body"]), seconds=0.0)
+        except (ValueError, IndexError) as problem:
+            return BadReply(f"{self._server.where} sent no valid reply in a batch ({str(problem)[:200]})")

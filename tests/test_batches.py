@@ -1,0 +1,151 @@
+import json
+
+import pytest
+
+from data_curation.batches import BatchDesk, StillRunning
+from data_curation.ledger import Ledger, read_manifest
+from data_curation.make_qa import CaptionedClip, model_writer
+from data_curation.prices import Price
+from data_curation.purse import BudgetSpent
+from ski_lvlm.chat_client import ChatClient, ChatError
+from tests.asking_case import CAPTION, GOOD, OTHER, asker_of, reply
+from tests.batch_double import Batches, batch_double
+from tests.llm_server import Answer
+
+NAMES = [f"clip{i}" for i in range(5)]
+
+
+@pytest.fixture
+def curate(tmp_path, monkeypatch):
+    """Write pairs of five clips through a store of batches, as one run of a command does."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+
+    def run(store, plan=lambda body: Answer(reply(GOOD, OTHER)), *, count=2, poll=0.001, requests=100, **money):
+        with batch_double(store, plan=plan) as double:
+            client = ChatClient("openai:llama3.1", base_url=f"{double.url}/v1", attempts=2)
+            desk = BatchDesk(client, tmp_path, requests=requests, poll=poll)
+            asker = asker_of(double.url, tmp_path, send=desk.send, **money)
+            writer, ledger = model_writer(asker), Ledger(tmp_path, "qa")
+
+            def work(name):
+                return writer.write(CaptionedClip(name, CAPTION), count, ())._asdict()
+
+            keys = dict.fromkeys(NAMES, "key")
+            desk.work_off(ledger, keys, work, asker=asker, enough=lambda record: True, progress=lambda: None)
+            return ledger.records(keys), double.requests
+
+    return run
+
+
+def statuses(records):
+    return [record["status"] for record in records.values()]
+
+
+def test_all_clips_are_answered_by_one_batch(curate, tmp_path):
+    store = Batches(patience=3)
+    records, requests = curate(store)
+    assert statuses(records) == ["done"] * 5
+    assert len(store.batches) == 1 and len(requests) == 5
+    assert len(read_manifest(tmp_path, "replies")) == 5
+    assert [r["status"] for r in read_manifest(tmp_path, "batches")] == ["intended", "submitted", "collected"]
+    assert all("response_format" in body for body in requests)
+
+
+def test_many_requests_are_several_batches(curate):
+    store = Batches()
+    curate(store, requests=2)
+    assert len(store.batches) == 3
+
+
+def test_missing_pairs_go_into_further_batches_within_bounds(curate):
+    store = Batches()
+    records, requests = curate(store, lambda body: Answer(reply(GOOD)))
+    assert len(store.batches) == 3 and len(requests) == 15
+    assert statuses(records) == ["done"] * 5
+    records, _ = curate(Batches(), lambda body: Answer("never asked"))
+    assert statuses(records) == ["done"] * 5
+
+
+def test_a_run_that_does_not_wait_is_collected_by_the_next(curate):
+    store = Batches(patience=2)
+    with pytest.raises(StillRunning, match="in_progress: 0 of 0|run the same command again to collect"):
+        curate(store, poll=None)
+    records, requests = curate(store, poll=None)
+    assert statuses(records) == ["done"] * 5
+    assert len(store.batches) == 1 and len(requests) == 5
+
+
+def test_a_submission_whose_answer_was_lost_is_not_paid_twice(curate):
+    store = Batches(lost_answers=1)
+    records, _ = curate(store)
+    assert statuses(records) == ["done"] * 5
+    assert len(store.batches) == 1
+
+
+def test_killed_between_submitting_and_noting_it_the_batch_is_found_by_its_mark(curate, tmp_path):
+    store = Batches(patience=9)
+    with pytest.raises(StillRunning):
+        curate(store, poll=None)
+    lines = (tmp_path / "batches.jsonl").read_text().splitlines()
+    (tmp_path / "batches.jsonl").write_text(lines[0] + "\n")  # the line that says "submitted" never came
+    store.patience = 1
+    records, _ = curate(store, poll=None)
+    assert statuses(records) == ["done"] * 5 and len(store.batches) == 1
+
+
+def test_killed_before_submitting_the_requests_go_out_with_the_next_run(curate, tmp_path):
+    store = Batches(patience=9)
+    with pytest.raises(StillRunning):
+        curate(store, poll=None)
+    lines = (tmp_path / "batches.jsonl").read_text().splitlines()
+    (tmp_path / "batches.jsonl").write_text(lines[0] + "\n")
+    store.batches.clear()
+    store.patience = 1
+    records, _ = curate(store, poll=None)
+    assert statuses(records) == ["done"] * 5
+    assert "never submitted" in [r["status"] for r in read_manifest(tmp_path, "batches")]
+
+
+def test_requests_that_a_batch_left_out_go_into_the_next(curate):
+    store = Batches(never_begun=2)
+    records, _ = curate(store)
+    assert statuses(records) == ["done"] * 5 and len(store.batches) == 2
+
+
+def test_a_clip_that_no_batch_answers_fails_and_one_that_is_refused_is_rejected(curate):
+    def plan(body):
+        if "Say yes." in json.dumps(body):
+            return Answer("yes")
+        return Answer(status=500, body=b'{"error": "x"}')
+
+    records, _ = curate(Batches(), plan)
+    assert statuses(records) == ["failed"] * 5
+    assert "3 batches ended without an answer" in records["clip0"]["reason"]
+
+    def refuse(body):
+        said = json.dumps(body)
+        return Answer("yes") if "Say yes." in said else Answer(status=400, body=b'{"error": "policy"}')
+
+    records, _ = curate(Batches(), refuse)
+    assert statuses(records) == ["rejected"] * 5
+
+
+def test_a_batch_that_fails_as_a_whole_stops_the_run_with_its_reason(curate):
+    with pytest.raises(ChatError, match="too many tokens; try fewer with --batch_requests"):
+        curate(Batches(ends_as="failed"))
+
+
+def test_only_what_the_budget_pays_is_submitted(curate, tmp_path):
+    store = Batches()
+    price = Price(0.0, 1e6)  # a request may need 320 tokens, and needs 2
+    with pytest.raises(BudgetSpent):
+        curate(store, price=price, budget=700.0)
+    assert len(read_manifest(tmp_path, "replies")) == 2
+    records = Ledger(tmp_path, "qa").records(dict.fromkeys(NAMES, "key"))
+    assert len(store.batches) == 1
+    assert set(statuses(records)) <= {"done", "open"}
+
+
+def test_only_openais_protocol_has_batches():
+    with pytest.raises(ChatError, match="only OpenAI's protocol has a Batch API"):
+        ChatClient("ollama:llama3.1").batches()
