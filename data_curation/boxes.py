@@ -44,12 +44,16 @@ def skeleton_boxes(recording: Recording, *, persons: int) -> Boxes:
 
     Raises:
         CleaningError: no body, or none that is not a ghost.
+        CropError: the actors have no usable colour coordinates, or are outside the picture in every frame.
     """
     cleaned = clean(recording)
     tracks: dict[int, list[BodyTrack]] = {}
     for body, actor in zip(cleaned.body_ids, cleaned.actors, strict=True):
         tracks.setdefault(actor, []).append(recording.bodies[body])
-    return np.stack([actor_boxes(tracks[actor], num_frames=recording.num_frames) for actor in sorted(tracks)[:persons]])
+    acting = [tracks[actor] for actor in sorted(tracks)[:persons]]
+    boxes = np.stack([actor_boxes(actor, num_frames=recording.num_frames) for actor in acting])
+    static_box(boxes, width=KINECT[0], height=KINECT[1])  # raises now, so that a detector can be asked instead
+    return boxes
 
 
 def actor_boxes(tracks: Iterable[BodyTrack], *, num_frames: int) -> Float[np.ndarray, "{num_frames} 4"]:

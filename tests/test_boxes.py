@@ -105,6 +105,12 @@ def test_a_ghost_is_cut_out_with_nobody_and_nobody_is_an_error():
         skeleton_boxes(recording(), persons=1)
 
 
+@pytest.mark.parametrize(("where", "message"), [(np.nan, "no joint has usable"), (9000, "outside the picture")])
+def test_actors_who_are_nowhere_in_the_picture_are_an_error_at_once(where, message):
+    with pytest.raises(CropError, match=message):
+        skeleton_boxes(recording(body(range(20), centre=(where, 500))), persons=1)
+
+
 def test_the_static_box_is_the_union_over_time_and_persons_with_slack():
     boxes = np.array([[[400.0, 300, 500, 800], [420, 280, 520, 790]], [[900, 350, 1000, 900], [np.nan] * 4]])
     assert static_box(boxes, **FULL) == (336, 216, 1064, 964)

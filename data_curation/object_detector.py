@@ -1,0 +1,63 @@
+"""Object detectors of transformers (RT-DETR, YOLOS and their like) as person finders."""
+
+import threading
+
+import numpy as np
+from jaxtyping import UInt8
+
+from data_curation.association import Found
+
+_LEAST_SCORE = 0.5
+_BATCH = 8  # frames
+
+
+class ObjectDetector:
+    """Finds persons with a model by hub id or local folder, on the GPU where there is one; one batch at a time.
+
+    Raises:
+        ValueError: nothing that detects objects is there, or its classes have no "person".
+    """
+
+    def __init__(self, name: str) -> None:
+        import torch
+        from transformers import AutoImageProcessor, AutoModelForObjectDetection
+
+        from ski_lvlm.digest import weights_digest
+
+        try:
+            self._processor = AutoImageProcessor.from_pretrained(name)
+            network = AutoModelForObjectDetection.from_pretrained(name)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"the detector {name!r} cannot be loaded ({str(error).splitlines()[0]}); expected blazepose, or the "
+                "hub id or folder of an object detector such as RT-DETR or YOLOS"
+            ) from error
+        labels = network.config.id2label
+        self._person = [number for number, label in labels.items() if label.lower() == "person"]
+        if not self._person:
+            raise ValueError(
+                f"the detector {name!r} knows {len(labels)} classes and no 'person'; choose one trained on COCO"
+            )
+        self.model = f"{name} {weights_digest(network)}"
+        self._network = network.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        self._lock = threading.Lock()
+
+    def __call__(self, frames: UInt8[np.ndarray, "n H W 3"]) -> list[Found]:
+        """The persons of each frame, in pixels of these frames."""
+        with self._lock:
+            return [found for at in range(0, len(frames), _BATCH) for found in self._find(frames[at : at + _BATCH])]
+
+    def _find(self, frames: UInt8[np.ndarray, "n H W 3"]) -> list[Found]:
+        import torch
+
+        inputs = self._processor(images=list(frames), return_tensors="pt").to(self._network.device)
+        with torch.inference_mode():
+            outputs = self._network(**inputs)
+        found = self._processor.post_process_object_detection(
+            outputs, threshold=_LEAST_SCORE, target_sizes=[frames.shape[1:3]] * len(frames)
+        )
+        return [self._persons({key: value.cpu().numpy() for key, value in each.items()}) for each in found]
+
+    def _persons(self, found: dict[str, np.ndarray]) -> Found:
+        mine = np.isin(found["labels"], self._person)
+        return Found(found["boxes"][mine].astype(np.float64), found["scores"][mine].astype(np.float64))
