@@ -160,7 +160,7 @@ def test_the_crop_is_the_same_every_time_and_silent(tmp_path, settings):
     import av
 
     source = write_video(tmp_path / "clip.mp4", draw=lambda picture, index: picture.__setitem__(..., index * 9))
-    for number in range(30):  # x264's macroblock tree made one in ten differ
+    for number in range(30):  # some of x264's settings make one in ten differ
         write_crop(source, tmp_path / f"{number}.mp4", boxes=path_of_moving(12), settings=settings)
     assert len({(tmp_path / f"{number}.mp4").read_bytes() for number in range(30)}) == 1
     with av.open(str(tmp_path / "0.mp4")) as container:
