@@ -3,7 +3,8 @@
     python benchmarks/curation_kills.py --kills 20                  # template questions: every file must be byte-equal
     python benchmarks/curation_kills.py --kills 20 --server         # a real LLM server: none twice, none lost
 
-The kills are SIGKILLs of the real process at moments drawn evenly over the time that the undisturbed run took.
+The kills are SIGKILLs of the real process at random moments: mostly soon after it has begun to work, so that twenty of
+them fall into all of its steps.
 """
 
 import random
@@ -13,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,12 +32,15 @@ def records(out: Path) -> int:
     return sum(len(read_manifest(out, step)) for step in (*MANIFESTS, "replies"))
 
 
-def kill_often(line: list[str], out: Path, *, kills: int, most: float, seed: int) -> list[int]:
-    """Start the command and kill it, `kills` times; return how many records there were after each."""
-    draw, counts = random.Random(seed), []
+def kill_often(line: list[str], out: Path, *, kills: int, start: float, work: float, seed: int) -> list[int]:
+    """Start the command and kill it, `kills` times; return how many records there were after each.
+
+    `start` and `work` are the seconds that an undisturbed run takes before and after its first record.
+    """
+    draw, counts = random.Random(seed), list[int]()
     while len(counts) < kills:
         process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(draw.uniform(0.2, most))
+        time.sleep(draw.uniform(0.7 * start, start + 1.5 * work / kills))
         if process.poll() is not None:
             print("(one run ended before its kill)")
             return counts
@@ -87,7 +92,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         started = time.monotonic()
         subprocess.run(command(ntu, whole, *qa), stdout=subprocess.DEVNULL, check=True)
         seconds = time.monotonic() - started
-        counts = kill_often(command(ntu, out, *qa), out, kills=args.kills, most=0.5 * seconds, seed=args.seed)
+        times = [datetime.fromisoformat(record["at"]) for step in MANIFESTS for record in read_manifest(whole, step)]
+        work = (max(times) - min(times)).total_seconds()
+        line = command(ntu, out, *qa)
+        counts = kill_often(line, out, kills=args.kills, start=seconds - work, work=work, seed=args.seed)
         subprocess.run(command(ntu, out, *qa), stdout=subprocess.DEVNULL, check=True)
     finally:
         if server:

@@ -6,7 +6,6 @@ stay valid: whoever returns to earlier settings finds what those had made.
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
@@ -19,7 +18,6 @@ from ski_lvlm.files import append_jsonl, read_jsonl
 
 Record = dict[str, Any]
 Progress = Callable[[], object]
-_EDGE = 65536  # bytes read from either end of a file for its digest
 
 
 class Rejected(ValueError):
@@ -44,17 +42,6 @@ def digest(*parts: object) -> str:
     (True, False)
     """
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
-
-
-def file_digest(path: Path) -> str:
-    """Fingerprint of a file from its size and both ends, cheap even for terabytes of video."""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        edges = file.read(_EDGE)
-        file.seek(max(0, size - _EDGE))
-        edges += file.read(_EDGE)
-    return digest(size, hashlib.sha256(edges).hexdigest())
 
 
 def read_manifest(folder: Path, step: str) -> list[Record]:

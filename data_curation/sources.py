@@ -39,14 +39,15 @@ def find_clips(ntu: Path) -> dict[str, Source]:
     videos = list_videos(ntu)
     skeletons = {file.stem: file for where in skeleton_folders(ntu) for file in where.glob("*.skeleton")}
     names = sorted({*videos, *skeletons})
-    strange = [name for name in names if not is_clip_name(name)]
-    if len(strange) == len(names):
+    clips = [name for name in names if is_clip_name(name)]
+    strange = sorted(set(names) - set(clips))
+    if not clips:
         raise ValueError(
             f"{ntu}: found no NTU clips; expected rgb/SsssCcccPpppRrrrAaaa_rgb.avi and skeletons/*.skeleton"
         )
     if strange:
         logger.warning("%s: left out %d files without an NTU clip's name, such as %s", ntu, len(strange), strange[0])
-    return {name: Source(videos.get(name), skeletons.get(name)) for name in names if name not in set(strange)}
+    return {name: Source(videos.get(name), skeletons.get(name)) for name in clips}
 
 
 def is_clip_name(name: str) -> bool:

@@ -1,7 +1,7 @@
 """The three steps of curation over a folder of clips, each with its ledger: crop, caption, question-answer pairs."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,8 @@ from data_curation.caption import Captioner, Cropped
 from data_curation.crop import write_crop
 from data_curation.crop_settings import CropSettings
 from data_curation.estimate import SAMPLE, Estimate, estimate_captions, estimate_pairs
-from data_curation.ledger import Ledger, Progress, Record, Rejected, digest, done, file_digest
+from data_curation.input_digests import InputDigests
+from data_curation.ledger import Ledger, Progress, Record, Rejected, digest, done
 from data_curation.locate import Locator
 from data_curation.make_qa import CaptionedClip, QaWriter
 from data_curation.pairs import Pair
@@ -73,14 +74,11 @@ def crop_clips(
         if run.shard.holds(torn.name[1:].partition(".")[0]):
             torn.unlink()
     how = (settings.version, CLEANING, locator.version)
-    keys = {name: digest(*how, *_digests(source)) for name, source in sources.items()}
+    with InputDigests(run.out, shard=run.shard) as inputs:
+        keys = {name: digest(*how, *map(inputs.of, source)) for name, source in sources.items()}
     made_before = {path.stem for path in crops.glob("*.mp4")}
     ledger = Ledger(run.out, "crops", shard=run.shard, has_output=lambda name: name in made_before)
     return Step(ledger.run(keys, work, workers=run.workers, progress=progress))
-
-
-def _digests(source: Source) -> Iterable[str]:
-    return (file_digest(path) if path else "absent" for path in source)
 
 
 def caption_clips(

@@ -27,14 +27,14 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def append_jsonl(path: Path, record: dict[str, Any]) -> None:
-    """Append one JSON line and force it to disk; a torn line left by a kill is closed first."""
+def append_jsonl(path: Path, *records: dict[str, Any]) -> None:
+    """Append JSON lines and force them to disk; a torn line left by a kill is closed first."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+") as file:
         if file.tell() and _last_byte(path) != b"\n":
             file.write(b"\n")
-        file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+        file.writelines(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in records)
         file.flush()
         os.fsync(file.fileno())
 

@@ -16,7 +16,7 @@ from typing import Any
 
 
 @contextmanager
-def llama_server(*, parallel: int = 2, context: int = 4096) -> Iterator[str]:
+def llama_server(*, parallel: int = 2, context: int = 4096, threads: int = 1) -> Iterator[str]:
     """llama.cpp's server in this process on a free port of the loopback; yields the base URL (ending in /v1)."""
     import xllamacpp
 
@@ -29,7 +29,7 @@ def llama_server(*, parallel: int = 2, context: int = 4096) -> Iterator[str]:
     parameters.n_ctx = context
     parameters.n_parallel = parallel
     parameters.verbosity = -1
-    parameters.cpuparams.n_threads = 1  # two would wait for each other on a busy machine
+    parameters.cpuparams.n_threads = threads  # two wait for each other on a busy machine
     server = xllamacpp.Server(parameters)
     yield f"{server.listening_address}/v1"
 

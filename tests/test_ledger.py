@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from data_curation.ledger import Failed, Ledger, Rejected, file_digest, read_manifest
+from data_curation.ledger import Failed, Ledger, Rejected, read_manifest
 from data_curation.shards import Shard
 from ski_lvlm.files import read_jsonl
 
@@ -101,16 +101,6 @@ def test_only_so_many_clips_at_a_time(ledger):
     ledger().run({str(i): "1" for i in range(30)}, work, workers=3, progress=lambda: ticks.append(1))
     assert max(most) == 3
     assert len(ticks) == 30
-
-
-def test_a_files_digest_sees_its_length_and_both_ends(tmp_path):
-    file, digests = tmp_path / "video", []
-    for head, middle, tail in ((b"a", 300_000, b"z"), (b"b", 300_000, b"z"), (b"a", 300_000, b"y"), (b"a", 9, b"z")):
-        file.write_bytes(head + bytes(middle) + tail)
-        digests.append(file_digest(file))
-    assert len(set(digests)) == 4
-    file.write_bytes(b"")
-    assert file_digest(file)
 
 
 def test_earlier_settings_are_remembered(ledger):
