@@ -9,7 +9,7 @@ from data_curation import synthesize
 def test_every_kind_of_crop_is_measured_beside_decoding_and_takes_longer(tmp_path, capsys):
     synthesize.main(["--out", str(tmp_path), "--clips", "2", "--workers", "1", "--size", "128x72"])
     capsys.readouterr()
-    assert main(["--ntu", str(tmp_path), "--repeats", "1", "--kinds", "static", "fps 10"]) == 0
+    assert main(["--ntu", str(tmp_path), "--repeats", "3", "--kinds", "static", "fps 10"]) == 0
     printed = capsys.readouterr().out
     assert "2 clips, 128x72" in printed
     shares = dict(re.findall(r"^(.+?)  .*?(\d+)%$", printed, flags=re.MULTILINE))
