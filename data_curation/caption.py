@@ -1,24 +1,33 @@
-"""Captioners behind one interface: `kinematics` (offline), `cogvlm`, and any vision-language model on a server."""
+"""Captioners behind one interface: `kinematics` (offline), `cogvlm`, `hf:MODEL`, and models on a server."""
 
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Float
 
-from data_curation import action_phrases, kinematics, measured_motion
-from data_curation.asking import one_clip
-from data_curation.crop import middle_frame
-from data_curation.ledger import Rejected
+from data_curation import action_phrases, kinematics, local_captioner, measured_motion
+from data_curation.frame_choice import chosen_frames, frames_choice
+from data_curation.ledger import Failed, Rejected
+from data_curation.local_captioner import LocalModel
 from data_curation.prompts import CAPTION_PROMPT, prompt_hash
-from ski_lvlm.chat_client import ChatClient, Message
+from data_curation.sentences import whole_sentences
+from data_curation.vision_pool import Loading
+from ski_lvlm.chat_client import Message
 from ski_lvlm.ntu import parse_name
+from ski_lvlm.video import VideoError
 
-MAX_TOKENS = 256
+if TYPE_CHECKING:
+    from data_curation.asking import Asker
+
+MAX_TOKENS = 256  # Assumption: as LLAVIDAL; the paper does not say
+# Assumption: the paper shows one picture only; the wording for several is ours.
+SEVERAL_FRAMES = "The {count} pictures are frames of one video, in order of time. "
 
 
 @dataclass(frozen=True)
@@ -31,46 +40,76 @@ class Cropped:
 
 
 class Captioned(NamedTuple):
-    """A caption, and the tokens it cost (0 where no language model was asked)."""
+    """A caption, and the tokens it cost (0 where no language model was asked).
+
+    `cut` says that the model ran into `MAX_TOKENS`, so that the text ends with its last whole sentence.
+    """
 
     text: str
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cut: bool = False
 
 
 @dataclass(frozen=True)
 class Captioner:
-    """Describes clips. `model` and `version` say who did it and how it was told to; `threads` how many at a time."""
+    """Describes clips, until it is closed; a context manager that closes itself.
+
+    `model` and `version` say who does it and how it was told to; `threads` how many clips at a time. `asker` is who is
+    asked where that costs money.
+    """
 
     model: str
     version: str
     describe: Callable[[Cropped], Captioned]
     threads: int | None = None  # as many as there are workers
+    asker: "Asker | None" = None
+    close: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
 
 
 def load_captioner(
-    name: str, *, base_url: str | None = None, trust_remote_code: bool = False, revision: str | None = None
+    name: str,
+    *,
+    asker: "Asker | None" = None,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+    frames: str = "middle",
+    captioner_python: str | None = None,
 ) -> Captioner:
-    """The captioner called `kinematics`, `cogvlm`, `openai:MODEL` or `ollama:MODEL`, ready to work.
+    """The captioner called `kinematics`, `cogvlm`, `hf:MODEL`, `openai:MODEL` or `ollama:MODEL`, ready to work.
+
+    Args:
+        name: which.
+        asker: asks the model on the server; for `openai:` and `ollama:`.
+        trust_remote_code: let the model's repository run its code; for `cogvlm` and `hf:`, as are the next ones.
+        revision: commit of that repository.
+        frames: which pictures are described, as in `frames_choice`; `kinematics` looks at none.
+        captioner_python: the Python that the model runs in; default: this one.
 
     Raises:
-        ValueError: no such captioner, or it cannot be used (remote code not allowed, server not running).
+        ValueError: no such captioner, or it cannot be used (remote code not allowed, more pictures than it takes).
     """
+    choice = frames_choice(frames)
+    loading = Loading(trust_remote_code, revision, captioner_python or sys.executable)
     if name == "kinematics":
         rules = (action_phrases, kinematics, measured_motion)  # its instructions are its code
         return Captioner(name, prompt_hash(*map(inspect.getsource, rules)), _from_kinematics)
     if name == "cogvlm":
-        from data_curation import cogvlm
-
-        look = cogvlm.load_cogvlm(
-            cogvlm.MODEL, tokenizer_id=cogvlm.TOKENIZER, trust_remote_code=trust_remote_code, revision=revision
-        )
-        return Captioner(f"{cogvlm.MODEL}@{revision}", prompt_hash(CAPTION_PROMPT), _by(look), threads=1)
+        if choice.isdigit():
+            raise ValueError(f"cogvlm takes one picture, but --frames is {frames}; use middle, motion or another model")
+        return _from_here(local_captioner.open_cogvlm(loading), choice)
+    if name.startswith("hf:") and name != "hf:":
+        return _from_here(local_captioner.open_image_text(name.removeprefix("hf:"), loading), choice)
     if name.startswith(("openai:", "ollama:")):
-        client = ChatClient(name, base_url=base_url)
-        client.ping()
-        return Captioner(client.name, prompt_hash(CAPTION_PROMPT), lambda clip: _ask(client, clip))
-    raise ValueError(f"unknown captioner {name!r}; expected kinematics, cogvlm, openai:MODEL or ollama:MODEL")
+        assert asker, f"nobody to ask {name}"
+        return _from_server(asker, choice)
+    raise ValueError(f"unknown captioner {name!r}; expected kinematics, cogvlm, hf:MODEL, openai:MODEL or ollama:MODEL")
 
 
 def _from_kinematics(clip: Cropped) -> Captioned:
@@ -80,25 +119,46 @@ def _from_kinematics(clip: Cropped) -> Captioned:
         raise Rejected(str(error)) from error
 
 
-def _by(look: Callable) -> Callable[[Cropped], Captioned]:
+def _from_here(model: LocalModel, choice: str) -> Captioner:
     def describe(clip: Cropped) -> Captioned:
-        from PIL import Image
+        pictures = _pictures(clip, choice)
+        return _checked(Captioned(*model.pool.ask(_prompt(len(pictures)), pictures, max_tokens=MAX_TOKENS)))
 
-        with Image.open(BytesIO(middle_frame(clip.crop))) as picture:
-            return _checked(Captioned(*look(picture.convert("RGB"))))
-
-    return describe
+    return Captioner(model.name, _version(choice), describe, threads=len(model.pool), close=model.pool.close)
 
 
-def _ask(client: ChatClient, clip: Cropped) -> Captioned:
-    message = Message(CAPTION_PROMPT, images=(middle_frame(clip.crop),))
-    with one_clip(client):
-        reply = client.chat([message], max_tokens=MAX_TOKENS)
-    return _checked(Captioned(reply.text, reply.prompt_tokens, reply.completion_tokens))
+def _from_server(asker: "Asker", choice: str) -> Captioner:
+    def describe(clip: Cropped) -> Captioned:
+        pictures = _pictures(clip, choice)
+        message = Message(_prompt(len(pictures)), images=tuple(pictures))
+        reply = asker.ask(clip.name, [message], max_tokens=MAX_TOKENS)
+        return _checked(Captioned(reply.text, reply.prompt_tokens, reply.completion_tokens, reply.cut))
+
+    return Captioner(asker.model, _version(choice), describe, asker=asker)
+
+
+def _prompt(pictures: int) -> str:
+    return CAPTION_PROMPT if pictures == 1 else SEVERAL_FRAMES.format(count=pictures) + CAPTION_PROMPT
+
+
+def _version(choice: str) -> str:
+    """What captions are made with: another choice of frames makes them anew."""
+    return prompt_hash(CAPTION_PROMPT, *() if choice == "middle" else (SEVERAL_FRAMES, choice))
+
+
+def _pictures(clip: Cropped, choice: str) -> list[bytes]:
+    try:
+        return chosen_frames(clip.crop, choice)
+    except VideoError as error:  # a crop that was damaged since it was made
+        raise Failed(f"{error}; delete the crop to have it made again") from error
 
 
 def _checked(said: Captioned) -> Captioned:
+    """The caption on one line, and without the half sentence of a model that ran into its limit."""
     text = " ".join(said.text.split())
+    cost = {"prompt_tokens": said.prompt_tokens, "completion_tokens": said.completion_tokens}
     if not text:
-        raise Rejected("the captioner said nothing")
+        raise Rejected("the captioner said nothing", **cost)
+    if said.cut and not (text := whole_sentences(text)):
+        raise Rejected(f"the captioner did not end one sentence in {MAX_TOKENS} tokens", **cost)
     return said._replace(text=text)
