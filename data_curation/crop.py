@@ -142,7 +142,8 @@ def _cut(
             crop.process_command("x", str(window.left))
             crop.process_command("y", str(window.top))
             at = window
-        frame.pts = number  # an .avi's own time stamps come in the order of decoding
+        # counted anew: an .avi has its time stamps in the order of decoding, others have units of their own
+        frame.pts, frame.duration = number, 1
         graph.vpush(frame)
         yield from _ready(graph)
     graph.vpush(None)
