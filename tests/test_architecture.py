@@ -98,7 +98,11 @@ def test_recipe_imports_only_the_standard_library():
 
 
 def test_no_file_shadows_a_library():
-    names = {path.stem for path in ROOT.rglob("*.py") if ".venv" not in path.parts and path.stem != "__init__"}
+    names = {
+        path.stem
+        for path in ROOT.rglob("*.py")
+        if not {".venv", ".venv-cogvlm"} & {*path.parts} and path.stem != "__init__"
+    }
     assert not names & set(sys.stdlib_module_names)
     assert not {n for n in names if not n.startswith("test_")} & {"torch", "transformers", "decord", "openai", "ollama"}
 

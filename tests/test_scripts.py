@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SHELL = [*sorted((ROOT / "scripts").glob("*.sh")), ROOT / ".ci" / "run"]
 REQUIREMENTS = sorted(ROOT.glob("requirements*.txt"))
+COGVLM = ROOT / "scripts" / "cogvlm_requirements.txt"  # of an environment apart, so pinned differently
 NEEDED = {"torch", "transformers", "accelerate", "deepspeed", "peft", "sentencepiece", "openai", "decord", "ollama"}
 
 
@@ -47,6 +49,40 @@ def test_an_interpreter_that_is_not_there_is_refused_too(tmp_path):
     assert done.returncode == 2 and "expected Python 3.11 or newer" in done.stderr
 
 
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of what makes CogVLM's environment, and an interpreter that writes down how it is called."""
+    (tmp_path / "scripts").mkdir()
+    for name in ("cogvlm_environment.sh", "cogvlm_requirements.txt"):
+        shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts" / name)
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\necho "$@" >>{tmp_path}/log\n'
+        f'[ "$2" = venv ] && mkdir -p .venv-cogvlm/bin && cp {python} .venv-cogvlm/bin/python\nexit 0\n'
+    )
+    python.chmod(0o755)
+    return tmp_path
+
+
+def test_cogvlms_environment_is_made_once_and_again_when_its_packages_change(copied):
+    script = f"bash {copied}/scripts/cogvlm_environment.sh"
+    for _ in range(2):
+        done = bash(script, PYTHON=str(copied / "python"), PATH="/usr/bin:/bin")
+        assert done.stdout == f"ready: --captioner_python {copied}/.venv-cogvlm/bin/python\n", done.stderr
+    assert (copied / "log").read_text().count("pip install") == 1
+    with (copied / "scripts" / "cogvlm_requirements.txt").open("a") as file:
+        file.write("ninja==1\n")
+    bash(script, PYTHON=str(copied / "python"), PATH="/usr/bin:/bin")
+    assert (copied / "log").read_text().count("-r scripts/cogvlm_requirements.txt") == 2
+
+
+def test_cogvlms_environment_wants_the_python_that_its_torch_has(tmp_path):
+    other = interpreter(tmp_path, version="3.12.1")
+    done = bash(f"bash {ROOT / 'scripts' / 'cogvlm_environment.sh'}", PYTHON=str(other), PATH="/usr/bin:/bin")
+    assert done.returncode == 2
+    assert "error: found Python 3.12.1, expected Python 3.11; name one with PYTHON=" in done.stderr
+
+
 @pytest.mark.parametrize(("file", "stage"), [("zero2.json", 2), ("scripts/zero3.json", 3)])
 def test_deepspeed_settings_leave_optimizer_and_schedule_to_the_recipe(file, stage):
     settings = json.loads((ROOT / file).read_text())
@@ -62,15 +98,16 @@ def packages(file):
     return [line for line in lines if line]
 
 
-@pytest.mark.parametrize("file", REQUIREMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("file", [*REQUIREMENTS, COGVLM], ids=lambda path: path.name)
 def test_every_package_is_pinned_exactly(file):
     assert packages(file)
     for line in packages(file):
         assert re.fullmatch(r"[A-Za-z0-9_.-]+(\[[a-z,]+\])?==[0-9][0-9A-Za-z.+]*", line), f"{file.name}: {line}"
 
 
-def test_no_package_has_two_pins():
-    names = [re.split(r"[=\[]", line)[0].lower().replace("_", "-") for file in REQUIREMENTS for line in packages(file)]
+@pytest.mark.parametrize("files", [REQUIREMENTS, [COGVLM]], ids=["main", "cogvlm"])
+def test_no_package_has_two_pins(files):
+    names = [re.split(r"[=\[]", line)[0].lower().replace("_", "-") for file in files for line in packages(file)]
     assert len(names) == len(set(names))
 
 
