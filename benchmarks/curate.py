@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -69,7 +70,7 @@ def report(out: Path, *, clips: int, seconds: float) -> None:
 _COLUMNS = (("entered", 8), ("done", 8), ("rejected", 10), ("failed", 8))
 
 
-def _tested(summary: dict) -> int:
+def _tested(summary: dict[str, Any]) -> int:
     return sum(number for file, number in summary["written"].items() if file.startswith("questions"))
 
 

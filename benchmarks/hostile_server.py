@@ -12,8 +12,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -28,11 +29,11 @@ ATTEMPTS, PAIRS = 6, 2
 PAIR = {"kind": "action", "question": "What is the person doing?", "answer": "The person is {phrase}."}
 
 
-def misbehaving(seed: int, seen: Counter[str]):  # noqa: ANN201
+def misbehaving(seed: int, seen: Counter[str]) -> Callable[[dict[str, Any]], Answer]:
     """What the server does with a request, drawn at random; what it did is counted in `seen`."""
     draw = random.Random(seed)
 
-    def plan(request: dict) -> Answer:
+    def plan(request: dict[str, Any]) -> Answer:
         told = str(request["messages"])
         if "Say yes." in told:
             return Answer("yes")
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     synthesize = str(ROOT / "data_curation" / "synthesize.py")
     clips = str(args.requests // 2)  # about half are of training subjects, and each takes about four requests
     subprocess.run([sys.executable, synthesize, "--out", str(ntu), "--clips", clips, "--size", "256x144"], check=True)
-    started, codes = time.monotonic(), []
+    started, codes = time.monotonic(), list[int]()
     with chat_double(plan=misbehaving(args.seed, seen), models=("hostile",)) as double:
         qa = ("--qa", "openai:hostile", "--base_url", f"{double.url}/v1", "--pairs_per_clip", str(PAIRS))
         line = command(ntu, out, *qa, "--part", "train", "--workers", "32", "--attempts", str(ATTEMPTS))
