@@ -1,5 +1,6 @@
 """What a curation run shows on the terminal: bars while it works, tables when it ends."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,6 +12,8 @@ from data_curation.ledger import Record
 from data_curation.report_costs import spending
 from data_curation.report_counts import StepCount
 
+_A_MINUTE = 60.0  # seconds
+
 
 class Bars:
     """Progress on the terminal, one bar a step, and lines between them."""
@@ -19,9 +22,20 @@ class Bars:
         self._shown = shown
 
     def track(self, title: str, total: int) -> Callable[[], object]:
-        """A new bar; call the result once per clip."""
+        """A new bar; call the result once per clip. Where nobody watches, a line a minute goes to the log."""
         task = self._shown.add_task(title, total=total)
-        return lambda: self._shown.advance(task)
+        told = time.monotonic()
+
+        def advance() -> None:
+            nonlocal told
+            self._shown.advance(task)
+            if not self._shown.console.is_terminal and time.monotonic() - told > _A_MINUTE:
+                told = time.monotonic()
+                bar = self._shown.tasks[task]
+                left = "" if bar.time_remaining is None else f", about {bar.time_remaining / 60:.0f} minutes left"
+                self.say(f"{title}: {bar.completed:.0f} of {total}{left}")
+
+        return advance
 
     def say(self, line: object) -> None:
         """Print a line above the bars."""
