@@ -72,9 +72,8 @@ def test_a_flash_or_a_lamp_switched_on_is_no_motion(tmp_path, flash):
     assert 24 <= found < 31
 
 
-@pytest.mark.parametrize("seen", [0, 1, 2])
-def test_a_black_frame_is_never_chosen(tmp_path, seen):
-    blinking = [index for index in range(10, 24) if index % 3 != seen]  # the largest changes of all
+def test_a_black_frame_is_never_chosen(tmp_path):
+    blinking = [10, 12, 14, 15, 17, 19, 20, 21, 22]  # the largest change of all lies at the fifth of them
     film = filmed(tmp_path / "film.mp4", black=blinking)
     (found,) = numbers(chosen_frames(film, "motion"))
     assert found not in blinking and 8 <= found < 26
