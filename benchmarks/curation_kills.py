@@ -3,8 +3,8 @@
     python benchmarks/curation_kills.py --kills 20                  # template questions: every file must be byte-equal
     python benchmarks/curation_kills.py --kills 20 --server         # a real LLM server: none twice, none lost
 
-The kills are SIGKILLs of the real process at random moments: mostly soon after it has begun to work, so that twenty of
-them fall into all of its steps.
+The kills are SIGKILLs of the real process, spread over the whole work by chance: each falls after a number of records
+that was drawn, and a random moment later.
 """
 
 import random
@@ -14,7 +14,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,18 +31,20 @@ def records(out: Path) -> int:
     return sum(len(read_manifest(out, step)) for step in (*MANIFESTS, "replies"))
 
 
-def kill_often(line: list[str], out: Path, *, kills: int, start: float, work: float, seed: int) -> list[int]:
-    """Start the command and kill it, `kills` times; return how many records there were after each.
+def lines(out: Path) -> int:
+    """How many records there are, as fast as it can be told."""
+    return sum(file.read_bytes().count(b"\n") for file in out.glob("*.jsonl"))
 
-    `start` and `work` are the seconds that an undisturbed run takes before and after its first record.
-    """
+
+def kill_often(line: list[str], out: Path, *, kills: int, total: int, seed: int) -> list[int]:
+    """Start the command and kill it, `kills` times on the way to `total` records; return how many there were then."""
     draw, counts = random.Random(seed), list[int]()
-    while len(counts) < kills:
+    for target in sorted(draw.sample(range(total), kills)):
         process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(draw.uniform(0.7 * start, start + 1.5 * work / kills))
-        if process.poll() is not None:
-            print("(one run ended before its kill)")
-            return counts
+        while lines(out) < target and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(draw.uniform(0, 0.05))
+        assert process.poll() is None, "a run ended before its kill"
         process.send_signal(signal.SIGKILL)
         process.wait()
         counts.append(records(out))
@@ -92,10 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         started = time.monotonic()
         subprocess.run(command(ntu, whole, *qa), stdout=subprocess.DEVNULL, check=True)
         seconds = time.monotonic() - started
-        times = [datetime.fromisoformat(record["at"]) for step in MANIFESTS for record in read_manifest(whole, step)]
-        work = (max(times) - min(times)).total_seconds()
         line = command(ntu, out, *qa)
-        counts = kill_often(line, out, kills=args.kills, start=seconds - work, work=work, seed=args.seed)
+        counts = kill_often(line, out, kills=args.kills, total=lines(whole), seed=args.seed)
         subprocess.run(command(ntu, out, *qa), stdout=subprocess.DEVNULL, check=True)
     finally:
         if server:
