@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.curate import command  # noqa: E402
 from data_curation.ledger import read_manifest  # noqa: E402
-from data_curation.make_qa import ROUNDS  # noqa: E402
+from data_curation.questions.make_qa import ROUNDS  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 from tests.llm_server import Answer, chat_double  # noqa: E402
 

@@ -48,14 +48,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def curate(args: argparse.Namespace) -> int:
     """Crop, caption, ask, write: each step goes on where it stopped, and hands on what it has."""
-    from data_curation import outcome, steps
-    from data_curation.crop_settings import CropSettings
-    from data_curation.detect import load_detector
+    from data_curation import steps
+    from data_curation.cropping.crop_settings import CropSettings
+    from data_curation.cropping.detect import load_detector
+    from data_curation.cropping.locate import Locator
     from data_curation.ledger import done
-    from data_curation.locate import Locator
     from data_curation.open_models import Models
-    from data_curation.pair_shares import wanted_pairs
     from data_curation.parts import divide, training
+    from data_curation.questions.pair_shares import wanted_pairs
+    from data_curation.results import outcome
     from data_curation.shards import only_process, parse_shard
     from data_curation.sources import find_clips, motion_teller, skeleton_reader
     from data_curation.terminal import progress

@@ -3,14 +3,14 @@
 from argparse import Namespace
 from typing import get_args
 
-from data_curation.asking import Asker, Send, sender
-from data_curation.batches import BatchDesk, learn_schema
-from data_curation.caption import Captioner, load_captioner
-from data_curation.make_qa import QaWriter, model_writer, template_writer
-from data_curation.prices import BATCH_DISCOUNT, Price, listed_price, parse_price
+from data_curation.asking.asker import Asker, Send, sender
+from data_curation.asking.batches import BatchDesk, learn_schema
+from data_curation.asking.prices import BATCH_DISCOUNT, Price, listed_price, parse_price
+from data_curation.asking.purse import Pace, Purse
+from data_curation.asking.reply_log import ReplyLog
+from data_curation.captioning.caption import Captioner, load_captioner
 from data_curation.prompts import QA_SCHEMA, Kind
-from data_curation.purse import Pace, Purse
-from data_curation.reply_log import ReplyLog
+from data_curation.questions.make_qa import QaWriter, model_writer, template_writer
 from data_curation.steps import Run
 from ski_lvlm.chat_client import ChatClient
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from data_curation.hold_out import By, hold_out
+from data_curation.results.hold_out import By, hold_out
 from ski_lvlm import ntu
 
 Parts = dict[str, list[str]]

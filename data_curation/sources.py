@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from data_curation.action_phrases import ACTION_PHRASES
-from data_curation.kinematics import measured_sentences
+from data_curation.captioning.kinematics import measured_sentences
 from data_curation.ledger import Rejected
 from ski_lvlm.cleaning import CleaningError, clean
 from ski_lvlm.ntu import parse_name

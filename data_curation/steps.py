@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from data_curation.batches import BatchDesk, StillRunning
-from data_curation.boxes import CropError
-from data_curation.caption import Captioner, Cropped
-from data_curation.crop import write_crop
-from data_curation.crop_settings import CropSettings
-from data_curation.estimate import SAMPLE, Estimate, estimate_captions, estimate_pairs
+from data_curation.asking.batches import BatchDesk, StillRunning
+from data_curation.asking.estimate import SAMPLE, Estimate, estimate_captions, estimate_pairs
+from data_curation.asking.purse import BudgetSpent
+from data_curation.captioning.caption import Captioner, Cropped
+from data_curation.cropping.boxes import CropError
+from data_curation.cropping.crop import write_crop
+from data_curation.cropping.crop_settings import CropSettings
+from data_curation.cropping.locate import Locator
 from data_curation.input_digests import InputDigests
 from data_curation.ledger import Ledger, Progress, Record, Rejected, digest, done
-from data_curation.locate import Locator
-from data_curation.make_qa import CaptionedClip, QaWriter
-from data_curation.pairs import Pair
-from data_curation.purse import BudgetSpent
+from data_curation.questions.make_qa import CaptionedClip, QaWriter
+from data_curation.questions.pairs import Pair
 from data_curation.shards import WHOLE, Shard
 from data_curation.sources import Joints, Source
 from ski_lvlm.cleaning import CLEANING

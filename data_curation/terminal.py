@@ -9,8 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from data_curation.ledger import Record
-from data_curation.report_costs import spending
-from data_curation.report_counts import StepCount
+from data_curation.results.report_costs import spending
+from data_curation.results.report_counts import StepCount
 
 _A_MINUTE = 60.0  # seconds
 

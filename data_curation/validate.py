@@ -26,8 +26,8 @@ from ski_lvlm.cli import parser, run  # noqa: E402
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from data_curation.file_checks import Finding
-    from data_curation.file_formats import Table
+    from data_curation.checking.file_checks import Finding
+    from data_curation.checking.file_formats import Table
 
 _LEVELS = ("error", "warning", "note")
 
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments(argv)
     from rich.console import Console
 
-    from data_curation.file_checks import check_files, check_table
+    from data_curation.checking.file_checks import check_files, check_table
 
     _check_arguments(args)
     tables, findings = _read(args)
@@ -79,8 +79,8 @@ def _check_arguments(args: argparse.Namespace) -> None:
 
 def _read(args: argparse.Namespace) -> tuple[dict[str, "Table"], list["Finding"]]:
     """The files that can be read, and a finding for each that cannot."""
-    from data_curation.file_checks import Finding
-    from data_curation.file_formats import read_table
+    from data_curation.checking.file_checks import Finding
+    from data_curation.checking.file_formats import read_table
 
     tables, findings = {}, []
     for file in args.files:
@@ -93,7 +93,7 @@ def _read(args: argparse.Namespace) -> tuple[dict[str, "Table"], list["Finding"]
 
 
 def _absent(file: str, table: "Table", args: argparse.Namespace) -> Iterator["Finding"]:
-    from data_curation.file_checks import check_present
+    from data_curation.checking.file_checks import check_present
     from ski_lvlm.instruction_file import clip_name
 
     if args.videos:
@@ -120,7 +120,7 @@ def _write(out: Path, findings: list["Finding"]) -> None:
 
 def _show(findings: list["Finding"], limit: int, console: "Console") -> None:
     """The first problems one by one; if there are more, how many there are of each kind."""
-    from data_curation.file_checks import kinds
+    from data_curation.checking.file_checks import kinds
 
     for finding in findings[: max(limit, 0)]:
         console.print(_line(finding))

@@ -2,9 +2,9 @@
 
 import json
 
-from data_curation.asking import Asker, sender
-from data_curation.purse import Pace, Purse
-from data_curation.reply_log import ReplyLog
+from data_curation.asking.asker import Asker, sender
+from data_curation.asking.purse import Pace, Purse
+from data_curation.asking.reply_log import ReplyLog
 from ski_lvlm.chat_client import ChatClient
 
 CAPTION = "A person is drinking water. The right hand rises to the head and stays there; the legs hardly move."

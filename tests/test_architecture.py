@@ -67,7 +67,7 @@ LAYERS = [  # a module may import from its own layer's left and from layers abov
     ["tiny"],
 ]
 COMMANDS = [
-    *sorted(p for folder in ("scripts", "data_curation", "eval") for p in (ROOT / folder).glob("*.py")),
+    *sorted(p for folder in ("scripts", "data_curation", "eval") for p in (ROOT / folder).rglob("*.py")),
 ]
 
 

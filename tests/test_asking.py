@@ -1,9 +1,9 @@
 import pytest
 
+from data_curation.asking.prices import Price
+from data_curation.asking.purse import BudgetSpent
+from data_curation.asking.reply_log import ReplyLog
 from data_curation.ledger import Failed, Rejected, read_manifest
-from data_curation.prices import Price
-from data_curation.purse import BudgetSpent
-from data_curation.reply_log import ReplyLog
 from data_curation.shards import Shard
 from ski_lvlm.chat_client import ChatError, Message
 from tests.asking_case import asker_of

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data_curation.association import Found, associate, intersection_over_union
+from data_curation.cropping.association import Found, associate, intersection_over_union
 
 
 def found(*boxes, score=0.9):

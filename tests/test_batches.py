@@ -2,11 +2,11 @@ import json
 
 import pytest
 
-from data_curation.batches import BatchDesk, StillRunning
+from data_curation.asking.batches import BatchDesk, StillRunning
+from data_curation.asking.prices import Price
+from data_curation.asking.purse import BudgetSpent
 from data_curation.ledger import Ledger, read_manifest
-from data_curation.make_qa import CaptionedClip, model_writer
-from data_curation.prices import Price
-from data_curation.purse import BudgetSpent
+from data_curation.questions.make_qa import CaptionedClip, model_writer
 from ski_lvlm.chat_client import ChatClient, ChatError
 from tests.asking_case import CAPTION, GOOD, OTHER, asker_of, reply
 from tests.batch_double import Batches, batch_double

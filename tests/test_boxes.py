@@ -4,7 +4,7 @@ import warnings
 import numpy as np
 import pytest
 
-from data_curation.boxes import (
+from data_curation.cropping.boxes import (
     WHOLE,
     CropError,
     actor_boxes,

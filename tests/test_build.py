@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_curation import build
-from data_curation.kinematics import named_action
+from data_curation.captioning.kinematics import named_action
 from data_curation.ledger import read_manifest
 from data_curation.parts import divide
 from data_curation.shards import only_process
@@ -364,7 +364,7 @@ def test_other_settings_of_the_crop_redo_the_crops_and_no_question(ntu, tmp_path
 def test_a_clip_without_skeleton_is_found_by_a_detector_or_kept_whole_and_its_pairs_have_none(ntu, tmp_path, server):
     import shutil
 
-    from data_curation import locate
+    from data_curation.cropping import locate
     from ski_lvlm.video import probe
 
     folder, blind = tmp_path / "ntu", "S001C001P001R001A001"

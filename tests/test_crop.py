@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_curation.boxes import skeleton_boxes
-from data_curation.crop import CropError, CropSettings, Fit, fit, middle_frame, write_crop
+from data_curation.cropping.boxes import skeleton_boxes
+from data_curation.cropping.crop import CropError, CropSettings, Fit, fit, middle_frame, write_crop
 from ski_lvlm.skeleton_file import read_skeleton
 from ski_lvlm.video import Box, VideoError, probe, read_video
 

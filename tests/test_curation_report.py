@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from data_curation.curation_report import write_report
+from data_curation.results.curation_report import write_report
 from tests.report_case import captioned, clip, cropped, out, paired, request, steps, whole_run
 from tests.test_report import write_video
 

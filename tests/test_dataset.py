@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from data_curation.dataset import CARD, Row, dataset_card, read_dataset, write_dataset
+from data_curation.results.dataset import CARD, Row, dataset_card, read_dataset, write_dataset
 
 FACTS = {"captioner": "kinematics", "question writer": "template", "prompts": "0123456789ab"}
 
@@ -81,7 +81,7 @@ KILLED = """
 import os, signal
 from pathlib import Path
 import pyarrow.parquet as pq
-from data_curation.dataset import write_dataset
+from data_curation.results.dataset import write_dataset
 from tests.test_dataset import FACTS, SPLITS
 write_table = pq.write_table
 def die(table, file, **settings):

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from data_curation.association import Found
-from data_curation.boxes import CropError
-from data_curation.crop import CropSettings, write_crop
-from data_curation.detect import find_boxes
+from data_curation.cropping.association import Found
+from data_curation.cropping.boxes import CropError
+from data_curation.cropping.crop import CropSettings, write_crop
+from data_curation.cropping.detect import find_boxes
 from ski_lvlm.video import VideoError, read_video
 
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from data_curation.dataset import write_dataset
-from data_curation.file_formats import Pair, read_table
+from data_curation.checking.file_formats import Pair, read_table
+from data_curation.results.dataset import write_dataset
 from ski_lvlm.instruction_file import instruction_record
 from tests.test_dataset import SPLITS
 

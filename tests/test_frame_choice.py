@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_curation.frame_choice import chosen_frames, frames_choice, motion
+from data_curation.captioning.frame_choice import chosen_frames, frames_choice, motion
 from data_curation.ledger import Rejected
 from ski_lvlm.video import VideoError
 from tests.test_crop import write_video

@@ -3,7 +3,7 @@ from collections import Counter
 
 import pytest
 
-from data_curation.hold_out import hold_out
+from data_curation.results.hold_out import hold_out
 from ski_lvlm.ntu import all_names, parse_name
 
 SHARES = [0.01, 0.05, 0.2, 0.5, 0.9]

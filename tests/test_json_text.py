@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from data_curation.json_text import load_json
+from data_curation.checking.json_text import load_json
 
 RECORDS = [{"id": "a", "text": 'é "quoted" \\ 😀'}, {"id": "b", "n": [1.5, -2e3, True, None]}]
 

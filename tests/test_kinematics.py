@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from data_curation.action_phrases import ACTION_PHRASES
-from data_curation.kinematics import action_sentence, caption, choose, motion_sentences, named_action
-from data_curation.measured_motion import Meeting, count_swings, measure, measure_meeting, ruler_path
+from data_curation.captioning.kinematics import action_sentence, caption, choose, motion_sentences, named_action
+from data_curation.captioning.measured_motion import Meeting, count_swings, measure, measure_meeting, ruler_path
 
 FRAMES = 90
 STANDING = {0: (0, 0, 0), 3: (0, 0.6, 0), 20: (0, 0.45, 0), 6: (-0.3, 0, 0), 10: (0.3, 0, 0), 14: (-0.1, -0.9, 0)}

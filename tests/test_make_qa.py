@@ -1,7 +1,9 @@
 import pytest
 
+from data_curation.asking.reply_log import ReplyLog
 from data_curation.ledger import Rejected
-from data_curation.make_qa import (
+from data_curation.prompts import QA_SCHEMA, QUESTIONS
+from data_curation.questions.make_qa import (
     KINDS,
     ROUNDS,
     CaptionedClip,
@@ -11,9 +13,7 @@ from data_curation.make_qa import (
     template_pairs,
     template_writer,
 )
-from data_curation.pairs import Pair, fault
-from data_curation.prompts import QA_SCHEMA, QUESTIONS
-from data_curation.reply_log import ReplyLog
+from data_curation.questions.pairs import Pair, fault
 from tests.asking_case import CAPTION, GOOD, OTHER, asker_of, reply
 from tests.llm_server import Answer, chat_double
 

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from data_curation.pair_shares import pair_shares
+from data_curation.questions.pair_shares import pair_shares
 from ski_lvlm.ntu import clips, names_with_skeleton, parse_name, split_named
 
 NAMES = [f"S001C001P{p:03}R001A{a:03}" for a, many in ((1, 40), (2, 10), (3, 2)) for p in range(1, many + 1)]

@@ -3,9 +3,9 @@ import json
 import pytest
 
 from data_curation.action_phrases import ACTION_PHRASES
-from data_curation.kinematics import action_sentence
-from data_curation.make_qa import template_pairs
-from data_curation.pairs import Pair, fault, parse_pairs
+from data_curation.captioning.kinematics import action_sentence
+from data_curation.questions.make_qa import template_pairs
+from data_curation.questions.pairs import Pair, fault, parse_pairs
 from tests.asking_case import CAPTION, GOOD, OTHER, reply
 
 REPLIES = {

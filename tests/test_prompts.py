@@ -1,6 +1,5 @@
 from typing import get_args
 
-from data_curation.pairs import _LEAKS
 from data_curation.prompts import (
     CAPTION_PROMPT,
     CONSISTENCY,
@@ -12,6 +11,7 @@ from data_curation.prompts import (
     Kind,
     prompt_hash,
 )
+from data_curation.questions.pairs import _LEAKS
 
 
 def test_the_caption_prompt_is_the_papers_word_for_word():

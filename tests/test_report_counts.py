@@ -6,9 +6,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from data_curation.report_clips import draw_clips
-from data_curation.report_costs import spending, step_times
-from data_curation.report_counts import (
+from data_curation.results.report_clips import draw_clips
+from data_curation.results.report_costs import spending, step_times
+from data_curation.results.report_counts import (
     action_counts,
     clips_left_out,
     discrepancies,
@@ -19,8 +19,8 @@ from data_curation.report_counts import (
     reasons,
     step_counts,
 )
-from data_curation.report_figures import bin_edges, histogram
-from data_curation.report_words import content_words, wording
+from data_curation.results.report_figures import bin_edges, histogram
+from data_curation.results.report_words import content_words, wording
 from tests.report_case import captioned, clip, cropped, out, paired, request, steps, whole_run
 
 ONE = ("action", "What?", "A person waves.")

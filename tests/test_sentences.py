@@ -1,6 +1,6 @@
 import pytest
 
-from data_curation.sentences import whole_sentences
+from data_curation.captioning.sentences import whole_sentences
 
 
 @pytest.mark.parametrize(

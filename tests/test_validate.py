@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_curation import validate
-from data_curation.dataset import write_dataset
+from data_curation.results.dataset import write_dataset
 from ski_lvlm.instruction_file import instruction_record
 from tests.test_dataset import SPLITS, row
 

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from data_curation.captioning.vision_pool import Loading, VisionPool, visible_gpus, worker_command
 from data_curation.ledger import Failed
-from data_curation.vision_pool import Loading, VisionPool, visible_gpus, worker_command
 
 DOUBLE = """
 import json, os, sys, time

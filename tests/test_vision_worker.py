@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data_curation.vision_pool import Loading, VisionPool, worker_command
+from data_curation.captioning.vision_pool import Loading, VisionPool, worker_command
 from tests.captioner_case import cogvlm_double
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,7 +15,7 @@ PARENT = """
 import sys
 
 sys.path.insert(0, sys.argv[1])
-from data_curation.vision_pool import VisionPool
+from data_curation.captioning.vision_pool import VisionPool
 from tests.captioner_case import png
 
 pool = VisionPool(sys.argv[2:], gpus=[])
@@ -61,11 +61,15 @@ def test_it_does_not_load_to_the_end_for_nobody():
 
 
 def test_it_needs_nothing_that_cogvlms_environment_lacks():
-    listed = "import sys; sys.path.insert(0, sys.argv[1]); import data_curation.vision_worker; print(*sys.modules)"
+    listed = (
+        "import sys; sys.path.insert(0, sys.argv[1]); "
+        "import data_curation.captioning.vision_worker; print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", listed, str(ROOT)], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()} - {"_distutils_hack"}
     ours = {name for name in done.stdout.split() if name.startswith(("data_curation", "ski_lvlm"))}
-    assert ours == {f"data_curation{name}" for name in ("", ".vision_worker", ".vision_models", ".vision_protocol")}
+    needed = ("", ".vision_worker", ".vision_models", ".vision_protocol")
+    assert ours == {"data_curation", *(f"data_curation.captioning{name}" for name in needed)}
     assert not loaded & {"jaxtyping", "numpy", "einops", "tenacity", "torch", "transformers"}
 
 

@@ -1,6 +1,6 @@
 """A process that holds one vision-language model and answers requests, a line of JSON each, until its input ends.
 
-  PYTHON data_curation/vision_worker.py --kind hf --model HuggingFaceTB/SmolVLM-Instruct
+  PYTHON data_curation/captioning/vision_worker.py --kind hf --model HuggingFaceTB/SmolVLM-Instruct
 
 `vision_pool.py` starts one for each GPU. PYTHON may be another environment's, so only the standard library, torch,
 transformers and Pillow are imported here. What libraries print goes to stderr. Whoever started it is the only reason
@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).resolve().parents[1])  # instead of this folder, whose files are no libraries
-from data_curation import vision_models
-from data_curation.vision_protocol import Request, Said, error_line, line, read_request
+    sys.path[0] = str(Path(__file__).resolve().parents[2])  # instead of this folder, whose files are no libraries
+from data_curation.captioning import vision_models
+from data_curation.captioning.vision_protocol import Request, Said, error_line, line, read_request
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -10,9 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+from data_curation.captioning.vision_process import Ended, VisionProcess
+from data_curation.captioning.vision_protocol import Request, Said, Unanswered
 from data_curation.ledger import Failed
-from data_curation.vision_process import Ended, VisionProcess
-from data_curation.vision_protocol import Request, Said, Unanswered
 
 ANSWER_SECONDS = 600.0  # whoever takes longer over one clip hangs
 MOST_DEATHS = 3  # of one process and those that take its place, with no answer in between

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import numpy as np
 from jaxtyping import Float
 
-from data_curation import action_phrases, kinematics, local_captioner, measured_motion
-from data_curation.frame_choice import chosen_frames, frames_choice
+from data_curation import action_phrases
+from data_curation.captioning import kinematics, local_captioner, measured_motion
+from data_curation.captioning.frame_choice import chosen_frames, frames_choice
+from data_curation.captioning.local_captioner import LocalModel
+from data_curation.captioning.sentences import whole_sentences
+from data_curation.captioning.vision_pool import Loading
 from data_curation.ledger import Failed, Rejected
-from data_curation.local_captioner import LocalModel
 from data_curation.prompts import CAPTION_PROMPT, prompt_hash
-from data_curation.sentences import whole_sentences
-from data_curation.vision_pool import Loading
 from ski_lvlm.chat_client import Message
 from ski_lvlm.ntu import parse_name
 from ski_lvlm.video import VideoError
 
 if TYPE_CHECKING:
-    from data_curation.asking import Asker
+    from data_curation.asking.asker import Asker
 
 MAX_TOKENS = 256  # Assumption: as LLAVIDAL; the paper does not say
 # Assumption: the paper shows one picture only; the wording for several is ours.

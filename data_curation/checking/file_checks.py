@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from data_curation.file_formats import Table
-from data_curation.hold_out import By
-from data_curation.question_records import Entry, Pair
+from data_curation.checking.file_formats import Table
+from data_curation.checking.question_records import Entry, Pair
+from data_curation.results.hold_out import By
 from ski_lvlm.ntu import parse_name
 
 Level = Literal["error", "warning", "note"]

@@ -5,15 +5,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from data_curation.caption import Captioner
-from data_curation.curation_report import write_report
-from data_curation.dataset import Row, write_dataset
+from data_curation.captioning.caption import Captioner
 from data_curation.ledger import Record, done
-from data_curation.make_qa import QaWriter
 from data_curation.parts import Parts
 from data_curation.prompts import CONSISTENCY, DESCRIBE
-from data_curation.report_costs import spending
-from data_curation.report_counts import clips_left_out, discrepancies, step_counts
+from data_curation.questions.make_qa import QaWriter
+from data_curation.results.curation_report import write_report
+from data_curation.results.dataset import Row, write_dataset
+from data_curation.results.report_costs import spending
+from data_curation.results.report_counts import clips_left_out, discrepancies, step_counts
 from data_curation.shards import Shard
 from data_curation.steps import Step
 from data_curation.terminal import print_counts

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from data_curation.boxes import WHOLE, Boxes, CropError, skeleton_boxes
-from data_curation.crop_settings import CropSettings
-from data_curation.detect import Detector, find_boxes
+from data_curation.cropping.boxes import WHOLE, Boxes, CropError, skeleton_boxes
+from data_curation.cropping.crop_settings import CropSettings
+from data_curation.cropping.detect import Detector, find_boxes
 from data_curation.ledger import Rejected
 from ski_lvlm.cleaning import CleaningError
 from ski_lvlm.ntu import missing_skeletons, parse_name

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from data_curation.asking import Asker
-from data_curation.caption import MAX_TOKENS
+from data_curation.asking.asker import Asker
+from data_curation.asking.prices import TOKENS_PER_IMAGE, text_tokens
+from data_curation.captioning.caption import MAX_TOKENS
 from data_curation.ledger import Record
-from data_curation.make_qa import CaptionedClip, plan, question_messages
-from data_curation.prices import TOKENS_PER_IMAGE, text_tokens
 from data_curation.prompts import CAPTION_PROMPT, Kind
+from data_curation.questions.make_qa import CaptionedClip, plan, question_messages
 
 SAMPLE = 20  # clips that are done first, so that the estimate rests on real replies
 _PAIR_TOKENS = 45  # of a question and its answer as JSON, as GPT-3.5 and SmolLM2 write them

@@ -3,7 +3,7 @@
 conversations    ours, LLaVA's, Video-ChatGPT's, LLAVIDAL's, SKI-Models': {id, video, conversations} and more
 question lists   {video_name, Q, A, Q1, Q2}: ours; with pred; LLAVIDAL's with cons_Q1, cons_Q2, cons_A
 raw pairs        {q, a, video_id} (Video-ChatGPT); [{Q, A}, …, {id}] a video (LLAVIDAL, SKI-Models); keyed by video
-Parquet          as data_curation/dataset.py writes it
+Parquet          as data_curation/results/dataset.py writes it
 """
 
 import itertools
@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_curation.dataset import read_dataset
-from data_curation.json_text import load_json
-from data_curation.question_records import Entry, Pair, Record, broken, question_entry
+from data_curation.checking.json_text import load_json
+from data_curation.checking.question_records import Entry, Pair, Record, broken, question_entry
+from data_curation.results.dataset import read_dataset
 from ski_lvlm.instruction_file import Conversation, examine
 
 _LOOKED_AT = 1000  # records by which a format is recognised

@@ -11,8 +11,8 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Float, UInt8
 
-from data_curation.association import Found, Person, associate
-from data_curation.boxes import KINECT, Boxes, CropError, between, smoothed
+from data_curation.cropping.association import Found, Person, associate
+from data_curation.cropping.boxes import KINECT, Boxes, CropError, between, smoothed
 from ski_lvlm.video import probe, read_video, sample_indices
 
 _PER_SECOND = 5  # frames looked at
@@ -41,10 +41,10 @@ def load_detector(name: str) -> Detector:
         ValueError: there is no such detector, or it does not know persons.
     """
     if name == "blazepose":
-        from data_curation.blazepose import BlazePose
+        from data_curation.cropping.blazepose import BlazePose
 
         return BlazePose()
-    from data_curation.object_detector import ObjectDetector
+    from data_curation.cropping.object_detector import ObjectDetector
 
     return ObjectDetector(name)
 

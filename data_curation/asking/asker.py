@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from data_curation.asking.prices import TOKENS_PER_IMAGE, Price, text_tokens
+from data_curation.asking.purse import Pace, Purse
+from data_curation.asking.reply_log import ReplyLog, Request
 from data_curation.ledger import Failed, Rejected
-from data_curation.prices import TOKENS_PER_IMAGE, Price, text_tokens
-from data_curation.purse import Pace, Purse
-from data_curation.reply_log import ReplyLog, Request
 from ski_lvlm.chat_client import (
     ChatClient,
     ChatError,

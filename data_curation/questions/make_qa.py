@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, get_args
 
-from data_curation.asking import Asker
-from data_curation.kinematics import choose
+from data_curation.asking.asker import Asker
+from data_curation.captioning.kinematics import choose
 from data_curation.ledger import Rejected
-from data_curation.pairs import Pair, fault, parse_pairs
 from data_curation.prompts import QA_MOTION, QA_REQUEST, QA_SCHEMA, QA_SYSTEM, QUESTIONS, Kind, prompt_hash
+from data_curation.questions.pairs import Pair, fault, parse_pairs
 from ski_lvlm.chat_client import Message
 
 KINDS: tuple[Kind, ...] = get_args(Kind)

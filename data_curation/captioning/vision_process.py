@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO
 
-from data_curation.vision_protocol import Request, Said, read_reply, request_line
+from data_curation.captioning.vision_protocol import Request, Said, read_reply, request_line
 
 _GOODBYE_SECONDS = 10.0
 

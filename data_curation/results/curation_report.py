@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Int
 
 from data_curation.ledger import Record, done
-from data_curation.report_clips import draw_clips, shown_clip
-from data_curation.report_costs import spending, step_times
-from data_curation.report_counts import (
+from data_curation.results.report_clips import draw_clips, shown_clip
+from data_curation.results.report_costs import spending, step_times
+from data_curation.results.report_counts import (
     Steps,
     action_counts,
     clips_left_out,
@@ -27,8 +27,8 @@ from data_curation.report_counts import (
     part_counts,
     step_counts,
 )
-from data_curation.report_figures import bin_edges, histogram
-from data_curation.report_words import Wording, content_words, wording
+from data_curation.results.report_figures import bin_edges, histogram
+from data_curation.results.report_words import Wording, content_words, wording
 from ski_lvlm.files import atomic_path
 
 COMMON_WORDS, REASONS_SHOWN = 30, 20

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from data_curation.action_phrases import ACTION_PHRASES
-from data_curation.measured_motion import Meeting, Motion, measure, measure_meeting
+from data_curation.captioning.measured_motion import Meeting, Motion, measure, measure_meeting
 
 _NAMED = {"one": ("a person", "is"), "toward": ("one person", "is"), "both": ("two people", "are")}
 _OPENINGS = (

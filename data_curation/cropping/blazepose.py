@@ -14,7 +14,7 @@ import numpy as np
 from einops import rearrange, repeat
 from jaxtyping import Float, Float32, Int, UInt8
 
-from data_curation.association import Found
+from data_curation.cropping.association import Found
 
 _WEIGHTS = "mediapipe/modules/pose_detection/pose_detection.tflite"
 _SIDE = 224

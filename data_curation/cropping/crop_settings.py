@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from data_curation.action_phrases import ACTION_PHRASES
-from data_curation.boxes import KINECT, SLACK
+from data_curation.cropping.boxes import KINECT, SLACK
 
 Mode = Literal["static", "tracking"]
 Shape = Literal["pad", "aspect"]

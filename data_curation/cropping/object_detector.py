@@ -5,7 +5,7 @@ import threading
 import numpy as np
 from jaxtyping import UInt8
 
-from data_curation.association import Found
+from data_curation.cropping.association import Found
 
 _LEAST_SCORE = 0.5
 _BATCH = 8  # frames

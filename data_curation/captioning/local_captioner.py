@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from data_curation import vision_models
+from data_curation.captioning import vision_models
+from data_curation.captioning.vision_pool import Loading, VisionPool, visible_gpus, worker_command
 from data_curation.input_digests import file_digest
 from data_curation.ledger import digest
-from data_curation.vision_pool import Loading, VisionPool, visible_gpus, worker_command
 
 
 class LocalModel(NamedTuple):

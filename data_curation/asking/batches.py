@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from data_curation.asking import Asker
+from data_curation.asking.asker import Asker
+from data_curation.asking.purse import BudgetSpent
+from data_curation.asking.reply_log import Request
 from data_curation.ledger import Ledger, Record, attempt, read_manifest, stamped
-from data_curation.purse import BudgetSpent
-from data_curation.reply_log import Request
 from data_curation.shards import WHOLE, Shard
 from ski_lvlm.chat_client import Busy, ChatClient, ChatError, Message, Reply
 from ski_lvlm.files import append_jsonl

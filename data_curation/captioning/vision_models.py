@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from data_curation.vision_protocol import Said
+from data_curation.captioning.vision_protocol import Said
 
 if TYPE_CHECKING:
     from PIL.Image import Image

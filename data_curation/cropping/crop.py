@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from einops import rearrange
 
-from data_curation.boxes import KINECT, Boxes, CropError, static_box, tracking_boxes
-from data_curation.crop_settings import CropSettings
+from data_curation.cropping.boxes import KINECT, Boxes, CropError, static_box, tracking_boxes
+from data_curation.cropping.crop_settings import CropSettings
 from ski_lvlm.files import atomic_path
 from ski_lvlm.video import Box, VideoError, read_video
 

@@ -1,0 +1,1 @@
+"""Language models on servers: what was asked is never asked again, and never for more than there is."""

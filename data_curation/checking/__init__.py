@@ -1,0 +1,1 @@
+"""What `validate.py` knows about anybody's instruction files."""

@@ -1,0 +1,1 @@
+"""Where the acting persons are, and cutting them out."""

@@ -1,0 +1,1 @@
+"""What a run leaves: files to train and test on, a data set, a page."""
