@@ -11,6 +11,9 @@ CAPTION_PROMPT = (
     "interacted by the person."
 )
 
+# Assumption: the paper shows one picture only; the wording for several is ours, and stands before the paper's.
+SEVERAL_FRAMES = "The {count} pictures are frames of one video, in order of time. "
+
 # Assumption: the paper names GPT-3.5-turbo but not its instructions; the wording is ours.
 QA_SYSTEM = (
     "You write training data for an assistant that watches videos of everyday activities. You are given a written "

@@ -95,7 +95,8 @@ def caption_clips(
 
     keys = {name: digest(captioner.model, captioner.version, record["key"]) for name, record in done(crops).items()}
     ledger, asker = Ledger(run.out, "captions", shard=run.shard), captioner.asker
-    estimate = None if asker is None else (lambda names: estimate_captions(asker, len(names)))
+    pictures = captioner.pictures
+    estimate = None if asker is None else (lambda names: estimate_captions(asker, len(names), pictures=pictures))
     workers = captioner.threads or run.workers
 
     def all_clips() -> None:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from data_curation.captioning import local_captioner, vision_models
-from data_curation.captioning.caption import SEVERAL_FRAMES, Captioner, Cropped, load_captioner
+from data_curation.captioning.caption import Captioner, Cropped, load_captioner
 from data_curation.ledger import Failed, Rejected
 from data_curation.prompts import CAPTION_PROMPT, prompt_hash
 from ski_lvlm.chat_client import Reply

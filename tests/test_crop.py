@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_curation.cropping.boxes import skeleton_boxes
-from data_curation.cropping.crop import CropError, CropSettings, Fit, fit, middle_frame, write_crop
+from data_curation.cropping.crop import CropError, CropSettings, Fit, fit, write_crop
 from ski_lvlm.skeleton_file import read_skeleton
 from ski_lvlm.video import Box, VideoError, probe, read_video
 
@@ -210,19 +210,6 @@ def test_a_full_disk_is_not_the_videos_fault_and_leaves_nothing(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (free, most))
     assert not list(tmp_path.glob("out/*"))
-
-
-def test_the_middle_frame(tmp_path):
-    from io import BytesIO
-
-    from PIL import Image
-
-    source = write_video(
-        tmp_path / "clip.mp4", frames=11, draw=lambda picture, index: picture.__setitem__(..., index * 20)
-    )
-    picture = np.asarray(Image.open(BytesIO(middle_frame(source))))
-    assert picture.shape == (180, 320, 3)
-    assert abs(int(picture.mean()) - 100) <= 4
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the genuine NTU clip is not here")

@@ -36,11 +36,11 @@ class Estimate(NamedTuple):
         )
 
 
-def estimate_captions(asker: Asker, clips: int) -> Estimate:
-    """Of captioning so many clips from one picture each."""
-    tokens = text_tokens(CAPTION_PROMPT) + TOKENS_PER_IMAGE
-    guess = (1.0, float(tokens), float(MAX_TOKENS))
-    return _estimate(asker, clips, guess, "one picture each and the longest caption allowed")
+def estimate_captions(asker: Asker, clips: int, *, pictures: int) -> Estimate:
+    """Of captioning so many clips from some pictures each."""
+    tokens = text_tokens(CAPTION_PROMPT) + TOKENS_PER_IMAGE * pictures
+    basis = f"{pictures} {'picture' if pictures == 1 else 'pictures'} each and the longest caption allowed"
+    return _estimate(asker, clips, (1.0, float(tokens), float(MAX_TOKENS)), basis)
 
 
 def estimate_pairs(

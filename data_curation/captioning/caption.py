@@ -18,7 +18,7 @@ from data_curation.captioning.local_captioner import LocalModel
 from data_curation.captioning.sentences import whole_sentences
 from data_curation.captioning.vision_pool import Loading
 from data_curation.ledger import Failed, Rejected
-from data_curation.prompts import CAPTION_PROMPT, prompt_hash
+from data_curation.prompts import CAPTION_PROMPT, SEVERAL_FRAMES, prompt_hash
 from ski_lvlm.chat_client import Message
 from ski_lvlm.ntu import parse_name
 from ski_lvlm.video import VideoError
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from data_curation.asking.asker import Asker
 
 MAX_TOKENS = 256  # Assumption: as LLAVIDAL; the paper does not say
-# Assumption: the paper shows one picture only; the wording for several is ours.
-SEVERAL_FRAMES = "The {count} pictures are frames of one video, in order of time. "
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Captioner:
     """Describes clips, until it is closed; a context manager that closes itself.
 
     `model` and `version` say who does it and how it was told to; `threads` how many clips at a time. `asker` is who is
-    asked where that costs money.
+    asked where that costs money, about so many `pictures` a clip.
     """
 
     model: str
@@ -65,6 +63,7 @@ class Captioner:
     describe: Callable[[Cropped], Captioned]
     threads: int | None = None  # as many as there are workers
     asker: "Asker | None" = None
+    pictures: int = 1
     close: Callable[[], None] = lambda: None
 
     def __enter__(self) -> Self:
@@ -135,7 +134,8 @@ def _from_server(asker: "Asker", choice: str) -> Captioner:
         reply = asker.ask(clip.name, [message], max_tokens=MAX_TOKENS)
         return _checked(Captioned(reply.text, reply.prompt_tokens, reply.completion_tokens, reply.cut))
 
-    return Captioner(asker.model, _version(choice), describe, asker=asker)
+    pictures = int(choice) if choice.isdigit() else 1
+    return Captioner(asker.model, _version(choice), describe, asker=asker, pictures=pictures)
 
 
 def _prompt(pictures: int) -> str:

@@ -6,19 +6,16 @@ does.
 """
 
 import errno
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from einops import rearrange
-
 from data_curation.cropping.boxes import KINECT, Boxes, CropError, static_box, tracking_boxes
 from data_curation.cropping.crop_settings import CropSettings
 from ski_lvlm.files import atomic_path
-from ski_lvlm.video import Box, VideoError, read_video
+from ski_lvlm.video import Box, VideoError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-__all__ = ["CropError", "CropResult", "CropSettings", "Fit", "fit", "middle_frame", "write_crop"]
+__all__ = ["CropError", "CropResult", "CropSettings", "Fit", "fit", "write_crop"]
 
 COMPLETE = 0.9  # share of the announced frames that must decode
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES}
@@ -194,19 +191,3 @@ def _encode(frames: "Iterable[VideoFrame]", target: Path, *, rate: Fraction) -> 
             out.mux(video.encode(frame))
         out.mux(video.encode())
     return count
-
-
-def middle_frame(path: Path) -> bytes:
-    """The frame in the middle of a video, as PNG bytes.
-
-    Paper: Sec. 4, Datasets ("captioning single frames (mid-video)").
-
-    Raises:
-        VideoError: the video cannot be read.
-    """
-    from PIL import Image
-
-    picture = io.BytesIO()
-    frame = rearrange(read_video(path, num_frames=1), "1 c h w -> h w c")
-    Image.fromarray(frame.numpy()).save(picture, format="PNG")
-    return picture.getvalue()
