@@ -14,7 +14,7 @@ from PIL import Image
 from data_curation.captioning import local_captioner, vision_models
 from data_curation.captioning.caption import Captioner, Cropped, load_captioner
 from data_curation.ledger import Failed, Rejected
-from data_curation.prompts import CAPTION_PROMPT, prompt_hash
+from data_curation.prompts import CAPTION_PROMPT, SEVERAL_FRAMES, prompt_hash
 from ski_lvlm.chat_client import Reply
 from tests.asking_case import asker_of
 from tests.captioner_case import PATCHES, cogvlm_double, tiny_llava
