@@ -32,7 +32,8 @@ def parser(description: str) -> argparse.ArgumentParser:
     """
 
     class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-        pass
+        def _get_help_string(self, action: argparse.Action) -> str | None:
+            return action.help if action.default is None else super()._get_help_string(action)
 
     return _Parser(description=description, formatter_class=Formatter)
 

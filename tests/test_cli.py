@@ -29,3 +29,12 @@ def test_our_own_mistake_keeps_its_traceback():
 
     with pytest.raises(AssertionError):
         run(main)
+
+
+def test_help_shows_defaults_but_not_that_there_is_none():
+    flags = parser("example")
+    flags.add_argument("--number", type=int, default=3, help="how many")
+    flags.add_argument("--folder", help="where")
+    shown = flags.format_help()
+    assert "how many (default: 3)" in shown
+    assert "where\n" in shown
