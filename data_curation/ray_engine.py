@@ -1,5 +1,6 @@
 """Shards of a run as tasks of a Ray cluster whose machines share the output folder and this repository."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ def run_shards(argv: Sequence[str], *, shards: int, workers: int, gpus: float) -
         import ray
     except ImportError as error:
         raise ImportError("--engine ray needs Ray; run: python -m pip install ray==2.60.0") from error
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a run who was not asked
     ray.init(log_to_driver=False, include_dashboard=False)
     task = ray.remote(num_cpus=workers, num_gpus=gpus, max_retries=RETRIES)(_run_one)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_curation import build
+from data_curation import build, validate
 from data_curation.captioning.kinematics import named_action
 from data_curation.ledger import read_manifest
 from data_curation.parts import divide
@@ -74,6 +74,14 @@ def test_clips_become_pairs_and_questions_by_split_and_subject(ntu, tmp_path):
         assert set(question) == {"video_name", "Q", "A", "Q1", "Q2"}
         assert named_action(question["A"]) == parse_name(question["video_name"]).action
     assert not (tmp_path / "crops" / "S001C001P001R001A006.mp4").exists()  # unseen action, training subject
+
+
+def test_the_files_pass_the_check_of_anybodys_files(ntu, tmp_path):
+    curate(ntu, tmp_path, "--validation_share", "0.5", "--validation_by", "subject")
+    files = ["instructions.json", "instructions_validation.json", "questions.json", "questions_unseen.json"]
+    files += [f"dataset/{split}.parquet" for split in ("train", "validation", "test", "test_unseen")]
+    for listed in (files[:4], files[4:]):
+        assert validate.main([*(str(tmp_path / file) for file in listed), "--by", "subject"]) == 0
 
 
 def test_every_record_says_what_it_was_made_of(ntu, tmp_path):
