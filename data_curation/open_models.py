@@ -9,7 +9,7 @@ from data_curation.asking.prices import BATCH_DISCOUNT, Price, listed_price, par
 from data_curation.asking.purse import Pace, Purse
 from data_curation.asking.reply_log import ReplyLog
 from data_curation.captioning.caption import Captioner, load_captioner
-from data_curation.prompts import QA_SCHEMA, Kind
+from data_curation.prompts import Kind, qa_schema
 from data_curation.questions.make_qa import QaWriter, model_writer, template_writer
 from data_curation.steps import Run
 from ski_lvlm.chat_client import ChatClient
@@ -63,7 +63,7 @@ class Models:
         if args.batch == "no":
             return model_writer(self._asker("qa", client, sender(client, self._pace), args.price), kinds), None
         if not args.estimate:
-            learn_schema(client, QA_SCHEMA)
+            learn_schema(client, qa_schema(kinds))
         desk = BatchDesk(
             client,
             self._run.out,

@@ -1,6 +1,7 @@
 """Every instruction that a captioner or a question writer gets, as data with a fingerprint; the template questions."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Literal
 
 Kind = Literal["summary", "action", "detail", "objects", "motion"]
@@ -29,29 +30,33 @@ QA_REQUEST = (
     "- detail: asks for a full description; the answer has two or three sentences.\n"
     "- objects: asks what the person handles or uses; the answer names the things and what is done with them.\n"
     "- motion: asks how the body, the hands or the legs move; the answer speaks of movement only.\n"
-    'Reply with JSON only: {{"pairs": [{{"kind": "...", "question": "...", "answer": "..."}}]}}'
+    'Reply with one JSON object only: {{"pair_1": {{"kind": "...", "question": "...", "answer": "..."}}}}, and so on '
+    "up to pair_{count}."
 )
 QA_MOTION = "Measured on the body's joints: {motion}\n"  # stands for {motion} where joints were measured
-QA_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "pairs": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "kind": {"type": "string", "enum": ["summary", "action", "detail", "objects", "motion"]},
-                    "question": {"type": "string"},
-                    "answer": {"type": "string"},
-                },
-                "required": ["kind", "question", "answer"],
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["pairs"],
-    "additionalProperties": False,
-}
+
+
+def qa_schema(kinds: Sequence[Kind]) -> dict[str, Any]:
+    """The reply that one pair of each of `kinds` makes, for servers that enforce a JSON schema.
+
+    A field for every pair, since strict modes do not all know the longest length of a list, and a model that may write
+    on does.
+
+    >>> qa_schema(["motion", "detail"])["required"]
+    ['pair_1', 'pair_2']
+    """
+    pairs = {f"pair_{number}": _pair_schema(kind) for number, kind in enumerate(kinds, start=1)}
+    return {"type": "object", "properties": pairs, "required": list(pairs), "additionalProperties": False}
+
+
+def _pair_schema(kind: Kind) -> dict[str, Any]:
+    fields = {
+        "kind": {"type": "string", "enum": [kind]},
+        "question": {"type": "string"},
+        "answer": {"type": "string"},
+    }
+    return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+
 
 QUESTIONS: dict[Kind, tuple[str, ...]] = {
     "summary": (

@@ -2,7 +2,7 @@ import pytest
 
 from data_curation.asking.reply_log import ReplyLog
 from data_curation.ledger import Rejected
-from data_curation.prompts import QA_SCHEMA, QUESTIONS
+from data_curation.prompts import QUESTIONS, qa_schema
 from data_curation.questions.make_qa import (
     KINDS,
     ROUNDS,
@@ -87,7 +87,7 @@ def test_a_model_is_asked_once_if_it_answers_well(asked):
     assert written.pairs == [Pair(**GOOD), Pair(**OTHER)]
     assert (written.requests, written.rejects) == (1, [])
     assert (written.prompt_tokens, written.completion_tokens) == (3, 2)
-    assert requests[0]["response_format"]["json_schema"]["schema"] == QA_SCHEMA
+    assert requests[0]["response_format"]["json_schema"]["schema"] == qa_schema(plan("clip", count=2))
     assert requests[0]["temperature"] == 0
     assert CAPTION in requests[0]["messages"][1]["content"]
     assert "Measured" not in requests[0]["messages"][1]["content"]

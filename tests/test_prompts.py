@@ -1,3 +1,4 @@
+import json
 from typing import get_args
 
 from data_curation.prompts import (
@@ -5,13 +6,13 @@ from data_curation.prompts import (
     CONSISTENCY,
     DESCRIBE,
     QA_REQUEST,
-    QA_SCHEMA,
     QA_SYSTEM,
     QUESTIONS,
     Kind,
     prompt_hash,
+    qa_schema,
 )
-from data_curation.questions.pairs import _LEAKS
+from data_curation.questions.pairs import _LEAKS, parse_pairs
 
 
 def test_the_caption_prompt_is_the_papers_word_for_word():
@@ -23,16 +24,14 @@ def test_the_caption_prompt_is_the_papers_word_for_word():
 
 def test_every_kind_is_explained_to_the_model_and_has_templates():
     kinds = set(get_args(Kind))
-    item = QA_SCHEMA["properties"]["pairs"]["items"]
-    assert set(item["properties"]["kind"]["enum"]) == kinds == set(QUESTIONS)
-    assert set(item["required"]) == set(item["properties"])
+    assert kinds == set(QUESTIONS)
     assert all(f"- {kind}:" in QA_REQUEST for kind in kinds)
 
 
 def test_the_request_can_be_filled_and_shows_json():
     text = QA_REQUEST.format(caption="A person claps.", motion="", count=3, kinds="summary, detail")
     assert "A person claps." in text
-    assert '{"pairs": [{"kind"' in text
+    assert '{"pair_1": {"kind"' in text and "up to pair_3" in text
     assert "{{" not in text
 
 
@@ -47,3 +46,23 @@ def test_a_changed_word_changes_the_hash():
     assert prompt_hash(QA_SYSTEM) == prompt_hash(QA_SYSTEM)
     assert prompt_hash(QA_SYSTEM) != prompt_hash(QA_SYSTEM.replace("never", "Never"))
     assert prompt_hash("ab", "c") != prompt_hash("a", "bc")
+
+
+def test_the_schema_asks_for_as_many_pairs_as_are_wanted_each_of_its_kind():
+    schema = qa_schema(["motion", "motion", "detail"])
+    assert list(schema["properties"]) == schema["required"] == ["pair_1", "pair_2", "pair_3"]
+    assert [pair["properties"]["kind"]["enum"] for pair in schema["properties"].values()] == [
+        ["motion"],
+        ["motion"],
+        ["detail"],
+    ]
+    for part in (schema, *schema["properties"].values()):  # what OpenAI's strict mode demands of every object
+        assert part["additionalProperties"] is False and part["required"] == list(part["properties"])
+
+
+def test_a_reply_by_the_schema_is_read():
+    reply = {
+        "pair_1": {"kind": "motion", "question": "How?", "answer": "So."},
+        "pair_2": {"kind": "detail", "question": "What?", "answer": "This."},
+    }
+    assert [pair.question for pair in parse_pairs(json.dumps(reply))] == ["How?", "What?"]

@@ -178,4 +178,4 @@ class BatchDesk:
 
 def learn_schema(client: ChatClient, schema: Mapping[str, object]) -> None:
     """One request outside any batch, so that the client knows whether the server takes a JSON schema."""
-    client.chat([Message("Reply with an empty list of pairs, as JSON.")], schema=dict(schema), max_tokens=16)
+    client.chat([Message("Reply with any pairs, as JSON.")], schema=dict(schema), max_tokens=16)

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple, get_args
 from data_curation.asking.asker import Asker
 from data_curation.captioning.kinematics import choose
 from data_curation.ledger import Rejected
-from data_curation.prompts import QA_MOTION, QA_REQUEST, QA_SCHEMA, QA_SYSTEM, QUESTIONS, Kind, prompt_hash
+from data_curation.prompts import QA_MOTION, QA_REQUEST, QA_SYSTEM, QUESTIONS, Kind, prompt_hash, qa_schema
 from data_curation.questions.pairs import Pair, fault, parse_pairs
 from ski_lvlm.chat_client import Message
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 TEMPLATE_VERSION = prompt_hash(QUESTIONS)
-LLM_VERSION = prompt_hash(QA_SYSTEM, QA_REQUEST, QA_MOTION, QA_SCHEMA)
+LLM_VERSION = prompt_hash(QA_SYSTEM, QA_REQUEST, QA_MOTION, qa_schema(KINDS))
 ROUNDS = 3  # how often a model is asked about one clip
 ANSWER_TOKENS, REPLY_TOKENS = 120, 80  # room for each pair, and for the JSON around them
 _ORDER: tuple[Kind, ...] = ("summary", "detail", "action", "objects", "motion", "summary", "detail")
@@ -142,7 +142,7 @@ def ask_pairs(
         reply = asker.ask(
             clip.name,
             question_messages(clip, missing),
-            schema=QA_SCHEMA,
+            schema=qa_schema(missing),
             max_tokens=reply_tokens(len(missing)),
             temperature=_WARMER if requests or earlier else 0.0,
             seed=requests + len(earlier),
