@@ -1,0 +1,201 @@
+"""One page of an evaluation: scores beside the paper's Table 3, their spread, the best and worst items, the unscored.
+
+The page is a single file without scripts and without links to anything else. What a run does not have is said.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from eval.aggregate import too_many_unscored
+from eval.published_scores import METRIC_NAMES, PAPER_JUDGE, PUBLISHED
+from eval.score_figures import Bar, score_bars, score_histogram
+from eval.score_items import Item, Record, read_items, read_scores
+from ski_lvlm.files import atomic_path
+from ski_lvlm.pictures import video_strip
+
+SHOWN, UNSCORED_SHOWN, FRAMES = 20, 200, 6
+METRICS = tuple(name for name in METRIC_NAMES if name != "average")
+_FIELDS = {
+    "Q": "question",
+    "Q1": "first wording",
+    "Q2": "second wording",
+    "A": "reference",
+    "pred": "prediction",
+    "pred1": "first prediction",
+    "pred2": "second prediction",
+}
+_LLAMA_3_1 = re.compile(r"(?:meta-)?llama-?3\.1(?::latest|[:-]8b(?:[-:].*)?)?", re.IGNORECASE)
+
+
+def write_score_report(out: Path, *, videos: Path | None) -> Path:
+    """Write OUT/report.html from OUT/scores.json and OUT/judgements.jsonl; the same files give the same bytes.
+
+    Args:
+        out: the folder of eval/score.py.
+        videos: where frames of the items' videos are looked for; None: the page shows none.
+
+    Raises:
+        ValueError: OUT/scores.json is missing or damaged.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    environment.filters["grouped"] = lambda number: f"{number:,}"
+    scores, items = read_scores(out), read_items(out)
+    html = environment.get_template("score_report.html.j2").render(
+        run=out.resolve().parent.name if out.name == "scores" else out.resolve().name,
+        scores=scores,
+        warnings=warnings(scores),
+        metrics=metric_rows(scores),
+        average=average_row(scores),
+        models=list(PUBLISHED),
+        paper_judge=PAPER_JUDGE,
+        repeats=_repeats(scores),
+        bars=score_bars(_bars(scores)),
+        histograms=_histograms(scores),
+        references=_references(scores),
+        extremes=_extremes(items, videos),
+        unscored=_unscored(items),
+        unscored_shown=UNSCORED_SHOWN,
+        unscored_counted=sum(m["n_total"] - m["n_scored"] for m in _run(scores).values()),
+        items=len(items),
+        names=METRIC_NAMES,
+    )
+    with atomic_path(out / "report.html") as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return out / "report.html"
+
+
+def is_papers_judge(name: str) -> bool:
+    """Whether a judge is the paper's Llama 3.1, in the size that the published evaluation takes.
+
+    Assumption: 8B, which is what Ollama gives for `llama3.1`; the paper does not tell the size.
+
+    >>> [is_papers_judge(n) for n in ("llama3.1", "openai:meta-llama/Llama-3.1-8B-Instruct", "llama3.1:70b", "gpt-4")]
+    [True, True, False, False]
+    """
+    name = re.sub(r"^(?:ollama|openai|hf):", "", name)
+    return bool(_LLAMA_3_1.fullmatch(name.rpartition("/")[2]))
+
+
+def warnings(scores: Record) -> list[str]:
+    """What a reader must know before the numbers."""
+    judge, found = scores.get("judge"), []
+    if not is_papers_judge(str(judge)):
+        found.append(
+            f"The judge is {judge or 'not told'}, the paper's is {PAPER_JUDGE}: these scores are not comparable with "
+            "the published ones beside them."
+        )
+    if scores.get("note"):
+        found.append(str(scores["note"]))
+    if too_many_unscored(scores["metrics"].values()):
+        found.append("More than 1 % of the items of a metric are unscored: these scores are not a result.")
+    return found
+
+
+def _run(scores: Record) -> dict[str, Record]:
+    return {name: scores["metrics"][name] for name in METRICS if _metric(scores, name)["status"] == "run"}
+
+
+def _metric(scores: Record, name: str) -> Record:
+    return scores["metrics"].get(name) or {"status": "not run", "reason": "not in scores.json"}
+
+
+def metric_rows(scores: Record) -> list[dict[str, Any]]:
+    """One row a metric: ours with its interval, and the published scores by model."""
+    absent = {"interval": None, "mean_unscored_as_0": None}
+    return [
+        {**absent, **_metric(scores, name), "name": METRIC_NAMES[name], "published": _published(name)}
+        for name in METRICS
+    ]
+
+
+def _repeats(scores: Record) -> dict[str, float | None]:
+    """The standard deviation of the repeats' means, of each metric that was graded more than once."""
+    return {METRIC_NAMES[n]: m.get("spread") for n, m in _run(scores).items() if (m.get("repeats") or 1) > 1}
+
+
+def average_row(scores: Record) -> dict[str, Any]:
+    """The average of the five as in Table 3, else of those that were run, under a name that says so."""
+    five = scores.get("average") is not None
+    name = (
+        METRIC_NAMES["average"]
+        if five
+        else f"Average of the {scores.get('metrics_run', len(_run(scores)))} run (paper: of five)"
+    )
+    return {
+        "name": name,
+        "mean": scores["average"] if five else scores.get("average_of_run"),
+        "interval": scores.get("average_interval"),
+        "published": _published("average"),
+    }
+
+
+def _published(name: str) -> dict[str, float]:
+    return {model: numbers[name] for model, numbers in PUBLISHED.items()}
+
+
+def _bars(scores: Record) -> list[Bar]:
+    rows = metric_rows(scores)
+    if scores.get("average") is not None:
+        rows.append(average_row(scores))
+    return [Bar(row["name"], row.get("mean"), row["interval"], row["published"]) for row in rows]
+
+
+def _histograms(scores: Record) -> list[dict[str, str]]:
+    found = ((name, metric.get("histogram")) for name, metric in _run(scores).items())
+    return [{"title": METRIC_NAMES[name], "image": score_histogram(counts)} for name, counts in found if counts]
+
+
+def _references(scores: Record) -> list[dict[str, Any]]:
+    metrics = scores.get("reference_metrics") or {}
+    return [{"name": name, "interval": None, "n": None, **metric} for name, metric in metrics.items()]
+
+
+def extreme_items(items: Sequence[Item], *, count: int = SHOWN) -> tuple[list[Item], list[Item]]:
+    """The `count` best and worst items by mean grade, best first and worst first; of few items, half for each list."""
+    graded = sorted((item for item in items if item.mean is not None), key=lambda item: -(item.mean or 0))
+    best = graded[: min(count, (len(graded) + 1) // 2)]
+    return best, graded[len(best) :][::-1][:count]
+
+
+def _extremes(items: Sequence[Item], videos: Path | None) -> list[dict[str, Any]]:
+    best, worst = extreme_items(items)
+    return [_extreme("best", best, items, videos), _extreme("worst", worst, items, videos)]
+
+
+def _extreme(title: str, shown: Sequence[Item], items: Sequence[Item], videos: Path | None) -> dict[str, Any]:
+    last = shown[-1].mean if shown else None
+    return {
+        "title": title,
+        "items": [_shown(item, videos) for item in shown],
+        "tied": sum(item.mean == last for item in items) - sum(item.mean == last for item in shown) if shown else 0,
+        "last": last,
+    }
+
+
+def _shown(item: Item, videos: Path | None) -> dict[str, Any]:
+    texts = [(_FIELDS.get(name, name), name.startswith("pred"), text) for name, text in item.texts]
+    return {"item": item, "texts": texts, "means": item.means(), **_frames(item.video_name, videos)}
+
+
+def _frames(video_name: str, videos: Path | None) -> dict[str, str]:
+    from ski_lvlm.video import VideoError, find_video
+
+    if videos is None:
+        return {}
+    try:
+        return {"frames": video_strip(str(find_video(videos, video_name)), num_frames=FRAMES)}
+    except VideoError as error:
+        return {"no_frames": str(error)}
+
+
+def _unscored(items: Sequence[Item]) -> list[dict[str, Any]]:
+    return [{"key": item.key, "grade": grade} for item in items for grade in item.grades if grade.score is None]
