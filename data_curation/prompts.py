@@ -24,15 +24,18 @@ QA_SYSTEM = (
 )
 QA_REQUEST = (
     "Account of the video:\n{caption}\n{motion}\n"
-    "Write {count} different question-answer pairs of these kinds: {kinds}.\n"
-    "- summary: asks what happens; the answer is one sentence that names the action.\n"
-    "- action: asks which activity is carried out; the answer is one short sentence.\n"
-    "- detail: asks for a full description; the answer has two or three sentences.\n"
-    "- objects: asks what the person handles or uses; the answer names the things and what is done with them.\n"
-    "- motion: asks how the body, the hands or the legs move; the answer speaks of movement only.\n"
+    "Write {count} different question-answer pairs, one of each of these kinds: {kinds}.\n"
+    "{explained}\n"
     'Reply with one JSON object only: {{"pair_1": {{"kind": "...", "question": "...", "answer": "..."}}}}, and so on '
     "up to pair_{count}."
 )
+QA_KINDS: dict[Kind, str] = {  # only those that are wanted are explained
+    "summary": "asks what happens; the answer is one sentence that names the action.",
+    "action": "asks which activity is carried out; the answer is one short sentence.",
+    "detail": "asks for a full description; the answer has two or three sentences.",
+    "objects": "asks what the person handles or uses; the answer names the things and what is done with them.",
+    "motion": "asks how the body, the hands or the legs move; the answer speaks of movement only.",
+}
 QA_MOTION = "Measured on the body's joints: {motion}\n"  # stands for {motion} where joints were measured
 
 

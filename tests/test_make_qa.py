@@ -90,7 +90,9 @@ def test_a_model_is_asked_once_if_it_answers_well(asked):
     assert requests[0]["response_format"]["json_schema"]["schema"] == qa_schema(plan("clip", count=2))
     assert requests[0]["temperature"] == 0
     assert CAPTION in requests[0]["messages"][1]["content"]
-    assert "Measured" not in requests[0]["messages"][1]["content"]
+    told = requests[0]["messages"][1]["content"]
+    assert "Measured" not in told
+    assert [kind for kind in KINDS if f"- {kind}: " in told] == sorted(plan("clip", count=2), key=KINDS.index)
 
 
 def test_missing_pairs_are_asked_for_again_and_rejects_are_kept(asked):

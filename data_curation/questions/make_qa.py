@@ -10,13 +10,13 @@ from typing import Any, NamedTuple, get_args
 from data_curation.asking.asker import Asker
 from data_curation.captioning.kinematics import choose
 from data_curation.ledger import Rejected
-from data_curation.prompts import QA_MOTION, QA_REQUEST, QA_SYSTEM, QUESTIONS, Kind, prompt_hash, qa_schema
+from data_curation.prompts import QA_KINDS, QA_MOTION, QA_REQUEST, QA_SYSTEM, QUESTIONS, Kind, prompt_hash, qa_schema
 from data_curation.questions.pairs import Pair, fault, parse_pairs
 from ski_lvlm.chat_client import Message
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 TEMPLATE_VERSION = prompt_hash(QUESTIONS)
-LLM_VERSION = prompt_hash(QA_SYSTEM, QA_REQUEST, QA_MOTION, qa_schema(KINDS))
+LLM_VERSION = prompt_hash(QA_SYSTEM, QA_REQUEST, QA_KINDS, QA_MOTION, qa_schema(KINDS))
 ROUNDS = 3  # how often a model is asked about one clip
 ANSWER_TOKENS, REPLY_TOKENS = 120, 80  # room for each pair, and for the JSON around them
 _ORDER: tuple[Kind, ...] = ("summary", "detail", "action", "objects", "motion", "summary", "detail")
@@ -116,8 +116,13 @@ def template_pairs(name: str, *, caption: str, count: int, kinds: Sequence[Kind]
 
 def question_messages(clip: CaptionedClip, kinds: Sequence[Kind]) -> tuple[Message, Message]:
     """What a model is told: one pair of each of `kinds` is wanted."""
-    motion = QA_MOTION.format(motion=clip.motion) if clip.motion else ""
-    wanted = QA_REQUEST.format(caption=clip.caption, motion=motion, count=len(kinds), kinds=", ".join(kinds))
+    wanted = QA_REQUEST.format(
+        caption=clip.caption,
+        motion=QA_MOTION.format(motion=clip.motion) if clip.motion else "",
+        count=len(kinds),
+        kinds=", ".join(kinds),
+        explained="\n".join(f"- {kind}: {QA_KINDS[kind]}" for kind in dict.fromkeys(kinds)),
+    )
     return Message(QA_SYSTEM, role="system"), Message(wanted)
 
 
