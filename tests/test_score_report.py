@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from eval.published_scores import METRIC_NAMES, PUBLISHED
 from eval.score_figures import Bar, score_bars, score_histogram
 from eval.score_items import NO_ANSWER, Grade, Item, read_items
 from eval.score_report import METRICS, SHOWN, UNSCORED_SHOWN, extreme_items, is_papers_judge, write_score_report
+from eval.table_3 import METRIC_NAMES, PUBLISHED
 from ski_lvlm.files import append_jsonl, write_json
 from tests.test_curation_report import HOSTILE, Tags
 from tests.test_report import write_video
