@@ -4,35 +4,52 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.judge import Judge, Judgement
+from eval.judgement import Judge
+from eval.judgements import Judgements, Record
 from eval.predictions import Task
-from eval.rubrics import RUBRICS, Rubric, messages, rubric_hash
+from eval.rubrics import messages
 from ski_lvlm.chat_client import ChatError, ModelInfo
-from ski_lvlm.files import append_jsonl, read_jsonl
-
-_RUBRIC: dict[str, Rubric] = {rubric.metric: rubric for rubric in RUBRICS}
 
 
-def judgement_id(task: Task, judge: str) -> str:
-    """What makes two grades the same grade: judge, rubrics, metric and everything that the judge sees."""
-    shape = json.dumps([judge, rubric_hash(), task.metric, task.fields], sort_keys=True)
-    return hashlib.sha256(shape.encode()).hexdigest()[:24]
+def judgement_id(task: Task, judge: str, repeat: int = 0) -> str:
+    """Which grade of a run it is: whose, of which item and texts, and which of the repeats (from 0)."""
+    return _digest(judge, task.metric, task.key, task.fields, repeat)
 
 
-def scored_before(ledger: Path) -> dict[str, dict[str, Any]]:
-    """The records of a ledger that hold a score, by id; unscored ones are left out, so that they are asked again."""
-    records = [r for r in read_jsonl(ledger) if isinstance(r, dict) and "id" in r]
-    return {record["id"]: record for record in records if isinstance(record.get("score"), int | float)}
+def _digest(*parts: Any) -> str:  # noqa: ANN401
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """One grade to be given."""
+
+    task: Task
+    repeat: int
+    seed: int
+
+    def record_id(self, judge: Judge) -> str:
+        """What makes two grades the same in the file: all that may move them, so rubrics and settings as well."""
+        run = judgement_id(self.task, judge.name, self.repeat)
+        return _digest(run, judge.rubrics.digest, judge.settings, self.seed)
 
 
 def judge_all(
-    tasks: list[Task], judge: Judge, *, ledger: Path, workers: int, advance: Callable[[], None] = lambda: None
-) -> dict[str, dict[str, Any]]:
-    """Grade what the ledger has no grade for yet, several at a time; returns the ledger's record for every id.
+    tasks: list[Task],
+    judge: Judge,
+    *,
+    ledger: Path,
+    workers: int,
+    repeats: int = 1,
+    seed: int = 0,
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[str, Record]:
+    """Grade what the ledger has no grade for yet, several at a time; returns the grades by `judgement_id`.
 
     The judge is asked for its weights' digest only if there is something to grade, before any grading; grades that
     other weights of the same name gave are not used.
@@ -42,54 +59,82 @@ def judge_all(
         judge: who grades.
         ledger: JSON-lines file; each grade is appended and forced to disk as soon as it is there.
         workers: how many records are with the judge at a time.
-        advance: called after each grade, for a progress bar.
+        repeats: how many grades each task gets, with the seeds `seed`, `seed` + 1, ...
+        seed: of the first repeat.
+        advance: called with how many grades have come, for a progress bar.
 
     Raises:
         ChatError: the judge is not running or has no model; what was graded until then is kept.
         OSError: the ledger cannot be written.
     """
-    wanted = {judgement_id(task, judge.name): task for task in tasks if task.fields is not None}
-    done = {key: record for key, record in scored_before(ledger).items() if key in wanted}
-    if len(done) == len(wanted):
-        return done
-    weights = judge.ping()
-    done = {key: record for key, record in done.items() if record.get("digest") in (None, weights.digest)}
-    pending = {key: task for key, task in wanted.items() if key not in done}
+    grades = [_Wanted(task, k, seed + k) for k in range(repeats) for task in tasks if task.fields is not None]
+    wanted = {grade.record_id(judge): grade for grade in grades}
+    file = Judgements(ledger, wanted)
+    done = file.scored()
+    if len(done) < len(wanted):
+        weights = judge.ping()
+        done = {key: record for key, record in done.items() if record.get("digest") in (None, weights.digest)}
+        advance(len(done))
+        pending = {key: grade for key, grade in wanted.items() if key not in done}
+        try:
+            _judge_pending(pending, judge, weights, file, done, workers, advance)
+        except ChatError as error:
+            kept = sum(record["score"] is not None for record in done.values())
+            raise ChatError(
+                f"the judge stopped: {error}\n{kept} of {len(wanted)} grades are kept in {ledger}; the same command "
+                "goes on"
+            ) from error
+        except OSError as error:
+            raise OSError(f"cannot write {ledger} ({error}); make room there, the same command goes on") from error
+    return {judgement_id(g.task, judge.name, g.repeat): done[key] for key, g in wanted.items()}
+
+
+def _judge_pending(
+    pending: dict[str, _Wanted],
+    judge: Judge,
+    weights: ModelInfo,
+    file: Judgements,
+    done: dict[str, Record],
+    workers: int,
+    advance: Callable[[int], None],
+) -> None:
+    def grade(key: str, wanted: _Wanted) -> None:  # keeps the grade itself: one that is under way at a stop is not lost
+        record = {"id": key, **_grade(wanted, judge, weights)}
+        file.append(record)
+        done[key] = record
+
     pool = ThreadPoolExecutor(max_workers=workers)
     try:
-        futures: dict[Future[Judgement], str] = {
-            pool.submit(judge, _RUBRIC[task.metric], task.fields or {}): key for key, task in pending.items()
-        }
-        for future in as_completed(futures):
-            key = futures[future]
-            done[key] = _record(key, pending[key], future.result(), judge=judge.name, weights=weights)
-            append_jsonl(ledger, done[key])
-            advance()
-    except ChatError as error:
-        kept = sum(1 for record in done.values() if record["score"] is not None)
-        raise ChatError(
-            f"the judge stopped: {error}\n{kept} of {len(wanted)} grades are kept in {ledger}; the same command goes on"
-        ) from error
-    except OSError as error:
-        raise OSError(f"cannot write {ledger} ({error}); make room there, the same command goes on") from error
+        for future in as_completed([pool.submit(grade, *item) for item in pending.items()]):
+            future.result()
+            advance(1)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-    return done
 
 
-def _record(key: str, task: Task, judgement: Judgement, *, judge: str, weights: ModelInfo) -> dict[str, Any]:
-    prompt = json.dumps([[m.role, m.text] for m in messages(_RUBRIC[task.metric], task.fields or {})])
+def _grade(wanted: _Wanted, judge: Judge, weights: ModelInfo) -> Record:
+    task, fields, started = wanted.task, wanted.task.fields or {}, time.monotonic()
+    rubric = judge.rubrics.of(task.metric)
+    if rubric is None:
+        raise ValueError(f"the rubrics do not ask for {task.metric}; leave such tasks out (`Judge.not_measured`)")
+    judgement = judge(rubric, fields, seed=wanted.seed)
     return {
-        "id": key,
         "metric": task.metric,
         "key": task.key,
+        "video_name": task.key.rpartition("_")[0],
+        "repeat": wanted.repeat,
         "score": judgement.score,
         "reason": judgement.reason,
-        "reply": judgement.reply,
-        "judge": judge,
+        "fields": fields,
+        "prompt": [[message.role, message.text] for message in messages(rubric, fields)],
+        "reply": judgement.replies[-1] if judgement.replies else "",
+        "replies": list(judgement.replies),
+        "judge": judge.name,
         "digest": weights.digest,
         "quantisation": weights.quantisation,
-        "rubrics": rubric_hash(),
-        "prompt": hashlib.sha256(prompt.encode()).hexdigest()[:16],
+        "rubrics": judge.rubrics.digest,
+        **judge.settings,
+        "seed": wanted.seed,
+        "seconds": round(time.monotonic() - started, 3),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

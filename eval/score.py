@@ -2,13 +2,18 @@
 
     python eval/score.py --predictions predictions.json --judge llama3.1       # Ollama, also ollama:MODEL
     python eval/score.py --predictions predictions.json --judge openai:MODEL --base_url http://HOST:PORT/v1
+    python eval/score.py --predictions predictions.json --judge hf:MODEL       # in this process
     python eval/score.py --predictions predictions.json --judge similarity     # offline; not the paper's judge
     python eval/score.py --judge llama3.1 --ping                               # is the judge there?
+    python eval/score.py --compare SCORES_A SCORES_B                           # two models on the same items
+    python eval/score.py --agreement SCORES_A SCORES_B                         # two judges, or repeats of one
+    python eval/score.py --aggregate FILE                                      # a published score file, or our own
 
 Without --predictions the last quickstart's are graded. Every grade is written to OUT/judgements.jsonl at once: a run
 that was interrupted goes on where it stopped, and a second run asks the judge nothing. A grade that is missing counts
-as unscored, never as 0; the exit code is 1 when more than 1 % are unscored. The similarity judge (MiniLM cosine) is
-comparable with nothing but itself.
+as unscored, never as 0; the exit code is 1 when more than 1 % of a metric are unscored or nothing was scored. With
+--scores integer a decimal that comes all the same is kept as it is, and counted. The similarity judge (MiniLM cosine)
+is comparable with nothing but itself.
 """
 
 import argparse
@@ -21,57 +26,61 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from data_curation.shards import only_process  # noqa: E402
 from eval.aggregate import summarise, too_many_unscored  # noqa: E402
-from eval.judge import SIMILARITY, SIMILARITY_NOTE, Judge, open_judge  # noqa: E402
+from eval.judge import open_judge  # noqa: E402
+from eval.judgement import Judge  # noqa: E402
 from eval.judging import judge_all  # noqa: E402
 from eval.predictions import PredictionsError, Task, all_tasks, read_predictions  # noqa: E402
-from eval.rubrics import rubric_hash  # noqa: E402
-from ski_lvlm.cli import parser, run  # noqa: E402
+from eval.rubrics import OWN_FILE, load_rubrics  # noqa: E402
+from eval.score_flags import arguments  # noqa: E402
+from eval.score_table import show  # noqa: E402
+from eval.similarity_judge import SIMILARITY, SIMILARITY_NOTE  # noqa: E402
+from ski_lvlm.cli import run  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
 
 QUICKSTART = ROOT / "runs" / "quickstart" / "predictions.json"
-
-
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    flags = parser(__doc__ or "")
-    flags.add_argument("--predictions", type=Path, nargs="+", action="extend", help="files made by eval/describe.py")
-    flags.add_argument("--judge", default="llama3.1", help="MODEL or ollama:MODEL, openai:MODEL, or similarity")
-    flags.add_argument("--base_url", help="address of the judge's server, e.g. http://127.0.0.1:8000/v1")
-    flags.add_argument(
-        "--out", type=Path, help="folder for judgements.jsonl and scores.json; default: scores/ beside them"
-    )
-    flags.add_argument("--workers", type=int, default=4, help="records that are with the judge at a time")
-    flags.add_argument("--timeout", type=float, default=120.0, help="seconds to wait for one reply")
-    flags.add_argument("--ping", action="store_true", help="only check that the judge is there")
-    options = flags.parse_args(argv)
-    if options.workers < 1:
-        flags.error(f"--workers {options.workers}: expected 1 or more")
-    return options
+Grades = dict[str, dict[str, Any]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Grade, write, print; 0 when at least 99 % of every metric were scored, else 1."""
-    options = _arguments(argv)
+    options = arguments(argv, description=__doc__ or "")
+    if options.compare or options.agreement or options.aggregate:
+        return _numbers(options)
+    judge = _judge(options)
     if options.ping:
-        info = open_judge(options.judge, base_url=options.base_url, timeout=options.timeout).ping()
+        info = judge.ping()
         print(
             f"{info.name} answers (digest {info.digest or 'not told'}, quantisation {info.quantisation or 'not told'})"
         )
         return 0
     paths = options.predictions or [_quickstart_predictions()]
     out = options.out or paths[0].parent / "scores"
-    tasks, not_run = all_tasks(read_predictions(paths))
-    judge = open_judge(options.judge, base_url=options.base_url, timeout=options.timeout)
-    tasks, not_run = _measurable(judge, tasks, not_run)
-    graded = _grade(tasks, judge, out / "judgements.jsonl", options.workers)
-    table = {**_about(judge.name, paths, graded), **summarise(tasks, not_run, graded, judge=judge.name)}
-    write_json(out / "scores.json", table)
-    _show(table)
-    print(f"written: {out / 'scores.json'}, every grade with its reply: {out / 'judgements.jsonl'}")
-    if too_many_unscored(table["metrics"].values()):
-        sys.stderr.write("more than 1 % of the records are unscored: not a result; run again or take another judge\n")
-        return 1
-    return 0
+    with only_process(out):
+        return _score(judge, paths, out, options)
+
+
+def _numbers(options: argparse.Namespace) -> int:
+    from eval.score_commands import aggregate, agreement, compare
+
+    if options.compare:
+        return compare(*options.compare, options.out)
+    if options.agreement:
+        return agreement(*options.agreement)
+    return aggregate(options.aggregate, options.out)
+
+
+def _judge(options: argparse.Namespace) -> Judge:
+    return open_judge(
+        options.judge,
+        base_url=options.base_url,
+        timeout=options.timeout,
+        rubrics=load_rubrics(options.rubrics or OWN_FILE, scores=options.scores),
+        temperature=options.temperature,
+        max_tokens=options.max_tokens,
+        requests_per_minute=options.requests_per_minute,
+    )
 
 
 def _quickstart_predictions() -> Path:
@@ -84,60 +93,66 @@ def _quickstart_predictions() -> Path:
     return QUICKSTART
 
 
+def _score(judge: Judge, paths: list[Path], out: Path, options: argparse.Namespace) -> int:
+    records = read_predictions(paths)
+    tasks, not_run = _measurable(judge, *all_tasks(records))
+    graded = _grade(tasks, judge, out / "judgements.jsonl", options)
+    table = {
+        **_about(judge, paths, graded, options),
+        **summarise(tasks, not_run, graded, judge=judge.name),
+    }
+    write_json(out / "scores.json", table)
+    show(table)
+    print(f"written: {out / 'scores.json'}, every grade with its reply: {out / 'judgements.jsonl'}")
+    if not table["metrics_run"]:
+        sys.stderr.write("nothing was scored: not a result; the lines above say why\n")
+        return 1
+    if too_many_unscored(table["metrics"].values()):
+        sys.stderr.write("more than 1 % of the records are unscored: not a result; run again or take another judge\n")
+        return 1
+    return 0
+
+
 def _measurable(judge: Judge, tasks: list[Task], not_run: dict[str, str]) -> tuple[list[Task], dict[str, str]]:
     beyond = {metric: why for metric in {task.metric for task in tasks} if (why := judge.not_measured(metric))}
     return [task for task in tasks if task.metric not in beyond], not_run | beyond
 
 
-def _grade(tasks: list[Task], judge: Judge, ledger: Path, workers: int) -> dict[str, dict[str, Any]]:
+def _grade(tasks: list[Task], judge: Judge, ledger: Path, options: argparse.Namespace) -> Grades:
     from rich.progress import Progress
 
+    if options.repeats > 1 and options.temperature == 0:
+        print("--repeats at temperature 0 shows only how steady the judge itself is; see --temperature")
     with Progress(transient=True) as progress:
-        bar = progress.add_task(f"judge: {judge.name}", total=len(tasks))
-        return judge_all(tasks, judge, ledger=ledger, workers=workers, advance=lambda: progress.advance(bar))
+        bar = progress.add_task(f"judge: {judge.name}", total=len(tasks) * options.repeats)
+        return judge_all(
+            tasks,
+            judge,
+            ledger=ledger,
+            workers=options.workers,
+            repeats=options.repeats,
+            seed=options.seed,
+            advance=lambda count: progress.advance(bar, count),
+        )
 
 
-def _about(judge: str, paths: list[Path], graded: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _about(judge: Judge, paths: list[Path], graded: Grades, options: argparse.Namespace) -> dict[str, Any]:
     weights = {(record.get("digest"), record.get("quantisation")) for record in graded.values()}
     digest, quantisation = weights.pop() if len(weights) == 1 else (None, None)
+    whole = options.scores == "integer" and judge.name != SIMILARITY
+    scores = [record["score"] for record in graded.values() if record["score"] is not None]
     return {
-        "judge": judge,
+        "judge": judge.name,
         "digest": digest,
         "quantisation": quantisation,
-        "note": SIMILARITY_NOTE if judge == SIMILARITY else None,
-        "rubrics": rubric_hash(),
+        "note": SIMILARITY_NOTE if judge.name == SIMILARITY else None,
+        "rubrics": judge.rubrics.digest,
+        **judge.settings,
+        "seed": options.seed,
+        "decimals": sum(score != int(score) for score in scores) if whole else None,
         "predictions": [str(path) for path in paths],
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-
-
-def _show(table: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table("metric", "score (0-100)", "scored", "with unscored as 0", title=f"judge: {table['judge']}")
-    for name, metric in table["metrics"].items():
-        if metric["status"] == "run":
-            scored = f"{metric['n_scored']} of {metric['n_total']}"
-            shown.add_row(name, _number(metric["mean"]), scored, _number(metric["mean_unscored_as_0"]))
-        else:
-            shown.add_row(name, "not run", "", "")
-    if table["average"] is not None:
-        shown.add_row("average of the five", _number(table["average"]), "", "")
-    elif table["average_of_run"] is not None:
-        shown.add_row(f"average of the {table['metrics_run']} run", _number(table["average_of_run"]), "", "")
-    console = Console()
-    console.print(shown)
-    for name, metric in table["metrics"].items():
-        reasons = [f"{count} unscored: {why}" for why, count in metric.get("unscored", {}).items()]
-        for reason in reasons or ([metric["reason"]] if metric["status"] != "run" else []):
-            console.print(f"{name}: {reason}", markup=False, highlight=False)
-    if table["note"]:
-        console.print(table["note"], style="yellow")
-
-
-def _number(value: float | None) -> str:
-    return "unscored" if value is None else f"{value:.1f}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,116 @@
+"""A language model of the Hugging Face hub, a folder or a GGUF file that is asked in this process, without a server."""
+
+import threading
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ski_lvlm.chat_client import Message, ModelInfo, Refused, Reply
+
+if TYPE_CHECKING:
+    from transformers import BatchEncoding
+
+    from ski_lvlm.llm import Llm
+
+
+class HfChat:
+    """Answers one question at a time with a causal LM and its own chat template, on the GPU where there is one.
+
+    The weights are loaded when they are first needed. A JSON schema is not enforced: parse the answer with care.
+
+    Args:
+        model: hub id, folder, .gguf file, or an offline short name (`ski_lvlm.offline`).
+    """
+
+    def __init__(self, model: str) -> None:
+        self.name, self._model = f"hf:{model}", model
+        self._one_at_a_time = threading.Lock()  # one model, and one state of the random numbers
+
+    def ping(self) -> ModelInfo:
+        """Load the weights, and say which they are.
+
+        Raises:
+            ValueError: they cannot be loaded, or the tokenizer has no chat template.
+        """
+        from ski_lvlm.digest import weights_digest
+
+        with self._one_at_a_time:
+            model = self._llm.model
+        return ModelInfo(self.name, weights_digest(model), str(model.dtype).removeprefix("torch."))
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: dict[str, Any] | None = None,
+        max_tokens: int = 512,
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ) -> Reply:
+        """Answer; greedily at temperature 0.
+
+        Raises:
+            Refused: prompt and answer do not fit into the model's context.
+        """
+        import torch
+
+        started = time.monotonic()
+        with self._one_at_a_time, torch.random.fork_rng(), torch.inference_mode():
+            tokenizer = self._llm.tokenizer
+            told = tokenizer(self._prompt(messages), add_special_tokens=False, return_tensors="pt")
+            length = told["input_ids"].shape[1]
+            longest = getattr(self._llm.model.config, "max_position_embeddings", None)
+            if longest is not None and length + max_tokens > longest:
+                raise Refused(
+                    f"{self.name} reads {longest} tokens; found {length} and up to {max_tokens} to be written"
+                )
+            torch.manual_seed(seed or 0)
+            written = self._written(told, length, max_tokens, temperature)
+        return Reply(
+            text=str(tokenizer.decode(written, skip_special_tokens=True)),
+            prompt_tokens=length,
+            completion_tokens=len(written),
+            seconds=time.monotonic() - started,
+            cut=len(written) == max_tokens,
+        )
+
+    def _written(self, told: "BatchEncoding", length: int, max_tokens: int, temperature: float) -> list[int]:
+        model: Any = self._llm.model
+        drawn = {"do_sample": True, "temperature": float(temperature), "top_p": 1.0, "top_k": 0}
+        greedy = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        ids = model.generate(
+            **told.to(model.device),
+            **(drawn if temperature > 0 else greedy),
+            max_new_tokens=max_tokens,
+            pad_token_id=self._llm.tokenizer.pad_token_id,
+        )
+        return list(ids[0, length:].tolist())
+
+    @cached_property
+    def _llm(self) -> "Llm":
+        import torch
+
+        from ski_lvlm.llm import load_llm, native_bf16
+
+        llm = load_llm(self._model, dtype=torch.bfloat16 if native_bf16() else torch.float32)
+        if not llm.tokenizer.chat_template:
+            raise ValueError(f"{self.name} has no chat template; take a model that was tuned to follow instructions")
+        if torch.cuda.is_available():
+            torch.nn.Module.to(llm.model, "cuda")
+        return llm
+
+    def _prompt(self, messages: Sequence[Message]) -> str:
+        from jinja2 import TemplateError
+
+        turns = [{"role": message.role, "content": message.text} for message in messages]
+        try:
+            return self._rendered(turns)
+        except TemplateError:  # some templates know no system role; the rules then stand before the question
+            if turns[0]["role"] != "system":
+                raise
+            rules, question, *rest = turns
+            return self._rendered([{**question, "content": f"{rules['content']}\n\n{question['content']}"}, *rest])
+
+    def _rendered(self, turns: list[dict[str, str]]) -> str:
+        return str(self._llm.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))

@@ -1,0 +1,58 @@
+"""The file of grades, JSON lines: each grade with all that led to it, on the disk before it counts."""
+
+import json
+import threading
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from ski_lvlm.files import append_jsonl, atomic_path, read_jsonl
+
+Record = dict[str, Any]
+
+
+class Judgements:
+    """The grades of one run. Those of other runs in the same folder (other predictions, judge, rubrics or settings)
+    are put aside into `earlier_judgements.jsonl`, and come back when they are wanted again. Safe to share between
+    threads of one process.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+
+    def __init__(self, path: Path, wanted: Collection[str]) -> None:
+        self._path, self._lock = path, threading.Lock()
+        aside = path.with_name(f"earlier_{path.name}")
+        here, earlier = _records(path), _records(aside)
+        foreign = [record for record in here if record.get("id") not in wanted]
+        ids = {record["id"] for record in here if record.get("id") in wanted}
+        back = [record for record in earlier if record.get("id") in wanted and record["id"] not in ids]
+        if foreign or back:
+            known = set(map(_line, earlier))
+            append_jsonl(aside, *[record for record in foreign if _line(record) not in known])
+            here = [record for record in here if record.get("id") in wanted] + back
+            _rewrite(path, here)
+        self._here = here
+
+    def scored(self) -> dict[str, Record]:
+        """The last grades by id, without the unscored ones, so that those are asked for again."""
+        last = {record["id"]: record for record in self._here}
+        return {key: record for key, record in last.items() if isinstance(record.get("score"), int | float)}
+
+    def append(self, record: Record) -> None:
+        """Keep a grade."""
+        with self._lock:
+            append_jsonl(self._path, record)
+
+
+def _records(path: Path) -> list[Record]:
+    return [record for record in read_jsonl(path) if isinstance(record, dict)]
+
+
+def _line(record: Record) -> str:
+    return json.dumps(record, sort_keys=True)
+
+
+def _rewrite(path: Path, records: list[Record]) -> None:
+    with atomic_path(path) as temporary:
+        append_jsonl(temporary, *records)

@@ -1,0 +1,89 @@
+"""A language model as judge: behind a server, or in this process."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from eval.judgement import Judgement
+from eval.parse_score import parse_score
+from eval.rubrics import OWN, Rubric, Rubrics, messages
+from ski_lvlm.chat_client import ChatError, Message, ModelInfo, ModelMissing, Reply, ServerNotRunning
+
+ASKS = 3  # first the question, then twice "only the JSON, please"
+
+
+class Chat(Protocol):
+    """Who is asked: `ChatClient`, or `eval.hf_chat.HfChat`."""
+
+    name: str
+
+    def ping(self) -> ModelInfo:
+        """Say which weights answer."""
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: dict[str, Any] | None = None,
+        max_tokens: int = 512,
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ) -> Reply:
+        """Answer."""
+
+
+class LlmJudge:
+    """A language model, its answer bound to a JSON schema where the backend can.
+
+    A reply without a readable score is asked for again a bounded number of times within the same conversation (at
+    temperature 0 the bare question would only bring the same reply). That and a server that fails give a judgement
+    without a score, with the reason; never 0.
+
+    Args:
+        chat: who is asked.
+        rubrics: what is asked.
+        temperature: 0 takes the likeliest token each time.
+        max_tokens: the longest reply; models that think aloud need more than the default.
+        wait: called before each question, to keep a limit on questions a minute.
+    """
+
+    def __init__(
+        self,
+        chat: Chat,
+        rubrics: Rubrics = OWN,
+        *,
+        temperature: float = 0.0,
+        max_tokens: int = 200,
+        wait: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name, self.rubrics = chat.name, rubrics
+        self.settings: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
+        self._chat, self._wait = chat, wait
+
+    def ping(self) -> ModelInfo:
+        """Check server and model."""
+        return self._chat.ping()
+
+    def not_measured(self, metric: str) -> str | None:
+        """An LLM can be asked whatever the rubrics ask."""
+        return None if self.rubrics.of(metric) else "the rubrics do not ask for it"
+
+    def __call__(self, rubric: Rubric, fields: Mapping[str, str], *, seed: int = 0) -> Judgement:
+        """Grade one record.
+
+        Raises:
+            ServerNotRunning, ModelMissing: going on with other records would be no use.
+        """
+        conversation, replies = messages(rubric, fields), list[str]()
+        try:
+            for _ in range(ASKS):
+                self._wait()
+                reply = self._chat.chat(conversation, schema=self.rubrics.schema, seed=seed, **self.settings)
+                replies.append(reply.text)
+                if (score := parse_score(reply.text, cut=reply.cut)) is not None:
+                    return Judgement(score, tuple(replies))
+                conversation += [Message(reply.text, role="assistant"), Message(self.rubrics.again)]
+        except (ServerNotRunning, ModelMissing):
+            raise
+        except ChatError as error:
+            return Judgement(None, tuple(replies), f"failed: {type(error).__name__}: {error}")
+        return Judgement(None, tuple(replies), f"unparsed: no score from 0 to 5 in {ASKS} replies")

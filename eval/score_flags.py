@@ -1,0 +1,48 @@
+"""The flags of `eval/score.py`."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from ski_lvlm.cli import parser
+
+
+def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Namespace:
+    """Read the command line; a mistake ends the process with a line that says what was expected."""
+    flags = parser(description)
+    flags.add_argument("--predictions", type=Path, nargs="+", action="extend", help="files made by eval/describe.py")
+    flags.add_argument("--out", type=Path, help="folder for the results; default: scores/ beside the predictions")
+    flags.add_argument("--videos", type=Path, help="folder of the videos, for frames on the page")
+    _add_judge(flags)
+    _add_grading(flags)
+    others = flags.add_mutually_exclusive_group()
+    others.add_argument("--ping", action="store_true", help="only check that the judge is there")
+    others.add_argument(
+        "--compare", type=Path, nargs=2, metavar=("A", "B"), help="two models, graded on the same items"
+    )
+    others.add_argument("--agreement", type=Path, nargs=2, metavar=("A", "B"), help="two judges of the same items")
+    others.add_argument("--aggregate", type=Path, metavar="FILE", help="a published score file, or a judgements.jsonl")
+    options = flags.parse_args(argv)
+    for name, least in (("workers", 1), ("repeats", 1), ("max_tokens", 1), ("temperature", 0), ("timeout", 0.001)):
+        if getattr(options, name) < least:
+            flags.error(f"--{name} {getattr(options, name)}: expected {least:g} or more")
+    return options
+
+
+def _add_judge(flags: argparse.ArgumentParser) -> None:
+    flags.add_argument(
+        "--judge", default="llama3.1", help="MODEL or ollama:MODEL, openai:MODEL, hf:MODEL in this process, similarity"
+    )
+    flags.add_argument("--base_url", help="address of the judge's server, e.g. http://127.0.0.1:8000/v1")
+    flags.add_argument("--workers", type=int, default=4, help="records that are with the judge at a time")
+    flags.add_argument("--requests_per_minute", type=int, help="no more questions than this; default: no limit")
+    flags.add_argument("--timeout", type=float, default=120.0, help="seconds to wait for one reply")
+
+
+def _add_grading(flags: argparse.ArgumentParser) -> None:
+    flags.add_argument("--rubrics", type=Path, help="questions to the judge instead of ours (eval/rubrics.json)")
+    flags.add_argument("--scores", choices=("integer", "decimal"), default="integer", help="what is asked of the judge")
+    flags.add_argument("--repeats", type=int, default=1, help="grades of each record, with seeds of their own")
+    flags.add_argument("--seed", type=int, default=0, help="of the first repeat")
+    flags.add_argument("--temperature", type=float, default=0.0, help="0: always the likeliest reply")
+    flags.add_argument("--max_tokens", type=int, default=200, help="of a reply; more for judges that think aloud")

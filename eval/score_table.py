@@ -1,0 +1,61 @@
+"""The scores as a table on the terminal."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+
+def show(table: dict[str, Any]) -> None:
+    """Print the table of `scores.json`, and under it why what is missing is missing."""
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = ("metric", "score (0-100)", "95 % interval", "scored", "with unscored as 0")
+    shown = Table(*columns, title=f"judge: {table['judge']}")
+    for row in _rows(table):
+        shown.add_row(*row)
+    console = Console()
+    console.print(shown)
+    for line in _lines(table):
+        console.print(line, markup=False, highlight=False)
+    if table["note"]:
+        console.print(table["note"], style="yellow")
+
+
+def _rows(table: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for name, metric in table["metrics"].items():
+        if metric["status"] != "run":
+            yield name, "not run"
+            continue
+        scored = f"{metric['n_scored']} of {metric['n_total']}"
+        yield name, _mean(metric), _interval(metric.get("interval")), scored, _number(metric["mean_unscored_as_0"])
+    interval = _interval(table.get("average_interval"))
+    if table["average"] is not None:
+        yield "average of the five", _number(table["average"]), interval
+    elif table["average_of_run"] is not None:
+        yield f"average of the {table['metrics_run']} run", _number(table["average_of_run"]), interval
+    for name, metric in (table.get("reference_metrics") or {}).items():
+        if metric.get("value") is not None:
+            yield f"{name} (no judge)", f"{metric['value']:.3g}", _interval(metric.get("interval")), f"{metric['n']}"
+
+
+def _lines(table: dict[str, Any]) -> Iterator[str]:
+    for name, metric in table["metrics"].items():
+        if metric["status"] != "run":
+            yield f"{name}: {metric['reason']}"
+        for why, count in metric.get("unscored", {}).items():
+            yield f"{name}: {count} unscored: {why}"
+    if table.get("decimals"):
+        yield f"{table['decimals']} replies gave decimals where whole numbers were asked for; they are kept as they are"
+
+
+def _mean(metric: dict[str, Any]) -> str:
+    spread = metric.get("spread")
+    return _number(metric["mean"]) + (f" ± {spread:.1f} between repeats" if spread is not None else "")
+
+
+def _number(value: float | None) -> str:
+    return "unscored" if value is None else f"{value:.1f}"
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+    return "" if ends is None else f"{ends[0]:.3g} to {ends[1]:.3g}"

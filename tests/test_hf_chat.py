@@ -1,0 +1,89 @@
+"""A language model in this process: its template, chance and seeds, and as a judge that writes nonsense."""
+
+import json
+
+import pytest
+import torch
+
+import eval.score as score
+from eval.hf_chat import HfChat
+from eval.judge import open_judge
+from eval.llm_judge import ASKS
+from eval.rubrics import RUBRICS
+from ski_lvlm.chat_client import Message, Refused
+from ski_lvlm.files import read_jsonl
+from ski_lvlm.tiny import CHATML, tiny_llm
+
+ASKED = [Message("Be brief.", role="system"), Message("What happens?")]
+FIELDS = {"Q": "what?", "A": "A man waves.", "pred": "A man sits."}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return tiny_llm(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def chat(tiny):
+    return HfChat(str(tiny))
+
+
+def test_greedy_is_one_reply_and_seeds_make_others(chat):
+    told = [chat.chat(ASKED, max_tokens=12, temperature=t, seed=s).text for t, s in ((0, 0), (0, 1), (2, 0), (2, 1))]
+    assert told[0] == told[1] and len(set(told)) == 3
+    assert chat.chat(ASKED, max_tokens=12, temperature=2, seed=1).text == told[3]
+
+
+def test_the_callers_random_numbers_stay_as_they_are(chat):
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    chat.chat(ASKED, max_tokens=2, temperature=1, seed=9)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_the_reply_says_what_it_took_and_that_it_was_cut(chat):
+    reply = chat.chat(ASKED, max_tokens=3)
+    assert (reply.completion_tokens, reply.cut) == (3, True) and reply.prompt_tokens > 10 and reply.seconds > 0
+
+
+def test_the_models_own_template_is_used(tmp_path):
+    strict = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + CHATML
+    chat = HfChat(str(tiny_llm(tmp_path, chat_template=strict)))
+    assert chat._prompt(ASKED) == "<|im_start|>user\nBe brief.\n\nWhat happens?<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_the_weights_are_told_apart(chat, tiny, tmp_path):
+    info = chat.ping()
+    assert info.name == f"hf:{tiny}" and info == chat.ping() and info.quantisation in ("float32", "bfloat16")
+    assert HfChat(str(tiny_llm(tmp_path, seed=1))).ping().digest != info.digest
+
+
+def test_no_model_and_no_template_are_said(tmp_path):
+    with pytest.raises(ValueError, match="no/such-model"):
+        HfChat("no/such-model").ping()
+    with pytest.raises(ValueError, match="no chat template"):
+        HfChat(str(tiny_llm(tmp_path, chat_template=None))).ping()
+
+
+def test_a_prompt_that_does_not_fit_is_refused_not_cut(chat):
+    with pytest.raises(Refused, match="reads 2048 tokens"):
+        chat.chat([Message("x" * 3000)], max_tokens=3)
+
+
+def test_nonsense_is_unscored_and_counted(tiny, tmp_path):
+    judgement = open_judge(f"hf:{tiny}", max_tokens=4)(RUBRICS[0], FIELDS)
+    assert judgement.score is None and len(judgement.replies) == ASKS and judgement.reason.startswith("unparsed")
+    predictions, out = tmp_path / "p.json", tmp_path / "out"
+    predictions.write_text(json.dumps([{"video_name": "v", **FIELDS}]))
+    flags = ["--predictions", str(predictions), "--judge", f"hf:{tiny}", "--out", str(out), "--max_tokens", "4"]
+    assert score.main(flags) == 1
+    table = json.loads((out / "scores.json").read_text())
+    metric = table["metrics"]["detail"]
+    assert (metric["mean"], metric["n_scored"], metric["n_total"]) == (None, 0, 1) and table["digest"]
+    assert all(len(record["replies"]) == ASKS for record in read_jsonl(out / "judgements.jsonl"))
+
+
+def test_ping_says_which_weights(tiny, capsys):
+    assert score.main(["--judge", f"hf:{tiny}", "--ping"]) == 0
+    assert f"hf:{tiny} answers" in capsys.readouterr().out.replace("\n", "")

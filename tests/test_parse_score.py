@@ -1,0 +1,121 @@
+"""Reading judges' replies: a long table of them, each with the score that is in it beyond doubt, or None."""
+
+import pytest
+
+from eval.parse_score import parse_score
+
+READ = {
+    # the number alone
+    "4": 4,
+    " 4.\n": 4,
+    "0": 0,
+    "5.0": 5,
+    "**3**": 3,
+    "[2]": 2,
+    "`4`": 4,
+    "_1_": 1,
+    "\ufeff{\"score\": 4}": 4,
+    # JSON, and what takes itself for it
+    '{"score": 4}': 4,
+    '{"score":4.8}': 4.8,
+    "{'score': 4.8}": 4.8,
+    "{''score': 4.8}": 4.8,
+    '{"score": "4"}': 4,
+    '{"score": "4/5"}': 4,
+    '{"score": "4 out of 5"}': 4,
+    '{ "Score" : 0 }': 0,
+    "{score: 2}": 2,
+    '{"score": 3, "reason": "2 of 4 events"}': 3,
+    '{"reason": "3 people, 2 chairs", "score": 1}': 1,
+    '{"max_score": 5, "score": 2}': 2,
+    '{"score": 4, "confidence": 0.9}': 4,
+    '{"result": {"score": 3}}': 3,
+    '[{"score": 2}]': 2,
+    '{"answer": "{\\"score\\": 4}"}': 4,
+    '{"score": 4': 4,
+    '{"score": 4}\n{"score": 4}': 4,
+    '{"score": 4.0}, that is {"score": 4}': 4,
+    '{"score": 4}' + "\n" * 500: 4,
+    '```json\n{"score": 3}\n```': 3,
+    "```\n3\n```": 3,
+    'Sure! Here it is:\n{"score": 5}\nAnything else?': 5,
+    # prose that names it
+    "Score: 4/5": 4,
+    "Score: 4.0/5.0": 4,
+    "Score = 3.5": 3.5,
+    "**Score:** 4": 4,
+    "### Score: 4": 4,
+    "score is 2.": 2,
+    "SCORE 3": 3,
+    "The score is 4 out of 5.": 4,
+    "Rating: 1": 1,
+    "score: 4, because 2 things are missing": 4,
+    "score: 4 - good": 4,
+    "score: 4 ... so my final score: 4": 4,
+    "Score: 4/5 (80%)": 4,
+    "4 out of 5": 4,
+    "I'd give it 3/5, since two things are missing": 3,
+    # scales that are told along with it
+    "Score (0-5): 4": 4,
+    "Score (out of 5): 4": 4,
+    "4 (out of 5)": 4,
+    "Score: 4 (0 = worst, 5 = best)": 4,
+    "On a scale from 0 to 5 my score: 2": 2,
+    # thoughts are not replies
+    "<think>score: 1? or 2?</think>\n{\"score\": 3}": 3,
+    "<thinking>score: 1</thinking>{\"score\": 2}": 2,
+    "maybe score: 1, or score: 2</think>{\"score\": 3}": 3,
+    "<think></think>4": 4,
+    '{"score": 4}<think>was that right? score: 2</think>': 4,
+}  # fmt: skip
+UNREAD = [
+    # nothing
+    "", "   ", "\x00", "{", "{}", "[]", "null", "true", "N/A", "I cannot judge this.", "As an AI I must decline.",
+    # words and other scripts
+    "five", "score: five", "score: four", "score 4th", "score: ٤", "score: ４", "4️⃣", "score: IV", "★★★★",
+    # cut off, or no number
+    "score:", '{"score": ', '{"score": "', '{"score": null}', '{"score": true}', '{"score": {}}', '{"score": []}',
+    "NaN", '{"score": NaN}', '{"score": Infinity}', '{"score": -Infinity}', '{"score": ""}', '{"score": "N/A"}',
+    # out of range, or of another scale
+    "45", "-1", "6", "score: 45", "score: -1", "score: -0.5", "score: 5.1", "score: 8/10", "8 out of 10", "score: 4/10",
+    "score: 4/5.5", "4/100", "80%", "score: 4%", "score: 80 %", "score: 1e3", "score: 0x4", "score: 4e0", "score: 4_5",
+    "9" * 400, "score: " + "9" * 400, "score: 4" + "0" * 400,
+    # decimal commas, ranges, lists, tolerances
+    "score: 4,5", "4,5", "score: 3-4", "score: 3–4", "score: 3 — 4", "score: 3..4", "score: 3 to 4", "score: 3 or 4",
+    "3 or 4", "score: 3 and 4", "score: 3, 4", "score: 4+", "score: 4±1", "score: 3~4", "score: 0-5", "1 2 3", "[1, 2]",
+    # two opinions
+    "score: 2. No, score: 4", "2/5 or 3/5", '{"score": 4} {"score": 3}', '{"score": 4, "score": 2}', "4? or 2?",
+    "Score: 4. Rating: 3", '{"score": 4, "rating": 3}',
+    # a number, but not the score
+    '{"points": 4}', '{"max_score": 5}', '{"scores": {"detail": 4}}', "underscore 4", "There are 3 people.",
+    "score 1: 4/5 score 2: 3/5", "page 4 of 5 is missing, I cannot grade", "He scored 3 goals", "step 4",
+    # thoughts without a reply
+    "<think>score: 4", "<think>score: 4</think>", "<reasoning>4</reasoning>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("reply", READ)
+def test_replies_with_a_score(reply):
+    assert parse_score(reply) == READ[reply]
+
+
+@pytest.mark.parametrize("reply", UNREAD)
+def test_replies_without_a_score_are_none_not_zero(reply):
+    assert parse_score(reply) is None
+
+
+def test_the_table_is_long():
+    assert len(READ) > 50 and len(UNREAD) > 80
+
+
+@pytest.mark.parametrize("piece", ["score: ", "0 to 5 ", "<think>", "4/", "{[\"'", "9", "score of is of ", "</think>"])
+@pytest.mark.parametrize("times", [1_000, 100_000])
+def test_long_nonsense_is_read_in_no_time(piece, times):
+    assert parse_score(piece * times) is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "score"), [('{"score": 4', None), ("score: 4.", None), ("4\n", None), ('{"score": 4}', 4), ("4/5 as", 4)]
+)
+def test_a_number_at_the_end_of_a_reply_that_was_cut_may_not_be_whole(reply, score):
+    assert parse_score(reply, cut=True) == score
