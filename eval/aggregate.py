@@ -1,58 +1,134 @@
 """From single grades to the numbers of a table: pure arithmetic, in which what has no grade never becomes a 0."""
 
 from collections import Counter
-from collections.abc import Iterable
-from statistics import fmean
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import Any
 
+from eval.bootstrap import bootstrap_interval, by_video, percentile_interval, resampled_means
 from eval.judging import judgement_id
 from eval.predictions import Task
 from eval.rubrics import METRICS
 
 UNSCORED_LIMIT = 0.01  # a run with a larger share of unscored records in any metric is not a result
+SCALE = 20  # from 0-5 to 0-100
+NO_ANSWER = "no answer of the model in the predictions"
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Graded:
+    """One item under one metric: a score from 0 to 5 for each repeat, or None; and why it has none where it has none.
+
+    >>> Graded("v", (4.0, None, 3.0)).score, Graded("v", (None,), "not judged").score
+    (3.5, None)
+    """
+
+    video: str
+    scores: tuple[float | None, ...]
+    reason: str | None = None
+
+    @property
+    def scored(self) -> list[float]:
+        """The scores that there are."""
+        return [score for score in self.scores if score is not None]
+
+    @property
+    def score(self) -> float | None:
+        """Mean of the repeats that were scored; None when none was."""
+        return fmean(self.scored) if self.scored else None
 
 
 def summarise(
-    tasks: list[Task], not_run: dict[str, str], graded: dict[str, dict[str, Any]], *, judge: str
-) -> dict[str, Any]:
+    tasks: list[Task],
+    not_run: dict[str, str],
+    graded: Mapping[str, Mapping[str, Any]],
+    *,
+    judge: str,
+    repeats: int = 1,
+) -> Row:
     """The table: for each metric the mean x 20 over what was scored, how many that were, and why the others were not.
 
     `average` is the plain mean of the five metrics as in the paper's Table 3, and None unless all five were run;
-    `average_of_run` is the mean of those that were.
+    `average_of_run` is the mean of those that were, and `average_interval` is about that one. Intervals are 95 %
+    bootstrap intervals over videos; with several repeats they are about the items' mean scores.
+
+    Args:
+        tasks: what was to be graded.
+        not_run: why, for each metric without tasks.
+        graded: the grades by `judgement_id`.
+        judge: whose grades they are.
+        repeats: how many grades each task was to get.
     """
-    metrics: dict[str, dict[str, Any]] = {}
-    for metric in METRICS:
-        own = [task for task in tasks if task.metric == metric]
-        metrics[metric] = {"status": "not run", "reason": not_run[metric]} if not own else _metric(own, graded, judge)
-    means = [m["mean"] for m in metrics.values() if m.get("mean") is not None]
+    items = {
+        metric: [_graded(task, graded, judge, repeats) for task in tasks if task.metric == metric] for metric in METRICS
+    }
+    metrics: dict[str, Row] = {
+        metric: {**metric_row(found), "repeats": repeats} if found else {"status": "not run", "reason": not_run[metric]}
+        for metric, found in items.items()
+    }
+    means = [row["mean"] for row in metrics.values() if row.get("mean") is not None]
     return {
         "metrics": metrics,
         "average": fmean(means) if len(means) == len(METRICS) else None,
         "average_of_run": fmean(means) if means else None,
+        "average_interval": average_interval(list(items.values())),
         "metrics_run": len(means),
     }
 
 
-def _metric(tasks: list[Task], graded: dict[str, dict[str, Any]], judge: str) -> dict[str, Any]:
-    records = [_grade(task, graded, judge) for task in tasks]
-    scores = [record["score"] for record in records if record["score"] is not None]
-    reasons = Counter(_kind(record["reason"]) for record in records if record["score"] is None)
+def _graded(task: Task, graded: Mapping[str, Mapping[str, Any]], judge: str, repeats: int) -> Graded:
+    video = task.key.rpartition("_")[0]
+    if task.fields is None:
+        return Graded(video, (None,) * repeats, NO_ANSWER)
+    found = [graded.get(judgement_id(task, judge, k), {"score": None, "reason": "not judged"}) for k in range(repeats)]
+    reasons = [record["reason"] for record in found if record["score"] is None]
+    return Graded(video, tuple(record["score"] for record in found), reasons[0] if reasons else None)
+
+
+def metric_row(items: Sequence[Graded]) -> Row:
+    """What is told of one metric; scores x 20.
+
+    `unscored` counts the items without any score by their reason, `unscored_repeats` the repeats without a score of
+    the other items. `spread` is the standard deviation of the repeats' means, None for a single repeat.
+    """
+    scores = [item.score for item in items if item.score is not None]
     histogram = Counter(round_half_up(score) for score in scores)
+    interval = bootstrap_interval(_by_video(items))
     return {
         "status": "run",
-        "mean": fmean(scores) * 20 if scores else None,
-        "mean_unscored_as_0": sum(scores) / len(tasks) * 20,
+        "mean": fmean(scores) * SCALE if scores else None,
+        "interval": interval and [end * SCALE for end in interval],
+        "mean_unscored_as_0": fmean(item.score or 0 for item in items) * SCALE,
         "n_scored": len(scores),
-        "n_total": len(tasks),
-        "unscored": dict(reasons),
+        "n_total": len(items),
+        "unscored": dict(sorted(Counter(_kind(item.reason) for item in items if item.score is None).items())),
+        "unscored_repeats": sum(len(item.scores) - len(item.scored) for item in items if item.scored),
         "histogram": [histogram[score] for score in range(6)],
+        "spread": _spread(items),
     }
 
 
-def _grade(task: Task, graded: dict[str, dict[str, Any]], judge: str) -> dict[str, Any]:
-    if task.fields is None:
-        return {"score": None, "reason": "no answer of the model in the predictions"}
-    return graded.get(judgement_id(task, judge), {"score": None, "reason": "not judged"})
+def _by_video(items: Iterable[Graded]) -> dict[str, list[float]]:
+    return by_video((item.video, item.score) for item in items if item.score is not None)
+
+
+def _spread(items: Sequence[Graded]) -> float | None:
+    repeats = ([score for score in column if score is not None] for column in zip(*(item.scores for item in items)))
+    means = [fmean(scores) * SCALE for scores in repeats if scores]
+    return stdev(means) if len(means) > 1 else None
+
+
+def average_interval(metrics: Sequence[Sequence[Graded]]) -> list[float] | None:
+    """95 % interval of the mean of the metrics' means x 20, videos resampled once for all metrics.
+
+    None where fewer than two videos have scores.
+    """
+    measures = [values for items in metrics if (values := _by_video(items))]
+    if len({video for values in measures for video in values}) < 2:
+        return None
+    return percentile_interval(resampled_means(measures).mean(axis=1) * SCALE)
 
 
 def _kind(reason: str | None) -> str:
@@ -70,7 +146,7 @@ def round_half_up(score: float) -> int:
     return int(score + 0.5)
 
 
-def too_many_unscored(metrics: Iterable[dict[str, Any]]) -> bool:
+def too_many_unscored(metrics: Iterable[Row]) -> bool:
     """Whether any metric that was run lacks more than 1 % of its scores."""
     run = [m for m in metrics if m["status"] == "run"]
     return any(m["n_total"] - m["n_scored"] > UNSCORED_LIMIT * m["n_total"] for m in run)
