@@ -1,0 +1,70 @@
+"""One features folder of two: video tokens of one, skeleton tokens of the other, linked and not copied.
+
+    python scripts/join_features.py --video features --skeleton other_skeletons --out features_other
+
+So several skeleton encoders share the video tokens, which take by far the most time and disk.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ski_lvlm.cli import parser, run  # noqa: E402
+from ski_lvlm.files import write_json  # noqa: E402
+
+
+def join(sources: dict[str, Path], out: Path) -> None:
+    """Link each modality's folder into `out`, and write the features.json that says what made both.
+
+    Raises:
+        FeatureError: a folder lacks its modality, or does not say what made it.
+        ValueError: `out` holds a modality already that is no such link.
+    """
+    from ski_lvlm.feature_files import FeatureError
+    from ski_lvlm.features import MANIFEST, FeatureFolder
+
+    manifest = {}
+    for modality, source in sources.items():
+        entry = FeatureFolder(source).manifest.get(modality)
+        if entry is None or not (source / modality).is_dir():
+            raise FeatureError(
+                f"{source}: no {modality} features with a {MANIFEST} that says what made them; make them with "
+                f"scripts/extract_features.py --modalities {modality}"
+            )
+        manifest[modality] = entry
+    out.mkdir(parents=True, exist_ok=True)
+    for modality, source in sources.items():
+        _link(out / modality, (source / modality).resolve())
+    write_json(out / MANIFEST, manifest)
+
+
+def _link(link: Path, target: Path) -> None:
+    if link.is_symlink():
+        link.unlink()
+    if link.exists():
+        raise ValueError(f"{link} holds features of its own; choose another --out")
+    link.symlink_to(target, target_is_directory=True)
+
+
+def parse(flags: Sequence[str] | None) -> argparse.Namespace:
+    """The command's flags."""
+    p = parser(__doc__ or "")
+    p.add_argument("--video", type=Path, required=True, help="features folder with the video tokens")
+    p.add_argument("--skeleton", type=Path, required=True, help="features folder with the skeleton tokens")
+    p.add_argument("--out", type=Path, required=True, help="the folder of both")
+    return p.parse_args(flags)
+
+
+def main(flags: Sequence[str] | None = None) -> int:
+    """Join, and say where."""
+    args = parse(flags)
+    join({"video": args.video, "skeleton": args.skeleton}, args.out)
+    print(f"features of {args.video} and {args.skeleton} together: {args.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
