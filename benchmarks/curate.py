@@ -24,7 +24,7 @@ STEPS = {"crop": "crops", "caption": "captions", "qa": "qa"}
 SERVER = """
 import sys
 from tests.llm_server import llama_server
-with llama_server(parallel=int(sys.argv[1]), context=1024 * int(sys.argv[1]), threads=2) as url:
+with llama_server(parallel=int(sys.argv[1]), context=1024 * int(sys.argv[1])) as url:
     print(url, flush=True)
     sys.stdin.read()
 """

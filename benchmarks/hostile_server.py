@@ -73,18 +73,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags.add_argument("--seed", type=int, default=0, help="decides what the server does when")
     flags.add_argument("--out", type=Path, default=ROOT / "runs" / "hostile", help="a new folder for clips and results")
     args = flags.parse_args(argv)
-    if args.out.exists():
-        raise ValueError(f"{args.out} exists; name a new folder with --out, or delete it")
     ntu, out, seen = args.out / "ntu", args.out / "run", Counter[str]()
+    if out.exists():
+        raise ValueError(f"{out} exists; name a new folder with --out, or delete it")
     synthesize = str(ROOT / "data_curation" / "synthesize.py")
     clips = str(args.requests // 2)  # about half are of training subjects, and each takes about four requests
     subprocess.run([sys.executable, synthesize, "--out", str(ntu), "--clips", clips, "--size", "256x144"], check=True)
     started, codes = time.monotonic(), list[int]()
-    with chat_double(plan=misbehaving(args.seed, seen), models=("hostile",)) as double:
+    log = args.out / "errors.log"
+    with chat_double(plan=misbehaving(args.seed, seen), models=("hostile",)) as double, log.open("w") as errors:
         qa = ("--qa", "openai:hostile", "--base_url", f"{double.url}/v1", "--pairs_per_clip", str(PAIRS))
         line = command(ntu, out, *qa, "--part", "train", "--workers", "32", "--attempts", str(ATTEMPTS))
         while not codes or codes[-1] == 1:
-            codes.append(subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode)
+            codes.append(subprocess.run(line, stdout=subprocess.DEVNULL, stderr=errors).returncode)
             print(f"run {len(codes)} ended with {codes[-1]} after {sum(seen.values())} requests")
     judge(out, seen, runs=len(codes), code=codes[-1])
     print(f"{time.monotonic() - started:.0f} s; the server's answers: {dict(seen.most_common())}")

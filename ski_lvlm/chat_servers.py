@@ -192,6 +192,10 @@ class OpenAiServer:
         except openai.APITimeoutError as error:
             raise TimedOut(f"{self.where} did not answer within {self._timeout:g} s") from error
         except openai.APIConnectionError as error:
+            kind = type(error.__cause__).__name__  # by name: the package changes the library below it
+            if kind != "ConnectError":  # somebody is there
+                found = f"{kind}: {self._without_key(str(error.__cause__))[:200]}"
+                raise BadReply(f"{self.where} broke off before it had answered ({found})") from error
             raise ServerNotRunning(
                 f"{self.where} cannot be reached; start it, or correct --base_url (it usually ends in /v1)"
             ) from error

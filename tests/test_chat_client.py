@@ -129,6 +129,7 @@ def test_bytes_that_are_no_image_are_the_callers_mistake():
         Answer(body=b'{"hello": "world"}'),
         Answer(body=b"[1, 2]"),
         Answer(body=b""),
+        Answer(hangs_up=True),
     ],
 )
 def test_passing_failures_are_repeated_and_end(protocol, failure):
