@@ -14,16 +14,16 @@ from ski_lvlm.files import atomic_path, write_json
 
 MEASURES = (*METRIC_NAMES, ACTION)
 COMPARED = ("average", ACTION)
-_HEAD = ["Row", "minus", "measure", "verdict", "points", "over items", "over trainings", "items", "trainings"]
+_HEAD = ["Row", "minus", "measure", "verdict", "points", "over videos", "over trainings", "items", "trainings"]
 Rows = Mapping[str, Mapping[int, Training]]  # model → seed → what was measured
 LEGEND = (
-    "Ours: mean over trainings ± their standard deviation, in brackets the 95 % bootstrap interval over items. All "
+    "Ours: mean over trainings ± their standard deviation, in brackets the 95 % bootstrap interval over videos. All "
     "trainings of a model share one skeleton encoder and one set of features: how another encoder would change the "
     "numbers they do not say."
 )
 TOY = "The synthetic set is a toy in miniature: its numbers say whether everything runs, and nothing about Charades."
 VERDICTS = (
-    "A row is better or worse than another only if both intervals of the difference say so: the one over items "
+    "A row is better or worse than another only if both intervals of the difference say so: the one over videos "
     "(bootstrap) and the one over trainings (Student's t on the differences of trainings with the same seed)."
 )
 
@@ -102,4 +102,4 @@ def _title(measure: str) -> str:
 def _difference(found: Comparison) -> list[str]:
     between = span(found.over_trainings) if found.over_trainings else NOTHING
     cells = [found.row, found.baseline, _title(found.measure), found.verdict, f"{found.difference:+.1f}"]
-    return [*cells, span(found.over_items), between, str(found.items), str(found.trainings)]
+    return [*cells, span(found.over_videos), between, str(found.items), str(found.trainings)]

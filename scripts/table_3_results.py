@@ -1,15 +1,15 @@
-"""From the grades of Table 3's trainings to its numbers: means, intervals over items, differences between rows."""
+"""From the grades of Table 3's trainings to its numbers: means, intervals over videos, differences between rows."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from statistics import fmean, stdev
 
-import numpy as np
-from jaxtyping import Float
+from eval.bootstrap import by_video, percentile_interval, resampled_means
+from eval.score_items import Item, read_items, read_scores
 
-DRAWS = 2000
 ACTION = "action"  # captions that name the right action, in percent
 Interval = tuple[float, float]
 Items = Mapping[str, float]  # item → score, from 0 to 100
@@ -22,8 +22,6 @@ def read_training(scores: Path, predictions: Path, *, actions: bool) -> Training
 
     The average is over the items that have a score in every metric that was run.
     """
-    from eval.score_items import read_items, read_scores
-
     run = {name for name, metric in read_scores(scores)["metrics"].items() if metric["status"] == "run"}
     measures: dict[str, dict[str, float]] = {name: {} for name in (*sorted(run), "average")}
     for item in read_items(scores):
@@ -36,26 +34,26 @@ def read_training(scores: Path, predictions: Path, *, actions: bool) -> Training
 
 
 def named_actions(predictions: Path) -> dict[str, float]:
-    """100 for each clip whose caption names its action, else 0; a clip without a caption names none."""
+    """100 for each clip whose caption names its action, else 0; a clip without a caption names none. By item key."""
     from data_curation.captioning.kinematics import named_action
     from ski_lvlm.ntu import parse_name
 
     return {
-        item["video_name"]: 100.0 * (named_action(item.get("pred") or "") == parse_name(item["video_name"]).action)
+        f"{item['video_name']}_0": 100.0
+        * (named_action(item.get("pred") or "") == parse_name(item["video_name"]).action)
         for item in json.loads(predictions.read_text(encoding="utf-8"))
     }
 
 
-def over_items(values: Sequence[float] | Float[np.ndarray, " I"]) -> Interval:
-    """95 % bootstrap interval of the mean when items are drawn with replacement.
+def over_videos(items: Items) -> Interval:
+    """95 % bootstrap interval of the mean when videos are drawn with replacement, each with all of its items.
 
-    >>> over_items([50.0, 50.0, 50.0])
+    >>> over_videos({"v_0": 50.0, "v_1": 50.0, "w_0": 50.0})
     (50.0, 50.0)
     """
-    array = np.asarray(values, dtype=float)
-    draws = np.random.default_rng(0).multinomial(len(array), np.full(len(array), 1 / len(array)), size=DRAWS)
-    low, high = np.quantile(draws @ array / len(array), [0.025, 0.975])
-    return float(low), float(high)
+    values = by_video((Item(key).video_name, value) for key, value in items.items())
+    low, high = percentile_interval(resampled_means([values])[:, 0]) or (nan, nan)
+    return low, high
 
 
 def over_trainings(means: Sequence[float]) -> Interval | None:
@@ -75,7 +73,7 @@ def over_trainings(means: Sequence[float]) -> Interval | None:
 
 @dataclass(frozen=True)
 class Number:
-    """One cell: the mean over trainings, their standard deviation, the interval over items, and each training's own."""
+    """One cell: the mean over trainings, their standard deviation, the interval over videos, and each training's own."""
 
     mean: float
     spread: float | None
@@ -91,13 +89,13 @@ def number(trainings: Sequence[Training], measure: str) -> Number | None:
         return None
     means = tuple(fmean(items.values()) for items in found)
     each = _by_item(found)
-    return Number(fmean(means), stdev(means) if len(means) > 1 else None, over_items(each), means, len(each))
+    return Number(fmean(means), stdev(means) if len(means) > 1 else None, over_videos(each), means, len(each))
 
 
-def _by_item(trainings: Sequence[Items]) -> list[float]:
-    """The mean over trainings of each item that any of them has, in an order of its own."""
-    keys = sorted({key for items in trainings for key in items})
-    return [fmean(items[key] for items in trainings if key in items) for key in keys]
+def _by_item(trainings: Sequence[Items]) -> Items:
+    """The mean over trainings of each item that any of them has."""
+    keys = {key for items in trainings for key in items}
+    return {key: fmean(items[key] for items in trainings if key in items) for key in keys}
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ class Comparison:
     baseline: str
     measure: str
     difference: float
-    over_items: Interval
+    over_videos: Interval
     over_trainings: Interval | None
     items: int
     trainings: int
@@ -118,7 +116,7 @@ class Comparison:
         """Better or worse only if neither other items nor other trainings are likely to turn it."""
         if self.over_trainings is None:
             return "no conclusion: one training"
-        intervals = (self.over_items, self.over_trainings)
+        intervals = (self.over_videos, self.over_trainings)
         if all(low > 0 for low, _ in intervals):
             return "better"
         return "worse" if all(high < 0 for _, high in intervals) else "not told apart"
@@ -137,5 +135,5 @@ def compare(
     if not differences:
         return None
     means, each = [fmean(items.values()) for items in differences], _by_item(differences)
-    intervals = over_items(each), over_trainings(means)
+    intervals = over_videos(each), over_trainings(means)
     return Comparison(*names, measure, fmean(means), *intervals, len(each), len(means))

@@ -10,7 +10,7 @@ from scripts import table_3_sources
 from scripts.join_features import main as join_main
 from scripts.table_3_captioning import ROWS, main, make, parse
 from scripts.table_3_print import markdown
-from scripts.table_3_results import compare, number, over_items, read_training
+from scripts.table_3_results import compare, number, over_videos, read_training
 from scripts.table_3_runs import Published, Trained
 from scripts.table_jobs import run_steps
 from ski_lvlm.features import FeatureFolder, FeatureWriter
@@ -207,7 +207,7 @@ def test_published_numbers_and_intervals_stand_beside_ours(tmp_path):
 
 
 def training(*scores):
-    return {"average": {f"v{n}": float(score) for n, score in enumerate(scores)}}
+    return {"average": {f"v{n}_0": float(score) for n, score in enumerate(scores)}}
 
 
 def compared(ours, theirs):
@@ -223,7 +223,7 @@ def test_a_difference_counts_only_if_other_trainings_would_show_it_too():
     base = [training(0, 0, 0)] * 3
     steady = compared([training(8, 9, 10), training(9, 10, 11), training(8, 9, 10)], base)
     lucky = compared([training(25, 26, 27), training(1, 2, 3), training(0, 1, 2)], base)
-    assert lucky.over_items[0] > 0 and lucky.verdict == "not told apart"
+    assert lucky.over_videos[0] > 0 and lucky.verdict == "not told apart"
     assert steady.verdict == "better"
     assert compared(base, [training(8, 9, 10), training(9, 10, 11), training(8, 9, 10)]).verdict == "worse"
 
@@ -236,9 +236,11 @@ def test_differences_pair_the_same_items_of_the_same_seeds():
     assert compare(ours, ours, names=("x", "y"), measure="detail") is None
 
 
-def test_the_interval_over_items_covers_the_truth_and_narrows_with_their_number():
-    few, many = over_items([0, 100] * 8), over_items([0, 100] * 200)
-    assert few[0] < 50 < few[1] and few[1] - few[0] > 3 * (many[1] - many[0])
+def test_the_interval_over_items_covers_the_truth_narrows_with_videos_and_not_with_items_of_the_same():
+    few = over_videos({f"{n}_0": 100.0 * (n % 2) for n in range(16)})
+    many = over_videos({f"{n}_0": 100.0 * (n % 2) for n in range(400)})
+    again = over_videos({f"{n}_{k}": 100.0 * (n % 2) for n in range(16) for k in range(5)})
+    assert few[0] < 50 < few[1] and few[1] - few[0] > 3 * (many[1] - many[0]) and again == few
     cell = number([training(0, 100), training(50, 100)], "average")
     assert (cell.mean, cell.per_training, cell.items) == (62.5, (50.0, 75.0), 2)
     assert number([training(1)], "detail") is None and number([], "average") is None
