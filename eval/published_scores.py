@@ -1,0 +1,66 @@
+"""Score files as others publish them: `{key: [{"score": n}, {"q", "a", "pred"}]}`, where key is VIDEO_k.
+
+Only real JSON is read. Scores written as text ("4") are read; what is no number from 0 to 5 is unscored and counted.
+Decimals are kept as they are.
+Deviation: the published evaluation cuts decimals to whole numbers.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from eval.aggregate import Graded
+from eval.graded_run import GradesError, video_of
+
+_EXPECTED = 'expected {"VIDEO_0": [{"score": 4}, {"q": ..., "a": ..., "pred": ...}], ...}'
+
+
+def read_score_file(path: Path) -> list[Graded]:
+    """The items of a published score file, in its order.
+
+    Raises:
+        GradesError: it is no such file.
+        OSError: it cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise GradesError(f"{path} is no JSON ({error}); {_EXPECTED}") from error
+    if not isinstance(content, dict) or not content:
+        raise GradesError(f"{path} holds {content!r:.60}; {_EXPECTED}")
+    if not any(_holds_score(entry) for entry in content.values()):
+        raise GradesError(f"{path}: none of the {len(content)} entries holds a score; {_EXPECTED}")
+    return [_graded(key, entry) for key, entry in content.items()]
+
+
+def _holds_score(entry: Any) -> bool:  # noqa: ANN401
+    return "score" in _first(entry)
+
+
+def _first(entry: Any) -> dict[str, Any]:  # noqa: ANN401
+    first = entry[0] if isinstance(entry, list) and entry else entry
+    return first if isinstance(first, dict) else {}
+
+
+def _graded(key: str, entry: Any) -> Graded:  # noqa: ANN401
+    first = _first(entry)
+    if "score" not in first:
+        return Graded(video_of(key), (None,), "no score in the file")
+    score = read_score(first["score"])
+    return Graded(video_of(key), (score,), None if score is not None else "no number from 0 to 5")
+
+
+def read_score(value: Any) -> float | None:  # noqa: ANN401
+    """A score from 0 to 5, also as text; None for anything else.
+
+    >>> [read_score(v) for v in (4, "4", " 4.5 ", "4/5", 6, True, None)]
+    [4.0, 4.0, 4.5, None, None, None, None]
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        score = float(value)
+    except ValueError:
+        return None
+    return score if math.isfinite(score) and 0 <= score <= 5 else None
