@@ -7,10 +7,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from eval.aggregate import NO_ANSWER
 from eval.predictions import PredictionsError, Task, all_tasks, read_predictions
 from ski_lvlm.files import read_jsonl
 
-NO_ANSWER = "no answer of the model in the predictions"
 Record = dict[str, Any]
 
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from eval.score_report import is_papers_judge
 from eval.table_3 import METRIC_NAMES, PAPER_JUDGE, PUBLISHED
-from scripts.table_3_results import ACTION, Comparison, Training, compare, number
+from scripts.table_3_results import ACTION, Comparison, Interval, Training, compare, number
 from scripts.table_print import NOTHING
 from scripts.table_print import _grid as grid
-from scripts.table_print import _range as span
 from ski_lvlm.files import atomic_path, write_json
 
 MEASURES = (*METRIC_NAMES, ACTION)
@@ -91,7 +90,7 @@ def _line(rows: Rows, measure: str) -> list[str]:
             cells.append(f"{PUBLISHED[model][measure]:.1f}" if measure in PUBLISHED[model] else "")
         cell = number(list(trainings.values()), measure)
         spread = f" ± {cell.spread:.1f}" if cell and cell.spread is not None else ""
-        cells.append(f"{cell.mean:.1f}{spread} ({span(cell.interval)})" if cell else NOTHING)
+        cells.append(f"{cell.mean:.1f}{spread} ({_span(cell.interval)})" if cell else NOTHING)
     return cells
 
 
@@ -100,6 +99,9 @@ def _title(measure: str) -> str:
 
 
 def _difference(found: Comparison) -> list[str]:
-    between = span(found.over_trainings) if found.over_trainings else NOTHING
     cells = [found.row, found.baseline, _title(found.measure), found.verdict, f"{found.difference:+.1f}"]
-    return [*cells, span(found.over_videos), between, str(found.items), str(found.trainings)]
+    return [*cells, _span(found.over_videos), _span(found.over_trainings), str(found.items), str(found.trainings)]
+
+
+def _span(interval: Interval | None) -> str:
+    return "{:.1f} to {:.1f}".format(*interval) if interval else NOTHING

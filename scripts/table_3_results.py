@@ -3,11 +3,10 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import nan
 from pathlib import Path
 from statistics import fmean, stdev
 
-from eval.bootstrap import by_video, percentile_interval, resampled_means
+from eval.bootstrap import bootstrap_interval, by_video
 from eval.score_items import Item, read_items, read_scores
 
 ACTION = "action"  # captions that name the right action, in percent
@@ -45,15 +44,14 @@ def named_actions(predictions: Path) -> dict[str, float]:
     }
 
 
-def over_videos(items: Items) -> Interval:
-    """95 % bootstrap interval of the mean when videos are drawn with replacement, each with all of its items.
+def over_videos(items: Items) -> Interval | None:
+    """95 % bootstrap interval of the mean when videos are drawn, each with all of its items; None for a single video.
 
     >>> over_videos({"v_0": 50.0, "v_1": 50.0, "w_0": 50.0})
     (50.0, 50.0)
     """
-    values = by_video((Item(key).video_name, value) for key, value in items.items())
-    low, high = percentile_interval(resampled_means([values])[:, 0]) or (nan, nan)
-    return low, high
+    ends = bootstrap_interval(by_video((Item(key).video_name, value) for key, value in items.items()))
+    return (ends[0], ends[1]) if ends else None
 
 
 def over_trainings(means: Sequence[float]) -> Interval | None:
@@ -73,11 +71,11 @@ def over_trainings(means: Sequence[float]) -> Interval | None:
 
 @dataclass(frozen=True)
 class Number:
-    """One cell: the mean over trainings, their standard deviation, the interval over videos, and each training's own."""
+    """One cell: mean over trainings, their standard deviation, interval over videos, and each training's own mean."""
 
     mean: float
     spread: float | None
-    interval: Interval
+    interval: Interval | None
     per_training: tuple[float, ...]
     items: int
 
@@ -106,16 +104,16 @@ class Comparison:
     baseline: str
     measure: str
     difference: float
-    over_videos: Interval
+    over_videos: Interval | None
     over_trainings: Interval | None
     items: int
     trainings: int
 
     @property
     def verdict(self) -> str:
-        """Better or worse only if neither other items nor other trainings are likely to turn it."""
-        if self.over_trainings is None:
-            return "no conclusion: one training"
+        """Better or worse only if neither other videos nor other trainings are likely to turn it."""
+        if self.over_trainings is None or self.over_videos is None:
+            return f"no conclusion: one {'video' if self.over_videos is None else 'training'}"
         intervals = (self.over_videos, self.over_trainings)
         if all(low > 0 for low, _ in intervals):
             return "better"

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from eval.aggregate import NO_ANSWER
 from eval.score_figures import Bar, score_bars, score_histogram
-from eval.score_items import NO_ANSWER, Grade, Item, read_items
+from eval.score_items import Grade, Item, read_items
 from eval.score_report import METRICS, SHOWN, UNSCORED_SHOWN, extreme_items, is_papers_judge, write_score_report
 from eval.table_3 import METRIC_NAMES, PUBLISHED
 from ski_lvlm.files import append_jsonl, write_json

@@ -243,6 +243,9 @@ def test_the_interval_over_items_covers_the_truth_narrows_with_videos_and_not_wi
     assert few[0] < 50 < few[1] and few[1] - few[0] > 3 * (many[1] - many[0]) and again == few
     cell = number([training(0, 100), training(50, 100)], "average")
     assert (cell.mean, cell.per_training, cell.items) == (62.5, (50.0, 75.0), 2)
+    assert number([training(1)], "average").interval is None and compared(
+        [training(1)] * 2, [training(0)] * 2
+    ).verdict == ("no conclusion: one video")
     assert number([training(1)], "detail") is None and number([], "average") is None
 
 
