@@ -34,6 +34,7 @@ from eval.judging import judge_all  # noqa: E402
 from eval.predictions import PredictionsError, Task, all_tasks, read_predictions  # noqa: E402
 from eval.rubrics import OWN_FILE, load_rubrics  # noqa: E402
 from eval.score_flags import arguments  # noqa: E402
+from eval.score_report import write_score_report  # noqa: E402
 from eval.score_table import show  # noqa: E402
 from eval.similarity_judge import SIMILARITY, SIMILARITY_NOTE  # noqa: E402
 from ski_lvlm.cli import run  # noqa: E402
@@ -65,9 +66,11 @@ def _numbers(options: argparse.Namespace) -> int:
     from eval.score_commands import aggregate, agreement, compare
 
     if options.compare:
-        return compare(*options.compare, options.out)
+        first, second = options.compare
+        return compare(first, second, options.out)
     if options.agreement:
-        return agreement(*options.agreement)
+        first, second = options.agreement
+        return agreement(first, second)
     return aggregate(options.aggregate, options.out)
 
 
@@ -104,6 +107,7 @@ def _score(judge: Judge, paths: list[Path], out: Path, options: argparse.Namespa
     write_json(out / "scores.json", table)
     show(table)
     print(f"written: {out / 'scores.json'}, every grade with its reply: {out / 'judgements.jsonl'}")
+    print(f"report: {write_score_report(out, videos=options.videos)}")
     if not table["metrics_run"]:
         sys.stderr.write("nothing was scored: not a result; the lines above say why\n")
         return 1

@@ -1,0 +1,123 @@
+"""A judge that fails in every way at random, for a thousand items: do the counts add up, and does the run end?
+
+    python benchmarks/hostile_judge.py --items 1000
+
+The judge is a test double: 429 with and without Retry-After, 500, half a JSON, a closed connection, silence, an empty
+text, words, other scales, two scores, null, and now and then a grade. The real command runs until its exit code is 0,
+at most --runs times: each run must ask only for what is unscored, and say so with exit code 1.
+"""
+
+import json
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.judge import made_up_records  # noqa: E402
+from eval.llm_judge import ASKS  # noqa: E402
+from ski_lvlm.cli import parser, run  # noqa: E402
+from ski_lvlm.files import read_jsonl, write_json  # noqa: E402
+from tests.llm_server import Answer, chat_double  # noqa: E402
+
+ATTEMPTS = 4  # of `ChatClient`
+TIMEOUT = 1.0  # seconds that the command waits for a reply
+
+WAYS: dict[str, Callable[[], Answer]] = {
+    "429": lambda: Answer(status=429, body=b'{"error": {"message": "slow down"}}', headers={"Retry-After": "0.02"}),
+    "429, come tomorrow": lambda: Answer(status=429, body=b"{}", headers={"Retry-After": "86400"}),
+    "500": lambda: Answer(status=500, body=b"<html>oops</html>", headers={"Retry-After": "0.02"}),
+    "400": lambda: Answer(status=400, body=b'{"error": {"message": "content policy"}}'),
+    "half a JSON": lambda: Answer(body=b'{"id": "1", "choices": [{"mess', headers={"Retry-After": "0.02"}),
+    "no choices": lambda: Answer(body=b'{"id": "1", "choices": []}'),
+    "no JSON": lambda: Answer(body=b"\xff\xfe\x00"),
+    "empty": lambda: Answer(""),
+    "prose": lambda: Answer("I am sorry, but as an AI I cannot watch videos."),
+    "a word": lambda: Answer("four"),
+    "another scale": lambda: Answer("Score: 8/10"),
+    "too much": lambda: Answer('{"score": 45}'),
+    "negative": lambda: Answer('{"score": -1}'),
+    "NaN": lambda: Answer('{"score": NaN}'),
+    "null": lambda: Answer('{"score": null}'),
+    "two scores": lambda: Answer("score: 2. No, wait, score: 4"),
+    "another key": lambda: Answer('{"points": 4}'),
+    "a thought without end": lambda: Answer("<think>score: 4? " * 200),
+    "a flood": lambda: Answer("score: " * 20_000),
+    "a true grade as prose": lambda: Answer("**Score:** 3/5"),
+}
+SLOW: dict[str, Callable[[], Answer]] = {  # these cost a time-out or a growing pause each
+    "silence": lambda: Answer(pause=2 * TIMEOUT),
+    "hangs up": lambda: Answer(hangs_up=True),
+}
+
+
+def misbehaving(seed: int, seen: Counter[str], *, slow: float) -> Callable[[dict[str, Any]], Answer]:
+    """What the judge does with a request, drawn at random; what it did is counted in `seen`."""
+    draw = random.Random(seed)
+
+    def plan(request: dict[str, Any]) -> Answer:
+        if "Say yes." in str(request["messages"]):
+            return Answer("yes")
+        ways = SLOW if draw.random() < slow else WAYS
+        how = draw.choice([*ways, *["good"] * (len(ways) // 2)])
+        seen[how] += 1
+        return Answer(json.dumps({"score": draw.randrange(6)})) if how == "good" else ways[how]()
+
+    return plan
+
+
+def check(out: Path, items: int, code: int) -> int:
+    """Fail unless the counts of the table and of the file of grades agree; returns how many grades are missing."""
+    table = json.loads((out / "scores.json").read_text())["metrics"]
+    last = {record["id"]: record for record in read_jsonl(out / "judgements.jsonl")}
+    missing = 0
+    for metric, row in table.items():
+        grades = [record for record in last.values() if record["metric"] == metric]
+        scored = sum(record["score"] is not None for record in grades)
+        assert row["n_total"] == items == len(grades) and row["n_scored"] == scored == sum(row["histogram"]), metric
+        assert sum(row["unscored"].values()) == items - scored, metric
+        assert all(bool(record["reason"]) == (record["score"] is None) for record in grades), metric
+        missing += items - scored
+    worst = max(row["n_total"] - row["n_scored"] for row in table.values())
+    assert code == (1 if worst > 0.01 * items else 0), (code, worst)
+    return missing
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run against it, and count."""
+    flags = parser(__doc__ or "")
+    flags.add_argument("--items", type=int, default=1000, help="made-up items, each to be graded by the five metrics")
+    flags.add_argument("--runs", type=int, default=12, help="how often the command is started at most")
+    flags.add_argument("--workers", type=int, default=32, help="requests at a time")
+    flags.add_argument("--slow", type=float, default=0.01, help="share of requests that end in silence or a hang-up")
+    flags.add_argument("--seed", type=int, default=0, help="decides what the judge does when")
+    flags.add_argument("--out", type=Path, default=ROOT / "runs" / "hostile_judge", help="a new folder")
+    args = flags.parse_args(argv)
+    if args.out.exists():
+        raise ValueError(f"{args.out} exists; name a new folder with --out, or delete it")
+    write_json(args.out / "predictions.json", made_up_records(args.items))
+    started, seen, out = time.monotonic(), Counter[str](), args.out / "scores"
+    with chat_double(plan=misbehaving(args.seed, seen, slow=args.slow), models=("hostile",)) as double:
+        line = [sys.executable, str(ROOT / "eval" / "score.py"), "--predictions", str(args.out / "predictions.json")]
+        line += ["--judge", "openai:hostile", "--base_url", f"{double.url}/v1", "--workers", str(args.workers)]
+        line += ["--timeout", str(TIMEOUT), "--out", str(out)]
+        code, runs, missing = 1, 0, 5 * args.items
+        while code == 1 and runs < args.runs:
+            before = sum(seen.values())
+            code = subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
+            runs, asked, bound = runs + 1, sum(seen.values()) - before, missing * ASKS * ATTEMPTS
+            assert code in (0, 1) and missing <= asked <= bound, (code, missing, asked, bound)
+            missing = check(out, args.items, code)
+            print(f"run {runs}: exit code {code}, {asked} requests of at most {bound}, {missing} grades still missing")
+    print(f"{time.monotonic() - started:.0f} s; what the judge did: {dict(seen.most_common())}")
+    return code
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,125 @@
+"""How fast grades come over HTTP, beside bare requests with the same prompts: does judging cost more than asking?
+
+    python benchmarks/judge.py --items 100            # x 5 metrics, twice; some 20 minutes on two idle cores
+
+llama.cpp's server with SmolLM2-135M runs in a process of its own; its grades are worthless, the machinery is what is
+measured. Both sides send the same prompts with the same schema, token limit and concurrency, in turns of some items
+each, so that other work on the machine meets both alike; which side begins alternates.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.curate import start_server  # noqa: E402
+from eval.judge import open_judge  # noqa: E402
+from eval.judging import judge_all  # noqa: E402
+from eval.predictions import Task, all_tasks  # noqa: E402
+from eval.rubrics import OWN, messages  # noqa: E402
+from ski_lvlm.cli import parser, run  # noqa: E402
+
+MODEL = "smollm2"
+DOINGS = ("drinks water", "sits down", "reads a book", "makes a phone call", "puts on a jacket", "waves", "claps")
+
+
+def made_up_records(items: int) -> list[dict[str, str]]:
+    """Predictions about so many videos that do not exist, with all that the five metrics need."""
+    return [
+        {
+            "video_name": f"v{n}",
+            "Q": "Describe the video in detail.",
+            "A": f"Person {n} {DOINGS[n % 7]} and then {DOINGS[n // 7 % 7]}.",
+            "pred": f"Somebody, number {n}, {DOINGS[n % 5]}. Then the person {DOINGS[n // 5 % 7]}.",
+            "Q1": "What is happening?",
+            "Q2": "What does the person do?",
+            "pred1": f"Person {n} {DOINGS[n % 5]}.",
+            "pred2": f"Person {n} {DOINGS[n % 3]}.",
+        }
+        for n in range(items)
+    ]
+
+
+def made_up_tasks(items: int) -> list[Task]:
+    """Five grades to be given for each of so many made-up items, item by item."""
+    tasks, _ = all_tasks(made_up_records(items))
+    return sorted(tasks, key=lambda task: int(task.key[1:].split("_")[0]))
+
+
+def bare(client: Any, tasks: list[Task], *, workers: int, max_tokens: int) -> None:  # noqa: ANN401
+    """The same requests through the openai package alone."""
+    constraint = {"name": "reply", "schema": OWN.schema, "strict": True}
+
+    def ask(task: Task) -> None:
+        rubric = OWN.of(task.metric)
+        assert rubric and task.fields
+        client.chat.completions.create(
+            model=MODEL,
+            messages=[{"role": m.role, "content": m.text} for m in messages(rubric, task.fields)],
+            max_tokens=max_tokens,
+            temperature=0.0,
+            seed=0,
+            response_format={"type": "json_schema", "json_schema": constraint},
+        )
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(ask, tasks))
+
+
+def take_turns(sides: dict[str, Callable[[list[Task]], None]], turns: list[list[Task]]) -> dict[str, float]:
+    """Seconds of each side over all turns."""
+    seconds = dict.fromkeys(sides, 0.0)
+    for number, tasks in enumerate(turns):
+        for name in sorted(sides, reverse=bool(number % 2)):
+            started = time.monotonic()
+            sides[name](tasks)
+            seconds[name] += time.monotonic() - started
+        print(f"turn {number + 1} of {len(turns)}: " + ", ".join(f"{n} {s:.1f} s" for n, s in seconds.items()))
+    return seconds
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure."""
+    flags = parser(__doc__ or "")
+    flags.add_argument("--items", type=int, default=100, help="made-up items, each graded by the five metrics")
+    flags.add_argument("--turn", type=int, default=10, help="items of a turn")
+    flags.add_argument("--workers", type=int, default=4, help="requests at a time, of either side")
+    flags.add_argument("--max_tokens", type=int, default=16, help="of a reply")
+    args = flags.parse_args(argv)
+    import openai
+
+    tasks = made_up_tasks(args.items)
+    size = args.turn * len(OWN.metrics)
+    turns = [tasks[start : start + size] for start in range(0, len(tasks), size)]
+    server, url = start_server(args.workers)
+    try:
+        judge = open_judge(f"openai:{MODEL}", base_url=url, max_tokens=args.max_tokens)
+        client = openai.OpenAI(api_key="none", base_url=url, max_retries=0)
+        with tempfile.TemporaryDirectory() as folder:
+            ledger, grades = Path(folder) / "judgements.jsonl", dict[str, dict[str, Any]]()
+            judge.ping()  # loads what is loaded once, as the server's first reply does
+            seconds = take_turns(
+                {
+                    "judged": lambda turn: grades.update(judge_all(turn, judge, ledger=ledger, workers=args.workers)),
+                    "bare": lambda turn: bare(client, turn, workers=args.workers, max_tokens=args.max_tokens),
+                },
+                turns,
+            )
+    finally:
+        server.communicate("")
+    asked = sum(len(grade["replies"]) for grade in grades.values())
+    assert asked == len(tasks), f"{asked} questions for {len(tasks)} grades: the sides did not do the same"
+    for name, spent in seconds.items():
+        print(f"{name:7} {len(tasks) / spent:6.2f} grades a second ({len(tasks)} in {spent:.1f} s)")
+    print(f"judged / bare: {100 * seconds['bare'] / seconds['judged']:.1f} % of the bare speed")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,210 @@
+"""How a run of the judge goes on: what is kept of each grade, repeats, limits, other runs in the same folder, kills."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import eval.score as score
+from data_curation.shards import FolderBusy, only_process
+from eval.judgements import Judgements
+from eval.judging import judgement_id
+from eval.predictions import Task
+from eval.rubrics import OWN
+from ski_lvlm.files import append_jsonl, read_jsonl
+from tests.llm_server import Answer, chat_double
+
+
+def records(number, **more):
+    return [
+        {"video_name": f"a_clip{n}", "Q": "what?", "A": f"He waves {n}.", "pred": f"He sits {n}.", **more}
+        for n in range(number)
+    ]
+
+
+def write(tmp_path, content, name="predictions.json"):
+    path = tmp_path / name
+    path.write_text(json.dumps(content))
+    return path
+
+
+def grade(tmp_path, double, *more, number=2, judge="llama3.1", **fields):
+    path = write(tmp_path, records(number, **fields))
+    return score.main(
+        ["--predictions", str(path), "--judge", judge, "--base_url", double.url, "--out", str(tmp_path / "out"), *more]
+    )
+
+
+def ledger(tmp_path):
+    return read_jsonl(tmp_path / "out" / "judgements.jsonl")
+
+
+def table(tmp_path):
+    return json.loads((tmp_path / "out" / "scores.json").read_text())
+
+
+def four(_):
+    return Answer('{"score": 4}')
+
+
+def test_a_grade_is_kept_with_all_that_led_to_it(tmp_path):
+    with chat_double() as double:
+        double.plan = lambda _: Answer("Hm." if len(double.requests) == 1 else '{"score": 4}')
+        grade(tmp_path, double, "--workers", "1", number=1)
+    kept = next(record for record in ledger(tmp_path) if len(record["replies"]) == 2)
+    assert {
+        "video_name": "a_clip0",
+        "key": "a_clip0_0",
+        "repeat": 0,
+        "score": 4.0,
+        "reason": None,
+    }.items() <= kept.items()
+    assert kept["fields"] == {"Q": "what?", "A": "He waves 0.", "pred": "He sits 0."}
+    assert [role for role, _ in kept["prompt"]] == ["system", "user"] and "He sits 0." in kept["prompt"][1][1]
+    assert (kept["replies"], kept["reply"]) == (["Hm.", '{"score": 4}'], '{"score": 4}')
+    assert (kept["judge"], kept["digest"], kept["quantisation"]) == ("ollama:llama3.1", "d1" * 32, "Q4_0")
+    assert kept["rubrics"] == OWN.digest and kept["seconds"] >= 0 and kept["time"].endswith("Z")
+    assert len({record["id"] for record in ledger(tmp_path)}) == 4
+    assert "He sits 0." in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_repeats_have_seeds_and_ids_of_their_own(tmp_path):
+    with chat_double(plan=four) as double:
+        assert grade(tmp_path, double, "--repeats", "3", "--seed", "7", "--temperature", "0.5") == 0
+        options = [request["options"] for request in double.requests]
+        assert Counter(o["seed"] for o in options) == {7: 8, 8: 8, 9: 8} and {o["temperature"] for o in options} == {
+            0.5
+        }
+        assert Counter(record["repeat"] for record in ledger(tmp_path)) == {0: 8, 1: 8, 2: 8}
+        assert len({record["id"] for record in ledger(tmp_path)}) == 24
+        double.requests.clear()
+        grade(tmp_path, double, "--repeats", "4", "--seed", "7", "--temperature", "0.5")
+        assert {request["options"]["seed"] for request in double.requests} == {10}, "the first three are there"
+    assert (table(tmp_path)["seed"], table(tmp_path)["temperature"]) == (7, 0.5)
+
+
+def test_the_scale_and_other_rubrics_reach_the_judge_and_the_results(tmp_path):
+    hashes = []
+    rubrics = write(tmp_path, {"metrics": {"detail": {"prompt": "How full is {pred}, given {A}?"}}}, "r.json")
+    with chat_double(plan=lambda _: Answer('{"score": 3.5}')) as double:
+        for flags in ([], ["--scores", "decimal"], ["--rubrics", str(rubrics)]):
+            double.requests.clear()
+            assert grade(tmp_path, double, *flags) == 0
+            hashes.append(table(tmp_path)["rubrics"])
+            assert {record["rubrics"] for record in ledger(tmp_path)} == {hashes[-1]}
+            assert table(tmp_path)["metrics"]["detail"]["mean"] == 70.0, "a decimal is never cut"
+            kind = double.requests[0]["format"]["properties"]["score"]["type"]
+            assert (kind, table(tmp_path)["decimals"]) == (
+                ("number", None) if "decimal" in flags else ("integer", len(double.requests))
+            )
+    assert len(set(hashes)) == 3 and len(double.requests) == 2
+    assert double.requests[0]["messages"][0]["content"].startswith("How full is He sits ")
+    assert table(tmp_path)["metrics"]["context"] == {"status": "not run", "reason": "the rubrics do not ask for it"}
+
+
+def test_nothing_scored_is_no_success(tmp_path, capsys):
+    rubrics = write(tmp_path, {"metrics": {"consistency": {"prompt": "{pred1} {pred2}"}}}, "r.json")
+    with chat_double(plan=four) as double:
+        assert grade(tmp_path, double, "--rubrics", str(rubrics)) == 1
+    assert double.requests == [] and "nothing was scored" in capsys.readouterr().err
+
+
+def test_grades_of_other_runs_are_put_aside_and_come_back(tmp_path):
+    with chat_double(plan=four) as double:
+        grade(tmp_path, double)
+        first = {record["id"] for record in ledger(tmp_path)}
+        grade(tmp_path, double, pred="He runs.")
+        assert not first & {record["id"] for record in ledger(tmp_path)}, "only this run's grades stand in the file"
+        double.requests.clear()
+        grade(tmp_path, double)
+        assert double.requests == [] and {record["id"] for record in ledger(tmp_path)} == first
+        grade(tmp_path, double, pred="He runs.")
+        assert double.requests == []
+    aside = read_jsonl(tmp_path / "out" / "earlier_judgements.jsonl")
+    assert Counter(record["id"] for record in aside).most_common(1)[0][1] == 1, "each is put aside once"
+
+
+def test_the_last_grade_counts_and_what_is_no_grade_is_left_out(tmp_path):
+    path = tmp_path / "judgements.jsonl"
+    grades = [("a", 3), ("b", None), ("b", 2), ("c", 4), ("c", None), ("d", "4")]
+    append_jsonl(path, *({"id": key, "score": score} for key, score in grades))
+    path.write_text(path.read_text() + '7\n{"score": 3}\n{"id": "a", "sco')
+    assert {key: r["score"] for key, r in Judgements(path, set("abcd")).scored().items()} == {"a": 3, "b": 2}
+    assert [record.get("id") for record in read_jsonl(path)] == list("abbccd")
+
+
+def test_grades_of_a_run_differ_by_judge_item_text_and_repeat():
+    task = Task("detail", "v_0", {"A": "x"})
+    others = [Task("context", "v_0", {"A": "x"}), Task("detail", "v_1", {"A": "x"}), Task("detail", "v_0", {"A": "y"})]
+    ids = {judgement_id(t, "j") for t in (task, *others)} | {judgement_id(task, "k"), judgement_id(task, "j", 1)}
+    assert len(ids) == 6 and judgement_id(task, "j") == judgement_id(task, "j", 0)
+
+
+def test_two_processes_do_not_work_in_one_folder(tmp_path):
+    with chat_double(plan=four) as double, only_process(tmp_path / "out"), pytest.raises(FolderBusy, match="pid"):
+        grade(tmp_path, double)
+    assert double.requests == []
+
+
+def test_questions_come_no_faster_than_allowed(tmp_path):
+    with chat_double(plan=four) as double:
+        started = time.monotonic()
+        grade(tmp_path, double, "--requests_per_minute", "600", number=3)
+        assert time.monotonic() - started > 0.1, "10 at once, the other 2 a tenth of a second later each"
+    assert len(double.requests) == 12
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--repeats", "0"], "--repeats 0: expected 1 or more"),
+        (["--workers", "0"], "--workers 0"),
+        (["--temperature", "-1"], "--temperature -1.0: expected 0 or more"),
+        (["--scores", "half"], "invalid choice: 'half'"),
+        (["--ping", "--aggregate", "x"], "not allowed with"),
+    ],
+)
+def test_flags_that_make_no_sense(flags, said, capsys):
+    with pytest.raises(SystemExit) as caught:
+        score.main(flags)
+    assert caught.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_killed_at_a_random_moment_the_totals_are_those_of_a_run_that_was_not(tmp_path):
+    sentences = ["A man waves.", "He sits down.", "She drinks water.", "A dog runs.", "They shake hands."]
+    draw = random.Random(3)
+    content = [{**item, "A": draw.choice(sentences), "pred": draw.choice(sentences)} for item in records(24)]
+    path = write(tmp_path, content)
+    line = [
+        sys.executable,
+        str(Path(score.__file__)),
+        "--predictions",
+        str(path),
+        "--judge",
+        "similarity",
+        "--workers",
+        "2",
+    ]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    file = killed / "judgements.jsonl"
+    target = draw.randrange(1, 50)
+    process = subprocess.Popen([*line, "--out", str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and (not file.exists() or file.read_bytes().count(b"\n") < target):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert target <= len(read_jsonl(file)) < 72, "killed in the middle"
+    for out in (killed, whole):
+        assert score.main([*line[2:], "--out", str(out)]) == 0
+    grades = read_jsonl(file)
+    assert set(Counter(record["id"] for record in grades).values()) == {1}, "nothing is judged twice"
+    expected = {record["id"]: record["score"] for record in read_jsonl(whole / "judgements.jsonl")}
+    assert {record["id"]: record["score"] for record in grades} == expected, "nothing is lost"
+    tables = [json.loads((out / "scores.json").read_text())["metrics"] for out in (killed, whole)]
+    assert tables[0] == tables[1]
