@@ -46,7 +46,8 @@ class Scale:
 
 
 # Assumption: the paper does not say on which classes of NTU120 the skeleton encoders of its LVLM were trained.
-PAPER = Scale(table_runs.PAPER, "ntu120/110-10", "auto", train="--bf16 True")
+# NTU lacks 535 skeletons: their clips are left out of training, and counted in its log.
+PAPER = Scale(table_runs.PAPER, "ntu120/110-10", "auto", train="--bf16 True --skip_missing True")
 # As in the quickstart, but that a killed training of two minutes starts anew and spares its checkpoints.
 SYNTHETIC = Scale(
     table_runs.SYNTHETIC,
@@ -56,7 +57,7 @@ SYNTHETIC = Scale(
     skeleton_features="--skeleton_frames 32",
     train="--base_llm smollm2 --standardise True --batch_size 4 --num_train_epochs 1.25 --learning_rate 3e-3 "
     "--save_strategy no",
-    describe="--limit 96 --max_new_tokens 48",
+    describe="--limit 72 --max_new_tokens 48",
     seeds=3,
 )
 
