@@ -156,7 +156,8 @@ def _histograms(scores: Record) -> list[dict[str, str]]:
 
 def _references(scores: Record) -> list[dict[str, Any]]:
     metrics = scores.get("reference_metrics") or {}
-    return [{"name": name, "interval": None, "n": None, **metric} for name, metric in metrics.items()]
+    absent = {"interval": None, "n": None, "settings": "", "reason": ""}
+    return [{**absent, "name": name, **metric} for name, metric in metrics.items()]
 
 
 def extreme_items(items: Sequence[Item], *, count: int = SHOWN) -> tuple[list[Item], list[Item]]:

@@ -86,13 +86,14 @@ def test_published_averages_are_the_means_of_their_columns():
 def test_every_number_stands_beside_the_paper_s(tmp_path):
     run = metric(2, mean=61.26, interval=[55.04, 66.0], repeats=3, spread=1.25, mean_unscored_as_0=60.5)
     metrics = {"correctness": run, "temporal": {"status": "not run", "reason": "no order"}}
-    reference = {"ROUGE-L": {"value": 0.4123, "interval": [0.3, 0.5], "n": 2}, "BLEU": {"value": 0.1}}
+    reference = {"ROUGE-L": {"value": 0.4123, "interval": [0.3, 0.5], "n": 2, "settings": "stems"}}
+    reference |= {"BLEU": {"value": 0.1}, "cosine": {"value": None, "n": 0, "reason": "no MiniLM"}}
     records = [prediction(0), prediction(1)]
     grades = [judgement("correctness", r, 3, repeat=k) for r in records for k in range(3)]
     html = page(evaluation(tmp_path, records, grades, metrics, average_of_run=61.26, reference_metrics=reference))
     for text in ("61.3", "55.0 to 66.0", "60.5", "2 of 2", "no order", "Correctness 1.25", "2026-11-26T10:00:00Z"):
         assert text in html, text
-    for text in ("llama3.1", "digest d1", "Q4_K_M", "rubrics r1", "0.412", "0.300 to 0.500"):
+    for text in ("llama3.1", "digest d1", "Q4_K_M", "rubrics r1", "0.412", "0.300 to 0.500", "stems", "no MiniLM"):
         assert text in html, text
     for scores in PUBLISHED.values():
         assert all(f'<td class="number">{score:.1f}</td>' in html for score in scores.values())
