@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class Run:
     records: dict[Place, dict[int, Record]]
     unanswered: dict[str, int]
 
-    @property
+    @cached_property
     def repeats(self) -> int:
         """How often each item was graded."""
         return 1 + max((repeat for grades in self.records.values() for repeat in grades), default=0)
@@ -92,6 +93,8 @@ def read_run(path: Path) -> Run:
     Raises:
         GradesError: there are no grades, or those of several judges without a table that says which counts.
     """
+    if not path.exists():
+        raise GradesError(f"{path} does not exist; expected the --out folder of eval/score.py, or a file in it")
     folder = path if path.is_dir() else path.parent
     ledger = path if path.suffix == ".jsonl" else folder / LEDGER
     table = None if path.suffix == ".jsonl" else _table(folder if path.is_dir() else path)

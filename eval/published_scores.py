@@ -25,6 +25,8 @@ def read_score_file(path: Path) -> list[Graded]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise GradesError(f"{path} does not exist; {_EXPECTED}") from error
     except ValueError as error:
         raise GradesError(f"{path} is no JSON ({error}); {_EXPECTED}") from error
     if not isinstance(content, dict) or not content:

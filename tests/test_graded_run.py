@@ -75,6 +75,8 @@ def test_what_is_no_grade_is_none(tmp_path, broken):
 
 
 def test_files_that_hold_no_grades(tmp_path):
+    with pytest.raises(GradesError, match="none does not exist; expected the --out folder"):
+        read_run(tmp_path / "none")
     with pytest.raises(GradesError, match=r"holds no grades; expected those that eval/score\.py writes"):
         read_run(tmp_path)
     (tmp_path / "scores.json").write_text("{")

@@ -59,6 +59,8 @@ def test_what_is_no_score(value):
 )
 def test_files_that_are_no_score_files(tmp_path, content, said):
     path = tmp_path / "scores.json"
+    with pytest.raises(GradesError, match="does not exist"):
+        read_score_file(path)
     path.write_text(content)
     with pytest.raises(GradesError, match=said):
         read_score_file(path)
