@@ -1,16 +1,14 @@
-"""Prediction files as they come: our own, Video-ChatGPT's, LLAVIDAL's; lists, or dicts keyed by video."""
+"""Predictions and the grades that can be given to them."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eval.records import RecordsError, read_records, renamed
 from eval.rubrics import RUBRICS, Rubric
 
 _ANSWERS = ("pred", "pred1", "pred2")
-# LLAVIDAL's descriptions give the consistency questions and their reference names of their own.
-_CONSISTENCY_NAMES = {"Q1": "cons_Q1", "Q2": "cons_Q2", "A": "cons_A"}
 
 
 class PredictionsError(ValueError):
@@ -27,48 +25,18 @@ class Task:
 
 
 def read_predictions(paths: Iterable[Path]) -> list[dict[str, Any]]:
-    """All records of the files in order, each with its `video_name`.
+    """All records of the files in order, each with its `video_name`, whoever wrote them (see `eval/records.py`).
 
     Raises:
         PredictionsError: naming the file, and the record where there is one.
     """
-    records = [record for path in paths for record in _read(Path(path))]
+    try:
+        records = [record for path in paths for record in read_records(Path(path))]
+    except RecordsError as error:
+        raise PredictionsError(f"{error}; predictions are made by eval/describe.py --out") from error
     if not records:
         raise PredictionsError("the predictions hold no record; make them with eval/describe.py")
     return records
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise PredictionsError(f"{path} does not exist; make it with eval/describe.py --out {path}") from error
-    except ValueError as error:
-        raise PredictionsError(f"{path} is no JSON ({error}); expected a list of records") from error
-    if not isinstance(content, list | dict):
-        raise PredictionsError(f"{path} holds {content!r:.60}; expected a list of records")
-    entries = _keyed(content) if isinstance(content, dict) else [(None, entry) for entry in content]
-    return [_record(path, number, video, entry) for number, (video, entry) in enumerate(entries)]
-
-
-def _keyed(content: dict[str, Any]) -> list[tuple[str | None, Any]]:
-    return [(v, entry) for v, value in content.items() for entry in (value if isinstance(value, list) else [value])]
-
-
-def _record(path: Path, number: int, video: str | None, entry: Any) -> dict[str, Any]:  # noqa: ANN401
-    if not isinstance(entry, dict):
-        raise PredictionsError(
-            f"{path}, record {number}: found {entry!r:.60}; expected an object with video_name, Q, A, pred"
-        )
-    record = {"video_name": video, **entry} if video is not None else dict(entry)
-    if not isinstance(record.get("video_name"), str):
-        raise PredictionsError(f"{path}, record {number}: no video_name; found the fields {sorted(record)}")
-    for name, value in record.items():
-        if name in ("Q", "A", "Q1", "Q2", *_ANSWERS, *_CONSISTENCY_NAMES.values()) and not isinstance(
-            value, str | None
-        ):
-            raise PredictionsError(f"{path}, {record['video_name']}: {name} is {value!r:.60}; expected a text")
-    return record
 
 
 def tasks_for(rubric: Rubric, records: list[dict[str, Any]]) -> list[Task] | str:
@@ -83,6 +51,7 @@ def tasks_for(rubric: Rubric, records: list[dict[str, Any]]) -> list[Task] | str
     >>> tasks_for(RUBRICS[4], records)
     'no record has pred1, pred2'
     """
+    records = [renamed(record) for record in records]
     answers = [name for name in rubric.fields if name in _ANSWERS]
     if not any(_text(record, rubric, name) is not None for record in records for name in answers):
         return f"no record has {', '.join(answers)}"
@@ -100,8 +69,8 @@ def tasks_for(rubric: Rubric, records: list[dict[str, Any]]) -> list[Task] | str
 
 
 def _text(record: dict[str, Any], rubric: Rubric, name: str) -> str | None:
-    if rubric.metric == "consistency" and record.get(_CONSISTENCY_NAMES.get(name, "")) is not None:
-        return str(record[_CONSISTENCY_NAMES[name]])
+    if name == "A" and rubric.metric == "consistency" and record.get("cons_A") is not None:
+        return str(record["cons_A"])
     return record.get(name)
 
 

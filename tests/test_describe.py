@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,13 +15,19 @@ from safetensors.torch import load_file, save_file
 from video_case import numbered, quarters, write_audio, write_video, write_zero_length
 from vision_case import tiny_tower
 
+from data_curation.shards import FolderBusy, Shard, only_process
+from eval.answers import answer_key
 from eval.clips import DecodedClips
-from eval.describe import answer_key, evenly, load, main, model_digest, read_questions
-from ski_lvlm.files import write_json
+from eval.describe import describe, load, main, model_digest
+from eval.questions import evenly, read_questions
+from ski_lvlm.conversation import IGNORED, encode
+from ski_lvlm.files import read_jsonl, write_json
+from ski_lvlm.inference import EndWatch
+from ski_lvlm.instruction_file import Turn
 from ski_lvlm.llm import native_bf16
 from ski_lvlm.lvlm import SkiLvlm
 from ski_lvlm.tiny import tiny_llm
-from ski_lvlm.vision import load_vision_tower
+from ski_lvlm.vision import VisionTower, load_vision_tower
 
 VIDEOS = ["a", "b", "c", "d"]
 ASKED = {"Q": "What is the person doing?", "Q1": "Which action is it?", "Q2": "Why?"}
@@ -50,7 +57,7 @@ def build_model(folder, *, tower, llm, modalities=("video", "skeleton"), framing
 def in_fp32():
     """In bf16 the company in a batch may turn a near tie of a random model's next tokens."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ski_lvlm.llm.native_bf16", lambda: False)
+        patch.setattr("ski_lvlm.inference.native_bf16", lambda: False)
         yield
 
 
@@ -114,13 +121,13 @@ def test_the_answers_do_not_depend_on_batches_and_workers(case, undisturbed, tmp
 
 def count_questions(monkeypatch):
     asked = []
-    generate = SkiLvlm.generate
+    answer = SkiLvlm.answer
 
-    def counting(model, video, question, **settings):
-        asked.extend(question)
-        return generate(model, video, question, **settings)
+    def counting(model, tokens, questions, **settings):
+        asked.extend(questions)
+        return answer(model, tokens, questions, **settings)
 
-    monkeypatch.setattr(SkiLvlm, "generate", counting)
+    monkeypatch.setattr(SkiLvlm, "answer", counting)
     return asked
 
 
@@ -175,10 +182,11 @@ def test_a_seed_makes_sampling_repeatable(case, tmp_path, undisturbed):
 
 
 def test_killed_after_its_first_answer_the_same_command_ends_as_if_undisturbed(case, tmp_path, monkeypatch):
-    monkeypatch.setattr("ski_lvlm.llm.native_bf16", native_bf16)  # as the processes below
-    main(flags(case, tmp_path / "undisturbed", batch_size=1))
+    monkeypatch.setattr("ski_lvlm.inference.native_bf16", native_bf16)  # as the processes below
+    long = {"batch_size": 1, "max_new_tokens": 40}  # so that it cannot be over before it is killed
+    main(flags(case, tmp_path / "undisturbed", **long))
     script = Path(__file__).resolve().parents[1] / "eval" / "describe.py"
-    command = [sys.executable, str(script), *flags(case, tmp_path, batch_size=1)]
+    command = [sys.executable, str(script), *flags(case, tmp_path, **long)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     log, deadline = tmp_path / "predictions.jsonl", time.monotonic() + 120
     while not (log.exists() and b"\n" in log.read_bytes()) and time.monotonic() < deadline:
@@ -191,6 +199,128 @@ def test_killed_after_its_first_answer_the_same_command_ends_as_if_undisturbed(c
     assert done.returncode == 0, done.stderr
     assert log.read_bytes().startswith(kept)
     assert predictions(tmp_path) == predictions(tmp_path / "undisturbed")
+
+
+def test_a_clip_goes_through_the_tower_once_for_all_its_questions(case, tmp_path, monkeypatch):
+    looks = []
+    forward = VisionTower.forward
+    monkeypatch.setattr(VisionTower, "forward", lambda tower, video: looks.append(len(video)) or forward(tower, video))
+    main(flags(case, tmp_path))
+    assert looks == [1] * len(VIDEOS)
+
+
+def test_the_model_is_asked_in_the_template_it_was_trained_in(case):
+    model = load(case / "model")
+    turns = [Turn("user", f"{ASKED['Q']}\n<video>"), Turn("assistant", "Drinking.")]
+    trained = encode(turns, model.tokenizer, token_counts={"video": 10})
+    prompt = int((trained.labels == IGNORED).sum())
+    seen = []
+    embed = model.embed
+    model.embed = lambda ids, features: seen.append(ids) or embed(ids, features)
+    answer = next(
+        iter(describe(model, {"a": [ASKED["Q"]]}, case / "videos", batch_size=1, workers=0, max_new_tokens=2))
+    )
+    assert seen[0][0].tolist() == trained.ids[:prompt].tolist() and answer.video == "a"
+
+
+def test_answers_that_run_into_the_limit_are_marked_counted_and_listed(case, tmp_path, capsys):
+    main(flags(case, tmp_path))
+    log = read_jsonl(tmp_path / "predictions.jsonl")
+    model = load(case / "model")
+    end = model.tokenizer.eos_token_id
+    clip = DecodedClips(["a"], case / "videos", num_frames=FRAMES, side=28, framing="whole")[0]
+    ended = {}
+    for question in ASKED.values():  # generated alone, by the language model itself: is its end token there?
+        ids = []
+        keep = SimpleNamespace(put=lambda new, ids=ids: ids.extend(new.flatten().tolist()), end=lambda: None)
+        model.generate([clip.frames], [question], max_new_tokens=6, streamer=keep)
+        ended[question] = end in ids
+    for record in log:
+        if record["video_name"] == "a":
+            assert record.get("cut", False) == (not ended[record["question"]])
+    cut = [record for record in log if record.get("cut")]
+    printed = capsys.readouterr().out
+    assert cut and f"{len(cut)} answers ran into --max_new_tokens 6" in printed
+    assert f"cut: {cut[0]['video_name']}: {cut[0]['question']}" in printed
+
+
+@pytest.mark.parametrize("ends", [None, 2, [1, 2]])
+def test_an_answer_is_cut_if_no_end_token_was_generated(ends):
+    watch = EndWatch(ends)
+    stop = watch(torch.tensor([[7, 2, 2], [7, 7, 7]]), None)
+    assert not stop.any() and watch.cut == [ends is None, True]
+
+
+def test_shards_share_the_videos_and_the_whole_writes_what_they_answered(case, undisturbed, tmp_path, monkeypatch):
+    asked = count_questions(monkeypatch)
+    for part in ("1/2", "2/2", "2/2"):
+        assert main(flags(case, tmp_path, shard=part)) == 0
+        assert not (tmp_path / "predictions.json").exists()
+    assert len(asked) == len(VIDEOS) * len(ASKED)
+    logs = [{r["video_name"] for r in read_jsonl(tmp_path / f"predictions.{k}-of-2.jsonl")} for k in (1, 2)]
+    assert not logs[0] & logs[1] and sorted(logs[0] | logs[1]) == VIDEOS
+    main(flags(case, tmp_path))
+    assert len(asked) == len(VIDEOS) * len(ASKED) and predictions(tmp_path) == undisturbed
+
+
+def test_the_whole_waits_for_its_shards_and_answers_what_a_lost_one_left(case, undisturbed, tmp_path):
+    main(flags(case, tmp_path, shard="1/2"))
+    with only_process(tmp_path / ".predictions.lock", Shard(2, 2)), pytest.raises(FolderBusy, match="shard 2-of-2"):
+        main(flags(case, tmp_path))
+    main(flags(case, tmp_path))
+    assert predictions(tmp_path) == undisturbed
+
+
+def test_sampling_does_not_depend_on_what_was_answered_before(case, tmp_path):
+    drawn = {"temperature": 2.0, "top_p": 0.9, "batch_size": 1, "seed": 5}
+    main(flags(case, tmp_path / "whole", **drawn))
+    for part in ("2/3", "1/3"):
+        main(flags(case, tmp_path / "parts", shard=part, **drawn))
+    main(flags(case, tmp_path / "parts", **drawn))
+    assert predictions(tmp_path / "parts") == predictions(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"temperature": -1}, "expected a temperature of 0"),
+        ({"top_p": 0}, "share above 0"),
+        ({"max_new_tokens": 0}, "expected 1 or more"),
+        ({"shard": "3/2"}, "--shard is '3/2'"),
+    ],
+)
+def test_settings_out_of_range_are_refused(case, tmp_path, setting, message):
+    with pytest.raises(ValueError, match=message):
+        main(flags(case, tmp_path, **setting))
+
+
+def test_baseline_flags_come_together_or_not_at_all(case, tmp_path, capsys):
+    for wrong in (["--base_llm", "x"], []):
+        with pytest.raises(SystemExit):
+            main(
+                [*flags(case, tmp_path), *wrong]
+                if wrong
+                else ["--baseline", "video-chatgpt", *flags(case, tmp_path)[2:]]
+            )
+    printed = capsys.readouterr().err
+    assert "--base_llm: only for --baseline" in printed and "--baseline needs --projector_weights" in printed
+
+
+def test_a_published_projector_answers_like_the_trained_model_it_was_taken_from(
+    case, undisturbed, tmp_path, monkeypatch
+):
+    """Table 3's first row: no training, only their file."""
+    weights = load_file(case / "model" / "model.safetensors")
+    theirs = {f"model.mm_projector.{n}": weights[f"projectors.video.layers.{n}"] for n in ("weight", "bias")}
+    torch.save(theirs | {"model.embed_tokens.weight": torch.zeros(9, 32)}, tmp_path / "mm_projector.bin")
+    command = flags(case, tmp_path)[2:]  # without --model
+    command += ["--baseline", "video-chatgpt", "--projector_weights", str(tmp_path / "mm_projector.bin")]
+    command += ["--base_llm", str(case / "llm"), "--vision_tower", str(case / "tower"), "--num_frames", str(FRAMES)]
+    assert main(command) == 0
+    assert predictions(tmp_path) == undisturbed
+    asked = count_questions(monkeypatch)
+    main([*command, "--num_frames", "3"])  # shown otherwise, it is another model
+    assert len(asked) == len(VIDEOS) * len(ASKED)
 
 
 def test_an_answer_torn_by_a_kill_is_given_again(case, undisturbed, tmp_path):
@@ -275,9 +405,10 @@ def test_llavidal_s_consistency_questions_are_read(case, undisturbed, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "not JSON"),
+        ("{", "no JSON"),
         ("[]", "expected a non-empty list"),
-        ('{"a": {"Q": "Why?"}}', "expected a non-empty list"),
+        ("7", "holds 7; expected a list of records"),
+        ('{"a": "Why?"}', "item 0 is 'Why\\?'; expected an object"),
         ('["a"]', "item 0 is 'a'; expected an object"),
         ('[{"Q": "Why?"}]', "item 0 has no video_name"),
         ('[{"video_name": "a", "Q": "Why?"}, {"video_name": "b", "A": "So."}]', "item 1 has no .* found .*'A'"),

@@ -1,0 +1,84 @@
+"""The answers of a describing run: each on disk as soon as it is there, asked for once, shared between machines."""
+
+import glob
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from data_curation.shards import WHOLE, Shard
+from eval.questions import questions_of
+from eval.records import Item
+from ski_lvlm.files import append_jsonl, read_jsonl
+
+
+class Answer(NamedTuple):
+    """What became of one question about one video: a text, or the reason why there is none."""
+
+    video: str
+    question: str
+    text: str | None
+    error: str | None = None
+    cut: bool = False  # it ran into --max_new_tokens
+
+
+def answer_key(video: str, question: str, settings: str) -> str:
+    """What an answer is remembered by: another model, folder of videos, wording or sampling is another answer."""
+    return hashlib.sha256(json.dumps([settings, video, question]).encode()).hexdigest()[:16]
+
+
+class AnswerLog:
+    """The answers under one set of settings, kept beside the predictions file `out`.
+
+    A shard appends to a file of its own (`predictions.2-of-8.jsonl`) and reads those of all, as the whole does. What
+    failed is remembered for this run only, so that the next one tries again.
+    """
+
+    def __init__(self, out: Path, settings: str, *, shard: Shard = WHOLE) -> None:
+        self.file = out.with_name(f"{out.stem}{shard.suffix}.jsonl")
+        self._settings = settings
+        parts = sorted(out.parent.glob(f"{glob.escape(out.stem)}.*-of-*.jsonl"))
+        records = (record for file in (out.with_suffix(".jsonl"), *parts) for record in read_jsonl(file))
+        self._records = {record["key"]: record for record in records if record["answer"] is not None}
+
+    def add(self, answer: Answer) -> None:
+        """Keep an answer on disk."""
+        record: Item = {
+            "key": answer_key(answer.video, answer.question, self._settings),
+            "video_name": answer.video,
+            "question": answer.question,
+            "answer": answer.text,
+            "error": answer.error,
+        }
+        if answer.cut:
+            record["cut"] = True
+        append_jsonl(self.file, record)
+        self._records[record["key"]] = record
+
+    def unanswered(self, items: list[Item]) -> dict[str, list[str]]:
+        """Video → its questions without an answer, each wording once."""
+        todo: dict[str, list[str]] = {}
+        for item in items:
+            video = item["video_name"]
+            for question in questions_of(item).values():
+                if self._key(video, question) not in self._records and question not in todo.get(video, []):
+                    todo.setdefault(video, []).append(question)
+        return todo
+
+    def answered(self, item: Item) -> Item:
+        """The item with pred, pred1, pred2; null and the reason where the video could not be read."""
+        records = self._of(item)
+        errors = {record["error"] for record in records.values() if record["error"]}
+        answered = item | {field: record["answer"] for field, record in records.items()}
+        return answered | {"error": "; ".join(sorted(errors))} if errors else answered
+
+    def cut(self, items: list[Item]) -> list[tuple[str, str]]:
+        """(video, question) of each answer that ran into the longest length, each once."""
+        found = ((r["video_name"], r["question"]) for item in items for r in self._of(item).values() if r.get("cut"))
+        return list(dict.fromkeys(found))
+
+    def _of(self, item: Item) -> dict[str, Item]:
+        return {f: self._records[self._key(item["video_name"], question)] for f, question in questions_of(item).items()}
+
+    def _key(self, video: str, question: str) -> str:
+        return answer_key(video, question, self._settings)

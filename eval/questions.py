@@ -1,0 +1,42 @@
+"""The questions of a benchmark file: which a record has, and under which name the answer to each is kept."""
+
+from pathlib import Path
+
+from eval.records import Item, RecordsError, read_records
+
+ANSWERS = {"Q": "pred", "Q1": "pred1", "Q2": "pred2"}
+
+
+def read_questions(path: Path) -> list[Item]:
+    """The records of a questions file, whoever wrote it (see `eval/records.py`).
+
+    Raises:
+        RecordsError: not a file of records, empty, or a record without any question.
+    """
+    items = read_records(path)
+    if not items:
+        raise RecordsError(f"{path}: expected a non-empty list of {{video_name, Q, A, Q1, Q2}}")
+    for number, item in enumerate(items):
+        if not questions_of(item):
+            raise RecordsError(f"{path}: item {number} has no question of {list(ANSWERS)}; found {list(item)}")
+    return items
+
+
+def questions_of(item: Item) -> dict[str, str]:
+    """Answer field → question, for the questions an item has.
+
+    >>> questions_of({"video_name": "v", "Q": "What happens?", "Q1": None})
+    {'pred': 'What happens?'}
+    """
+    return {answer: item[question] for question, answer in ANSWERS.items() if item.get(question)}
+
+
+def evenly(items: list[Item], limit: int | None) -> list[Item]:
+    """At most `limit` items, evenly spaced.
+
+    >>> evenly([{"n": n} for n in range(10)], 3)
+    [{'n': 0}, {'n': 3}, {'n': 6}]
+    """
+    if limit is None or limit >= len(items):
+        return items
+    return [items[k * len(items) // limit] for k in range(limit)]
