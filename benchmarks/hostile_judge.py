@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with chat_double(plan=misbehaving(args.seed, seen, slow=args.slow), models=("hostile",)) as double:
         line = [sys.executable, str(ROOT / "eval" / "score.py"), "--predictions", str(args.out / "predictions.json")]
         line += ["--judge", "openai:hostile", "--base_url", f"{double.url}/v1", "--workers", str(args.workers)]
-        line += ["--timeout", str(TIMEOUT), "--out", str(out)]
+        line += ["--timeout", str(TIMEOUT), "--out", str(out), "--no_reference_metrics"]
         code, runs, missing = 1, 0, 5 * args.items
         while code == 1 and runs < args.runs:
             before = sum(seen.values())

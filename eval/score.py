@@ -32,6 +32,7 @@ from eval.judge import open_judge  # noqa: E402
 from eval.judgement import Judge  # noqa: E402
 from eval.judging import judge_all  # noqa: E402
 from eval.predictions import PredictionsError, Task, all_tasks, read_predictions  # noqa: E402
+from eval.reference_metrics import reference_metrics  # noqa: E402
 from eval.rubrics import OWN_FILE, load_rubrics  # noqa: E402
 from eval.score_flags import arguments  # noqa: E402
 from eval.score_report import write_score_report  # noqa: E402
@@ -102,7 +103,8 @@ def _score(judge: Judge, paths: list[Path], out: Path, options: argparse.Namespa
     graded = _grade(tasks, judge, out / "judgements.jsonl", options)
     table = {
         **_about(judge, paths, graded, options),
-        **summarise(tasks, not_run, graded, judge=judge.name),
+        **summarise(tasks, not_run, graded, judge=judge.name, repeats=options.repeats),
+        "reference_metrics": None if options.no_reference_metrics else reference_metrics(records),
     }
     write_json(out / "scores.json", table)
     show(table)

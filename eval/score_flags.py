@@ -13,6 +13,9 @@ def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Names
     flags.add_argument("--predictions", type=Path, nargs="+", action="extend", help="files made by eval/describe.py")
     flags.add_argument("--out", type=Path, help="folder for the results; default: scores/ beside the predictions")
     flags.add_argument("--videos", type=Path, help="folder of the videos, for frames on the page")
+    flags.add_argument(
+        "--no_reference_metrics", action="store_true", help="leave out BLEU, ROUGE, METEOR and sentence similarity"
+    )
     _add_judge(flags)
     _add_grading(flags)
     others = flags.add_mutually_exclusive_group()

@@ -33,9 +33,6 @@ def _rows(table: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         yield "average of the five", _number(table["average"]), interval
     elif table["average_of_run"] is not None:
         yield f"average of the {table['metrics_run']} run", _number(table["average_of_run"]), interval
-    for name, metric in (table.get("reference_metrics") or {}).items():
-        if metric.get("value") is not None:
-            yield f"{name} (no judge)", f"{metric['value']:.3g}", _interval(metric.get("interval")), f"{metric['n']}"
 
 
 def _lines(table: dict[str, Any]) -> Iterator[str]:
@@ -44,13 +41,23 @@ def _lines(table: dict[str, Any]) -> Iterator[str]:
             yield f"{name}: {metric['reason']}"
         for why, count in metric.get("unscored", {}).items():
             yield f"{name}: {count} unscored: {why}"
+    if any(metric.get("spread") is not None for metric in table["metrics"].values()):
+        yield "±: standard deviation between the means of the repeats"
+    for name, metric in (table.get("reference_metrics") or {}).items():
+        told = metric.get("reason") if metric["value"] is None else _reference(metric)
+        yield f"{name}, without a judge: {told}"
     if table.get("decimals"):
         yield f"{table['decimals']} replies gave decimals where whole numbers were asked for; they are kept as they are"
 
 
+def _reference(metric: dict[str, Any]) -> str:
+    interval = _interval(metric.get("interval"))
+    return f"{metric['value']:.3f}" + (f" ({interval})" if interval else "") + f", {metric['n']} captions"
+
+
 def _mean(metric: dict[str, Any]) -> str:
     spread = metric.get("spread")
-    return _number(metric["mean"]) + (f" ± {spread:.1f} between repeats" if spread is not None else "")
+    return _number(metric["mean"]) + (f" ± {spread:.1f}" if spread is not None else "")
 
 
 def _number(value: float | None) -> str:

@@ -77,6 +77,7 @@ def test_nonsense_is_unscored_and_counted(tiny, tmp_path):
     predictions, out = tmp_path / "p.json", tmp_path / "out"
     predictions.write_text(json.dumps([{"video_name": "v", **FIELDS}]))
     flags = ["--predictions", str(predictions), "--judge", f"hf:{tiny}", "--out", str(out), "--max_tokens", "4"]
+    flags += ["--no_reference_metrics"]
     assert score.main(flags) == 1
     table = json.loads((out / "scores.json").read_text())
     metric = table["metrics"]["detail"]

@@ -20,6 +20,8 @@ from eval.rubrics import OWN
 from ski_lvlm.files import append_jsonl, read_jsonl
 from tests.llm_server import Answer, chat_double
 
+QUICK = ["--no_reference_metrics"]
+
 
 def records(number, **more):
     return [
@@ -37,7 +39,8 @@ def write(tmp_path, content, name="predictions.json"):
 def grade(tmp_path, double, *more, number=2, judge="llama3.1", **fields):
     path = write(tmp_path, records(number, **fields))
     return score.main(
-        ["--predictions", str(path), "--judge", judge, "--base_url", double.url, "--out", str(tmp_path / "out"), *more]
+        ["--predictions", str(path), "--judge", judge, "--base_url", double.url, "--out", str(tmp_path / "out"), *QUICK]
+        + [*more]
     )
 
 
@@ -146,6 +149,31 @@ def test_grades_of_a_run_differ_by_judge_item_text_and_repeat():
     assert len(ids) == 6 and judgement_id(task, "j") == judgement_id(task, "j", 0)
 
 
+def test_the_metrics_without_a_judge_stand_beside_its_own(tmp_path, monkeypatch, capsys):
+    seen = []
+    found = {"BLEU-4": {"value": 0.25, "interval": [0.2, 0.3], "n": 2}, "METEOR": {"value": None, "reason": "no data"}}
+    monkeypatch.setattr(score, "reference_metrics", lambda records: seen.extend(records) or found)
+    monkeypatch.setattr(sys.modules[__name__], "QUICK", [])
+    with chat_double(plan=four) as double:
+        grade(tmp_path, double, "--repeats", "2")
+    assert [record["pred"] for record in seen] == ["He sits 0.", "He sits 1."]
+    assert table(tmp_path)["reference_metrics"] == found and table(tmp_path)["metrics"]["detail"]["repeats"] == 2
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "BLEU-4, without a judge: 0.250 (0.2 to 0.3), 2 captions" in shown and "no data" in shown
+    assert "80.0 ± 0.0" in shown
+
+
+def test_finished_grades_are_compared_and_added_up(tmp_path, capsys):
+    with chat_double(plan=four) as double:
+        grade(tmp_path, double, "--repeats", "2")
+        out = str(tmp_path / "out")
+        asked = len(double.requests)
+        assert score.main(["--compare", out, out]) == 0 and "+0.0" in capsys.readouterr().out
+        assert score.main(["--agreement", out, out, "--judge", "hf:"]) == 0, "no judge is needed"
+        assert score.main(["--aggregate", f"{out}/judgements.jsonl", "--out", out]) == 0
+    assert "80.0" in capsys.readouterr().out and len(double.requests) == asked
+
+
 def test_two_processes_do_not_work_in_one_folder(tmp_path):
     with chat_double(plan=four) as double, only_process(tmp_path / "out"), pytest.raises(FolderBusy, match="pid"):
         grade(tmp_path, double)
@@ -186,6 +214,7 @@ def test_killed_at_a_random_moment_the_totals_are_those_of_a_run_that_was_not(tm
         str(Path(score.__file__)),
         "--predictions",
         str(path),
+        *QUICK,
         "--judge",
         "similarity",
         "--workers",

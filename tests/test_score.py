@@ -22,6 +22,7 @@ from ski_lvlm.files import read_jsonl
 from tests.llm_server import Answer, chat_double
 
 SCRIPT = Path(score.__file__)
+QUICK = ["--no_reference_metrics"]
 
 
 def record(number, **more):
@@ -41,6 +42,7 @@ def predictions(tmp_path, records, name="predictions.json"):
 def grade(tmp_path, double, path, *more, judge="llama3.1"):
     return score.main(
         ["--predictions", str(path), "--judge", judge, "--base_url", double.url, "--out", str(tmp_path / "out"), *more]
+        + QUICK
     )
 
 
@@ -204,7 +206,7 @@ def test_killed_from_outside_nothing_is_lost_and_nothing_judged_twice(tmp_path):
         "2",
     ]
     with chat_double(plan=lambda r: Answer(digits(r).text, pause=0.01)) as double:
-        command += ["--base_url", double.url]
+        command += ["--base_url", double.url, *QUICK]
         for kept in (20, 70):
             process = subprocess.Popen(command, cwd="/", stdout=subprocess.DEVNULL)
             deadline = time.monotonic() + 20
@@ -234,7 +236,7 @@ def test_a_full_disk_is_said_and_what_was_graded_is_kept(tmp_path):
         "1",
     ]
     with chat_double(plan=digits) as double:
-        command += ["--base_url", double.url]
+        command += ["--base_url", double.url, *QUICK]
         limited = ["bash", "-c", 'ulimit -f 20; exec "$@"', "bash", *command]  # 20 KiB
         full = subprocess.run(limited, capture_output=True, text=True, check=False)
         kept = len(read_jsonl(tmp_path / "out" / "judgements.jsonl"))
@@ -246,7 +248,7 @@ def test_a_full_disk_is_said_and_what_was_graded_is_kept(tmp_path):
 
 def test_a_real_llm_over_http_scores_every_metric(tmp_path, llm_url):
     path = predictions(tmp_path, [both(1)])
-    arguments = ["--predictions", str(path), "--judge", "openai:smollm2", "--base_url", llm_url]
+    arguments = ["--predictions", str(path), "--judge", "openai:smollm2", "--base_url", llm_url, *QUICK]
     assert score.main([*arguments, "--out", str(tmp_path / "out"), "--workers", "2"]) == 0
     assert all(m["n_scored"] == 1 for m in table(tmp_path)["metrics"].values())
     assert score.main([*arguments, "--ping"]) == 0
@@ -258,7 +260,7 @@ def test_similarity_ranks_good_above_bad_and_says_what_it_is_not(tmp_path, capsy
     means = {}
     for name, said in {"good": "A lady is drinking a glass of water.", "bad": "Two men shake hands."}.items():
         path = predictions(tmp_path, [{**both(0), "A": truth, "pred": said, "pred1": said, "pred2": said}])
-        score.main(["--predictions", str(path), "--judge", "similarity", "--out", str(tmp_path / "out")])
+        score.main(["--predictions", str(path), "--judge", "similarity", "--out", str(tmp_path / "out"), *QUICK])
         means[name] = {m: v.get("mean") for m, v in table(tmp_path)["metrics"].items()}
     for metric in ("correctness", "detail", "context", "consistency"):
         assert means["good"][metric] > means["bad"][metric] + 15
@@ -273,7 +275,7 @@ def test_without_predictions_the_quickstarts_are_taken_or_the_command_is_named(t
         score.main(["--judge", "llama3.1"])
     predictions(tmp_path, [record(3)])
     with chat_double(plan=digits) as double:
-        score.main(["--judge", "llama3.1", "--base_url", double.url])
+        score.main(["--judge", "llama3.1", "--base_url", double.url, *QUICK])
     assert str(tmp_path / "predictions.json") in capsys.readouterr().out.replace("\n", "")
     assert (tmp_path / "scores" / "scores.json").exists()
 
