@@ -4,6 +4,7 @@ import csv
 import re
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -124,8 +125,8 @@ def _caption(line: list[str], where: str) -> Caption:
 
 def _each_once(captions: Iterable[Caption], where: str) -> list[Caption]:
     each = list(dict.fromkeys(captions))
-    videos = [caption.video for caption in each]
-    if twice := sorted({video for video in videos if videos.count(video) > 1}):
+    counts = Counter(caption.video for caption in each)
+    if twice := sorted(video for video, count in counts.items() if count > 1):
         raise CharadesError(f"{where}: {len(twice)} videos have two different captions, such as {twice[:5]}; keep one")
     return each
 

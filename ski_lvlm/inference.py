@@ -42,13 +42,19 @@ class EndWatch(StoppingCriteria):
 
     def __init__(self, ends: int | list[int] | None) -> None:
         self._ends = torch.tensor([] if ends is None else ends, dtype=torch.long).flatten()
-        self.cut: list[bool] = []
+        self._generated: Int[Tensor, "B L"] | None = None
 
     def __call__(self, input_ids: Int[Tensor, "B L"], scores: Any, **_: Any) -> Bool[Tensor, " B"]:  # noqa: ANN401
-        """Look at what was generated so far (the prompt is given as embeddings, so it is not among the ids)."""
-        ended = torch.isin(input_ids, self._ends.to(input_ids.device)).any(dim=1)
-        self.cut = (~ended).tolist()
-        return torch.zeros_like(ended)
+        """Keep what was generated so far (the prompt is given as embeddings, so it is not among the ids)."""
+        self._generated = input_ids  # looked at once, at the end: a GPU need not wait at every token
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+
+    @property
+    def cut(self) -> list[bool]:
+        """Of each answer of the batch, whether it was cut."""
+        if self._generated is None:
+            return []
+        return (~torch.isin(self._generated.cpu(), self._ends).any(dim=1)).tolist()
 
 
 def end_watch(model: SkiLvlm) -> EndWatch:
