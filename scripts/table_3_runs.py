@@ -42,6 +42,7 @@ class Scale:
     skeleton_features: str = ""
     train: str = ""
     describe: str = ""
+    limit: int | None = None  # videos that are described; None: all
     seeds: int = 1
 
 
@@ -57,7 +58,8 @@ SYNTHETIC = Scale(
     skeleton_features="--skeleton_frames 32",
     train="--base_llm smollm2 --standardise True --batch_size 4 --num_train_epochs 1.25 --learning_rate 3e-3 "
     "--save_strategy no",
-    describe="--limit 72 --max_new_tokens 48",
+    describe="--max_new_tokens 48",
+    limit=72,
     seeds=3,
 )
 

@@ -74,7 +74,8 @@ def _asked(args: argparse.Namespace, scale: Scale) -> dict[str, Any]:
     train, describe = scale.train, scale.describe
     train += f" --bf16 {native_bf16()}" if "--bf16" not in train else ""
     train += f" --max_steps {args.max_steps}" if args.max_steps else ""
-    describe += f" --limit {args.limit}" if args.limit else ""  # the last one counts
+    limit = args.limit or scale.limit
+    describe += f" --limit {limit}" if limit else ""
     judged = {"judge": args.judge, "base_url": args.base_url, "baseline_weights": args.baseline_weights}
     return {**judged, "train": train, "describe": describe}
 
