@@ -65,7 +65,7 @@ def parse(flags: Sequence[str] | None) -> argparse.Namespace:
     p.add_argument("--seeds", type=positive, help="trainings of each row; default 1, or 3 on the synthetic set")
     p.add_argument("--clips", type=positive, default=960, help="synthetic clips to make where there is no quickstart")
     p.add_argument("--max_steps", type=positive, help="end each training after this many steps, to try everything")
-    p.add_argument("--limit", type=positive, help="describe this many videos; default all, or 72 on the synthetic set")
+    p.add_argument("--limit", type=positive, help="describe this many videos; default all, or 60 on the synthetic set")
     p.add_argument("--jobs", type=positive, default=1, help="commands at the same time; they share the processors")
     p.add_argument("--dry_run", action="store_true", help="print the commands that are left to do, and stop")
     args = p.parse_args(flags)

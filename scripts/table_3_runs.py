@@ -59,7 +59,7 @@ SYNTHETIC = Scale(
     train="--base_llm smollm2 --standardise True --batch_size 4 --num_train_epochs 1.25 --learning_rate 3e-3 "
     "--save_strategy no",
     describe="--max_new_tokens 48",
-    limit=72,
+    limit=60,
     seeds=3,
 )
 
