@@ -72,7 +72,7 @@ class HfChat:
             prompt_tokens=length,
             completion_tokens=len(written),
             seconds=time.monotonic() - started,
-            cut=len(written) == max_tokens,
+            cut=len(written) == max_tokens and written[-1] != tokenizer.eos_token_id,
         )
 
     def _written(self, told: "BatchEncoding", length: int, max_tokens: int, temperature: float) -> list[int]:

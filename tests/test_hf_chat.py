@@ -47,6 +47,13 @@ def test_the_reply_says_what_it_took_and_that_it_was_cut(chat):
     assert (reply.completion_tokens, reply.cut) == (3, True) and reply.prompt_tokens > 10 and reply.seconds > 0
 
 
+def test_a_reply_that_ends_by_itself_at_the_limit_is_not_cut(chat, monkeypatch):
+    end = chat._llm.tokenizer.eos_token_id
+    monkeypatch.setattr(chat, "_written", lambda *_: [70, end])
+    reply = chat.chat(ASKED, max_tokens=2)
+    assert (reply.cut, reply.completion_tokens) == (False, 2) and "<|im_end|>" not in reply.text
+
+
 def test_the_models_own_template_is_used(tmp_path):
     strict = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + CHATML
     chat = HfChat(str(tiny_llm(tmp_path, chat_template=strict)))

@@ -13,10 +13,12 @@ import pytest
 
 import eval.score as score
 from data_curation.shards import FolderBusy, only_process
+from eval.judgement import Judgement
 from eval.judgements import Judgements
-from eval.judging import judgement_id
+from eval.judging import judge_all, judgement_id
 from eval.predictions import Task
 from eval.rubrics import OWN
+from ski_lvlm.chat_client import ChatError, ModelInfo, ModelMissing
 from ski_lvlm.files import append_jsonl, read_jsonl
 from tests.llm_server import Answer, chat_double
 
@@ -172,6 +174,36 @@ def test_finished_grades_are_compared_and_added_up(tmp_path, capsys):
         assert score.main(["--agreement", out, out, "--judge", "hf:"]) == 0, "no judge is needed"
         assert score.main(["--aggregate", f"{out}/judgements.jsonl", "--out", out]) == 0
     assert "80.0" in capsys.readouterr().out and len(double.requests) == asked
+
+
+class OneFails:
+    """A judge that loses its model at the first item, while it is at the others."""
+
+    name, rubrics, settings = "fake", OWN, {}
+
+    def __init__(self):
+        self.given = 0
+
+    def ping(self):
+        return ModelInfo("fake", "d")
+
+    def not_measured(self, metric):
+        return None
+
+    def __call__(self, rubric, fields, *, seed=0):
+        if fields["A"] == "He waves 0.":
+            raise ModelMissing("gone")
+        time.sleep(0.05)
+        self.given += 1
+        return Judgement(3.0, ("3",))
+
+
+def test_grades_that_are_under_way_when_the_judge_stops_are_kept(tmp_path):
+    judge, file = OneFails(), tmp_path / "judgements.jsonl"
+    tasks = [Task("detail", f"v_{n}", {"Q": "?", "A": f"He waves {n}.", "pred": "x"}) for n in range(40)]
+    with pytest.raises(ChatError, match="of 40 grades are kept") as caught:
+        judge_all(tasks, judge, ledger=file, workers=4)
+    assert 3 <= judge.given == len(read_jsonl(file)) < 40 and f"{judge.given} of 40" in str(caught.value)
 
 
 def test_two_processes_do_not_work_in_one_folder(tmp_path):
