@@ -139,7 +139,7 @@ def test_the_last_grade_counts_and_what_is_no_grade_is_left_out(tmp_path):
     path = tmp_path / "judgements.jsonl"
     grades = [("a", 3), ("b", None), ("b", 2), ("c", 4), ("c", None), ("d", "4")]
     append_jsonl(path, *({"id": key, "score": score} for key, score in grades))
-    path.write_text(path.read_text() + '7\n{"score": 3}\n{"id": "a", "sco')
+    path.write_text(path.read_text() + '{"score": 3}\n{"id": "a", "sco')
     assert {key: r["score"] for key, r in Judgements(path, set("abcd")).scored().items()} == {"a": 3, "b": 2}
     assert [record.get("id") for record in read_jsonl(path)] == list("abbccd")
 
