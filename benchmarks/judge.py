@@ -4,7 +4,8 @@
 
 llama.cpp's server with SmolLM2-135M runs in a process of its own; its grades are worthless, the machinery is what is
 measured. Both sides send the same prompts with the same schema, token limit and concurrency, in turns of some items
-each, so that other work on the machine meets both alike; which side begins alternates.
+each, so that other work on the machine meets both alike. The side that comes second in a turn finds the prompts in the
+server's memory, so which side begins alternates, and the turns should be even in number.
 """
 
 import sys
