@@ -33,7 +33,8 @@ def records(out: Path) -> int:
 
 def lines(out: Path) -> int:
     """How many records there are, as fast as it can be told."""
-    return sum(file.read_bytes().count(b"\n") for file in out.glob("*.jsonl"))
+    files = (out / f"{step}.jsonl" for step in (*MANIFESTS, "replies"))
+    return sum(file.read_bytes().count(b"\n") for file in files if file.exists())
 
 
 def kill_often(line: list[str], out: Path, *, kills: int, total: int, seed: int) -> list[int]:
@@ -80,9 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags.add_argument("--server", action="store_true", help="ask a real LLM server for the pairs")
     flags.add_argument("--out", type=Path, default=ROOT / "runs" / "kills", help="a new folder for clips and results")
     args = flags.parse_args(argv)
-    if args.out.exists():
-        raise ValueError(f"{args.out} exists; name a new folder with --out, or delete it")
     ntu, whole, out = args.out / "ntu", args.out / "whole", args.out / "killed"
+    if whole.exists() or out.exists():
+        raise ValueError(f"{args.out} holds an earlier result; name a new folder with --out, or delete it")
     synthesize = str(ROOT / "data_curation" / "synthesize.py")
     subprocess.run([sys.executable, synthesize, "--out", str(ntu), "--clips", str(args.clips)], check=True)
     server, qa = None, ["--qa", "template", "--pairs_per_clip", "2"]
