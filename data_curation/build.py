@@ -82,10 +82,10 @@ def curate(args: argparse.Namespace) -> int:
                 )
                 bar = bars.track("caption", len(done(crops.records)))
                 captions = steps.caption_clips(job, crops.records, captioner, joints=joints, progress=bar)
-            asked = {name: captions.records[name] for name in training(parts) if name in done(captions.records)}
-            shares = wanted_pairs(
-                training(parts) if shard.count > 1 else asked, pairs=args.pairs, per_clip=args.pairs_per_clip
-            )
+            trained = steps.not_rejected(training(parts), crops, captions)
+            shares = wanted_pairs(trained, pairs=args.pairs, per_clip=args.pairs_per_clip)
+            captioned = steps.assumed(captions) if args.estimate else done(captions.records)
+            asked = {name: captioned[name] for name in trained if name in captioned}
             wanted = steps.Wanted(writer, shares, motion_teller(joints) if args.motion else None, desk)
             pairs = steps.write_pairs(job, asked, wanted, progress=bars.track("question-answer", len(asked)))
         made = outcome.Outcome(

@@ -83,7 +83,7 @@ def _money(group: "Group") -> None:
     add("--estimate", action="store_true", help="only tell what asking will take, after what costs nothing")
     add("--requests_per_minute", type=int, help="limit over all workers; default: none")
     add("--tokens_per_minute", type=int, help="limit over all workers, prompts and longest replies together")
-    add("--attempts", type=int, default=6, help="how often one request is made before its clip is left to the next run")
+    add("--attempts", type=int, default=8, help="how often one request is made before its clip is left to the next run")
 
 
 def _sharing(group: "Group") -> None:

@@ -9,6 +9,7 @@ from data_curation.shards import WHOLE, Shard
 from ski_lvlm.files import append_jsonl
 
 STEP = "inputs"
+_MANY = 1000  # digests that a kill may cost
 _EDGE = 65536  # bytes read from either end of a file
 
 
@@ -26,7 +27,7 @@ def file_digest(path: Path) -> str:
 class InputDigests:
     """Digests by path, read again only where a file's size or time of change is another.
 
-    Use as a context manager: what was read is kept when it ends. Losing it costs time, nothing else.
+    Use as a context manager: what was read is kept now and then, and when it ends. Losing some costs time alone.
     """
 
     def __init__(self, folder: Path, *, shard: Shard = WHOLE) -> None:
@@ -38,8 +39,12 @@ class InputDigests:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._flush()
+
+    def _flush(self) -> None:
         if self._fresh:
             append_jsonl(self._file, *self._fresh)
+            self._fresh = []
 
     def of(self, path: Path | None) -> str:
         """The digest of a file, or `absent`."""
@@ -51,4 +56,6 @@ class InputDigests:
         if record is None or record["state"] != state:
             record = {"name": str(path), "state": state, "digest": file_digest(path)}
             self._fresh.append(record)
+            if len(self._fresh) >= _MANY:
+                self._flush()
         return str(record["digest"])

@@ -61,12 +61,12 @@ class Ledger:
         folder: where the manifests of all shards lie.
         step: their name.
         shard: whose manifest is appended to.
-        has_output: whether what a `done` clip left on the disk is still there. A step that leaves something knows only
-            its latest record: the output of earlier ones has been overwritten.
+        has_output: whether what a `done` record left on the disk is still there. A step that leaves something knows
+            only its latest record of a clip: the output of earlier ones has been overwritten.
     """
 
     def __init__(
-        self, folder: Path, step: str, *, shard: Shard = WHOLE, has_output: Callable[[str], bool] | None = None
+        self, folder: Path, step: str, *, shard: Shard = WHOLE, has_output: Callable[[Record], bool] | None = None
     ) -> None:
         self.path, self._has_output = folder / f"{step}{shard.suffix}.jsonl", has_output
         self._records: dict[tuple[str, str], Record] = {}
@@ -91,7 +91,7 @@ class Ledger:
         record = self.find(name, key=key)
         if record is None or record["status"] == "failed":
             return False
-        return record["status"] == "rejected" or self._has_output is None or self._has_output(name)
+        return record["status"] == "rejected" or self._has_output is None or self._has_output(record)
 
     def append(self, record: Record) -> None:
         """Add a record; it is on the disk when this returns."""

@@ -4,7 +4,7 @@ from argparse import Namespace
 from typing import get_args
 
 from data_curation.asking.asker import Asker, Send, sender
-from data_curation.asking.batches import BatchDesk, learn_schema
+from data_curation.asking.batches import BatchDesk, learn_schema, open_batches
 from data_curation.asking.prices import BATCH_DISCOUNT, Price, listed_price, parse_price
 from data_curation.asking.purse import Pace, Purse
 from data_curation.asking.reply_log import ReplyLog
@@ -61,6 +61,11 @@ class Models:
             return template_writer(kinds), None
         client = self._client(f"openai:{args.qa}" if args.qa.startswith("gpt-") else args.qa, args.base_url)
         if args.batch == "no":
+            if waiting := open_batches(self._run.out, model=client.name):
+                raise ValueError(
+                    f"{len(waiting)} batches of {client.name} are not collected yet, and asking at once would pay for "
+                    "their requests twice; run with --batch wait (or submit) first, with the same --shard as before"
+                )
             return model_writer(self._asker("qa", client, sender(client, self._pace), args.price), kinds), None
         if not args.estimate:
             learn_schema(client, qa_schema(kinds))

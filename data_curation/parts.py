@@ -11,6 +11,8 @@ Parts = dict[str, list[str]]
 def divide(names: Iterable[str], *, split: str, part: str, validation_share: float = 0.0, by: By = "clip") -> Parts:
     """Sort clips into `train`, `validation`, `test` (all of seen classes) and `unseen`; others are left out.
 
+    What `part` leaves out is not in the result at all.
+
     Training and validation clips are of training subjects, the others of test subjects, so no clip and no subject is on
     both sides; `by="subject"` keeps this between training and validation too.
 
@@ -22,17 +24,17 @@ def divide(names: Iterable[str], *, split: str, part: str, validation_share: flo
     names = list(names)
     chosen = ntu.Split("all", "ntu120", tuple(range(1, 121)), ()) if split == "all" else ntu.split_named(split)
 
-    def clips_of(which: ntu.Part, *, left_out_by: str) -> list[str]:
-        return [] if part == left_out_by else ntu.clips(names, split=chosen, protocol="xsub", part=which)
+    def clips_of(which: ntu.Part) -> list[str]:
+        return ntu.clips(names, split=chosen, protocol="xsub", part=which)
 
-    training = clips_of("seen_train", left_out_by="test")
-    held_out = hold_out(training, share=validation_share, by=by)
-    parts = {
-        "train": [name for name in training if name not in held_out],
-        "validation": [name for name in training if name in held_out],
-        "test": clips_of("seen_test", left_out_by="train"),
-        "unseen": clips_of("unseen_test", left_out_by="train"),
-    }
+    parts: Parts = {}
+    if part != "test":
+        trained = clips_of("seen_train")
+        held_out = hold_out(trained, share=validation_share, by=by)
+        parts["train"] = [name for name in trained if name not in held_out]
+        parts["validation"] = [name for name in trained if name in held_out]
+    if part != "train":
+        parts |= {"test": clips_of("seen_test"), "unseen": clips_of("unseen_test")}
     if not any(parts.values()):
         raise ValueError(
             f"none of {len(names)} clips belongs to part {part!r} of split {split!r}; check --split, --part"
@@ -42,4 +44,4 @@ def divide(names: Iterable[str], *, split: str, part: str, validation_share: flo
 
 def training(parts: Parts) -> list[str]:
     """The clips that pairs are made of."""
-    return [*parts["train"], *parts["validation"]]
+    return [*parts.get("train", ()), *parts.get("validation", ())]

@@ -27,11 +27,17 @@ def run_shards(argv: Sequence[str], *, shards: int, workers: int, gpus: float) -
         raise ImportError("--engine ray needs Ray; run: python -m pip install ray==2.60.0") from error
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a run who was not asked
     ray.init(log_to_driver=False, include_dashboard=False)
+    largest = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
+    if largest < workers:
+        ray.shutdown()
+        raise ValueError(
+            f"a shard needs --workers {workers} CPUs, and no machine of the cluster has more than {largest:g}"
+        )
     task = ray.remote(num_cpus=workers, num_gpus=gpus, max_retries=RETRIES)(_run_one)
     try:
         command = [str(Path(__file__).with_name("build.py").resolve()), *without(argv, _OWN_FLAGS)]
         names = [f"{index}/{shards}" for index in range(1, shards + 1)]
-        results = ray.get([task.remote([*command, "--shard", name]) for name in names])
+        results = ray.get([task.remote([*command, "--shard", name], str(Path.cwd())) for name in names])
     finally:
         ray.shutdown()
     for name, (code, said) in zip(names, results, strict=True):
@@ -40,9 +46,10 @@ def run_shards(argv: Sequence[str], *, shards: int, workers: int, gpus: float) -
     return {name: code for name, (code, _) in zip(names, results, strict=True)}
 
 
-def _run_one(command: Sequence[str]) -> tuple[int, str]:
+def _run_one(command: Sequence[str], folder: str) -> tuple[int, str]:
     """A process of its own, so that a shard's threads, models and locks end with it."""
-    done = subprocess.run([sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    line = [sys.executable, *command]
+    done = subprocess.run(line, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     lines = done.stderr.strip().splitlines()
     return done.returncode, lines[-1] if lines else ""
 

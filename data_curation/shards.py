@@ -94,7 +94,7 @@ def _take(stack: ExitStack, path: Path, *, wait: bool = False) -> TextIO:
     file = stack.enter_context(path.open("a+"))
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError as error:
+    except BlockingIOError as error:
         file.seek(0)
         holder = file.read().strip() or "unknown"
         part = path.name.removeprefix(".lock").lstrip(".")

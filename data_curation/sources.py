@@ -10,14 +10,22 @@ from jaxtyping import Float
 
 from data_curation.action_phrases import ACTION_PHRASES
 from data_curation.captioning.kinematics import measured_sentences
-from data_curation.ledger import Rejected
+from data_curation.input_digests import file_digest
+from data_curation.ledger import Failed, Rejected, digest
 from ski_lvlm.cleaning import CleaningError, clean
 from ski_lvlm.ntu import parse_name
 from ski_lvlm.ntu_folder import skeleton_folders
 from ski_lvlm.skeleton_file import SkeletonFileError, read_skeleton
 from ski_lvlm.video import list_videos
 
-Joints = Callable[[str], Float[np.ndarray, "T M J 3"]]
+
+class Joints(NamedTuple):
+    """Reads a clip's joints by its name; `version` tells other sources of joints apart."""
+
+    read: Callable[[str], Float[np.ndarray, "T M J 3"]]
+    version: str
+
+
 logger = logging.getLogger(__name__)
 
 
@@ -37,7 +45,9 @@ def find_clips(ntu: Path) -> dict[str, Source]:
         ValueError: the folder holds neither.
     """
     videos = list_videos(ntu)
-    skeletons = {file.stem: file for where in skeleton_folders(ntu) for file in where.glob("*.skeleton")}
+    skeletons = {
+        file.stem: file for where in skeleton_folders(ntu) for file in where.glob("*.skeleton") if file.is_file()
+    }
     names = sorted({*videos, *skeletons})
     clips = [name for name in names if is_clip_name(name)]
     strange = sorted(set(names) - set(clips))
@@ -61,13 +71,13 @@ def is_clip_name(name: str) -> bool:
 def skeleton_reader(sources: Mapping[str, Source], *, prepared: Path | None) -> Joints:
     """How a clip's joints are got: from the prepared set where given, else from the `.skeleton` file.
 
-    The reader raises `Rejected` for a clip without usable joints.
+    The reader raises `Rejected` for a clip without usable joints, `Failed` for one that is yet to be prepared.
 
     Raises:
         ValueError: the prepared set is not of NTU's 25 joints.
     """
     if prepared is None:
-        return lambda name: _from_file(sources[name])
+        return Joints(lambda name: _from_file(sources[name]), "files")
     from ski_lvlm.packed import PackedSkeletons
 
     packed = PackedSkeletons.open(prepared)
@@ -76,10 +86,10 @@ def skeleton_reader(sources: Mapping[str, Source], *, prepared: Path | None) -> 
 
     def joints(name: str) -> Float[np.ndarray, "T M J 3"]:
         if name not in packed:
-            raise Rejected(f"not in the prepared set {prepared}; run scripts/prepare_ntu.py again")
+            raise Failed(f"not in the prepared set {prepared}; run scripts/prepare_ntu.py again")
         return packed.get(name)
 
-    return joints
+    return Joints(joints, digest(packed.cleaning, file_digest(prepared / "joints.npy")))
 
 
 def _from_file(source: Source) -> Float[np.ndarray, "T M J 3"]:
@@ -96,8 +106,8 @@ def motion_teller(joints: Joints) -> Callable[[str], str]:
 
     def tell(name: str) -> str:
         try:
-            return measured_sentences(name, joints=joints(name))
-        except Rejected:
+            return measured_sentences(name, joints=joints.read(name))
+        except (Rejected, Failed):
             return ""
 
     return tell

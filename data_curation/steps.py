@@ -1,7 +1,8 @@
 """The three steps of curation over a folder of clips, each with its ledger: crop, caption, question-answer pairs."""
 
+import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,9 +21,12 @@ from data_curation.questions.make_qa import CaptionedClip, QaWriter
 from data_curation.questions.pairs import Pair
 from data_curation.shards import WHOLE, Shard
 from data_curation.sources import Joints, Source
+from ski_lvlm.chat_client import ServerNotRunning
 from ski_lvlm.cleaning import CLEANING
 from ski_lvlm.video import VideoError
 
+_SHOWN = ("key", "found_by", "box")  # what a caption depends on of a crop
+_USUAL_CAPTION = "A person does something. " * 24  # about as long as CogVLM's
 Announce = Callable[[Estimate], None]
 
 
@@ -67,18 +71,32 @@ def crop_clips(
             made = write_crop(video, crops / f"{name}.mp4", boxes=boxes, settings=settings)
         except (CropError, VideoError) as error:
             raise Rejected(str(error)) from error
-        facts = {"box": list(made.box), "frames": made.frames, "found_by": found_by}
+        facts = {"box": list(made.box), "frames": made.frames, "found_by": found_by, "bytes": _size(crops, name)}
+        if found_by != "skeleton":
+            facts["otherwise"] = locator.otherwise
         return {"model": settings.version, **facts, "seconds": _since(started)}
+
+    def enough(record: Record) -> bool:
+        return record.get("otherwise", locator.otherwise) == locator.otherwise
 
     for torn in crops.glob(".*.partial.mp4"):
         if run.shard.holds(torn.name[1:].partition(".")[0]):
             torn.unlink()
-    how = (settings.version, CLEANING, locator.version)
     with InputDigests(run.out, shard=run.shard) as inputs:
-        keys = {name: digest(*how, *map(inputs.of, source)) for name, source in sources.items()}
-    made_before = {path.stem for path in crops.glob("*.mp4")}
-    ledger = Ledger(run.out, "crops", shard=run.shard, has_output=lambda name: name in made_before)
-    return Step(ledger.run(keys, work, workers=run.workers, progress=progress))
+        keys = {name: digest(settings.version, CLEANING, *map(inputs.of, source)) for name, source in sources.items()}
+    before = {file.name: file.stat().st_size for file in os.scandir(crops)} if crops.is_dir() else {}
+    ledger = Ledger(
+        run.out,
+        "crops",
+        shard=run.shard,
+        has_output=lambda record: before.get(f"{record['name']}.mp4") == record["bytes"],
+    )
+    return Step(ledger.run(keys, work, workers=run.workers, progress=progress, enough=enough))
+
+
+def _size(crops: Path, name: str) -> int:
+    """Of a crop: tells it from one with other settings that a killed run left under the same name."""
+    return (crops / f"{name}.mp4").stat().st_size
 
 
 def caption_clips(
@@ -88,22 +106,41 @@ def caption_clips(
 
     def work(name: str) -> Record:
         started = time.monotonic()
-        said = captioner.describe(Cropped(name, run.out / "crops" / f"{name}.mp4", lambda: joints(name)))
+        said = captioner.describe(Cropped(name, run.out / "crops" / f"{name}.mp4", lambda: joints.read(name)))
         tokens = {"prompt_tokens": said.prompt_tokens, "completion_tokens": said.completion_tokens}
         facts = {"model": captioner.model, "prompt": captioner.version, "caption": said.text, "cut": said.cut}
         return {**facts, **tokens, "seconds": _since(started)}
 
-    keys = {name: digest(captioner.model, captioner.version, record["key"]) for name, record in done(crops).items()}
+    keys = {
+        name: digest(captioner.model, captioner.version, joints.version, *(record[fact] for fact in _SHOWN))
+        for name, record in done(crops).items()
+    }
     ledger, asker = Ledger(run.out, "captions", shard=run.shard), captioner.asker
     pictures = captioner.pictures
     estimate = None if asker is None else (lambda names: estimate_captions(asker, len(names), pictures=pictures))
     workers = captioner.threads or run.workers
 
     def all_clips() -> None:
-        _sample_first(run, ledger, keys, work, estimate=estimate)
-        ledger.run(keys, work, workers=workers, progress=progress)
+        failed = _sample_first(run, ledger, keys, work, estimate=estimate)
+        ledger.run(_without(keys, failed), work, workers=workers, progress=progress)
 
     return _until_stopped(ledger, keys, all_clips)
+
+
+def not_rejected(names: Iterable[str], *steps: Step) -> list[str]:
+    """The clips that may still get pairs; clips of other shards are among them."""
+    lost = {name for step in steps for name, record in step.records.items() if record["status"] == "rejected"}
+    return [name for name in names if name not in lost]
+
+
+def assumed(captions: Step) -> dict[str, Record]:
+    """The captions, and where there is none yet one of a usual length, for estimates alone."""
+    usual = {"caption": _USUAL_CAPTION, "key": "", "status": "done"}
+    return {
+        n: r if r["status"] == "done" else {**r, **usual}
+        for n, r in captions.records.items()
+        if r["status"] != "rejected"
+    }
 
 
 @dataclass(frozen=True)
@@ -150,8 +187,8 @@ def write_pairs(run: Run, captions: Mapping[str, Record], wanted: Wanted, *, pro
             _announce(run, estimate, ledger.unfinished(keys, enough=enough))
             desk.work_off(ledger, keys, work, asker=writer.asker, enough=enough, progress=progress)
         else:
-            _sample_first(run, ledger, keys, work, estimate=estimate if writer.asker else None, enough=enough)
-            ledger.run(keys, work, workers=run.workers, progress=progress, enough=enough)
+            failed = _sample_first(run, ledger, keys, work, estimate=estimate if writer.asker else None, enough=enough)
+            ledger.run(_without(keys, failed), work, workers=run.workers, progress=progress, enough=enough)
 
     return _until_stopped(ledger, keys, all_clips)
 
@@ -176,16 +213,25 @@ def _sample_first(
     *,
     estimate: Callable[[Sequence[str]], Estimate] | None,
     enough: Callable[[Record], bool] = lambda record: True,
-) -> None:
-    """Before a language model is asked about many clips: tell what it will take, do a few, tell what these took."""
+) -> set[str]:
+    """Before a language model is asked about many clips: tell what it will take, do a few, tell what these took.
+
+    Returns those of the few that failed: they are left to the next run.
+    """
     todo = ledger.unfinished(keys, enough=enough)
     if estimate is None:
-        return
+        return set()
     _announce(run, estimate, todo)
     if len(todo) > 2 * SAMPLE:
         first = todo[:: len(todo) // SAMPLE][:SAMPLE]
-        ledger.run({name: keys[name] for name in first}, work, workers=run.workers, enough=enough)
-        run.announce(estimate([name for name in todo if name not in first]))
+        done_first = ledger.run({name: keys[name] for name in first}, work, workers=run.workers, enough=enough)
+        run.announce(estimate([name for name in todo if name not in done_first]))
+        return {name for name, record in done_first.items() if record["status"] == "failed"}
+    return set()
+
+
+def _without(keys: Mapping[str, str], names: set[str]) -> dict[str, str]:
+    return {name: key for name, key in keys.items() if name not in names}
 
 
 def _announce(run: Run, estimate: Callable[[Sequence[str]], Estimate], todo: Sequence[str]) -> None:
@@ -199,7 +245,7 @@ def _until_stopped(ledger: Ledger, keys: Mapping[str, str], work: Callable[[], N
     """Work, and give what is there if there is no more money, batches are under way, or only an estimate is wanted."""
     try:
         work()
-    except (BudgetSpent, StillRunning, NothingAsked) as stop:
+    except (BudgetSpent, StillRunning, NothingAsked, ServerNotRunning) as stop:
         return Step(ledger.records(keys), str(stop))
     return Step(ledger.records(keys))
 

@@ -97,6 +97,7 @@ class ChatClient:
         max_tokens: int = 512,
         temperature: float = 0.0,
         seed: int | None = None,
+        before: Callable[[], object] = lambda: None,
     ) -> Reply:
         """Ask, and ask again while the reason for the failure may pass.
 
@@ -106,6 +107,7 @@ class ChatClient:
             max_tokens: the longest answer; `Reply.cut` says that it was reached.
             temperature: 0 takes the likeliest token each time.
             seed: instead of the client's own.
+            before: called before each attempt, to keep a pace.
 
         Raises:
             ChatError: the last attempt's failure, as the subclass that says what happened.
@@ -113,14 +115,13 @@ class ChatClient:
         for message in messages:
             for image in message.images:
                 image_type(image)
-        return self.patiently(
-            self._server.chat,
-            messages,
-            schema=schema,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            seed=self._seed if seed is None else seed,
-        )
+        told: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature}
+
+        def attempt() -> Reply:
+            before()
+            return self._server.chat(messages, schema=schema, seed=self._seed if seed is None else seed, **told)
+
+        return self.patiently(attempt)
 
     def patiently(self, call: Callable[..., Result], *args: Any, **named: Any) -> Result:  # noqa: ANN401
         """Call, and call again while the reason for the failure may pass.

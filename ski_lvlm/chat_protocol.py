@@ -96,6 +96,15 @@ class Server(Protocol):
         """Check that the server runs and has the model."""
 
 
+def whole_characters(text: str) -> str:
+    """A text without halves of characters, which a server's JSON can hold and no file can.
+
+    >>> whole_characters("wave \\ud83d!")
+    'wave \ufffd!'
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def retry_after_seconds(header: str | None) -> float | None:
     """Read a Retry-After header, in seconds or as an HTTP date; None when absent or nonsense.
 

@@ -23,6 +23,7 @@ from ski_lvlm.chat_protocol import (
     TimedOut,
     image_type,
     status_error,
+    whole_characters,
 )
 
 OLLAMA_CONTEXT = 8192  # tokens; Ollama's own default varies with its version and cuts longer prompts without a word
@@ -56,7 +57,7 @@ class OllamaServer:
         with self._errors():
             answer = self._client.chat(self.model, turns, format=schema, options=options)
         return Reply(
-            text=answer.message.content or "",
+            text=whole_characters(answer.message.content or ""),
             prompt_tokens=answer.prompt_eval_count or 0,
             completion_tokens=answer.eval_count or 0,
             seconds=time.monotonic() - started,
@@ -218,7 +219,7 @@ def openai_reply(answer: Any, *, seconds: float) -> Reply:  # noqa: ANN401
     """A reply from the package's `ChatCompletion`."""
     choice, usage = answer.choices[0], answer.usage
     return Reply(
-        text=choice.message.content or "",
+        text=whole_characters(choice.message.content or ""),
         prompt_tokens=usage.prompt_tokens if usage else 0,
         completion_tokens=usage.completion_tokens if usage else 0,
         seconds=seconds,

@@ -35,7 +35,7 @@ def parser(description: str) -> argparse.ArgumentParser:
         def _get_help_string(self, action: argparse.Action) -> str | None:
             return action.help if action.default is None else super()._get_help_string(action)
 
-    return _Parser(description=description, formatter_class=Formatter)
+    return _Parser(description=description, formatter_class=Formatter, allow_abbrev=False)
 
 
 def run(main: Callable[[Sequence[str] | None], int | None]) -> None:

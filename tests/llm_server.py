@@ -57,6 +57,7 @@ class TestDouble:
     forward_to: str | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    stop: Callable[[], None] = lambda: None  # from then on nobody listens
 
 
 @contextmanager
@@ -67,12 +68,18 @@ def chat_double(handler: type["ChatHandler"] | None = None, **settings: Any) -> 
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     double.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    serving = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    serving.start()
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+
+    double.stop = stop
     try:
         yield double
     finally:
-        server.shutdown()
-        server.server_close()
+        stop()
 
 
 class ChatHandler(BaseHTTPRequestHandler):

@@ -1,11 +1,14 @@
+from types import SimpleNamespace
+
 import pytest
 
+from data_curation.asking.asker import sender
 from data_curation.asking.prices import Price
 from data_curation.asking.purse import BudgetSpent
 from data_curation.asking.reply_log import ReplyLog
 from data_curation.ledger import Failed, Rejected, read_manifest
 from data_curation.shards import Shard
-from ski_lvlm.chat_client import ChatError, Message
+from ski_lvlm.chat_client import ChatClient, ChatError, Message
 from tests.asking_case import asker_of
 from tests.llm_server import Answer, chat_double
 
@@ -59,8 +62,8 @@ def test_a_reply_is_on_the_disk_with_its_price_before_it_is_given_out(tmp_path):
 
 
 def test_the_log_of_every_shard_is_read(tmp_path):
-    ReplyLog(tmp_path, shard=Shard(1, 2)).append({"request": "a", "text": "x", "cut": False, "prompt_tokens": 1,
-                                                  "completion_tokens": 1, "seconds": 0.1, "at": "1"})  # fmt: skip
+    numbers = {"max_tokens": 9, "prompt_tokens": 1, "completion_tokens": 1, "seconds": 0.1}
+    ReplyLog(tmp_path, shard=Shard(1, 2)).append({"request": "a", "text": "x", "cut": False, "at": "1", **numbers})
     assert ReplyLog(tmp_path, shard=Shard(2, 2)).find("a").text == "x"
     assert ReplyLog(tmp_path).find("b") is None
 
@@ -74,6 +77,22 @@ def test_no_request_is_sent_that_the_budget_might_not_pay(tmp_path):
             asker.ask("c", QUESTION, max_tokens=9)
         assert len(double.requests) == 2
         asker.ask("a", QUESTION, max_tokens=5)  # what is in the log costs nothing
+
+
+def test_every_attempt_keeps_the_pace_and_a_long_pause_is_for_all(tmp_path):
+    waits, holds = [], []
+    pace = SimpleNamespace(wait=waits.append, hold=holds.append)
+    busy = Answer(status=429, body=b"{}", headers={"Retry-After": "0.01"})
+    with chat_double(plan=lambda request: busy if len(double.requests) < 3 else Answer("at last")) as double:
+        client = ChatClient("openai:llama3.1", base_url=f"{double.url}/v1", attempts=4)
+        asker = asker_of(double.url, tmp_path, send=sender(client, pace))
+        assert asker.ask("clip", QUESTION, max_tokens=10).text == "at last"
+        assert (len(waits), holds) == (3, [])
+        busy.headers["Retry-After"] = "300"
+        double.plan = lambda request: Answer("yes") if "Say yes." in str(request["messages"]) else busy
+        with pytest.raises(Failed, match="Busy"):
+            asker.ask("other", QUESTION, max_tokens=10)
+        assert holds == [300.0]
 
 
 def test_a_refusal_of_one_clip_rejects_it_but_a_refusal_of_all_stops_the_run(tmp_path):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from data_curation.asking.batches import BatchDesk, StillRunning
+from data_curation.asking.batches import BatchDesk, StillRunning, open_batches
 from data_curation.asking.prices import Price
 from data_curation.asking.purse import BudgetSpent
 from data_curation.ledger import Ledger, read_manifest
@@ -133,6 +133,22 @@ def test_a_clip_that_no_batch_answers_fails_and_one_that_is_refused_is_rejected(
 def test_a_batch_that_fails_as_a_whole_stops_the_run_with_its_reason(curate):
     with pytest.raises(ChatError, match="too many tokens; try fewer with --batch_requests"):
         curate(Batches(ends_as="failed"))
+
+
+def test_a_failed_batch_does_not_lock_the_folder(curate, tmp_path):
+    with pytest.raises(ChatError):
+        curate(Batches(ends_as="failed"), requests=3)
+    assert {r["status"] for r in read_manifest(tmp_path, "batches")} == {"intended", "submitted", "lost"}
+    store = Batches()
+    records, _ = curate(store, requests=2)
+    assert statuses(records) == ["done"] * 5 and len(store.batches) == 3
+    assert open_batches(tmp_path, model="openai:llama3.1") == {}
+
+
+@pytest.mark.parametrize("requests", [0, -1, 50_001])
+def test_a_batch_of_a_size_that_is_not_taken_is_refused(curate, requests):
+    with pytest.raises(ValueError, match="--batch_requests is .*; expected 1 to 50000"):
+        curate(Batches(), requests=requests)
 
 
 def test_only_what_the_budget_pays_is_submitted(curate, tmp_path):

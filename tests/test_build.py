@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -234,21 +235,25 @@ def test_a_busy_folder_is_refused(ntu, tmp_path):
         curate(ntu, tmp_path)
 
 
-def test_joints_may_come_from_the_prepared_set(ntu, tmp_path, monkeypatch):
+def prepare(ntu, folder, clips):
     from ski_lvlm.cleaning import CLEANING, clean
     from ski_lvlm.layouts import LAYOUTS
     from ski_lvlm.packed import PackedWriter
     from ski_lvlm.skeleton_file import read_skeleton
 
-    with PackedWriter(tmp_path / "prepared", layout=LAYOUTS["ntu-25"], cleaning=CLEANING, source="test") as packed:
-        for name in names()[:-1]:
+    with PackedWriter(folder, layout=LAYOUTS["ntu-25"], cleaning=CLEANING, source="test") as packed:
+        for name in clips:
             packed.add(name, clean(read_skeleton(ntu / "skeletons" / f"{name}.skeleton")).joints)
+
+
+def test_joints_may_come_from_the_prepared_set(ntu, tmp_path):
+    prepare(ntu, tmp_path / "prepared", names()[:-1])
     curate(ntu, tmp_path / "direct")
-    curate(ntu, tmp_path / "out", "--prepared", str(tmp_path / "prepared"))
+    assert curate(ntu, tmp_path / "out", "--prepared", str(tmp_path / "prepared")) == 1
     assert (tmp_path / "out" / RESULTS[0]).read_bytes() == (tmp_path / "direct" / RESULTS[0]).read_bytes()
     summary = load(tmp_path / "out" / "summary.json")
-    assert counts(summary, "caption")[2] == 1
-    assert "not in the prepared set" in next(iter(summary["reasons"]["caption: rejected"]))
+    assert counts(summary, "caption")[3] == 1
+    assert "not in the prepared set" in next(iter(summary["reasons"]["caption: failed"]))
 
 
 PAIR = {"kind": "action", "question": "What?", "answer": "A person drinks water, clapping."}
@@ -354,6 +359,86 @@ def test_shards_share_a_folder_and_the_whole_writes_the_same_files(ntu, tmp_path
     assert crops == sorted(record["name"] for record in read_manifest(tmp_path / "whole", "crops"))
 
 
+def test_what_to_do_without_a_skeleton_touches_no_other_clip(ntu, tmp_path):
+    folder, blind = tmp_path / "ntu", "S001C001P001R001A001"
+    shutil.copytree(ntu, folder)
+    (folder / "skeletons" / f"{blind}.skeleton").unlink()
+    curate(folder, tmp_path / "out")
+    assert curate(folder, tmp_path / "out", "--nobody", "keep_whole") == 0
+    crops = read_jsonl(tmp_path / "out" / "crops.jsonl")
+    assert [record["name"] for record in crops[len(names()) - 2 :]] == [blind]
+    assert (crops[-1]["found_by"], crops[-1]["status"]) == ("nobody", "done")
+    curate(folder, tmp_path / "out")  # and back: rejected again
+    assert read_jsonl(tmp_path / "out" / "crops.jsonl")[-1]["status"] == "rejected"
+    captions = read_jsonl(tmp_path / "out" / "captions.jsonl")
+    assert len(captions) == len({record["name"] for record in captions})
+
+
+def test_a_clip_that_is_yet_to_be_prepared_is_tried_again(ntu, tmp_path):
+    prepare(ntu, tmp_path / "some", names()[:-1])
+    assert curate(ntu, tmp_path / "out", "--prepared", str(tmp_path / "some")) == 1
+    prepare(ntu, tmp_path / "all", names())
+    assert curate(ntu, tmp_path / "out", "--prepared", str(tmp_path / "all")) == 0
+    assert len({r["key"] for r in read_jsonl(tmp_path / "out" / "captions.jsonl") if r["name"] == names()[0]}) == 2
+
+
+def test_files_of_a_split_that_is_no_more_go_and_those_of_the_other_part_stay(ntu, tmp_path):
+    curate(ntu, tmp_path, "--validation_share", "0.5", "--validation_by", "subject")
+    assert (tmp_path / "instructions_validation.json").exists()
+    curate(ntu, tmp_path, "--part", "train")
+    assert not (tmp_path / "instructions_validation.json").exists()
+    assert (tmp_path / "questions.json").exists()
+
+
+def test_a_crop_that_a_killed_run_made_with_other_settings_does_not_count(ntu, tmp_path):
+    curate(ntu, tmp_path)
+    crop = next((tmp_path / "crops").glob("*.mp4"))
+    right = crop.read_bytes()
+    crop.write_bytes(right + b"of another size")
+    curate(ntu, tmp_path)
+    assert crop.read_bytes() == right
+
+
+def test_links_to_nowhere_are_no_clips(ntu, tmp_path):
+    folder = tmp_path / "ntu"
+    shutil.copytree(ntu, folder)
+    (folder / "skeletons" / "S001C001P003R001A001.skeleton").symlink_to(tmp_path / "nowhere")
+    assert len(find_clips(folder)) == len(names())
+
+
+def test_a_server_that_goes_away_stops_the_asking_and_the_rest_is_written(ntu, tmp_path, server, capsys):
+    good = server.answer
+
+    def answer(request):
+        if len(asked(server)) < 3:
+            return good(request)
+        server.stop()
+        return Answer(hangs_up=True)
+
+    server.answer = answer
+    assert curate(ntu, tmp_path, *server.flags, pairs=1) == 1
+    assert "cannot be reached" in capsys.readouterr().err
+    assert len(load(tmp_path / "instructions.json")) == 2
+    assert load(tmp_path / "questions.json")
+
+
+def test_batches_that_wait_are_not_paid_for_again_at_once(ntu, tmp_path):
+    store = Batches(patience=9)
+    with batch_double(store, plan=lambda request: Answer(json.dumps({"pairs": [PAIR]}))) as double:
+        flags = ("--qa", "openai:llama3.1", "--base_url", double.url + "/v1")
+        assert curate(ntu, tmp_path, *flags, "--batch", "submit", pairs=1) == 1
+        with pytest.raises(ValueError, match="1 batches of openai:llama3.1 are not collected yet"):
+            curate(ntu, tmp_path, *flags, pairs=1)
+
+
+def test_an_estimate_covers_pairs_of_captions_that_are_yet_to_be_written(ntu, tmp_path, server, capsys):
+    captions = ("--captioner", "openai:llama3.1", "--caption_price", "1,1", "--price", "1,1")
+    assert curate(ntu, tmp_path, *server.flags, *captions, "--estimate", pairs=1) == 0
+    said = capsys.readouterr().out
+    assert "caption by openai:llama3.1: 7 clips" in said and "qa by openai:llama3.1: 4 clips" in said
+    assert server.requests == []
+
+
 def test_pairs_may_speak_of_the_measured_motion(ntu, tmp_path, server):
     assert curate(ntu, tmp_path, *server.flags, "--motion", "--kinds", "motion", pairs=1) == 0
     (_, told) = asked(server)[0]["messages"]
@@ -373,8 +458,6 @@ def test_other_settings_of_the_crop_redo_the_crops_and_no_question(ntu, tmp_path
 
 
 def test_a_clip_without_skeleton_is_found_by_a_detector_or_kept_whole_and_its_pairs_have_none(ntu, tmp_path, server):
-    import shutil
-
     from data_curation.cropping import locate
     from ski_lvlm.video import probe
 
@@ -449,6 +532,11 @@ def test_two_workers_of_ray_make_the_same_files(ntu, tmp_path):
     assert {file.name for file in (tmp_path / "out").glob("qa*.jsonl")} == {"qa.1-of-2.jsonl", "qa.2-of-2.jsonl"}
     for file in RESULTS:
         assert (tmp_path / "out" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+def test_a_shard_that_no_machine_has_room_for_is_refused(ntu, tmp_path):
+    with pytest.raises(ValueError, match="a shard needs --workers 4096 CPUs"):
+        curate(ntu, tmp_path, "--engine", "ray", "--workers", "4096")
 
 
 def test_a_mistake_in_a_shard_is_told(ntu, tmp_path):

@@ -238,3 +238,9 @@ def test_the_key_is_sent_but_never_shown(monkeypatch, caplog, status):
         assert double.headers[0]["authorization"] == f"Bearer {key}"
     shown = "".join(r.getMessage() for r in caplog.records if r.name.startswith("ski_lvlm"))
     assert key not in str(raised.value) + shown
+
+
+@both_protocols
+def test_half_a_character_in_a_reply_is_replaced_since_no_file_can_hold_it(protocol):
+    with chat_double(plan=lambda _: Answer("wave \ud83d!")) as double:
+        assert client_of(double, protocol).chat([Message("hi")]).text == "wave \ufffd!"

@@ -62,7 +62,7 @@ def test_rejected_is_final_and_failed_is_tried_again(ledger):
 def test_lost_output_is_made_again(ledger):
     done = []
     ledger().run({"a": "1"}, recorder(done), workers=1)
-    ledger(has_output=lambda name: False).run({"a": "1"}, recorder(done), workers=1)
+    ledger(has_output=lambda record: False).run({"a": "1"}, recorder(done), workers=1)
     assert done == ["a", "a"]
 
 
@@ -114,7 +114,7 @@ def test_earlier_settings_are_remembered(ledger):
 def test_an_output_on_the_disk_is_that_of_the_latest_settings_alone(ledger):
     done = []
     for key in ("1", "2", "1"):
-        ledger(has_output=lambda name: True).run({"a": key}, recorder(done), workers=1)
+        ledger(has_output=lambda record: True).run({"a": key}, recorder(done), workers=1)
     assert done == ["a", "a", "a"]
 
 

@@ -50,6 +50,7 @@ FAULTS = {
         "it speaks of a caption, an image or a placeholder",
         Pair("action", "What? <video>", "Drinking water."),
     ),
+    "half a character": ("it holds halves of characters", Pair("action", "What is done \ud83d?", "Drinking water.")),
     "Russian": ("not English", Pair("action", "Что делает человек?", "Человек пьёт воду, drinking water.")),
     "Spanish": ("not English", Pair("action", "¿Qué hace la persona en el vídeo?", "La persona está bebiendo agua.")),
     "German": ("not English", Pair("action", "Was macht die Person gerade?", "Sie trinkt gerade ein Glas Wasser.")),

@@ -92,3 +92,16 @@ def test_no_limits_do_not_wait_and_impossible_ones_say_so():
         Pace(requests_per_minute=None, tokens_per_minute=100).wait(500)
     with pytest.raises(ValueError, match="--requests_per_minute is 0"):
         Pace(requests_per_minute=0, tokens_per_minute=None)
+
+
+def test_all_wait_when_the_server_has_asked_one_to():
+    pace = Pace(requests_per_minute=None, tokens_per_minute=None)
+    pace.hold(0.3)
+    pace.hold(0.1)  # a shorter one does not shorten it
+    started = time.monotonic()
+    threads = [threading.Thread(target=pace.wait, args=(1,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 0.25 < time.monotonic() - started < 2

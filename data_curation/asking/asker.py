@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from data_curation.asking.prices import TOKENS_PER_IMAGE, Price, text_tokens
+from data_curation.asking.prices import Price, image_tokens, text_tokens
 from data_curation.asking.purse import Pace, Purse
 from data_curation.asking.reply_log import ReplyLog, Request
 from data_curation.ledger import Failed, Rejected
 from ski_lvlm.chat_client import (
+    Busy,
     ChatClient,
     ChatError,
     Message,
@@ -21,7 +22,6 @@ from ski_lvlm.chat_client import (
     ServerNotRunning,
 )
 
-ATTEMPTS = 6  # of one request, at growing pauses or as long as the server asks
 Send = Callable[[Request], Reply]
 
 
@@ -32,10 +32,10 @@ class Pingable(Protocol):
         """Check server, key and model."""
 
 
-def prompt_tokens(request: Request) -> int:
-    """About how many tokens a request has, rather too many than too few."""
+def prompt_tokens(request: Request, model: str) -> int:
+    """About how many tokens a request to a model has, rather too many than too few."""
     images = sum(len(message.images) for message in request.messages)
-    return sum(text_tokens(message.text) for message in request.messages) + TOKENS_PER_IMAGE * images
+    return sum(text_tokens(message.text) for message in request.messages) + image_tokens(model) * images
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,14 @@ class Asker:
             return found
         with self.purse.reserve(self.most(request)), one_clip(self):
             reply = self.send(request)
-            self.keep(clip, key, reply)
+            self.keep(clip, key, reply, max_tokens=max_tokens)
         return reply
 
     def most(self, request: Request) -> float:
         """What a request may cost, in dollars."""
-        return self.price.dollars(prompt_tokens(request), request.max_tokens) if self.price else 0.0
+        return self.price.dollars(prompt_tokens(request, self.model), request.max_tokens) if self.price else 0.0
 
-    def keep(self, clip: str, request: str, reply: Reply) -> None:
+    def keep(self, clip: str, request: str, reply: Reply, *, max_tokens: int) -> None:
         """Log a reply and book its price."""
         dollars = self.price and self.price.dollars(reply.prompt_tokens, reply.completion_tokens)
         self.purse.pay(dollars or 0.0)
@@ -97,6 +97,7 @@ class Asker:
                 "request": request,
                 "text": reply.text,
                 "cut": reply.cut,
+                "max_tokens": max_tokens,
                 "prompt_tokens": reply.prompt_tokens,
                 "completion_tokens": reply.completion_tokens,
                 "dollars": None if dollars is None else round(dollars, 8),
@@ -107,17 +108,25 @@ class Asker:
 
 
 def sender(client: ChatClient, pace: Pace) -> Send:
-    """Send requests to a server as they come, no faster than the pace allows."""
+    """Send requests to a server as they come, no attempt faster than the pace allows.
+
+    Where the server asks one request to wait longer than the client does, all wait.
+    """
 
     def send(request: Request) -> Reply:
-        pace.wait(prompt_tokens(request) + request.max_tokens)
-        return client.chat(
-            request.messages,
-            schema=request.schema,
-            max_tokens=request.max_tokens,
-            temperature=request.temperature,
-            seed=request.seed,
-        )
+        tokens = prompt_tokens(request, client.name) + request.max_tokens
+        try:
+            return client.chat(
+                request.messages,
+                schema=request.schema,
+                max_tokens=request.max_tokens,
+                temperature=request.temperature,
+                seed=request.seed,
+                before=lambda: pace.wait(tokens),
+            )
+        except Busy as error:
+            pace.hold(error.retry_after or 0.0)
+            raise
 
     return send
 

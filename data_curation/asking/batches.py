@@ -20,10 +20,11 @@ from data_curation.asking.purse import BudgetSpent
 from data_curation.asking.reply_log import Request
 from data_curation.ledger import Ledger, Record, attempt, read_manifest, stamped
 from data_curation.shards import WHOLE, Shard
-from ski_lvlm.chat_client import Busy, ChatClient, ChatError, Message, Reply
+from ski_lvlm.chat_client import Busy, ChatClient, ChatError, Message, ModelMissing, Refused, Reply
 from ski_lvlm.files import append_jsonl
 
 STEP = "batches"
+MOST_REQUESTS = 50_000
 TRIES = 3  # batches that one request may be in before its clip counts as failed
 _logger = logging.getLogger(__name__)
 
@@ -44,11 +45,17 @@ class BatchDesk:
         folder: where `batches.jsonl` is.
         requests: how many go into a batch (OpenAI takes 50,000 at most).
         poll: seconds between two looks at a batch; None looks once and raises `StillRunning`.
+
+    Raises:
+        ValueError: a batch of so many is not to be had.
+        ChatError: the server has no Batch API.
     """
 
     def __init__(
         self, client: ChatClient, folder: Path, *, shard: Shard = WHOLE, requests: int = 10_000, poll: float | None = 60
     ) -> None:
+        if not 1 <= requests <= MOST_REQUESTS:
+            raise ValueError(f"--batch_requests is {requests}; expected 1 to {MOST_REQUESTS}, as many as OpenAI takes")
         self._client, self._api, self._poll, self._most = client, client.batches(), poll, requests
         self._path = folder / f"{STEP}{shard.suffix}.jsonl"
         self._folder = folder
@@ -120,7 +127,12 @@ class BatchDesk:
         waiting = iter(self._waiting.items())
         while part := dict(islice(waiting, self._most)):
             mark = uuid.uuid4().hex
-            self._note(mark, "intended", requests=list(part), clips=[request.clip for request in part.values()])
+            facts = {
+                "requests": list(part),
+                "clips": [request.clip for request in part.values()],
+                "max_tokens": [request.max_tokens for request in part.values()],
+            }
+            self._note(mark, "intended", model=self._client.name, **facts)
             bodies = {key: self._body(request) for key, request in part.items()}
             self._note(mark, "submitted", id=self._client.patiently(self._submit_once, bodies, mark))
         self._tries.update(list(self._waiting))
@@ -135,22 +147,30 @@ class BatchDesk:
         return self._api.body(**told)
 
     def collect(self, asker: Asker) -> None:
-        """Wait for every batch that was submitted, by this run or an earlier one, and log its replies."""
-        for mark, batch in self._open_batches().items():
+        """Wait for every batch that was submitted, by this run or an earlier one, and log its replies.
+
+        Raises:
+            ChatError: the server has given up a batch as a whole; the others are collected, its requests go into the
+                next run's.
+            StillRunning: a batch is not finished and nobody wants to wait.
+        """
+        lost: ChatError | None = None
+        for mark, batch in open_batches(self._folder, self._path.stem, model=self._client.name).items():
             batch_id = batch.get("id") or self._client.patiently(self._api.find, mark)
             if batch_id is None:  # the run was killed before the server had it
                 self._note(mark, "never submitted")
                 continue
-            self._wait(batch_id)
-            self._keep(batch_id, dict(zip(batch["requests"], batch["clips"], strict=True)), asker)
+            try:
+                self._wait(batch_id)
+                self._keep(batch_id, batch, asker)
+            except (Refused, ModelMissing) as error:
+                lost = error
+                self._note(mark, "lost", id=batch_id, reason=str(error))
+                continue
             self._note(mark, "collected", id=batch_id)
         self._held.close()
-
-    def _open_batches(self) -> dict[str, Record]:
-        batches: dict[str, Record] = {}
-        for record in read_manifest(self._folder, self._path.name.removesuffix(".jsonl")):
-            batches[record["name"]] = batches.get(record["name"], {}) | record
-        return {mark: batch for mark, batch in batches.items() if batch["status"] in ("intended", "submitted")}
+        if lost:
+            raise lost
 
     def _wait(self, batch_id: str) -> None:
         while True:
@@ -163,17 +183,28 @@ class BatchDesk:
             _logger.warning("%s; looking again in %g s", said, self._poll)
             time.sleep(self._poll)
 
-    def _keep(self, batch_id: str, clips: Mapping[str, str], asker: Asker) -> None:
+    def _keep(self, batch_id: str, batch: Record, asker: Asker) -> None:
+        asked = zip(batch["requests"], batch["clips"], batch["max_tokens"], strict=True)
+        about = {key: (clip, max_tokens) for key, clip, max_tokens in asked}
         for key, answer in self._client.patiently(lambda: list(self._api.results(batch_id))):
             if isinstance(answer, ChatError):
                 if not answer.passing:
                     self._errors[key] = answer
-            elif key in clips and asker.log.find(key) is None:
-                asker.keep(clips[key], key, answer)
+            elif key in about and asker.log.find(key) is None:
+                clip, max_tokens = about[key]
+                asker.keep(clip, key, answer, max_tokens=max_tokens)
 
     def _note(self, mark: str, status: str, **facts: object) -> None:
         at = datetime.now(UTC).isoformat(timespec="microseconds")
         append_jsonl(self._path, {"name": mark, "status": status, **facts, "at": at})
+
+
+def open_batches(folder: Path, step: str = STEP, *, model: str) -> dict[str, Record]:
+    """The batches of a model that nobody has collected yet, by mark; of all shards, or of one where `step` names it."""
+    batches: dict[str, Record] = {}
+    for record in read_manifest(folder, step):
+        batches[record["name"]] = batches.get(record["name"], {}) | record
+    return {m: b for m, b in batches.items() if b["status"] in ("intended", "submitted") and b["model"] == model}
 
 
 def learn_schema(client: ChatClient, schema: Mapping[str, object]) -> None:

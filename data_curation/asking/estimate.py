@@ -1,14 +1,15 @@
 """What the rest of a step will take in requests, tokens and dollars: by the lengths of texts, then by real replies."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from data_curation.asking.asker import Asker
-from data_curation.asking.prices import TOKENS_PER_IMAGE, text_tokens
+from data_curation.asking.prices import image_tokens, text_tokens
 from data_curation.captioning.caption import MAX_TOKENS
 from data_curation.ledger import Record
 from data_curation.prompts import CAPTION_PROMPT, Kind
-from data_curation.questions.make_qa import CaptionedClip, plan, question_messages
+from data_curation.questions.make_qa import CaptionedClip, plan, question_messages, reply_tokens
 
 SAMPLE = 20  # clips that are done first, so that the estimate rests on real replies
 _PAIR_TOKENS = 45  # of a question and its answer as JSON, as GPT-3.5 and SmolLM2 write them
@@ -38,9 +39,9 @@ class Estimate(NamedTuple):
 
 def estimate_captions(asker: Asker, clips: int, *, pictures: int) -> Estimate:
     """Of captioning so many clips from some pictures each."""
-    tokens = text_tokens(CAPTION_PROMPT) + TOKENS_PER_IMAGE * pictures
+    tokens = text_tokens(CAPTION_PROMPT) + image_tokens(asker.model) * pictures
     basis = f"{pictures} {'picture' if pictures == 1 else 'pictures'} each and the longest caption allowed"
-    return _estimate(asker, clips, (1.0, float(tokens), float(MAX_TOKENS)), basis)
+    return _estimate(asker, clips, (1.0, float(tokens), float(MAX_TOKENS)), basis, longest={MAX_TOKENS})
 
 
 def estimate_pairs(
@@ -59,13 +60,20 @@ def estimate_pairs(
     ]
     pairs = sum(shares[name] for name in names) / max(1, len(names))
     guess = (1.0, sum(texts) / max(1, len(texts)), _PAIR_TOKENS * pairs)
-    return _estimate(asker, len(names), guess, f"the lengths of {len(texts)} requests, each answered at once")
+    basis = f"the lengths of {len(texts)} requests, each answered at once"
+    return _estimate(asker, len(names), guess, basis, longest={reply_tokens(shares[name]) for name in names})
 
 
-def _estimate(asker: Asker, clips: int, guess: tuple[float, float, float], basis: str) -> Estimate:
-    """Scale what one clip takes: as in the log where it holds enough replies of this model, else as guessed."""
-    logged = [r for r in asker.log.records if r["step"] == asker.step and r["model"] == asker.model]
-    answered = len({record["name"] for record in logged})
+def _estimate(
+    asker: Asker, clips: int, guess: tuple[float, float, float], basis: str, *, longest: Collection[int]
+) -> Estimate:
+    """Scale what one clip takes: as logged where enough clips were asked as much (`longest` reply), else as guessed."""
+    by_clip: dict[str, list[Record]] = defaultdict(list)
+    for record in asker.log.records:
+        if (record["step"], record["model"]) == (asker.step, asker.model):
+            by_clip[record["name"]].append(record)
+    alike = [replies for replies in by_clip.values() if max(reply["max_tokens"] for reply in replies) in longest]
+    logged, answered = [reply for replies in alike for reply in replies], len(alike)
     if answered >= SAMPLE:
         tokens_in, tokens_out = (_sum(logged, field) / answered for field in _TOKENS)
         guess = (len(logged) / answered, tokens_in, tokens_out)

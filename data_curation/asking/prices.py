@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 TOKENS_PER_CHARACTER = 0.3  # English text has about 4 characters a token; a little more, to estimate on the safe side
 TOKENS_PER_IMAGE = 255  # OpenAI's own count for one tile of 512x512; a crop is smaller
+_TOKENS_PER_IMAGE_OF = {"gpt-4o-mini": 8500}  # which counts a picture's tokens many times over
 BATCH_DISCOUNT = 0.5  # of OpenAI's Batch API
 
 
@@ -58,6 +59,15 @@ def parse_price(text: str) -> Price:
     if not (0 <= prompt < float("inf") and 0 <= completion < float("inf")):
         raise ValueError(f"--price is {text!r}; expected IN,OUT in dollars for a million tokens, such as 0.5,1.5")
     return Price(prompt, completion)
+
+
+def image_tokens(model: str) -> int:
+    """About how many tokens a model counts for one crop.
+
+    >>> image_tokens("openai:gpt-4o")
+    255
+    """
+    return _TOKENS_PER_IMAGE_OF.get(model.removeprefix("openai:"), TOKENS_PER_IMAGE)
 
 
 def text_tokens(text: str) -> int:

@@ -1,8 +1,11 @@
 """Money and patience: a budget that is never overdrawn, and limits of requests and tokens a minute."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_LONGEST_HOLD = 3600.0  # seconds; a server that asks for more is looked at again after an hour
 
 
 class BudgetSpent(ValueError):
@@ -59,6 +62,7 @@ class Pace:
         from throttled import MemoryStore, Throttled, rate_limiter
 
         self._tokens_per_minute = tokens_per_minute
+        self._not_before = 0.0
         self._buckets = {}
         for name, limit in (("requests_per_minute", requests_per_minute), ("tokens_per_minute", tokens_per_minute)):
             if limit is None:
@@ -70,6 +74,10 @@ class Pace:
             quota = rate_limiter.per_min(limit, burst=burst)
             self._buckets[name] = Throttled(using="token_bucket", quota=quota, store=MemoryStore())
 
+    def hold(self, seconds: float) -> None:
+        """Let nobody go on for so long: the server has asked one of them to wait."""
+        self._not_before = max(self._not_before, time.monotonic() + min(seconds, _LONGEST_HOLD))
+
     def wait(self, tokens: int) -> None:
         """Return when a request of so many tokens may be sent.
 
@@ -80,6 +88,8 @@ class Pace:
             raise ValueError(
                 f"a request may need {tokens} tokens, more than --tokens_per_minute {self._tokens_per_minute}; raise it"
             )
+        while (pause := self._not_before - time.monotonic()) > 0:
+            time.sleep(pause)
         for name, cost in (("requests_per_minute", 1), ("tokens_per_minute", tokens)):
             if name in self._buckets:
                 while self._buckets[name].limit(name, cost=cost, timeout=60).limited:

@@ -113,8 +113,9 @@ def load_captioner(
 
 
 def _from_kinematics(clip: Cropped) -> Captioned:
+    joints = clip.joints()
     try:
-        return Captioned(kinematics.caption(clip.name, action=parse_name(clip.name).action, joints=clip.joints()))
+        return Captioned(kinematics.caption(clip.name, action=parse_name(clip.name).action, joints=joints))
     except ValueError as error:
         raise Rejected(str(error)) from error
 

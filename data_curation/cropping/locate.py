@@ -24,12 +24,14 @@ class Locator:
         detector: its name, for clips without a usable skeleton; `none` does without.
         load: makes the detector when it is needed first.
         nobody: whether a clip in which nobody is found is left out or kept whole.
+
+    `otherwise` says what is done with clips that have no usable skeleton; others do not depend on it.
     """
 
     def __init__(
         self, settings: CropSettings, *, detector: str, load: Callable[[str], Detector], nobody: Nobody
     ) -> None:
-        self.version = f"detector={detector} nobody={nobody}"
+        self.otherwise = f"detector={detector} nobody={nobody}"
         self._settings, self._nobody = settings, nobody
         self._detector_name, self._load, self._lock = detector, load, threading.Lock()
         self._loaded: Detector | None = None
@@ -62,7 +64,8 @@ class Locator:
                 tried = str(error)
         if self._nobody == "keep_whole":
             return WHOLE, "nobody"
-        raise Rejected(f"{why}, and {tried}; such clips can be kept whole with --nobody keep_whole")
+        remedy = "such clips can be kept whole with --nobody keep_whole"
+        raise Rejected(f"{why}, and {tried}; {remedy}", otherwise=self.otherwise)
 
     def _detector(self) -> Detector:
         with self._lock:

@@ -74,6 +74,8 @@ def fault(pair: Pair, *, known: str, taken: Sequence[Pair] = ()) -> str | None:
     """
     if not pair.question or not pair.answer:
         return "an empty question or answer"
+    if not _writable(pair.question + pair.answer):
+        return "it holds halves of characters"
     if _LEAKS.search(pair.question) or _LEAKS.search(pair.answer):
         return "it speaks of a caption, an image or a placeholder"
     if _plain(pair.question) == _plain(pair.answer):
@@ -85,6 +87,11 @@ def fault(pair: Pair, *, known: str, taken: Sequence[Pair] = ()) -> str | None:
     if not _grounded(pair.answer, known):
         return "the answer says what the caption does not"
     return None
+
+
+def _writable(text: str) -> bool:
+    """JSON can spell half of a character outside the basic plane, which no file can hold."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _plain(text: str) -> str:

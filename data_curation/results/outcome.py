@@ -113,12 +113,12 @@ class Outcome:
         }
         written: dict[str, int] = {}
         for part, file in _PAIRS.items():
-            records = [self._conversation(row) for row in rows[part]]
+            records = [self._conversation(row) for row in rows.get(part, ())]
             self._write(part, file, records, written)
             if records:
                 read_instructions(self.out / file)
         for part, file in _QUESTIONS.items():
-            self._write(part, file, [_question(row) for row in rows[_SPLITS[part]]], written)
+            self._write(part, file, [_question(row) for row in rows.get(_SPLITS[part], ())], written)
         if written:
             write_dataset(self.out / "dataset", rows, facts=facts)
         return written
@@ -127,7 +127,7 @@ class Outcome:
         if records:
             write_json(self.out / file, records)
             written[file] = len(records)
-        elif self.parts[part] and not self._stopped:  # what is there was made with other settings
+        elif part in self.parts and not self._stopped:  # what is there was made with other settings
             (self.out / file).unlink(missing_ok=True)
 
     def _pair_rows(self, part: str) -> list[Row]:
