@@ -76,7 +76,8 @@ stage describe python eval/describe.py --model "$run/lvlm" --videos "$run/ntu/rg
   --questions "$run/instructions/questions.json" --out "$run/predictions.json" --limit 96 --max_new_tokens 48
 stage accuracy python eval/accuracy.py --predictions "$run/predictions.json" \
   --instructions "$run/instructions/instructions.json" --out "$run/accuracy.json"
-stage score python eval/score.py --predictions "$run/predictions.json" --judge similarity --out "$run/scores"
+stage score python eval/score.py --predictions "$run/predictions.json" --judge similarity --out "$run/scores" \
+  --videos "$run/ntu/rgb"
 stage report python eval/report.py --run "$run" --out "$run/report.html"
 printf '\n'
 python eval/report.py --run "$run" --summary
