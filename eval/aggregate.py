@@ -81,7 +81,7 @@ def summarise(
 def _graded(task: Task, graded: Mapping[str, Mapping[str, Any]], judge: str, repeats: int) -> Graded:
     video = task.key.rpartition("_")[0]
     if task.fields is None:
-        return Graded(video, (None,) * repeats, NO_ANSWER)
+        return Graded(video, (None,) * repeats, task.reason or NO_ANSWER)
     found = [graded.get(judgement_id(task, judge, k), {"score": None, "reason": "not judged"}) for k in range(repeats)]
     reasons = [record["reason"] for record in found if record["score"] is None]
     return Graded(video, tuple(record["score"] for record in found), reasons[0] if reasons else None)
@@ -100,7 +100,7 @@ def metric_row(items: Sequence[Graded]) -> Row:
         "status": "run",
         "mean": fmean(scores) * SCALE if scores else None,
         "interval": interval and [end * SCALE for end in interval],
-        "mean_unscored_as_0": fmean(item.score or 0 for item in items) * SCALE,
+        "mean_unscored_as_0": fmean(sum(item.scored) / len(item.scores) for item in items) * SCALE,
         "n_scored": len(scores),
         "n_total": len(items),
         "unscored": dict(sorted(Counter(_kind(item.reason) for item in items if item.score is None).items())),
@@ -147,6 +147,14 @@ def round_half_up(score: float) -> int:
 
 
 def too_many_unscored(metrics: Iterable[Row]) -> bool:
-    """Whether any metric that was run lacks more than 1 % of its scores."""
-    run = [m for m in metrics if m["status"] == "run"]
-    return any(m["n_total"] - m["n_scored"] > UNSCORED_LIMIT * m["n_total"] for m in run)
+    """Whether any metric that was run lacks more than 1 % of its grades, each repeat counted."""
+    return any(_missing(row) > UNSCORED_LIMIT * row["n_total"] * row.get("repeats", 1) for row in metrics if _run(row))
+
+
+def _run(row: Row) -> bool:
+    return bool(row["status"] == "run")
+
+
+def _missing(row: Row) -> int:
+    items = int(row["n_total"] - row["n_scored"])
+    return items * int(row.get("repeats", 1)) + int(row.get("unscored_repeats", 0))

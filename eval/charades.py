@@ -54,21 +54,28 @@ def read_references(annotations: Path, reference: str) -> References:
     Raises:
         CharadesError: the file they stand in is not there, cannot be read, or contradicts itself.
     """
+    needed = SUBMISSION if reference == "submission" else TABLE
     odd: dict[str, list[str]] = {}
     texts = {}
     for pattern in (SUBMISSION, TABLE):
-        if file := find_file(annotations, pattern):
+        try:
+            file = find_file(annotations, pattern)
+        except CharadesError as error:
+            if pattern == needed:
+                raise
+            odd[f"{pattern} is not used"] = [str(error)]
+            continue
+        if file:
             text, encoding = text_of(file)
             texts[pattern] = (text, file.where)
             if encoding == "cp1252":
                 odd.setdefault("files read as Windows-1252", []).append(file.where)
-    needed = SUBMISSION if reference == "submission" else TABLE
     if needed not in texts:
         raise CharadesError(
             f"no {needed} in {annotations}, which --reference {reference} needs; expected Charades.zip or its folder"
         )
     lines = submission_captions(*texts[SUBMISSION]) if SUBMISSION in texts else []
-    rows = table_rows(*texts[TABLE]) if TABLE in texts else {}
+    rows = _rows(texts.get(TABLE), odd, needed=needed == TABLE)
     if lines and rows:
         ids = {caption.video for caption in lines}
         odd[f"in {SUBMISSION} but not in the CSV"] = sorted(ids - set(rows))
@@ -77,6 +84,17 @@ def read_references(annotations: Path, reference: str) -> References:
     captions = chosen[reference]
     odd["without a reference, left out"] = [caption.video for caption in captions if not caption.text]
     return References([caption for caption in captions if caption.text], {k: v for k, v in odd.items() if v})
+
+
+def _rows(table: tuple[str, str] | None, odd: dict[str, list[str]], *, needed: bool) -> dict[str, dict[str, str]]:
+    """The rows of the CSV; a damaged one that only serves to check the captions is told, not fatal."""
+    try:
+        return table_rows(*table) if table else {}
+    except CharadesError as error:
+        if needed:
+            raise
+        odd[f"{TABLE} is not used"] = [str(error)]
+        return {}
 
 
 def question_record(caption: Caption, *, question: str = DESCRIBE, wordings: Sequence[str] = CONSISTENCY) -> Item:

@@ -97,9 +97,9 @@ def read_run(path: Path) -> Run:
         raise GradesError(f"{path} does not exist; expected the --out folder of eval/score.py, or a file in it")
     folder = path if path.is_dir() else path.parent
     ledger = path if path.suffix == ".jsonl" else folder / LEDGER
-    table = None if path.suffix == ".jsonl" else _table(folder if path.is_dir() else path)
+    table = _table(path if path.name == TABLE else folder)
     records = [record for record in map(_checked, read_jsonl(ledger)) if record is not None]
-    if table is not None:
+    if table is not None and path != ledger:
         records = [record for record in records if _same(record, table)]
     if not records:
         raise GradesError(f"{ledger} holds no grades; expected those that eval/score.py writes to its --out folder")

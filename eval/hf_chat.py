@@ -66,7 +66,10 @@ class HfChat:
                     f"{self.name} reads {longest} tokens; found {length} and up to {max_tokens} to be written"
                 )
             torch.manual_seed(seed or 0)
-            written = self._written(told, length, max_tokens, temperature)
+            try:
+                written = self._written(told, length, max_tokens, temperature)
+            except RuntimeError as error:  # no memory, a number that is none: of this question, not of all
+                raise Refused(f"{self.name} could not answer ({type(error).__name__}: {str(error)[:200]})") from error
         return Reply(
             text=str(tokenizer.decode(written, skip_special_tokens=True)),
             prompt_tokens=length,

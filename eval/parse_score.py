@@ -17,7 +17,7 @@ _NUMBER = rf"(-?[0-9]+(?:\.[0-9]+)?){_ONE_NUMBER}"
 _OF = r"(?:\s*(?:/|out\s+of|of)\s*([0-9]+(?:\.[0-9]+)?))?"
 # {"score": 4}, {''score': 4.8}, Score = 4/5, **Rating:** 4, "the score is 4 out of 5"
 _NAMED = re.compile(
-    rf"""(?<![a-z_])(?:score|rating)[\s"'*_`\\:=]*(?:is|of)?[\s"'*_`\\:=]*{_NUMBER}{_OF}""", re.IGNORECASE
+    rf"""(?<![a-z_])(?:score|rating)[\s"'*_`\\:=]*+(?:is|of)?[\s"'*_`\\:=]*+{_NUMBER}{_OF}""", re.IGNORECASE
 )
 _FRACTION = re.compile(rf"(?<![\w.,-]){_NUMBER}\s*(?:/|out\s+of)\s*([0-9]+(?:\.[0-9]+)?)(?![\w.])", re.IGNORECASE)
 _ALONE = re.compile(rf"""[\s"'*_`{{}}\[\]]*{_NUMBER}[\s"'*_`{{}}\[\].]*""")

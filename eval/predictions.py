@@ -1,7 +1,7 @@
 """Predictions and the grades that can be given to them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,15 @@ class PredictionsError(ValueError):
 
 @dataclass(frozen=True)
 class Task:
-    """One grade to be given: a metric, the record it is about, what the judge sees (None: the model left no answer)."""
+    """One grade to be given: a metric, the record it is about, what the judge sees.
+
+    Without `fields` nobody can judge it: the model left no answer, or `reason` says what else is missing.
+    """
 
     metric: str
     key: str
     fields: dict[str, str] | None
+    reason: str | None = field(default=None, repr=False)
 
 
 def read_predictions(paths: Iterable[Path]) -> list[dict[str, Any]]:
@@ -61,17 +65,21 @@ def tasks_for(rubric: Rubric, records: list[dict[str, Any]]) -> list[Task] | str
         occurrence = seen[record["video_name"]] = seen.get(record["video_name"], -1) + 1
         fields = {name: _text(record, rubric, name) for name in rubric.fields}
         missing = [name for name, text in fields.items() if text is None]
-        if missing and not set(missing) <= set(answers):
+        if missing and not set(missing) <= {"A", *answers}:
             continue  # a record of another kind of benchmark file
+        if "A" in missing and set(answers) <= set(missing):
+            continue
         whole = {name: text for name, text in fields.items() if text is not None} if not missing else None
-        tasks.append(Task(rubric.metric, f"{record['video_name']}_{occurrence}", whole))
+        reason = "no reference in the predictions" if "A" in missing else None
+        tasks.append(Task(rubric.metric, f"{record['video_name']}_{occurrence}", whole, reason))
     return tasks or f"no record has {', '.join(rubric.fields)}"
 
 
 def _text(record: dict[str, Any], rubric: Rubric, name: str) -> str | None:
     if name == "A" and rubric.metric == "consistency" and record.get("cons_A") is not None:
         return str(record["cons_A"])
-    return record.get(name)
+    text: str | None = record.get(name)
+    return None if name == "A" and not (text or "").strip() else text
 
 
 def all_tasks(records: list[dict[str, Any]]) -> tuple[list[Task], dict[str, str]]:

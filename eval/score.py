@@ -71,7 +71,7 @@ def _numbers(options: argparse.Namespace) -> int:
         return compare(first, second, options.out)
     if options.agreement:
         first, second = options.agreement
-        return agreement(first, second)
+        return agreement(first, second, options.out)
     return aggregate(options.aggregate, options.out)
 
 
@@ -104,9 +104,12 @@ def _score(judge: Judge, paths: list[Path], out: Path, options: argparse.Namespa
     table = {
         **_about(judge, paths, graded, options),
         **summarise(tasks, not_run, graded, judge=judge.name, repeats=options.repeats),
-        "reference_metrics": None if options.no_reference_metrics else reference_metrics(records),
+        "reference_metrics": None,
     }
-    write_json(out / "scores.json", table)
+    write_json(out / "scores.json", table)  # before anything that might fail
+    if not options.no_reference_metrics:
+        table["reference_metrics"] = reference_metrics(records)
+        write_json(out / "scores.json", table)
     show(table)
     print(f"written: {out / 'scores.json'}, every grade with its reply: {out / 'judgements.jsonl'}")
     print(f"report: {write_score_report(out, videos=options.videos)}")

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from eval.aggregate import Graded, average_interval, metric_row
-from eval.graded_run import read_run
+from eval.aggregate import Graded, average_interval, metric_row, too_many_unscored
+from eval.graded_run import TABLE, read_run
 from eval.published_scores import read_score_file
+from eval.rubrics import METRICS
 from ski_lvlm.files import write_json
 
 if TYPE_CHECKING:
@@ -53,11 +55,14 @@ def _counts(row: Row) -> str:
     return f"{better}; {row['left_out']} left out as unscored"
 
 
-def agreement(a: Path, b: Path) -> int:
-    """Print how the judges of A and B, or the repeats of one folder given twice, agree; returns 0.
+def agreement(a: Path, b: Path, out: Path | None = None) -> int:
+    """Print how the judges of A and B, or the repeats of one folder given twice, agree; write OUT/agreement.json.
+
+    Returns 0.
 
     Raises:
         GradesError: other answers, no item in common, or a single repeat.
+        OSError: the file cannot be written.
     """
     from eval.agreement import agreement_of
 
@@ -74,34 +79,40 @@ def agreement(a: Path, b: Path) -> int:
     _print(shown)
     print(f"a, b: each two repeats of {a}" if found["repeats"] else f"a: {a}\nb: {b}")
     print("kappa: quadratically weighted; within 1, b - a: in points of 0 to 5")
+    _write(out, "agreement.json", found)
     return 0
 
 
 def aggregate(file: Path, out: Path | None) -> int:
     """Print mean x 20, interval and histogram of a score file of others or of our own grades; write OUT/aggregate.json.
 
-    Returns 0.
+    Returns 1 if more than 1 % of a metric are unscored.
 
     Raises:
         GradesError: the file holds no scores.
         OSError: it cannot be read, or the result not be written.
     """
-    own = file.is_dir() or file.suffix == ".jsonl"
+    own = file.is_dir() or file.suffix == ".jsonl" or file.name == TABLE
     items = _own_items(file) if own else {"all": read_score_file(file)}
     found: dict[str, Any] = {"file": str(file), "metrics": {name: metric_row(graded) for name, graded in items.items()}}
+    means = [row["mean"] for row in found["metrics"].values() if row["mean"] is not None]
+    found["average"] = fmean(means) if len(means) == len(METRICS) else None
+    found["average_of_run"] = fmean(means) if means else None
     found["average_interval"] = average_interval(list(items.values()))
     shown = _table("metric", "score (0-100)", "95 % interval", "scored", "unscored as 0")
     for name, row in found["metrics"].items():
         scored = f"{row['n_scored']} of {row['n_total']}"
         cells = _number(row["mean"]), _interval(row["interval"]), scored, _number(row["mean_unscored_as_0"])
         shown.add_row(name, *cells)
+    if len(means) > 1:
+        shown.add_row(f"average of {len(means)}", _number(fmean(means)), _interval(found["average_interval"]), "", "")
     _print(shown)
     for name, row in found["metrics"].items():
         print(f"{name}: grades 0 to 5: {', '.join(map(str, row['histogram']))}")
         for why, count in row["unscored"].items():
             print(f"{name}: {count} unscored: {why}")
     _write(out, "aggregate.json", found)
-    return 0
+    return int(too_many_unscored(found["metrics"].values()))
 
 
 def _own_items(path: Path) -> dict[str, Sequence[Graded]]:

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from eval.similarity_judge import SIMILARITY
 from ski_lvlm.cli import parser
 
 
@@ -24,8 +25,10 @@ def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Names
         "--compare", type=Path, nargs=2, metavar=("A", "B"), help="two models, graded on the same items"
     )
     others.add_argument("--agreement", type=Path, nargs=2, metavar=("A", "B"), help="two judges of the same items")
-    others.add_argument("--aggregate", type=Path, metavar="FILE", help="a published score file, or a judgements.jsonl")
+    others.add_argument("--aggregate", type=Path, metavar="FILE", help="a published score file, or our own folder")
     options = flags.parse_args(argv)
+    if options.judge == SIMILARITY and (options.rubrics or options.temperature or options.scores != "integer"):
+        flags.error("--judge similarity asks no questions; leave out --rubrics, --scores and --temperature")
     for name, least in (("workers", 1), ("repeats", 1), ("max_tokens", 1), ("temperature", 0), ("timeout", 0.001)):
         if getattr(options, name) < least:
             flags.error(f"--{name} {getattr(options, name)}: expected {least:g} or more")

@@ -41,6 +41,8 @@ def _lines(table: dict[str, Any]) -> Iterator[str]:
             yield f"{name}: {metric['reason']}"
         for why, count in metric.get("unscored", {}).items():
             yield f"{name}: {count} unscored: {why}"
+        if metric.get("unscored_repeats"):
+            yield f"{name}: {metric['unscored_repeats']} repeats of scored records have no score"
     if any(metric.get("spread") is not None for metric in table["metrics"].values()):
         yield "±: standard deviation between the means of the repeats"
     for name, metric in (table.get("reference_metrics") or {}).items():

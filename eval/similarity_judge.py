@@ -1,5 +1,6 @@
 """An offline judge: the similarity of sentences."""
 
+import math
 import re
 import threading
 from collections.abc import Mapping
@@ -62,6 +63,8 @@ class SimilarityJudge:
                 cosine = self._agreement(rubric.metric, fields["A"], fields["pred"])
         except ValueError as error:
             return Judgement(None, reason=f"failed: {type(error).__name__}: {error}")
+        if not math.isfinite(cosine):
+            return Judgement(None, reason="failed: there is no sentence to compare")
         return Judgement(5.0 * min(1.0, max(0.0, cosine)), (f"cosine {cosine:.4f}",))
 
     def _agreement(self, metric: str, reference: str, prediction: str) -> float:

@@ -181,7 +181,7 @@ def find_video(folder: Path | str, clip_name: str) -> Path:
     """
     root = _rgb_folder(Path(folder))
     stem = clip_stem(clip_name)
-    for middle, suffix in itertools.product(("_rgb", ""), SUFFIXES):
+    for middle, suffix in itertools.product(("_rgb", ""), (*SUFFIXES, *map(str.upper, SUFFIXES))):
         if (path := root / f"{stem}{middle}{suffix}").is_file():
             return path
     raise VideoError(f"no video of clip {stem!r} in {root}: looked for {stem}[_rgb]{{{','.join(SUFFIXES)}}}")

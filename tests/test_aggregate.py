@@ -110,4 +110,12 @@ def test_the_one_per_cent_limit_and_the_histograms_bars():
     run = {"status": "run", "n_total": 1000, "n_scored": 990}
     assert not too_many_unscored([run, {"status": "not run"}])
     assert too_many_unscored([{**run, "n_scored": 989}])
+    repeated = {**run, "n_scored": 1000, "n_total": 1000, "repeats": 5}
+    assert not too_many_unscored([{**repeated, "unscored_repeats": 50}])
+    assert too_many_unscored([{**repeated, "unscored_repeats": 51}])
+
+
+def test_a_repeat_without_a_score_is_a_0_beside_the_mean_not_in_it():
+    row = metric_row([Graded("v", (4, None, None, None, None), "unparsed"), Graded("w", (4,) * 5, None)])
+    assert (row["mean"], row["mean_unscored_as_0"], row["unscored_repeats"]) == (80.0, 48.0, 4)
     assert [round_half_up(score) for score in (0, 0.49, 4.5, 5)] == [0, 0, 5, 5]

@@ -206,6 +206,27 @@ def test_grades_that_are_under_way_when_the_judge_stops_are_kept(tmp_path):
     assert 3 <= judge.given == len(read_jsonl(file)) < 40 and f"{judge.given} of 40" in str(caught.value)
 
 
+def test_grades_of_two_versions_of_a_judge_do_not_stand_side_by_side(tmp_path):
+    with chat_double(plan=four) as double:
+        grade(tmp_path, double, number=3)
+        lines = ledger(tmp_path)
+        lines[0]["digest"] = "of another version"
+        file = tmp_path / "out" / "judgements.jsonl"
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        double.requests.clear()
+        assert grade(tmp_path, double, number=3) == 0
+        assert len(double.requests) == 1
+    assert table(tmp_path)["digest"]
+
+
+def test_a_metric_that_cannot_be_computed_costs_no_grade(tmp_path, monkeypatch):
+    monkeypatch.setattr(score, "reference_metrics", lambda records: 1 / 0)
+    path = write(tmp_path, records(2))
+    with chat_double(plan=four) as double, pytest.raises(ZeroDivisionError):
+        score.main(["--predictions", str(path), "--base_url", double.url, "--out", str(tmp_path / "out")])
+    assert table(tmp_path)["metrics"]["correctness"]["mean"] == 80
+
+
 def test_two_processes_do_not_work_in_one_folder(tmp_path):
     with chat_double(plan=four) as double, only_process(tmp_path / "out"), pytest.raises(FolderBusy, match="pid"):
         grade(tmp_path, double)

@@ -1,5 +1,7 @@
 """Reading judges' replies: a long table of them, each with the score that is in it beyond doubt, or None."""
 
+import time
+
 import pytest
 
 from eval.parse_score import parse_score
@@ -119,3 +121,10 @@ def test_long_nonsense_is_read_in_no_time(piece, times):
 )
 def test_a_number_at_the_end_of_a_reply_that_was_cut_may_not_be_whole(reply, score):
     assert parse_score(reply, cut=True) == score
+
+
+@pytest.mark.parametrize("flood", ['"score"' + " " * 19_000, "rating:" + "\n" * 19_000, "score" + "*" * 19_000 + " x"])
+def test_a_flood_of_blanks_costs_no_time(flood):
+    started = time.process_time()
+    assert parse_score(flood) is None
+    assert time.process_time() - started < 0.5

@@ -99,3 +99,13 @@ def test_a_missing_questions_file_stops_the_command_before_a_model_is_loaded(tmp
     command = ["--model", str(tmp_path), "--videos", str(tmp_path), "--questions", str(tmp_path / "none.json")]
     with pytest.raises(RecordsError, match=r"none\.json does not exist"):
         describe([*command, "--out", str(tmp_path / "p.json")])
+
+
+def test_a_record_without_a_reference_is_unscored_not_left_out_and_a_blank_one_is_none():
+    whole = {"video_name": "v", "Q": "?", "A": "a", "pred": "b"}
+    tasks, _ = all_tasks(
+        [whole, {**whole, "A": None}, {**whole, "A": " "}, {k: whole[k] for k in ("video_name", "Q", "pred")}]
+    )
+    correctness = [task for task in tasks if task.metric == "correctness"]
+    assert [task.reason for task in correctness] == [None, *["no reference in the predictions"] * 3]
+    assert [task.fields is None for task in correctness] == [False, True, True, True]

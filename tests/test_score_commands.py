@@ -53,7 +53,8 @@ def test_agreement_prints_each_metric_and_all(tmp_path, capsys):
 def test_agreement_of_repeats(tmp_path, capsys):
     records = [grade(f"v{n}_0", n % 6, repeat=k) for n in range(12) for k in range(3)]
     run = write_run(tmp_path, records)
-    assert score_commands.agreement(run, run) == 0
+    assert score_commands.agreement(run, run, tmp_path / "out") == 0
+    assert json.loads((tmp_path / "out" / "agreement.json").read_text())["repeats"] is True
     printed = capsys.readouterr().out
     assert rows(printed)["all"][:2] == ["36", "1.00"] and "a, b: each two repeats of" in printed
 
@@ -61,7 +62,7 @@ def test_agreement_of_repeats(tmp_path, capsys):
 def test_aggregate_of_a_published_file(tmp_path, capsys):
     path = tmp_path / "test-corr.json"
     path.write_text(json.dumps({f"v{n}_0": [{"score": s}, {"q": "?"}] for n, s in enumerate([0, 5, "4", "x"])}))
-    assert score_commands.aggregate(path, tmp_path) == 0
+    assert score_commands.aggregate(path, tmp_path) == 1  # one of four is unscored: not a result
     printed = capsys.readouterr().out
     score, interval, scored, as_0 = rows(printed)["all"]
     assert (score, scored, as_0) == ("60.0", "3 of 4", "45.0") and " to " in interval
@@ -70,10 +71,13 @@ def test_aggregate_of_a_published_file(tmp_path, capsys):
     assert json.loads((tmp_path / "aggregate.json").read_text())["metrics"]["all"]["mean"] == pytest.approx(60)
 
 
-@pytest.mark.parametrize("name", ["", "judgements.jsonl"])
+@pytest.mark.parametrize("name", ["", "judgements.jsonl", "scores.json"])
 def test_aggregate_of_our_own_grades(tmp_path, capsys, name):
-    run = write_run(tmp_path, [*graded_items([1, None]), *graded_items([5, 5], metric="detail")])
-    assert score_commands.aggregate(run / name, None) == 0
+    records = [*graded_items([1, None]), *graded_items([5, 5], metric="detail")]
+    run = write_run(tmp_path, records, totals={"correctness": 4})  # two items have no answer, and so no grade
+    assert score_commands.aggregate(run / name, tmp_path / "out") == 1
     found = rows(capsys.readouterr().out)
-    assert found["correctness"][:3] == ["20.0", "none", "1 of 2"]
+    assert found["correctness"][:4] == ["20.0", "none", "1 of 4", "5.0"]
+    written = json.loads((tmp_path / "out" / "aggregate.json").read_text())
+    assert (written["average"], written["average_of_run"]) == (None, 60.0)
     assert found["detail"][:3] == ["100.0", "100.0 to 100.0", "2 of 2"]
