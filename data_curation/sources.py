@@ -101,7 +101,14 @@ def _from_file(source: Source) -> Float[np.ndarray, "T M J 3"]:
         raise Rejected(str(error)) from error
 
 
-def motion_teller(joints: Joints) -> Callable[[str], str]:
+class Motion(NamedTuple):
+    """Tells a clip's measured motion by its name; `version` tells other sources of joints apart."""
+
+    tell: Callable[[str], str]
+    version: str
+
+
+def motion_teller(joints: Joints) -> Motion:
     """Says in a sentence or two what the joints of a clip did; nothing where it has none."""
 
     def tell(name: str) -> str:
@@ -110,4 +117,4 @@ def motion_teller(joints: Joints) -> Callable[[str], str]:
         except (Rejected, Failed):
             return ""
 
-    return tell
+    return Motion(tell, joints.version)

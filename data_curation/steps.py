@@ -20,7 +20,7 @@ from data_curation.ledger import Ledger, Progress, Record, Rejected, digest, don
 from data_curation.questions.make_qa import CaptionedClip, QaWriter
 from data_curation.questions.pairs import Pair
 from data_curation.shards import WHOLE, Shard
-from data_curation.sources import Joints, Source
+from data_curation.sources import Joints, Motion, Source
 from ski_lvlm.chat_client import ServerNotRunning
 from ski_lvlm.cleaning import CLEANING
 from ski_lvlm.video import VideoError
@@ -111,8 +111,9 @@ def caption_clips(
         facts = {"model": captioner.model, "prompt": captioner.version, "caption": said.text, "cut": said.cut}
         return {**facts, **tokens, "seconds": _since(started)}
 
+    measured = joints.version if captioner.measures else "not measured"
     keys = {
-        name: digest(captioner.model, captioner.version, joints.version, *(record[fact] for fact in _SHOWN))
+        name: digest(captioner.model, captioner.version, measured, *(record[fact] for fact in _SHOWN))
         for name, record in done(crops).items()
     }
     ledger, asker = Ledger(run.out, "captions", shard=run.shard), captioner.asker
@@ -152,21 +153,24 @@ class Wanted:
 
     writer: QaWriter
     shares: Mapping[str, int]
-    motion: Callable[[str], str] | None = None
+    motion: Motion | None = None
     desk: BatchDesk | None = None
 
 
 def write_pairs(run: Run, captions: Mapping[str, Record], wanted: Wanted, *, progress: Progress) -> Step:
     """Make question-answer pairs of every captioned clip that has a share; what was made before is added to."""
     writer, ledger, desk = wanted.writer, Ledger(run.out, "qa", shard=run.shard), wanted.desk
+    motion = wanted.motion
     keys = {
-        name: digest(writer.model, writer.version, record["caption"], record["key"] if wanted.motion else "no motion")
+        name: digest(
+            writer.model, writer.version, record["caption"], *((record["key"], motion.version) if motion else ())
+        )
         for name, record in done(captions).items()
         if wanted.shares[name]
     }
 
     def clip(name: str) -> CaptionedClip:
-        return CaptionedClip(name, captions[name]["caption"], wanted.motion(name) if wanted.motion else "")
+        return CaptionedClip(name, captions[name]["caption"], motion.tell(name) if motion else "")
 
     def work(name: str) -> Record:
         started = time.monotonic()

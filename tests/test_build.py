@@ -382,6 +382,15 @@ def test_a_clip_that_is_yet_to_be_prepared_is_tried_again(ntu, tmp_path):
     assert len({r["key"] for r in read_jsonl(tmp_path / "out" / "captions.jsonl") if r["name"] == names()[0]}) == 2
 
 
+def test_where_joints_come_from_touches_no_caption_that_does_not_measure_them(ntu, tmp_path, server):
+    prepare(ntu, tmp_path / "prepared", names())
+    captions = (*server.flags, "--captioner", "openai:llama3.1", "--qa", "template")
+    curate(ntu, tmp_path / "out", *captions)
+    asked_before = len(asked(server))
+    curate(ntu, tmp_path / "out", *captions, "--prepared", str(tmp_path / "prepared"))
+    assert len(asked(server)) == asked_before == 7
+
+
 def test_files_of_a_split_that_is_no_more_go_and_those_of_the_other_part_stay(ntu, tmp_path):
     curate(ntu, tmp_path, "--validation_share", "0.5", "--validation_by", "subject")
     assert (tmp_path / "instructions_validation.json").exists()

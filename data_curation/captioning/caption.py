@@ -55,7 +55,7 @@ class Captioner:
     """Describes clips, until it is closed; a context manager that closes itself.
 
     `model` and `version` say who does it and how it was told to; `threads` how many clips at a time. `asker` is who is
-    asked where that costs money, about so many `pictures` a clip.
+    asked where that costs money, about so many `pictures` a clip. `measures` says that it reads joints.
     """
 
     model: str
@@ -64,6 +64,7 @@ class Captioner:
     threads: int | None = None  # as many as there are workers
     asker: "Asker | None" = None
     pictures: int = 1
+    measures: bool = False
     close: Callable[[], None] = lambda: None
 
     def __enter__(self) -> Self:
@@ -99,7 +100,7 @@ def load_captioner(
     loading = Loading(trust_remote_code, revision, captioner_python or sys.executable)
     if name == "kinematics":
         rules = (action_phrases, kinematics, measured_motion)  # its instructions are its code
-        return Captioner(name, prompt_hash(*map(inspect.getsource, rules)), _from_kinematics)
+        return Captioner(name, prompt_hash(*map(inspect.getsource, rules)), _from_kinematics, measures=True)
     if name == "cogvlm":
         if choice.isdigit():
             raise ValueError(f"cogvlm takes one picture, but --frames is {frames}; use middle, motion or another model")
