@@ -327,13 +327,23 @@ def test_an_estimate_asks_nothing_and_leaves_what_is_there(ntu, tmp_path, server
     assert (tmp_path / "instructions.json").read_bytes() == before
 
 
-def test_many_clips_are_estimated_again_from_the_first_replies(tmp_path, server, capsys):
-    folder = tmp_path / "ntu"
-    for name in names((1, 10), range(1, 9)):
-        write_clip(folder, name, frames=12, size=(96, 54))
-    for room in (2, 3):
+def write_many(folder):
+    """48 clips, enough for a sample before the rest."""
+    for room in (1, 2, 3):
         for name in names((1, 10), range(1, 9)):
             write_clip(folder, name.replace("S001", f"S00{room}"), frames=12, size=(96, 54))
+    return folder
+
+
+def test_clips_of_the_sample_that_fail_are_left_to_the_next_run(tmp_path, server):
+    server.answer = lambda request: Answer(body=b"{")
+    assert curate(write_many(tmp_path / "ntu"), tmp_path / "out", *server.flags, pairs=1) == 1
+    assert counts(load(tmp_path / "out" / "summary.json"), "qa") == (48, 0, 0, 48)
+    assert len(asked(server)) == 2 * 48  # --attempts of each, the sample's too
+
+
+def test_many_clips_are_estimated_again_from_the_first_replies(tmp_path, server, capsys):
+    folder = write_many(tmp_path / "ntu")
     assert curate(folder, tmp_path / "out", *server.flags, "--price", "1000000,0", pairs=1) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("qa by")]
     assert "48 clips" in said[0] and "the lengths of 48 requests" in said[0]

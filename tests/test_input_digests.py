@@ -4,6 +4,7 @@ import pytest
 
 from data_curation import input_digests
 from data_curation.input_digests import InputDigests, file_digest
+from data_curation.ledger import read_manifest
 from data_curation.shards import Shard
 
 
@@ -61,3 +62,12 @@ def test_a_files_digest_sees_its_length_and_both_ends(tmp_path):
     assert len(set(digests)) == 4
     file.write_bytes(b"")
     assert file_digest(file)
+
+
+def test_a_kill_costs_the_last_few_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(input_digests, "_MANY", 2)
+    inputs = InputDigests(tmp_path)  # never closed, as in a run that was killed
+    for name in "abc":
+        (tmp_path / name).write_bytes(b"x")
+        inputs.of(tmp_path / name)
+    assert len(read_manifest(tmp_path, "inputs")) == 2
