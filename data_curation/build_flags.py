@@ -5,9 +5,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_curation.prompts import KINDS
+
 SPLITS = ("all", "ntu60/55-5", "ntu60/48-12", "ntu120/110-10", "ntu120/96-24", "synthetic")
 PARTS = ("all", "train", "test")
-KINDS = ("summary", "detail", "action", "objects", "motion")
 
 if TYPE_CHECKING:
     from argparse import _ArgumentGroup as Group

@@ -173,4 +173,9 @@ def attempt(work: Callable[[str], Record], name: str) -> Record:
 
 def stamped(name: str, key: str, result: Record) -> Record:
     """A whole record: whose it is, what went in, what came out, and when."""
-    return {"name": name, "key": key, **result, "at": datetime.now(UTC).isoformat(timespec="microseconds")}
+    return {"name": name, "key": key, **result, "at": now()}
+
+
+def now() -> str:
+    """The time of a record; texts sort as times do."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -1,7 +1,6 @@
 """From a run's flags to those who caption its clips and write its pairs, ready to work and with a price."""
 
 from argparse import Namespace
-from typing import get_args
 
 from data_curation.asking.asker import Asker, Send, sender
 from data_curation.asking.batches import BatchDesk, learn_schema, open_batches
@@ -9,7 +8,7 @@ from data_curation.asking.prices import BATCH_DISCOUNT, Price, listed_price, par
 from data_curation.asking.purse import Pace, Purse
 from data_curation.asking.reply_log import ReplyLog
 from data_curation.captioning.caption import Captioner, load_captioner
-from data_curation.prompts import Kind, qa_schema
+from data_curation.prompts import KINDS, Kind, qa_schema
 from data_curation.questions.make_qa import QaWriter, model_writer, template_writer
 from data_curation.steps import Run
 from ski_lvlm.chat_client import ChatClient
@@ -107,9 +106,9 @@ def _kinds(text: str) -> tuple[Kind, ...]:
         ValueError: an unknown kind, or none.
     """
     named = {kind.strip() for kind in text.split(",") if kind.strip()}
-    if not named or not named <= set(get_args(Kind)):
-        raise ValueError(f"--kinds is {text!r}; expected some of {','.join(get_args(Kind))}")
-    return tuple(kind for kind in get_args(Kind) if kind in named)
+    if not named or not named <= set(KINDS):
+        raise ValueError(f"--kinds is {text!r}; expected some of {','.join(KINDS)}")
+    return tuple(kind for kind in KINDS if kind in named)
 
 
 def _part(limit: int | None, shards: int) -> int | None:

@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Kind = Literal["summary", "action", "detail", "objects", "motion"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Paper: App. D, word for word.
 CAPTION_PROMPT = (

@@ -222,9 +222,9 @@ def _sample_first(
 
     Returns those of the few that failed: they are left to the next run.
     """
-    todo = ledger.unfinished(keys, enough=enough)
     if estimate is None:
         return set()
+    todo = ledger.unfinished(keys, enough=enough)
     _announce(run, estimate, todo)
     if len(todo) > 2 * SAMPLE:
         first = todo[:: len(todo) // SAMPLE][:SAMPLE]

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from data_curation.asking.prices import Price, image_tokens, text_tokens
 from data_curation.asking.purse import Pace, Purse
 from data_curation.asking.reply_log import ReplyLog, Request
-from data_curation.ledger import Failed, Rejected
+from data_curation.ledger import Failed, Rejected, now
 from ski_lvlm.chat_client import (
     Busy,
     ChatClient,
@@ -102,7 +101,7 @@ class Asker:
                 "completion_tokens": reply.completion_tokens,
                 "dollars": None if dollars is None else round(dollars, 8),
                 "seconds": round(reply.seconds, 3),
-                "at": datetime.now(UTC).isoformat(timespec="microseconds"),
+                "at": now(),
             }
         )
 

@@ -11,14 +11,13 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
 from data_curation.asking.asker import Asker
 from data_curation.asking.purse import BudgetSpent
 from data_curation.asking.reply_log import Request
-from data_curation.ledger import Ledger, Record, attempt, read_manifest, stamped
+from data_curation.ledger import Ledger, Record, attempt, now, read_manifest, stamped
 from data_curation.shards import WHOLE, Shard
 from ski_lvlm.chat_client import Busy, ChatClient, ChatError, Message, ModelMissing, Refused, Reply
 from ski_lvlm.files import append_jsonl
@@ -195,8 +194,7 @@ class BatchDesk:
                 asker.keep(clip, key, answer, max_tokens=max_tokens)
 
     def _note(self, mark: str, status: str, **facts: object) -> None:
-        at = datetime.now(UTC).isoformat(timespec="microseconds")
-        append_jsonl(self._path, {"name": mark, "status": status, **facts, "at": at})
+        append_jsonl(self._path, {"name": mark, "status": status, **facts, "at": now()})
 
 
 def open_batches(folder: Path, step: str = STEP, *, model: str) -> dict[str, Record]:

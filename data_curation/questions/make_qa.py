@@ -5,16 +5,25 @@ Paper: Sec. 4, Datasets ("creating 100K question-answer pairs using GPT 3.5 turb
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from data_curation.asking.asker import Asker
 from data_curation.captioning.kinematics import choose
 from data_curation.ledger import Rejected
-from data_curation.prompts import QA_KINDS, QA_MOTION, QA_REQUEST, QA_SYSTEM, QUESTIONS, Kind, prompt_hash, qa_schema
+from data_curation.prompts import (
+    KINDS,
+    QA_KINDS,
+    QA_MOTION,
+    QA_REQUEST,
+    QA_SYSTEM,
+    QUESTIONS,
+    Kind,
+    prompt_hash,
+    qa_schema,
+)
 from data_curation.questions.pairs import Pair, fault, parse_pairs
 from ski_lvlm.chat_client import Message
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
 TEMPLATE_VERSION = prompt_hash(QUESTIONS)
 LLM_VERSION = prompt_hash(QA_SYSTEM, QA_REQUEST, QA_KINDS, QA_MOTION, qa_schema(KINDS))
 ROUNDS = 3  # how often a model is asked about one clip

@@ -13,7 +13,7 @@ from data_curation.questions.make_qa import QaWriter
 from data_curation.results.curation_report import write_report
 from data_curation.results.dataset import Row, write_dataset
 from data_curation.results.report_costs import spending
-from data_curation.results.report_counts import clips_left_out, discrepancies, step_counts
+from data_curation.results.report_counts import Reason, StepCount, clips_left_out, discrepancies, step_counts
 from data_curation.shards import Shard
 from data_curation.steps import Step
 from data_curation.terminal import print_counts
@@ -49,8 +49,9 @@ class Outcome:
         remedy = "when all shards have run, the same command without --shard writes the files"
         title = f"shard {shard.index} of {shard.count}"
         mine = [record for record in self._spent if shard.holds(record["name"])]
-        print_counts(step_counts(self.steps), mine, title=title, lines=[*self._reasons(), remedy])
-        return self._verdict()
+        counts, left = step_counts(self.steps), clips_left_out(self.steps)
+        print_counts(counts, mine, title=title, lines=[*_reasons(left), remedy])
+        return self._verdict(counts)
 
     def finish(self, *, found: int, settings: Mapping[str, object], captioner: Captioner, writer: QaWriter) -> int:
         """Write all files; 1 if the same command should be run again.
@@ -84,22 +85,18 @@ class Outcome:
             counts,
             self._spent,
             title=f"{found} clips in the folder",
-            lines=[*self._reasons(), *files, f"report: {page}"],
+            lines=[*_reasons(left), *files, f"report: {page}"],
         )
-        code = self._verdict()
+        code = self._verdict(counts)
         if not written and not code:
             raise ValueError(
                 f"nothing was written: every clip was left out; the reasons are above and in {self.out}/*.jsonl"
             )
         return code
 
-    def _reasons(self) -> list[str]:
-        left = clips_left_out(self.steps)
-        return [f"{title}: {reason.times} x {reason.reason}" for title, listed in left.items() for reason in listed]
-
-    def _verdict(self) -> int:
+    def _verdict(self, counts: Sequence[StepCount]) -> int:
         console = Console(stderr=True)
-        failed = sum(row.failed for row in step_counts(self.steps))
+        failed = sum(row.failed for row in counts)
         for reason in self._stopped:
             console.print(reason, markup=False, highlight=False, soft_wrap=True)
         if failed:
@@ -170,6 +167,10 @@ class Outcome:
         return instruction_record(
             row.id, clip=row.clip, question=row.question, answer=row.answer, with_skeleton=row.has_skeleton
         )
+
+
+def _reasons(left: Mapping[str, Sequence[Reason]]) -> list[str]:
+    return [f"{title}: {reason.times} x {reason.reason}" for title, listed in left.items() for reason in listed]
 
 
 def _question(row: Row) -> Record:
