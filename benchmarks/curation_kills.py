@@ -3,12 +3,9 @@
     python benchmarks/curation_kills.py --kills 20                  # template questions: every file must be byte-equal
     python benchmarks/curation_kills.py --kills 20 --server         # a real LLM server: none twice, none lost
 
-The kills are SIGKILLs of the real process, spread over the whole work by chance: each falls after a number of records
-that was drawn, and a random moment later.
+The kills are SIGKILLs of the real process (`benchmarks/kills.py`).
 """
 
-import random
-import signal
 import subprocess
 import sys
 import time
@@ -20,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.curate import command, start_server  # noqa: E402
+from benchmarks.kills import killed, lines  # noqa: E402
 from data_curation.ledger import read_manifest  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 
@@ -27,29 +25,13 @@ MANIFESTS = ("crops", "captions", "qa")
 
 
 def records(out: Path) -> int:
-    """How many lines the manifests have."""
+    """How many records the manifests have."""
     return sum(len(read_manifest(out, step)) for step in (*MANIFESTS, "replies"))
 
 
-def lines(out: Path) -> int:
-    """How many records there are, as fast as it can be told."""
-    files = (out / f"{step}.jsonl" for step in (*MANIFESTS, "replies"))
-    return sum(file.read_bytes().count(b"\n") for file in files if file.exists())
-
-
-def kill_often(line: list[str], out: Path, *, kills: int, total: int, seed: int) -> list[int]:
-    """Start the command and kill it, `kills` times on the way to `total` records; return how many there were then."""
-    draw, counts = random.Random(seed), list[int]()
-    for target in sorted(draw.sample(range(total), kills)):
-        process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while lines(out) < target and process.poll() is None:
-            time.sleep(0.001)
-        time.sleep(draw.uniform(0, 0.05))
-        assert process.poll() is None, "a run ended before its kill"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        counts.append(records(out))
-    return counts
+def written(out: Path) -> list[Path]:
+    """The manifests' files."""
+    return [out / f"{step}.jsonl" for step in (*MANIFESTS, "replies")]
 
 
 def outputs(out: Path) -> dict[str, bytes]:
@@ -94,8 +76,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         started = time.monotonic()
         subprocess.run(command(ntu, whole, *qa), stdout=subprocess.DEVNULL, check=True)
         seconds = time.monotonic() - started
-        line = command(ntu, out, *qa)
-        counts = kill_often(line, out, kills=args.kills, total=lines(whole), seed=args.seed)
+        total = lines(*written(whole))
+        moments = killed(
+            command(ntu, out, *qa), lambda: lines(*written(out)), kills=args.kills, total=total, seed=args.seed
+        )
+        counts = [records(out) for _ in moments]
         subprocess.run(command(ntu, out, *qa), stdout=subprocess.DEVNULL, check=True)
     finally:
         if server:

@@ -1,14 +1,18 @@
-"""Kill the judging command again and again from outside, let it finish once, and compare with a run nobody disturbed.
+"""Kill the judging command again and again, let it finish once, and count at the judge what it was asked twice.
 
-    python benchmarks/judge_kills.py --kills 10
+    python benchmarks/judge_kills.py --kills 20
 
-The judge is the offline, deterministic one, so that every grade and every number must come out the same. The kills are
-SIGKILLs of the real process, each after a number of grades that was drawn, and a random moment later.
+The judge is a test double behind real HTTP that keeps every request. Its grades follow from the prompt, so that all of
+them, and every number, must come out as in a run that nobody disturbed. The kills are SIGKILLs of the real process
+(`benchmarks/kills.py`). A grade that is on disk when a kill falls must never be asked for again; one that is on its way
+then is asked for again, at most --workers of them a kill.
 """
 
+import hashlib
 import json
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,25 +21,47 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.curation_kills import kill_often, lines  # noqa: E402
 from benchmarks.judge import made_up_records  # noqa: E402
+from benchmarks.kills import killed, lines  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 from ski_lvlm.files import read_jsonl, write_json  # noqa: E402
+from tests.llm_server import Answer, chat_double  # noqa: E402
+
+PAUSE = 0.05  # seconds that the judge thinks about a grade
+
+
+def grade(request: dict[str, Any]) -> Answer:
+    """A grade that follows from the prompt."""
+    if "Say yes." in str(request["messages"]):
+        return Answer("yes")
+    digest = hashlib.sha256(prompt_of_request(request).encode()).digest()
+    return Answer(json.dumps({"score": digest[0] % 6}), pause=PAUSE)
+
+
+def prompt_of_request(request: dict[str, Any]) -> str:
+    """What the judge was told, as one text."""
+    return json.dumps([[message["role"], message["content"]] for message in request["messages"]])
+
+
+def prompts_on_disk(ledger: Path) -> set[str]:
+    """What the judge was told for the grades that are kept."""
+    return {json.dumps(record["prompt"]) for record in read_jsonl(ledger)} if ledger.exists() else set()
 
 
 def outcome(out: Path) -> tuple[dict[str, float], Any]:
     """The score of each grade by its id, and the numbers of the table."""
     grades = read_jsonl(out / "judgements.jsonl")
     twice = [key for key, times in Counter(grade["id"] for grade in grades).items() if times > 1]
-    assert not twice, f"judged twice: {twice[:5]}"
+    assert not twice, f"two grades of the same: {twice[:5]}"
     return {grade["id"]: grade["score"] for grade in grades}, json.loads((out / "scores.json").read_text())["metrics"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Kill, finish, compare."""
+    """Kill, finish, compare, count."""
     flags = parser(__doc__ or "")
-    flags.add_argument("--items", type=int, default=200, help="made-up items")
-    flags.add_argument("--kills", type=int, default=10, help="how often")
+    flags.add_argument("--items", type=int, default=200, help="made-up items, each graded by the five metrics")
+    flags.add_argument("--kills", type=int, default=20, help="how often")
+    flags.add_argument("--workers", type=int, default=8, help="requests at a time")
     flags.add_argument("--seed", type=int, default=0, help="decides the moments")
     flags.add_argument("--out", type=Path, default=ROOT / "runs" / "judge_kills", help="a new folder")
     args = flags.parse_args(argv)
@@ -43,15 +69,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ValueError(f"{args.out} exists; name a new folder with --out, or delete it")
     predictions, whole, out = args.out / "predictions.json", args.out / "whole", args.out / "killed"
     write_json(predictions, made_up_records(args.items))
-    line = [sys.executable, str(ROOT / "eval" / "score.py"), "--predictions", str(predictions), "--judge", "similarity"]
-    line.append("--no_reference_metrics")
-    subprocess.run([*line, "--out", str(whole)], stdout=subprocess.DEVNULL, check=True)
-    total = lines(whole)
-    kill_often([*line, "--out", str(out)], out, kills=args.kills, total=total, seed=args.seed)
-    assert not (out / "scores.json").exists() and 0 < lines(out) < total, "a kill came too late"
-    subprocess.run([*line, "--out", str(out)], stdout=subprocess.DEVNULL, check=True)
+    line = [sys.executable, str(ROOT / "eval" / "score.py"), "--predictions", str(predictions), "--judge"]
+    ledger, counts = out / "judgements.jsonl", list[int]()
+    with chat_double(plan=grade, models=("double",)) as double:
+        line += ["openai:double", "--base_url", f"{double.url}/v1", "--workers", str(args.workers)]
+        line.append("--no_reference_metrics")
+        subprocess.run([*line, "--out", str(whole)], stdout=subprocess.DEVNULL, check=True)
+        total = lines(whole / "judgements.jsonl")
+        before = len(double.requests)
+        kept: list[tuple[int, set[str]]] = []  # requests until a kill, and what was on disk then
+        for _ in killed(
+            [*line, "--out", str(out)], lambda: lines(ledger), kills=args.kills, total=total, seed=args.seed
+        ):
+            time.sleep(2 * PAUSE)  # requests of the killed process still come in
+            kept.append((len(double.requests), prompts_on_disk(ledger)))
+            counts.append(lines(ledger))
+        assert not (out / "scores.json").exists() and 0 < counts[-1] < total, "a kill came too late"
+        subprocess.run([*line, "--out", str(out)], stdout=subprocess.DEVNULL, check=True)
+        asked = [prompt_of_request(request) for request in double.requests]
+    for until, on_disk in kept:
+        again = on_disk & set(asked[until:])
+        assert not again, f"{len(again)} grades were asked for though they were on disk, such as {min(again)[:200]}"
     assert outcome(out) == outcome(whole), "the grades or the numbers differ"
-    print(f"{args.kills} kills: {total} grades, none twice, none lost, the same numbers as in a run nobody disturbed")
+    prompts = Counter(text for text in asked[before:] if "Say yes." not in text)
+    assert len(prompts) == total, f"{len(prompts)} different prompts for {total} grades"
+    on_their_way = prompts.total() - total
+    assert on_their_way <= args.kills * args.workers, f"{on_their_way} requests too many"
+    print(f"{args.kills} kills, grades on disk after each: {counts}; {total} at the end, none of them twice or lost")
+    print(f"{prompts.total()} requests for {total} grades: {on_their_way} were on their way when a kill fell")
+    print("no grade on disk was asked for again; the same grades and numbers as in a run that nobody disturbed")
     return 0
 
 

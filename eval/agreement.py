@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from eval.compare_runs import Pairs, scored_pairs
-from eval.graded_run import GradesError, Run, read_run, video_of
+from eval.graded_run import GradesError, Run, ledger_of, read_run, video_of
 
 _SAME = 1e-9  # scores closer than this are the same
 
@@ -28,14 +28,15 @@ def agreement_of(a: Path, b: Path) -> dict[str, Any]:
     Raises:
         GradesError: the two graded different answers, have no item in common, or there is a single repeat.
     """
-    pairs = _pairs_of_repeats(read_run(a)) if a.resolve() == b.resolve() else _pairs_of_runs(read_run(a), read_run(b))
+    same = ledger_of(a).resolve() == ledger_of(b).resolve()
+    pairs = _pairs_of_repeats(read_run(a)) if same else _pairs_of_runs(read_run(a), read_run(b))
     if not any(pairs.values()):
         raise GradesError(f"{a} and {b} have no item that both scored; expected two judges' grades of the same answers")
     together = [pair for found in pairs.values() for pair in found]
     return {
         "a": str(a),
         "b": str(b),
-        "repeats": a.resolve() == b.resolve(),
+        "repeats": same,
         "metrics": {metric: agreement_row(found) for metric, found in pairs.items() if found},
         "overall": agreement_row(together),
     }

@@ -87,17 +87,15 @@ def video_of(key: str) -> str:
 def read_run(path: Path) -> Run:
     """Read a run from its folder, its scores.json or its judgements.jsonl.
 
-    A grade asked for again counts in place of the one without a score. In a folder only the grades of the judge that
-    scores.json names count.
+    The last grade of an item counts. In a folder only the grades of the judge that scores.json names count.
 
     Raises:
         GradesError: there are no grades, or those of several judges without a table that says which counts.
     """
     if not path.exists():
         raise GradesError(f"{path} does not exist; expected the --out folder of eval/score.py, or a file in it")
-    folder = path if path.is_dir() else path.parent
-    ledger = path if path.suffix == ".jsonl" else folder / LEDGER
-    table = _table(path if path.name == TABLE else folder)
+    ledger = ledger_of(path)
+    table = _table(path if path.name == TABLE or path.is_dir() else path.parent)
     records = [record for record in map(_checked, read_jsonl(ledger)) if record is not None]
     if table is not None and path != ledger:
         records = [record for record in records if _same(record, table)]
@@ -106,6 +104,13 @@ def read_run(path: Path) -> Run:
     records_by_place = _that_count(records)
     run = Run(path, _judge(records, ledger), records_by_place, {})
     return Run(path, run.judge, records_by_place, _unanswered(run, table or {}))
+
+
+def ledger_of(path: Path) -> Path:
+    """The file of grades of a run that is named by its folder, its table or that file."""
+    if path.suffix == ".jsonl":
+        return path
+    return (path if path.is_dir() else path.parent) / LEDGER
 
 
 def _table(path: Path) -> Record | None:
@@ -142,9 +147,7 @@ def _same(record: Record, table: Record) -> bool:
 def _that_count(records: Iterable[Record]) -> dict[Place, dict[int, Record]]:
     found: dict[Place, dict[int, Record]] = {}
     for record in records:
-        grades = found.setdefault((record["metric"], record["key"]), {})
-        if record["score"] is not None or grades.get(record["repeat"], record)["score"] is None:
-            grades[record["repeat"]] = record
+        found.setdefault((record["metric"], record["key"]), {})[record["repeat"]] = record
     return found
 
 

@@ -33,11 +33,8 @@ class HfChat:
         Raises:
             ValueError: they cannot be loaded, or the tokenizer has no chat template.
         """
-        from ski_lvlm.digest import weights_digest
-
         with self._one_at_a_time:
-            model = self._llm.model
-        return ModelInfo(self.name, weights_digest(model), str(model.dtype).removeprefix("torch."))
+            return self._info
 
     def chat(
         self,
@@ -89,6 +86,13 @@ class HfChat:
             pad_token_id=self._llm.tokenizer.pad_token_id,
         )
         return list(ids[0, length:].tolist())
+
+    @cached_property
+    def _info(self) -> ModelInfo:
+        from ski_lvlm.digest import weights_digest
+
+        model = self._llm.model
+        return ModelInfo(self.name, weights_digest(model), str(model.dtype).removeprefix("torch."))
 
     @cached_property
     def _llm(self) -> "Llm":

@@ -40,9 +40,16 @@ class Judgements:
         return {key: record for key, record in last.items() if isinstance(record.get("score"), int | float)}
 
     def append(self, record: Record) -> None:
-        """Keep a grade."""
-        with self._lock:
-            append_jsonl(self._path, record)
+        """Keep a grade.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        try:
+            with self._lock:
+                append_jsonl(self._path, record)
+        except OSError as error:
+            raise OSError(f"cannot write {self._path} ({error}); make room there, the same command goes on") from error
 
 
 def _records(path: Path) -> list[Record]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +51,8 @@ def judge_all(
 ) -> dict[str, Record]:
     """Grade what the ledger has no grade for yet, several at a time; returns the grades by `judgement_id`.
 
-    The judge is asked for its weights' digest only if there is something to grade, before any grading; grades that
-    other weights of the same name gave are not used.
+    The judge is asked for its weights' digest only if there is something to grade, before and after; grades that other
+    weights of the same name gave are not used, and when the two differ, all that came in between is unscored.
 
     Args:
         tasks: what is to be graded; those without an answer of the model are left out.
@@ -79,14 +79,14 @@ def judge_all(
         pending = {key: grade for key, grade in wanted.items() if key not in done}
         try:
             _judge_pending(pending, judge, weights, file, done, workers, advance)
+            if weights.digest is not None and (now := judge.ping().digest) != weights.digest:
+                _withdraw(pending, file, done, f"failed: the judge's weights changed, {weights.digest} to {now}")
         except ChatError as error:
             kept = sum(record["score"] is not None for record in done.values())
             raise ChatError(
                 f"the judge stopped: {error}\n{kept} of {len(wanted)} grades are kept in {ledger}; the same command "
                 "goes on"
             ) from error
-        except OSError as error:
-            raise OSError(f"cannot write {ledger} ({error}); make room there, the same command goes on") from error
     return {judgement_id(g.task, judge.name, g.repeat): done[key] for key, g in wanted.items()}
 
 
@@ -111,6 +111,14 @@ def _judge_pending(
             advance(1)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _withdraw(keys: Iterable[str], file: Judgements, done: dict[str, Record], reason: str) -> None:
+    """Take scores back, so that they are asked for again by the same command."""
+    for key in keys:
+        if done[key]["score"] is not None:
+            done[key] = {**done[key], "score": None, "reason": reason}
+            file.append(done[key])
 
 
 def _grade(wanted: _Wanted, judge: Judge, weights: ModelInfo) -> Record:

@@ -1,6 +1,6 @@
 """Ask a trained SKI-LVLM about a video in the terminal; words appear as they come.
 
-    python -m ski_lvlm.chat VIDEO --model DIR                            # an empty line or Ctrl-D ends it
+    python -m ski_lvlm.chat VIDEO --model DIR      # Ctrl-C stops an answer; an empty line or Ctrl-D ends the command
     python -m ski_lvlm.chat VIDEO --model DIR --question "What is the person doing?"
 
 Every question is answered from the video alone: no skeleton is needed, and earlier questions are not remembered, as in
@@ -38,7 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         watch = end_watch(model)
         streamer = TextStreamer(model.tokenizer, skip_prompt=True, skip_special_tokens=True)
         stop = StoppingCriteriaList([watch])
-        model.answer([tokens], [question], streamer=streamer, stopping_criteria=stop, **settings)
+        try:
+            model.answer([tokens], [question], streamer=streamer, stopping_criteria=stop, **settings)
+        except KeyboardInterrupt:
+            sys.stdout.write("\n[stopped]\n")
+            if args.question:
+                return 130
+            continue
         if watch.cut[0]:
             sys.stdout.write(f"[cut: --max_new_tokens {args.max_new_tokens}]\n")
     return 0
@@ -55,11 +61,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _asked() -> Iterator[str]:
-    """Questions from the terminal until an empty line or the end of input."""
+    """Questions from the terminal until an empty line, the end of input or Ctrl-C."""
     while True:
         try:
             question = input("> ").strip()
-        except EOFError:
+        except (EOFError, KeyboardInterrupt):
             sys.stdout.write("\n")
             return
         if not question:

@@ -73,6 +73,14 @@ def test_a_single_repeat_has_nothing_to_agree_with(tmp_path):
         agreement_of(run, run)
 
 
+def test_a_folder_and_its_own_files_are_one_judge(tmp_path):
+    records = [grade("v_0", score, repeat=k) for k, score in enumerate((1, 2))]
+    run = write_run(tmp_path, records)
+    for other in (run / "judgements.jsonl", run / "scores.json", run / ".." / run.name):
+        found = agreement_of(run, other)
+        assert found["repeats"] and found["overall"]["difference"] == 1, other
+
+
 def test_grades_of_other_answers_are_refused(tmp_path):
     a = write_run(tmp_path / "a", graded_items([1, 2]))
     b = write_run(tmp_path / "b", graded_items([1, 2], pred="He stands."))

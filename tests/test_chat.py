@@ -101,6 +101,27 @@ def test_an_answer_that_ran_into_the_limit_says_so(case, capsys):
     assert "[cut: --max_new_tokens 1]" in capsys.readouterr().out
 
 
+def test_control_c_stops_an_answer_and_then_the_command(case, expected, monkeypatch, capsys):
+    answer, lines = SkiLvlm.answer, iter([*QUESTIONS, KeyboardInterrupt])
+
+    def asked(_):
+        if (line := next(lines)) is KeyboardInterrupt:
+            raise line
+        return line
+
+    def interrupted(model, videos, questions, **settings):
+        if questions == QUESTIONS[:1]:
+            raise KeyboardInterrupt
+        return answer(model, videos, questions, **settings)
+
+    monkeypatch.setattr("builtins.input", asked)
+    monkeypatch.setattr(SkiLvlm, "answer", interrupted)
+    assert main(arguments(case)) == 0
+    printed = flat(capsys.readouterr().out)
+    assert printed.startswith("[stopped]") and flat(expected[1]) in printed
+    assert main(arguments(case, "--question", QUESTIONS[0])) == 130
+
+
 def test_words_come_before_the_answer_is_whole(case, expected, monkeypatch, capsys):
     shown = []
     put = TextStreamer.put

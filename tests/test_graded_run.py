@@ -16,12 +16,10 @@ def test_folder_table_and_ledger_name_the_same_run(tmp_path):
     assert [item.score for item in runs[0].items("correctness")] == [1, 2]
 
 
-def test_a_grade_asked_for_again_replaces_the_one_without_a_score_and_not_the_other_way(tmp_path):
-    failed = grade("v_0", None)
-    for records in ([failed, grade("v_0", 4)], [grade("v_0", 4), failed]):
-        assert read_run(write_run(tmp_path, records)).graded(("correctness", "v_0")).score == 4
-    unscored = read_run(write_run(tmp_path, [failed])).graded(("correctness", "v_0"))
-    assert (unscored.score, unscored.reason) == (None, "unparsed: no score")
+def test_the_last_grade_counts_also_one_that_takes_a_score_back(tmp_path):
+    taken_back = grade("v_0", None)
+    for records, score in (([taken_back, grade("v_0", 4)], 4), ([grade("v_0", 4), taken_back], None)):
+        assert read_run(write_run(tmp_path, records)).graded(("correctness", "v_0")).score == score
 
 
 def test_older_ledgers_are_read(tmp_path):

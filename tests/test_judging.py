@@ -1,17 +1,14 @@
 """How a run of the judge goes on: what is kept of each grade, repeats, limits, other runs in the same folder, kills."""
 
 import json
-import random
-import signal
-import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 import eval.score as score
+from benchmarks import judge_kills
 from data_curation.shards import FolderBusy, only_process
 from eval.judgement import Judgement
 from eval.judgements import Judgements
@@ -257,36 +254,46 @@ def test_flags_that_make_no_sense(flags, said, capsys):
     assert caught.value.code == 2 and said in capsys.readouterr().err
 
 
-def test_killed_at_a_random_moment_the_totals_are_those_of_a_run_that_was_not(tmp_path):
-    sentences = ["A man waves.", "He sits down.", "She drinks water.", "A dog runs.", "They shake hands."]
-    draw = random.Random(3)
-    content = [{**item, "A": draw.choice(sentences), "pred": draw.choice(sentences)} for item in records(24)]
-    path = write(tmp_path, content)
-    line = [
-        sys.executable,
-        str(Path(score.__file__)),
-        "--predictions",
-        str(path),
-        *QUICK,
-        "--judge",
-        "similarity",
-        "--workers",
-        "2",
-    ]
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    file = killed / "judgements.jsonl"
-    target = draw.randrange(1, 50)
-    process = subprocess.Popen([*line, "--out", str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and (not file.exists() or file.read_bytes().count(b"\n") < target):
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert target <= len(read_jsonl(file)) < 72, "killed in the middle"
-    for out in (killed, whole):
-        assert score.main([*line[2:], "--out", str(out)]) == 0
-    grades = read_jsonl(file)
-    assert set(Counter(record["id"] for record in grades).values()) == {1}, "nothing is judged twice"
-    expected = {record["id"]: record["score"] for record in read_jsonl(whole / "judgements.jsonl")}
-    assert {record["id"]: record["score"] for record in grades} == expected, "nothing is lost"
-    tables = [json.loads((out / "scores.json").read_text())["metrics"] for out in (killed, whole)]
-    assert tables[0] == tables[1]
+def test_killed_at_random_moments_it_asks_nothing_twice_and_ends_as_if_it_had_not_been(tmp_path, capsys):
+    assert judge_kills.main(["--items", "24", "--kills", "2", "--seed", "1", "--out", str(tmp_path / "kills")]) == 0
+    assert "no grade on disk was asked for again" in capsys.readouterr().out
+
+
+class Replaced:
+    """A judge whose weights are replaced by others while it grades."""
+
+    name, rubrics, settings = "replaced", OWN, {}
+
+    def __init__(self, *digests):
+        self.digests = list(digests)
+
+    def ping(self):
+        return ModelInfo("replaced", self.digests.pop(0))
+
+    def __call__(self, rubric, fields, *, seed=0):
+        return Judgement(3.0, ("3",))
+
+
+def test_grades_of_weights_that_changed_on_the_way_are_taken_back_and_asked_for_again(tmp_path):
+    file = tmp_path / "judgements.jsonl"
+    tasks = [Task("detail", f"v_{n}", {"Q": "?", "A": f"He waves {n}.", "pred": "x"}) for n in range(3)]
+    first = judge_all(tasks, Replaced("old", "new"), ledger=file, workers=2)
+    assert {grade["score"] for grade in first.values()} == {None}
+    assert all("weights changed, old to new" in grade["reason"] for grade in first.values())
+    again = judge_all(tasks, Replaced("new", "new"), ledger=file, workers=2)
+    assert {(grade["score"], grade["digest"]) for grade in again.values()} == {(3.0, "new")}
+    judge_all(tasks, Replaced(), ledger=file, workers=2)  # asks nobody, not even for weights
+    assert len(read_jsonl(file)) == 9
+
+
+class BrokenPipe(OneFails):
+    """A judge that fails with an error of the operating system."""
+
+    def __call__(self, rubric, fields, *, seed=0):
+        raise OSError("the judge's own trouble")
+
+
+def test_a_judges_own_error_is_not_told_as_one_of_the_file(tmp_path):
+    tasks = [Task("detail", "v_0", {"Q": "?", "A": "He waves.", "pred": "x"})]
+    with pytest.raises(OSError, match="^the judge's own trouble$"):
+        judge_all(tasks, BrokenPipe(), ledger=tmp_path / "judgements.jsonl", workers=1)
