@@ -25,7 +25,8 @@ from ski_lvlm.files import atomic_path, write_json
 from ski_lvlm.instruct import InstructCollator, InstructDataset, check_dataset, token_statistics
 from ski_lvlm.instruction_file import read_instructions
 from ski_lvlm.lvlm import SkiLvlm
-from ski_lvlm.projector import Projector, load_video_projector
+from ski_lvlm.projector import Projector
+from ski_lvlm.published_projectors import load_video_projector
 from ski_lvlm.recipe import SkiLvlmRecipe
 from ski_lvlm.training import (
     GlobalBatchArguments,

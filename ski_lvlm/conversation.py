@@ -6,7 +6,7 @@ asked with.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,6 +18,7 @@ from ski_lvlm.instruction_file import Turn
 
 IGNORED = -100  # label of a position that is not trained
 PLACEHOLDER_IDS = {"video": -1, "skeleton": -2}  # ids of positions that a projector fills; no new vocabulary
+DELIMITER_IDS = {"video": (-3, -4), "skeleton": (-5, -6)}  # start and end token of published models
 VICUNA_SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
     "The assistant gives helpful, detailed, and polite answers to the user's questions."
@@ -82,16 +83,18 @@ def encode(
     *,
     token_counts: Mapping[str, int],
     chat_template: str = "auto",
+    delimited: Collection[str] = (),
 ) -> Encoded:
     """Token ids and labels together; a placeholder becomes `token_counts[modality]` positions for a projector.
 
-    A placeholder whose modality is not in `token_counts` is left out, with the line break that sets it off.
+    A placeholder whose modality is not in `token_counts` is left out, with the line break that sets it off. Modalities
+    in `delimited` stand between a position for a start token and one for an end token.
     """
     turns = [turn._replace(text=_without_absent(turn.text, token_counts)) for turn in turns]
     ids: list[int] = []
     labels: list[int] = []
     for piece in render(turns, tokenizer, chat_template=chat_template):
-        piece_ids = _piece_ids(piece.text, tokenizer, token_counts)
+        piece_ids = _piece_ids(piece.text, tokenizer, token_counts, delimited)
         ids += piece_ids
         labels += piece_ids if piece.trained else [IGNORED] * len(piece_ids)
     return Encoded(torch.tensor(ids), torch.tensor(labels))
@@ -104,12 +107,16 @@ def _without_absent(text: str, token_counts: Mapping[str, int]) -> str:
     return text.strip()
 
 
-def _piece_ids(text: str, tokenizer: PreTrainedTokenizerBase, token_counts: Mapping[str, int]) -> list[int]:
+def _piece_ids(
+    text: str, tokenizer: PreTrainedTokenizerBase, token_counts: Mapping[str, int], delimited: Collection[str]
+) -> list[int]:
     ids: list[int] = []
     for part in re.split("(<video>|<skeleton>)", text):
         if part in ("<video>", "<skeleton>"):
             modality = part[1:-1]
-            ids += [PLACEHOLDER_IDS[modality]] * token_counts[modality]
+            slots = [PLACEHOLDER_IDS[modality]] * token_counts[modality]
+            start, end = DELIMITER_IDS[modality]
+            ids += [start, *slots, end] if modality in delimited else slots
         elif part:
             ids += tokenizer(_spaced(part, tokenizer), add_special_tokens=False)["input_ids"]
     return ids

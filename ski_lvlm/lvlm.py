@@ -3,7 +3,7 @@
 Only the projectors are trained and saved. Inference takes a video and a question; there is no skeleton argument.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from ski_lvlm.instruct import left_padded
 from ski_lvlm.instruction_file import Turn
 from ski_lvlm.llm import Llm, load_llm
 from ski_lvlm.projector import Projector, Statistics
-from ski_lvlm.splice import splice, trained_positions
+from ski_lvlm.splice import delimit, splice, trained_positions
 from ski_lvlm.vision import VisionTower, load_vision_tower
 
 WEIGHTS = "model.safetensors"
@@ -42,6 +42,7 @@ class SkiLvlmConfig(PretrainedConfig):
         token_widths: Mapping[str, int] | None = None,
         projector: str = "linear",
         standardised: bool = False,
+        delimited: Collection[str] = (),
         chat_template: str = "auto",
         manifest: Mapping[str, Any] | None = None,
         **kwargs: Any,  # noqa: ANN401
@@ -52,6 +53,7 @@ class SkiLvlmConfig(PretrainedConfig):
         self.token_widths = dict(token_widths or {})
         self.projector = projector
         self.standardised = standardised
+        self.delimited = sorted(delimited)  # modalities whose tokens stand between a start and an end token
         self.chat_template = chat_template
         self.manifest = dict(manifest or {})  # features.json of the training features: tower, frames, encoder
         super().__init__(**kwargs)
@@ -66,8 +68,8 @@ class SkiLvlm(PreTrainedModel):
     """T_v and T_s before a frozen LLM.
 
     Paper: Sec. 3.3, Eq. (4).
-    Deviation: no start and end tokens are added to the vocabulary; the published code trains their embeddings, the
-    paper trains projection layers only.
+    Deviation: no start and end tokens are trained; the published code trains their embeddings, the paper trains
+    projection layers only. Published projectors can bring theirs along (`delimit`).
     """
 
     config_class = SkiLvlmConfig
@@ -81,7 +83,13 @@ class SkiLvlm(PreTrainedModel):
         self.tokenizer: PreTrainedTokenizerBase = llm.tokenizer
         self.projectors = nn.ModuleDict(
             {
-                modality: Projector(width, config.llm_width, kind=config.projector, standardised=config.standardised)
+                modality: Projector(
+                    width,
+                    config.llm_width,
+                    kind=config.projector,
+                    standardised=config.standardised,
+                    delimited=modality in config.delimited,
+                )
                 for modality, width in config.token_widths.items()
             }
         )
@@ -128,6 +136,11 @@ class SkiLvlm(PreTrainedModel):
             cast(Projector, model.projectors[modality]).standardise(found, embedding_size=size)
         return model
 
+    def delimit(self, modality: str, delimiters: Float[Tensor, "2 K"]) -> None:
+        """From now on put this start and end token around the modality's tokens; they are saved with the projector."""
+        self.config.delimited = sorted({*self.config.delimited, modality})
+        self.projectors[modality].register_buffer("delimiters", delimiters.float())
+
     def train(self, mode: bool = True) -> "SkiLvlm":
         """Training mode for the projectors; the frozen LLM keeps its dropout off unless it must checkpoint."""
         super().train(mode)
@@ -140,7 +153,9 @@ class SkiLvlm(PreTrainedModel):
         `features` holds each modality's tokens of the whole batch, [N F], in the order of the samples.
         """
         embeddings = self.llm.get_input_embeddings()(ids.clamp(min=0))
-        return splice(embeddings, ids, {name: self.projectors[name](tokens) for name, tokens in features.items()})
+        embeddings = splice(embeddings, ids, {name: self.projectors[name](tokens) for name, tokens in features.items()})
+        delimiters = {name: self.projectors[name].get_buffer("delimiters") for name in self.config.delimited}
+        return delimit(embeddings, ids, delimiters)
 
     def forward(
         self,
@@ -201,6 +216,7 @@ class SkiLvlm(PreTrainedModel):
                 self.tokenizer,
                 token_counts={"video": len(tokens)},
                 chat_template=self.config.chat_template,
+                delimited=self.config.delimited,
             )
             for tokens, text in zip(video_tokens, question, strict=True)
         ]
@@ -281,6 +297,7 @@ class SkiLvlm(PreTrainedModel):
             if absent := sorted(set(modalities) - set(config.token_widths)):
                 raise ValueError(f"{folder}: trained on {list(config.token_widths)} alone, expected {absent} as well")
             config.token_widths = {name: config.token_widths[name] for name in modalities}
+            config.delimited = [name for name in config.delimited if name in modalities]
         model = cls(config, llm)
         prefixes = tuple(f"projectors.{name}." for name in config.token_widths)
         weights = {name: tensor for name, tensor in load_file(folder / WEIGHTS).items() if name.startswith(prefixes)}

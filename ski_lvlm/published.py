@@ -68,7 +68,8 @@ def _read_checkpoint(path: Path) -> object:
         )
     try:
         with torch.serialization.safe_globals([_SETTINGS]):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            in_zip = zipfile.is_zipfile(path)  # such a file is read as far as its tensors are used
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=in_zip)
     except _DAMAGED as error:
         raise PublishedWeightsError(
             f"{path} is damaged, or holds other Python objects than tensors ({_reason(error)}). Fetch it again, or, if "

@@ -1,20 +1,26 @@
 """Projectors that others have released for video tokens of this kind, before the language model they belong to."""
 
+import json
 import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from ski_lvlm.lvlm import SkiLvlm
+from ski_lvlm.projector import Projector
 from ski_lvlm.published import Place, PublishedWeightsError, load_places, read_published
 from ski_lvlm.vision import load_vision_tower
 
 _log = logging.getLogger(__name__)
-# The video projector's own tensors, under whatever module; `pose_mm_projector` and the like are others.
+# The video projector's own tensors, under whatever module; `pose_mm_projector`, `mm_projector_forpose` are others.
 _VIDEO = re.compile(r"(?:.*\.)?mm_projector\.(.+)")
+_OTHERS = re.compile(r"(?:.*\.)?mm_projector_for\w+\..+")
+_EMBEDDINGS = re.compile(r"(?:.*\.)?embed_tokens\.weight")
 _KINDS = {("bias", "weight"): "linear", ("0.bias", "0.weight", "2.bias", "2.weight"): "mlp"}
 
 
@@ -28,21 +34,22 @@ def video_chatgpt(
 ) -> SkiLvlm:
     """The published video projector of Video-ChatGPT, LLAVIDAL or SKI as a SKI-LVLM that needs no training.
 
-    `weights` is their `mm_projector.bin` or a `.safetensors` of it; nothing in it is executed. Only the video projector
-    is taken. What else such files hold is named in the log and ignored: the embedding table with the rows of their
-    start and end tokens, and the projectors of skeletons and objects, which inference from video alone does not use.
+    `weights` is their `mm_projector.bin` or a `.safetensors` of it; nothing in it is executed. The video projector is
+    taken and, where the file has them, the trained start and end token that stand around the video tokens. What else
+    such files hold is named in the log and ignored: other words' embeddings, which are those of the language model, and
+    the projectors of skeletons and objects, which inference from video alone does not use.
 
     Paper: Table 3, first row.
-    Deviation: their prompt puts a start and an end token around the video tokens, under a system message of its own;
-    ours has neither (as in training here), and clips with fewer than `num_frames` frames have fewer temporal tokens
-    instead of zeros. So the row is a close relative of the published one, not the same.
+    Deviation: their system message is Video-ChatGPT's own where ours is Vicuna's, and clips with fewer than
+    `num_frames` frames have fewer temporal tokens instead of zeros.
 
     Raises:
         PublishedWeightsError: the file is damaged or holds more than tensors, has no video projector or two different
             ones, or one for another language model or tower.
         ValueError: the language model or the tower cannot be loaded.
     """
-    tensors = video_projector_of(read_published(weights), weights)
+    published = read_published(weights)
+    tensors = video_projector_of(published, weights)
     tower = load_vision_tower(vision_tower, num_frames=num_frames, device="cpu", dtype=torch.float32)
     model = SkiLvlm.build(
         base_llm=base_llm,
@@ -56,11 +63,16 @@ def video_chatgpt(
     places = [Place((f"projectors.video.layers.{name}",), (name,)) for name in tensors]
     try:
         load_places(model, tensors, places)
+        delimiters = delimiters_of(published, vocabulary=cast(nn.Embedding, model.llm.get_input_embeddings()).weight)
     except PublishedWeightsError as error:
         raise PublishedWeightsError(
             f"{weights} does not fit between {vision_tower} (width {tower.width}) and {base_llm} (width "
             f"{model.config.llm_width}): {error}; give the tower and the language model that it was trained with"
         ) from error
+    if delimiters is not None:
+        model.delimit("video", delimiters)
+    if ignored := [name for name in published if not (_VIDEO.fullmatch(name) or _EMBEDDINGS.fullmatch(name))]:
+        _log.warning("%s: only what video needs is used; ignored are %s", weights, ", ".join(ignored[:20]))
     return model.eval()
 
 
@@ -71,19 +83,83 @@ def video_projector_of(published: Mapping[str, Tensor], file: Path) -> dict[str,
         PublishedWeightsError: there is none, only a part of one, or one name stands for two different tensors.
     """
     found: dict[str, Tensor] = {}
-    ignored = []
     for name, tensor in published.items():
         if not (match := _VIDEO.fullmatch(name)):
-            ignored.append(name)
-        elif match[1] in found and not torch.equal(found[match[1]], tensor):
+            continue
+        if match[1] in found and not torch.equal(found[match[1]], tensor):
             raise PublishedWeightsError(f"{file} holds two different video projectors, one of them in {name}")
-        else:
-            found[match[1]] = tensor
+        found[match[1]] = tensor
     if tuple(sorted(found)) not in _KINDS:
         raise PublishedWeightsError(
             f"{file}: of a video projector found {sorted(found) or 'nothing'} (its names start with "
             f"{sorted(published)[:5]}); expected mm_projector.weight and mm_projector.bias, or the four of an MLP"
         )
-    if ignored:
-        _log.warning("%s: only the video projector is used; ignored are %s", file, ", ".join(ignored[:20]))
     return found
+
+
+def delimiters_of(published: Mapping[str, Tensor], *, vocabulary: Float[Tensor, "V K"]) -> Float[Tensor, "2 K"] | None:
+    """The trained start and end token of the video, out of the table of embeddings in a released file; None without.
+
+    Behind the V words of the language model Video-ChatGPT's table has <vid_patch>, <vid_start>, <vid_end>; that of
+    LLAVIDAL and SKI three patches, then start and end of video, object and pose, or the three patches alone. Some files
+    hold just the start and end tokens.
+
+    Raises:
+        PublishedWeightsError: the table is of another size.
+    """
+    tables = [tensor for name, tensor in published.items() if _EMBEDDINGS.fullmatch(name)]
+    if not tables:
+        return None
+    table, (words, width) = tables[0], vocabulary.shape
+    first = {2: 0, 6: 0, words + 3: words + 1, words + 9: words + 3}.get(len(table))
+    if first is None or table.shape[1:] != (width,):
+        raise PublishedWeightsError(
+            f"its embeddings are {tuple(table.shape)}, expected {words + 3} (Video-ChatGPT) or {words + 9} (LLAVIDAL, "
+            f"SKI) rows of {width}"
+        )
+    patches_alone = len(table) == words + 3 and any(_OTHERS.fullmatch(name) for name in published)
+    return None if patches_alone else table[first : first + 2].clone()
+
+
+def load_video_projector(source: str, projector: Projector) -> None:
+    """Copy a published video projector into T_v, strictly.
+
+    `source` is a file (`mm_projector.bin`, `.safetensors`) or the hub id or folder of a LLaVA-style checkpoint that
+    holds `model.mm_projector.*` among its weights, such as mmaaz60/LLaVA-7B-Lightening-v1-1, from which the authors
+    start.
+
+    Raises:
+        ValueError: no projector in `source`, or one of another shape.
+    """
+    file = _weights_file(source)
+    found = {name: tensor.float() for name, tensor in video_projector_of(read_published(file), file).items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in projector.layers.state_dict().items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
+    if shapes != expected:
+        raise PublishedWeightsError(
+            f"{source}: found projector weights {shapes}, expected {expected}; choose the LLM and vision tower that "
+            "projector was trained for, or leave --video_projector out"
+        )
+    projector.layers.load_state_dict(found)
+
+
+def _weights_file(source: str) -> Path:
+    if Path(source).is_file():
+        return Path(source)
+    from transformers.utils import cached_file
+
+    for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
+        found = cached_file(source, index, _raise_exceptions_for_missing_entries=False)
+        if found:
+            weight_map = json.loads(Path(found).read_text())["weight_map"]
+            shard = next((file for name, file in weight_map.items() if _VIDEO.fullmatch(name)), None)
+            if shard is None:
+                raise PublishedWeightsError(f"{source}: no mm_projector among its weights; leave --video_projector out")
+            return Path(str(cached_file(source, shard)))
+    for whole in ("mm_projector.bin", "model.safetensors", "pytorch_model.bin"):
+        found = cached_file(source, whole, _raise_exceptions_for_missing_entries=False)
+        if found:
+            return Path(found)
+    raise PublishedWeightsError(
+        f"{source}: no weights; expected mm_projector.bin, a .safetensors file or a LLaVA checkpoint"
+    )

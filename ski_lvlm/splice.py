@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ski_lvlm.conversation import IGNORED, PLACEHOLDER_IDS
+from ski_lvlm.conversation import DELIMITER_IDS, IGNORED, PLACEHOLDER_IDS
 
 
 class SpliceError(ValueError):
@@ -34,6 +35,16 @@ def splice(
         if expected == 0:  # keeps the projector in every rank's graph: ZeRO-3 and DDP wait for all parameters
             embeddings = embeddings + 0.0 * tokens.sum()
         embeddings = embeddings.masked_scatter(slots.unsqueeze(-1), tokens.to(embeddings.dtype))
+    return embeddings
+
+
+def delimit(
+    embeddings: Float[Tensor, "B L K"], ids: Int[Tensor, "B L"], delimiters: Mapping[str, Float[Tensor, "2 K"]]
+) -> Float[Tensor, "B L K"]:
+    """Put each modality's start and end token, the rows of `delimiters`, where their positions are."""
+    for modality, rows in delimiters.items():
+        for placeholder, row in zip(DELIMITER_IDS[modality], rows, strict=True):
+            embeddings = torch.where((ids == placeholder).unsqueeze(-1), row.to(embeddings.dtype), embeddings)
     return embeddings
 
 

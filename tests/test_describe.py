@@ -26,6 +26,7 @@ from ski_lvlm.inference import EndWatch
 from ski_lvlm.instruction_file import Turn
 from ski_lvlm.llm import native_bf16
 from ski_lvlm.lvlm import SkiLvlm
+from ski_lvlm.shards import FolderBusy, Shard, only_process
 from ski_lvlm.tiny import tiny_llm
 from ski_lvlm.vision import VisionTower, load_vision_tower
 

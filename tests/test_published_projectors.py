@@ -1,5 +1,6 @@
 """Published projector files, made up here, before a tiny language model and a tiny tower."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 from vision_case import tiny_tower
 
+from ski_lvlm.projector import Projector
 from ski_lvlm.published import PublishedWeightsError
-from ski_lvlm.published_projectors import video_chatgpt, video_projector_of
+from ski_lvlm.published_projectors import delimiters_of, load_video_projector, video_chatgpt, video_projector_of
 from ski_lvlm.tiny import tiny_llm
 
 TOWER, LLM = 16, 32  # widths
@@ -44,13 +46,13 @@ def test_the_video_projector_is_found_under_any_prefix_and_copied(tmp_path, part
 
 @pytest.mark.parametrize("backwards", [False, True])
 def test_embeddings_and_other_projectors_do_not_take_its_place(tmp_path, parts, caplog, backwards):
-    """`embed_tokens.weight` ends like `mm_projector.weight`, and may be of the same shape."""
+    """Several names end like `mm_projector.weight`, and may be of the same shape."""
     others = {
-        "model.embed_tokens.weight": torch.zeros(LLM, TOWER),
+        "model.mm_projector_forpose.weight": torch.zeros(LLM, TOWER),
         "model.pose_mm_projector.weight": torch.zeros(LLM, TOWER),
         "model.pose_projector.bias": torch.zeros(LLM),
     }
-    mixed = projector() | others
+    mixed = projector() | others | {"model.embed_tokens.weight": torch.zeros(2, LLM)}
     torch.save(dict(reversed(mixed.items())) if backwards else mixed, tmp_path / "p.bin")
     found = loaded(video_chatgpt(tmp_path / "p.bin", **parts))
     assert torch.equal(found["weight"], projector("")["weight"]) and torch.equal(found["bias"], projector("")["bias"])
@@ -79,6 +81,48 @@ def test_it_is_a_model_like_a_trained_one(tmp_path, parts):
     model.save_pretrained(tmp_path / "saved")
     again = type(model).from_pretrained(tmp_path / "saved", modalities=("video",))
     assert again.generate([frames], ["What happens?"], max_new_tokens=4) == answer
+
+
+@pytest.mark.parametrize(
+    ("rows", "others", "expected"),
+    [
+        (10 + 3, (), [11, 12]),  # Video-ChatGPT: patch, start, end
+        (10 + 9, ("model.mm_projector_forpose.weight",), [13, 14]),  # LLAVIDAL: three patches, then video's two
+        (10 + 9, (), [13, 14]),
+        (10 + 3, ("model.mm_projector_forobject.weight",), None),  # LLAVIDAL without start and end: three patches
+        (2, (), [0, 1]),
+        (6, (), [0, 1]),
+    ],
+)
+def test_where_start_and_end_of_a_video_stand(rows, others, expected):
+    table = torch.arange(rows).float()[:, None].expand(rows, LLM)
+    published = projector() | {"model.embed_tokens.weight": table} | {name: torch.ones(1) for name in others}
+    found = delimiters_of(published, vocabulary=torch.zeros(10, LLM))
+    assert (found if found is None else found[:, 0].tolist()) == expected
+    assert delimiters_of(projector(), vocabulary=torch.zeros(10, LLM)) is None
+
+
+@pytest.mark.parametrize("shape", [(10, LLM), (12, LLM), (13, LLM + 1), (2, LLM - 1)])
+def test_a_table_of_another_language_model_is_refused(shape):
+    with pytest.raises(
+        PublishedWeightsError, match=r"expected 13 \(Video-ChatGPT\) or 19 \(LLAVIDAL, SKI\) rows of 32"
+    ):
+        delimiters_of({"model.embed_tokens.weight": torch.zeros(shape)}, vocabulary=torch.zeros(10, LLM))
+
+
+def test_start_and_end_stand_around_the_video_tokens_and_are_saved(tmp_path, parts):
+    ends = torch.stack([torch.full((LLM,), 7.0), torch.full((LLM,), 9.0)])
+    torch.save(projector() | {"model.embed_tokens.weight": ends.half()}, tmp_path / "p.bin")
+    model = video_chatgpt(tmp_path / "p.bin", **parts)
+    model.save_pretrained(tmp_path / "saved")
+    again = type(model).from_pretrained(tmp_path / "saved", modalities=("video",))
+    seen, tokens = [], torch.randn(5, TOWER)
+    for one in (model, again):
+        one.llm.generate = lambda inputs_embeds, **_: seen.append(inputs_embeds) or torch.zeros(1, 1, dtype=torch.long)
+        one.answer([tokens], ["What happens?"])
+    (start,) = (seen[0][0] == 7.0).all(dim=1).nonzero()[0].tolist()
+    assert torch.equal(seen[0][0, start + 1 : start + 6], model.projectors["video"](tokens))
+    assert (seen[0][0, start + 6] == 9.0).all() and torch.equal(seen[0], seen[1])
 
 
 def test_the_same_projector_twice_is_no_contradiction():
@@ -119,3 +163,51 @@ def test_junk_and_absent_files_are_named(tmp_path, parts):
         video_chatgpt(tmp_path / "p.bin", **parts)
     with pytest.raises(OSError, match=r"none\.bin"):
         video_chatgpt(tmp_path / "none.bin", **parts)
+
+
+@pytest.mark.parametrize("ending", ["bin", "safetensors"])
+def test_training_can_start_from_a_published_projector(tmp_path, ending):
+    weights = {f"model.mm_projector.{name}": torch.randn(shape) for name, shape in [("weight", (4, 8)), ("bias", (4,))]}
+    file = tmp_path / f"mm_projector.{ending}"
+    save_file(weights, file) if ending == "safetensors" else torch.save(weights, file)
+    projector = Projector(8, 4)
+    load_video_projector(str(file), projector)
+    assert torch.equal(projector.layers.weight, weights["model.mm_projector.weight"])
+    assert torch.equal(projector.layers.bias, weights["model.mm_projector.bias"])
+
+
+def test_a_projector_inside_a_sharded_checkpoint_is_found(tmp_path):
+    weights = {"model.mm_projector.weight": torch.randn(4, 8), "model.mm_projector.bias": torch.randn(4)}
+    torch.save(weights | {"model.norm.weight": torch.ones(3)}, tmp_path / "pytorch_model-00002-of-00002.bin")
+    weight_map = dict.fromkeys(weights, "pytorch_model-00002-of-00002.bin")
+    weight_map["lm_head.weight"] = "pytorch_model-00001-of-00002.bin"
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    projector = Projector(8, 4)
+    load_video_projector(str(tmp_path), projector)
+    assert torch.equal(projector.layers.weight, weights["model.mm_projector.weight"])
+
+
+def test_a_start_of_another_shape_is_refused_and_nothing_is_copied(tmp_path):
+    torch.save({"mm_projector.weight": torch.randn(4, 9), "mm_projector.bias": torch.randn(4)}, tmp_path / "p.bin")
+    projector = Projector(8, 4)
+    before = projector.layers.weight.clone()
+    with pytest.raises(ValueError, match=r"\(4, 9\).*expected.*\(4, 8\)"):
+        load_video_projector(str(tmp_path / "p.bin"), projector)
+    assert torch.equal(projector.layers.weight, before)
+
+
+def test_code_in_a_file_to_start_from_is_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"mm_projector.weight": Evil()}, tmp_path / "mm_projector.bin")
+    with pytest.raises(Exception, match="other Python objects"):
+        load_video_projector(str(tmp_path / "mm_projector.bin"), Projector(8, 4))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_checkpoint_without_a_projector_is_named(tmp_path):
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {"lm_head.weight": "a.bin"}}))
+    with pytest.raises(PublishedWeightsError, match="no mm_projector among its weights; leave --video_projector out"):
+        load_video_projector(str(tmp_path), Projector(8, 4))
