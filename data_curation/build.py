@@ -57,9 +57,9 @@ def curate(args: argparse.Namespace) -> int:
     from data_curation.parts import divide, training
     from data_curation.questions.pair_shares import wanted_pairs
     from data_curation.results import outcome
-    from data_curation.shards import only_process, parse_shard
     from data_curation.sources import find_clips, motion_teller, skeleton_reader
     from data_curation.terminal import progress
+    from ski_lvlm.shards import only_process, parse_shard
 
     shard = parse_shard(args.shard)
     crop = CropSettings(args.crop, args.shape, args.size, args.fps, args.slack, args.persons)

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from data_curation.ledger import Record, digest, read_manifest
-from data_curation.shards import WHOLE, Shard
 from ski_lvlm.files import append_jsonl
+from ski_lvlm.shards import WHOLE, Shard
 
 STEP = "inputs"
 _MANY = 1000  # digests that a kill may cost

@@ -5,13 +5,14 @@ from argparse import Namespace
 from data_curation.asking.asker import Asker, Send, sender
 from data_curation.asking.batches import BatchDesk, learn_schema, open_batches
 from data_curation.asking.prices import BATCH_DISCOUNT, Price, listed_price, parse_price
-from data_curation.asking.purse import Pace, Purse
+from data_curation.asking.purse import Purse
 from data_curation.asking.reply_log import ReplyLog
 from data_curation.captioning.caption import Captioner, load_captioner
 from data_curation.prompts import KINDS, Kind, qa_schema
 from data_curation.questions.make_qa import QaWriter, model_writer, template_writer
 from data_curation.steps import Run
 from ski_lvlm.chat_client import ChatClient
+from ski_lvlm.pace import Pace
 
 _SERVERS = ("openai:", "ollama:")
 

@@ -19,10 +19,10 @@ from data_curation.input_digests import InputDigests
 from data_curation.ledger import Ledger, Progress, Record, Rejected, digest, done
 from data_curation.questions.make_qa import CaptionedClip, QaWriter
 from data_curation.questions.pairs import Pair
-from data_curation.shards import WHOLE, Shard
 from data_curation.sources import Joints, Motion, Source
 from ski_lvlm.chat_client import ServerNotRunning
 from ski_lvlm.cleaning import CLEANING
+from ski_lvlm.shards import WHOLE, Shard
 from ski_lvlm.video import VideoError
 
 _SHOWN = ("key", "found_by", "box")  # what a caption depends on of a crop

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from data_curation.shards import WHOLE, Shard
 from eval.questions import questions_of
 from eval.records import Item
 from ski_lvlm.files import append_jsonl, read_jsonl
+from ski_lvlm.shards import WHOLE, Shard
 
 
 class Answer(NamedTuple):

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from data_curation.shards import WHOLE, Shard, only_process, parse_shard  # noqa: E402
 from eval.answers import Answer, AnswerLog  # noqa: E402
 from eval.questions import evenly, read_questions  # noqa: E402
 from eval.records import Item  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
 from ski_lvlm.sampling import add_sampling_flags, generation_settings  # noqa: E402
+from ski_lvlm.shards import WHOLE, Shard, only_process, parse_shard  # noqa: E402
 
 if TYPE_CHECKING:
     from jaxtyping import Float

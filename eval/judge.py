@@ -55,7 +55,7 @@ def _chat(name: str, base_url: str | None, timeout: float) -> Chat:
 def _pace(requests_per_minute: int | None) -> Callable[[], None]:
     if requests_per_minute is None:
         return lambda: None
-    from data_curation.asking.purse import Pace
+    from ski_lvlm.pace import Pace
 
     pace = Pace(requests_per_minute=requests_per_minute, tokens_per_minute=None)
     return lambda: pace.wait(0)

@@ -21,6 +21,7 @@ from eval.figures import loss_curve, loss_points  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 from ski_lvlm.files import atomic_path, read_jsonl  # noqa: E402
 from ski_lvlm.ntu import class_names  # noqa: E402
+from ski_lvlm.page import page_template  # noqa: E402
 from ski_lvlm.pictures import video_strip  # noqa: E402
 
 STAGES = {
@@ -168,16 +169,11 @@ def build_report(folder: Path, *, out: Path | None = None) -> Path:
     Raises:
         FileNotFoundError: there is no such folder.
     """
-    import jinja2
-
     if not folder.is_dir():
         raise FileNotFoundError(
             f"no run folder {folder}; make one with `bash scripts/quickstart.sh`, or name it by --run"
         )
-    page = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
-    ).get_template("report.html.j2")
-    html = page.render(
+    html = page_template(Path(__file__).with_name("report.html.j2")).render(
         scores=_object(folder / "scores" / "scores.json"),
         accuracy=accuracy_table(_read(folder / "accuracy.json")),
         zero_shot=zero_shot_rows(folder),

@@ -26,7 +26,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from data_curation.shards import only_process  # noqa: E402
 from eval.aggregate import summarise, too_many_unscored  # noqa: E402
 from eval.judge import open_judge  # noqa: E402
 from eval.judgement import Judge  # noqa: E402
@@ -40,6 +39,7 @@ from eval.score_table import show  # noqa: E402
 from eval.similarity_judge import SIMILARITY, SIMILARITY_NOTE  # noqa: E402
 from ski_lvlm.cli import run  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
+from ski_lvlm.shards import only_process  # noqa: E402
 
 QUICKSTART = ROOT / "runs" / "quickstart" / "predictions.json"
 Grades = dict[str, dict[str, Any]]

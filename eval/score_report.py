@@ -13,6 +13,7 @@ from eval.score_figures import Bar, score_bars, score_histogram
 from eval.score_items import Item, Record, read_items, read_scores
 from eval.table_3 import METRIC_NAMES, PAPER_JUDGE, PUBLISHED
 from ski_lvlm.files import atomic_path
+from ski_lvlm.page import page_template
 from ski_lvlm.pictures import video_strip
 
 SHOWN, UNSCORED_SHOWN, FRAMES = 20, 200, 6
@@ -39,17 +40,8 @@ def write_score_report(out: Path, *, videos: Path | None) -> Path:
     Raises:
         ValueError: OUT/scores.json is missing or damaged.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-    )
-    environment.filters["grouped"] = lambda number: f"{number:,}"
     scores, items = read_scores(out), read_items(out)
-    html = environment.get_template("score_report.html.j2").render(
+    html = page_template(Path(__file__).with_name("score_report.html.j2")).render(
         run=out.resolve().parent.name if out.name == "scores" else out.resolve().name,
         scores=scores,
         warnings=warnings(scores),

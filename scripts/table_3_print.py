@@ -7,8 +7,7 @@ from pathlib import Path
 from eval.score_report import is_papers_judge
 from eval.table_3 import METRIC_NAMES, PAPER_JUDGE, PUBLISHED
 from scripts.table_3_results import ACTION, Comparison, Interval, Training, compare, number
-from scripts.table_print import NOTHING
-from scripts.table_print import _grid as grid
+from scripts.table_print import NOTHING, grid
 from ski_lvlm.files import atomic_path, write_json
 
 MEASURES = (*METRIC_NAMES, ACTION)

@@ -18,7 +18,7 @@ TOY = "The synthetic set is a toy in miniature: its numbers say whether everythi
 def markdown(results: Results, *, toy: bool) -> str:
     """The table with its legend, and the comparisons below it."""
     head, *rows = [_headings(results), *(_line(row, results) for row in results.table.rows)]
-    parts = [f"## {results.table.caption}", _grid(head, rows, left=len(results.table.labels)), LEGEND]
+    parts = [f"## {results.table.caption}", grid(head, rows, left=len(results.table.labels)), LEGEND]
     chances = {column: cell.chance for column in results.columns if (cell := _any(results, column))}
     if chances:
         parts.append("Chance: " + ", ".join(f"{heading(c)} {value:.1f}" for c, value in chances.items()) + ".")
@@ -30,7 +30,7 @@ def markdown(results: Results, *, toy: bool) -> str:
     ]
     if comparisons:
         titles = ["Row", "minus", "column", "verdict", "points", "95 %", "pairs of classes"]
-        parts.append(_grid(titles, comparisons, left=4))
+        parts.append(grid(titles, comparisons, left=4))
     return "\n\n".join(parts) + "\n"
 
 
@@ -93,7 +93,8 @@ def _empty(results: Results) -> list[str]:
     return [f"{NOTHING} {', '.join(names)}: {reason}." for reason, names in rows.items()]
 
 
-def _grid(head: list[str], rows: Iterable[list[str]], *, left: int) -> str:
+def grid(head: list[str], rows: Iterable[list[str]], *, left: int) -> str:
+    """A Markdown table whose first `left` columns are words, the others numbers."""
     rule = ["---"] * left + ["---:"] * (len(head) - left)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, rule, *rows])
 

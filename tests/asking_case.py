@@ -3,9 +3,10 @@
 import json
 
 from data_curation.asking.asker import Asker, sender
-from data_curation.asking.purse import Pace, Purse
+from data_curation.asking.purse import Purse
 from data_curation.asking.reply_log import ReplyLog
 from ski_lvlm.chat_client import ChatClient
+from ski_lvlm.pace import Pace
 
 CAPTION = "A person is drinking water. The right hand rises to the head and stays there; the legs hardly move."
 GOOD = {"kind": "action", "question": "What is being done?", "answer": "The person is drinking water."}

@@ -7,8 +7,8 @@ from data_curation.asking.prices import Price
 from data_curation.asking.purse import BudgetSpent
 from data_curation.asking.reply_log import ReplyLog
 from data_curation.ledger import Failed, Rejected, read_manifest
-from data_curation.shards import Shard
 from ski_lvlm.chat_client import ChatClient, ChatError, Message
+from ski_lvlm.shards import Shard
 from tests.asking_case import asker_of
 from tests.llm_server import Answer, chat_double
 

@@ -13,11 +13,11 @@ from data_curation import build, validate
 from data_curation.captioning.kinematics import named_action
 from data_curation.ledger import read_manifest
 from data_curation.parts import divide
-from data_curation.shards import only_process
 from data_curation.sources import find_clips
 from ski_lvlm.files import read_jsonl
 from ski_lvlm.instruction_file import read_instructions
 from ski_lvlm.ntu import parse_name
+from ski_lvlm.shards import only_process
 from tests.batch_double import Batches, batch_double
 from tests.curation_case import body, names, write_clip
 from tests.llm_server import Answer, chat_double

@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from video_case import numbered, quarters, write_audio, write_video, write_zero_length
 from vision_case import tiny_tower
 
-from data_curation.shards import FolderBusy, Shard, only_process
 from eval.answers import answer_key
 from eval.clips import DecodedClips
 from eval.describe import describe, load, main, model_digest
@@ -313,7 +312,7 @@ def test_a_published_projector_answers_like_the_trained_model_it_was_taken_from(
     """Table 3's first row: no training, only their file."""
     weights = load_file(case / "model" / "model.safetensors")
     theirs = {f"model.mm_projector.{n}": weights[f"projectors.video.layers.{n}"] for n in ("weight", "bias")}
-    torch.save(theirs | {"model.embed_tokens.weight": torch.zeros(9, 32)}, tmp_path / "mm_projector.bin")
+    torch.save(theirs, tmp_path / "mm_projector.bin")
     command = flags(case, tmp_path)[2:]  # without --model
     command += ["--baseline", "video-chatgpt", "--projector_weights", str(tmp_path / "mm_projector.bin")]
     command += ["--base_llm", str(case / "llm"), "--vision_tower", str(case / "tower"), "--num_frames", str(FRAMES)]
@@ -321,7 +320,9 @@ def test_a_published_projector_answers_like_the_trained_model_it_was_taken_from(
     assert predictions(tmp_path) == undisturbed
     asked = count_questions(monkeypatch)
     main([*command, "--num_frames", "3"])  # shown otherwise, it is another model
-    assert len(asked) == len(VIDEOS) * len(ASKED)
+    torch.save(theirs | {"model.embed_tokens.weight": torch.full((2, 32), 9.0)}, tmp_path / "mm_projector.bin")
+    main(command)  # so it is with start and end tokens
+    assert len(asked) == 2 * len(VIDEOS) * len(ASKED)
 
 
 def test_an_answer_torn_by_a_kill_is_given_again(case, undisturbed, tmp_path):

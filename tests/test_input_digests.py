@@ -5,7 +5,7 @@ import pytest
 from data_curation import input_digests
 from data_curation.input_digests import InputDigests, file_digest
 from data_curation.ledger import read_manifest
-from data_curation.shards import Shard
+from ski_lvlm.shards import Shard
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 
 import eval.score as score
 from benchmarks import judge_kills
-from data_curation.shards import FolderBusy, only_process
 from eval.judgement import Judgement
 from eval.judgements import Judgements
 from eval.judging import judge_all, judgement_id
@@ -17,6 +16,7 @@ from eval.predictions import Task
 from eval.rubrics import OWN
 from ski_lvlm.chat_client import ChatError, ModelInfo, ModelMissing
 from ski_lvlm.files import append_jsonl, read_jsonl
+from ski_lvlm.shards import FolderBusy, only_process
 from tests.llm_server import Answer, chat_double
 
 QUICK = ["--no_reference_metrics"]

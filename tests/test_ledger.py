@@ -4,8 +4,8 @@ import time
 import pytest
 
 from data_curation.ledger import Failed, Ledger, Rejected, read_manifest
-from data_curation.shards import Shard
 from ski_lvlm.files import read_jsonl
+from ski_lvlm.shards import Shard
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import time
 import pytest
 
 from data_curation.asking.prices import listed_price, parse_price, text_tokens
-from data_curation.asking.purse import BudgetSpent, Pace, Purse
+from data_curation.asking.purse import BudgetSpent, Purse
+from ski_lvlm.pace import Pace
 
 
 def test_a_budget_is_never_overdrawn_however_many_ask_at_once():

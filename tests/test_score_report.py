@@ -257,7 +257,7 @@ def test_the_size_of_charades_takes_seconds_and_stays_small(tmp_path):
     assert time.process_time() - started < 5 and len(html) < 2_000_000
     shown, rest = section(html, "Unscored").split("<details>")
     assert (len(keys(shown)), len(keys(rest))) == (UNSCORED_SHOWN, 1397 * 5 - UNSCORED_SHOWN)
-    assert f"and {1397 * 5 - UNSCORED_SHOWN:,} more" in html and html.count('<section class="item">') == 2 * SHOWN
+    assert f"and {1397 * 5 - UNSCORED_SHOWN:,} more" in html and html.count('<section class="clip">') == 2 * SHOWN
 
 
 def test_the_same_files_give_the_same_bytes(tmp_path):

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from data_curation.shards import WHOLE, FolderBusy, Shard, only_process, parse_shard
+from ski_lvlm.shards import WHOLE, FolderBusy, Shard, only_process, parse_shard
 
 NAMES = [f"S001C001P{p:03}R001A{a:03}" for p in range(1, 21) for a in range(1, 31)]
 
@@ -58,7 +58,7 @@ def test_a_shard_is_refused_while_the_whole_is_worked_on(tmp_path):
 
 def test_a_process_that_was_killed_holds_nothing(tmp_path):
     code = (
-        "import os, sys; from pathlib import Path; from data_curation.shards import only_process\n"
+        "import os, sys; from pathlib import Path; from ski_lvlm.shards import only_process\n"
         f"with only_process(Path({str(tmp_path)!r})): print('in', flush=True); os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).stdout == b"in\n"

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from data_curation.shards import only_process
 from scripts import table_3_sources
 from scripts.join_features import main as join_main
 from scripts.table_3_captioning import ROWS, main, make, parse
@@ -15,6 +14,7 @@ from scripts.table_3_runs import Published, Trained
 from scripts.table_jobs import run_steps
 from ski_lvlm.features import FeatureFolder, FeatureWriter
 from ski_lvlm.files import append_jsonl, write_json
+from ski_lvlm.shards import only_process
 
 CLIPS = [f"S001C001P{n:03}R001A010" for n in range(1, 9)]  # clapping
 RIGHT, WRONG = "A person is clapping.", "A person is kicking."

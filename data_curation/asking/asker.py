@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from data_curation.asking.prices import Price, image_tokens, text_tokens
-from data_curation.asking.purse import Pace, Purse
+from data_curation.asking.purse import Purse
 from data_curation.asking.reply_log import ReplyLog, Request
 from data_curation.ledger import Failed, Rejected, now
 from ski_lvlm.chat_client import (
@@ -20,6 +20,7 @@ from ski_lvlm.chat_client import (
     Reply,
     ServerNotRunning,
 )
+from ski_lvlm.pace import Pace
 
 Send = Callable[[Request], Reply]
 

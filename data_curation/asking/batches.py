@@ -18,9 +18,9 @@ from data_curation.asking.asker import Asker
 from data_curation.asking.purse import BudgetSpent
 from data_curation.asking.reply_log import Request
 from data_curation.ledger import Ledger, Record, attempt, now, read_manifest, stamped
-from data_curation.shards import WHOLE, Shard
 from ski_lvlm.chat_client import Busy, ChatClient, ChatError, Message, ModelMissing, Refused, Reply
 from ski_lvlm.files import append_jsonl
+from ski_lvlm.shards import WHOLE, Shard
 
 STEP = "batches"
 MOST_REQUESTS = 50_000

@@ -1,11 +1,8 @@
-"""Money and patience: a budget that is never overdrawn, and limits of requests and tokens a minute."""
+"""Money: a budget that is never overdrawn."""
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-_LONGEST_HOLD = 3600.0  # seconds; a server that asks for more is looked at again after an hour
 
 
 class BudgetSpent(ValueError):
@@ -49,48 +46,3 @@ class Purse:
         """Book what a request did cost."""
         with self._lock:
             self.spent += dollars
-
-
-class Pace:
-    """Token buckets of requests and of tokens a minute, shared by all threads; None is no limit.
-
-    Raises:
-        ValueError: a limit below 1.
-    """
-
-    def __init__(self, *, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
-        from throttled import MemoryStore, Throttled, rate_limiter
-
-        self._tokens_per_minute = tokens_per_minute
-        self._not_before = 0.0
-        self._buckets = {}
-        for name, limit in (("requests_per_minute", requests_per_minute), ("tokens_per_minute", tokens_per_minute)):
-            if limit is None:
-                continue
-            if limit < 1:
-                raise ValueError(f"--{name} is {limit}; expected 1 or more, or leave it out for no limit")
-            # requests come a second's worth at a time; the bucket of tokens must hold the largest request
-            burst = limit if name == "tokens_per_minute" else max(1, limit // 60)
-            quota = rate_limiter.per_min(limit, burst=burst)
-            self._buckets[name] = Throttled(using="token_bucket", quota=quota, store=MemoryStore())
-
-    def hold(self, seconds: float) -> None:
-        """Let nobody go on for so long: the server has asked one of them to wait."""
-        self._not_before = max(self._not_before, time.monotonic() + min(seconds, _LONGEST_HOLD))
-
-    def wait(self, tokens: int) -> None:
-        """Return when a request of so many tokens may be sent.
-
-        Raises:
-            ValueError: it has more tokens than a whole minute may have.
-        """
-        if self._tokens_per_minute is not None and tokens > self._tokens_per_minute:
-            raise ValueError(
-                f"a request may need {tokens} tokens, more than --tokens_per_minute {self._tokens_per_minute}; raise it"
-            )
-        while (pause := self._not_before - time.monotonic()) > 0:
-            time.sleep(pause)
-        for name, cost in (("requests_per_minute", 1), ("tokens_per_minute", tokens)):
-            if name in self._buckets:
-                while self._buckets[name].limit(name, cost=cost, timeout=60).limited:
-                    pass  # others were faster; its own waiting makes no busy loop

@@ -30,6 +30,7 @@ from data_curation.results.report_counts import (
 from data_curation.results.report_figures import bin_edges, histogram
 from data_curation.results.report_words import Wording, content_words, wording
 from ski_lvlm.files import atomic_path
+from ski_lvlm.page import page_template
 
 COMMON_WORDS, REASONS_SHOWN = 30, 20
 _SECRET = re.compile(r"(?<=://)[^/@\s]+(?=@)")
@@ -59,15 +60,8 @@ def write_report(
     Raises:
         ValueError: a clip's name is not NTU's.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["grouped"] = lambda number: f"{number:,}"
-    page = environment.get_template("curation_report.html.j2")
     context = _counts(steps, parts) | _texts(steps, spent)
-    html = page.render(
+    html = page_template(Path(__file__).with_name("curation_report.html.j2")).render(
         **context,
         spending=spending(spent),
         times=step_times(steps),
