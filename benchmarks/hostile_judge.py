@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.judge import made_up_records  # noqa: E402
-from eval.llm_judge import ASKS  # noqa: E402
+from eval.judges.llm_judge import ASKS  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 from ski_lvlm.files import read_jsonl, write_json  # noqa: E402
 from tests.llm_server import Answer, chat_double  # noqa: E402

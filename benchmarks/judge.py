@@ -20,10 +20,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.curate import start_server  # noqa: E402
-from eval.judge import open_judge  # noqa: E402
-from eval.judging import judge_all  # noqa: E402
-from eval.predictions import Task, all_tasks  # noqa: E402
-from eval.rubrics import OWN, messages  # noqa: E402
+from eval.items.predictions import Task, all_tasks  # noqa: E402
+from eval.judges.judge import open_judge  # noqa: E402
+from eval.judges.judging import judge_all  # noqa: E402
+from eval.judges.rubrics import OWN, messages  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 
 MODEL = "smollm2"

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from data_curation.action_phrases import ACTION_PHRASES  # noqa: E402
 from data_curation.captioning.kinematics import named_action  # noqa: E402
 from data_curation.synthetic.actions import SAME_OBJECT_PAIRS  # noqa: E402
-from eval.predictions import read_predictions  # noqa: E402
+from eval.items.predictions import read_predictions  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
 from ski_lvlm.ntu import parse_name  # noqa: E402

@@ -21,7 +21,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data_curation.prompts import CONSISTENCY, DESCRIBE  # noqa: E402
-from eval.charades_files import (  # noqa: E402
+from eval.items.charades_files import (  # noqa: E402
     SUBMISSION,
     TABLE,
     Caption,
@@ -33,7 +33,7 @@ from eval.charades_files import (  # noqa: E402
     table_rows,
     text_of,
 )
-from eval.records import Item  # noqa: E402
+from eval.items.records import Item  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
 

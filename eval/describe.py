@@ -5,9 +5,9 @@
     python eval/describe.py --baseline video-chatgpt --projector_weights mm_projector.bin --base_llm ID \\
         --vision_tower openai/clip-vit-large-patch14 …
 
-FILE is a list of {video_name, Q, A, Q1, Q2}, or one of the kinds in eval/records.py; OUT repeats it with pred, pred1,
-pred2. Greedy unless --temperature is given. Answers are kept one by one beside OUT, so the same command continues after
-a kill (in bf16, other neighbours in a batch can tip a near tie, as they change what is sampled; --batch_size 1 is
+FILE is a list of {video_name, Q, A, Q1, Q2}, or one of the kinds in eval/items/records.py; OUT repeats it with pred,
+pred1, pred2. Greedy unless --temperature is given. Answers are kept one by one beside OUT, so the same command goes on
+after a kill (in bf16, other neighbours in a batch can tip a near tie, as they change what is sampled; --batch_size 1 is
 exact). A video that is missing or cannot be read gets null answers and the reason, never another video's. An answer
 that runs into --max_new_tokens is marked "cut" in the log and listed.
 """
@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from eval.answers import Answer, AnswerLog  # noqa: E402
-from eval.questions import evenly, read_questions  # noqa: E402
-from eval.records import Item  # noqa: E402
+from eval.items.answers import Answer, AnswerLog  # noqa: E402
+from eval.items.questions import evenly, read_questions  # noqa: E402
+from eval.items.records import Item  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
 from ski_lvlm.sampling import add_sampling_flags, generation_settings  # noqa: E402
@@ -53,7 +53,7 @@ def describe(
     """Yield an answer for every wanted question; clips are decoded ahead in workers, and each is seen once."""
     from torch.utils.data import DataLoader
 
-    from eval.clips import DecodedClips
+    from eval.items.clips import DecodedClips
 
     tower = model.load_tower()
     framing = model.config.manifest["video"].get("framing", "whole")

@@ -17,7 +17,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from eval.figures import loss_curve, loss_points  # noqa: E402
+from eval.pages.figures import loss_curve, loss_points  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 from ski_lvlm.files import atomic_path, read_jsonl  # noqa: E402
 from ski_lvlm.ntu import class_names  # noqa: E402
@@ -173,7 +173,7 @@ def build_report(folder: Path, *, out: Path | None = None) -> Path:
         raise FileNotFoundError(
             f"no run folder {folder}; make one with `bash scripts/quickstart.sh`, or name it by --run"
         )
-    html = page_template(Path(__file__).with_name("report.html.j2")).render(
+    html = page_template(ROOT / "eval" / "pages" / "report.html.j2").render(
         scores=_object(folder / "scores" / "scores.json"),
         accuracy=accuracy_table(_read(folder / "accuracy.json")),
         zero_shot=zero_shot_rows(folder),

@@ -26,17 +26,17 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from eval.aggregate import summarise, too_many_unscored  # noqa: E402
-from eval.judge import open_judge  # noqa: E402
-from eval.judgement import Judge  # noqa: E402
-from eval.judging import judge_all  # noqa: E402
-from eval.predictions import PredictionsError, Task, all_tasks, read_predictions  # noqa: E402
-from eval.reference_metrics import reference_metrics  # noqa: E402
-from eval.rubrics import OWN_FILE, load_rubrics  # noqa: E402
+from eval.items.predictions import PredictionsError, Task, all_tasks, read_predictions  # noqa: E402
+from eval.judges.judge import open_judge  # noqa: E402
+from eval.judges.judgement import Judge  # noqa: E402
+from eval.judges.judging import judge_all  # noqa: E402
+from eval.judges.rubrics import OWN_FILE, load_rubrics  # noqa: E402
+from eval.judges.similarity_judge import SIMILARITY, SIMILARITY_NOTE  # noqa: E402
+from eval.pages.score_report import write_score_report  # noqa: E402
+from eval.results.aggregate import summarise, too_many_unscored  # noqa: E402
+from eval.results.reference_metrics import reference_metrics  # noqa: E402
 from eval.score_flags import arguments  # noqa: E402
-from eval.score_report import write_score_report  # noqa: E402
 from eval.score_table import show  # noqa: E402
-from eval.similarity_judge import SIMILARITY, SIMILARITY_NOTE  # noqa: E402
 from ski_lvlm.cli import run  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
 from ski_lvlm.shards import only_process  # noqa: E402

@@ -5,10 +5,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from eval.aggregate import Graded, average_interval, metric_row, too_many_unscored
-from eval.graded_run import TABLE, read_run
-from eval.published_scores import read_score_file
-from eval.rubrics import METRICS
+from eval.metrics import METRICS
+from eval.results.aggregate import Graded, average_interval, metric_row, too_many_unscored
+from eval.results.graded_run import TABLE, read_run
+from eval.results.published_scores import read_score_file
 from ski_lvlm.files import write_json
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def compare(a: Path, b: Path, out: Path | None) -> int:
         GradesError: different judges, rubrics or items, or nothing to compare.
         OSError: the file cannot be written.
     """
-    from eval.compare_runs import compare_runs
+    from eval.results.compare_runs import compare_runs
 
     found = compare_runs(a, b)
     _print(_comparison(found))
@@ -64,7 +64,7 @@ def agreement(a: Path, b: Path, out: Path | None = None) -> int:
         GradesError: other answers, no item in common, or a single repeat.
         OSError: the file cannot be written.
     """
-    from eval.agreement import agreement_of
+    from eval.results.agreement import agreement_of
 
     found = agreement_of(a, b)
     shown = _table("metric", "pairs", "kappa", "Spearman", "same", "within 1", "b - a")

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.similarity_judge import SIMILARITY
+from eval.judges.similarity_judge import SIMILARITY
 from ski_lvlm.cli import parser
 
 
@@ -46,7 +46,7 @@ def _add_judge(flags: argparse.ArgumentParser) -> None:
 
 
 def _add_grading(flags: argparse.ArgumentParser) -> None:
-    flags.add_argument("--rubrics", type=Path, help="questions to the judge instead of ours (eval/rubrics.json)")
+    flags.add_argument("--rubrics", type=Path, help="questions to the judge instead of ours (eval/judges/rubrics.json)")
     flags.add_argument("--scores", choices=("integer", "decimal"), default="integer", help="what is asked of the judge")
     flags.add_argument("--repeats", type=int, default=1, help="grades of each record, with seeds of their own")
     flags.add_argument("--seed", type=int, default=0, help="of the first repeat")

@@ -100,9 +100,9 @@ def evaluate(args: argparse.Namespace) -> int:
     """Test on the unseen classes of a split; write and print the result."""
     import numpy as np
 
-    from eval.class_scores import split_scores
-    from eval.confusion import draw_confusion
-    from eval.recognition_report import report
+    from eval.recognition.class_scores import split_scores
+    from eval.recognition.confusion import draw_confusion
+    from eval.recognition.recognition_report import report
     from ski_lvlm.ntu import class_names, split_named
     from ski_lvlm.recognition import fused
 
@@ -242,7 +242,7 @@ def device_named(name: str | None) -> "torch.device":
 
 def name_videos(args: argparse.Namespace) -> int:
     """Say which of one's own classes each video shows; exit code 1 when no video could be read."""
-    from eval.recognition_report import report_names
+    from eval.recognition.recognition_report import report_names
     from ski_lvlm.recognition import video_recogniser
 
     classes = class_list(args.classes)

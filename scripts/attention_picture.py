@@ -8,7 +8,7 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Float, Float32, UInt8
 
-from eval.confusion import shortened
+from eval.recognition.confusion import shortened
 from ski_lvlm.files import atomic_path
 from ski_lvlm.layouts import LAYOUTS
 

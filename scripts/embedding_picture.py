@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from eval.confusion import shortened
+from eval.recognition.confusion import shortened
 from ski_lvlm.files import atomic_path
 
 DISTANCES = {"own": "to own\nsentence", "nearest_other": "to nearest\nother", "margin": "margin"}

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from eval.score_report import is_papers_judge
-from eval.table_3 import METRIC_NAMES, PAPER_JUDGE, PUBLISHED
+from eval.pages.score_report import is_papers_judge
+from eval.pages.table_3 import METRIC_NAMES, PAPER_JUDGE, PUBLISHED
 from scripts.table_3_results import ACTION, Comparison, Interval, Training, compare, number
 from scripts.table_print import NOTHING, grid
 from ski_lvlm.files import atomic_path, write_json

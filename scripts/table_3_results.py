@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
-from eval.bootstrap import bootstrap_interval, by_video
-from eval.score_items import Item, read_items, read_scores
+from eval.pages.score_items import Item, read_items, read_scores
+from eval.results.bootstrap import bootstrap_interval, by_video
 
 ACTION = "action"  # captions that name the right action, in percent
 Interval = tuple[float, float]

@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from eval.aggregate import Graded, average_interval, metric_row, round_half_up, summarise, too_many_unscored
-from eval.judging import judgement_id
-from eval.predictions import all_tasks
-from eval.rubrics import METRICS
+from eval.items.predictions import all_tasks
+from eval.judges.judging import judgement_id
+from eval.metrics import METRICS
+from eval.results.aggregate import Graded, average_interval, metric_row, round_half_up, summarise, too_many_unscored
 
 
 def tasks_of(count, *, unanswered=0):

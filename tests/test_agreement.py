@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from eval.agreement import agreement_of, agreement_row, quadratic_kappa, spearman
-from eval.graded_run import GradesError
+from eval.results.agreement import agreement_of, agreement_row, quadratic_kappa, spearman
+from eval.results.graded_run import GradesError
 from tests.graded_case import grade, graded_items, write_run
 
 

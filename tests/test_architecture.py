@@ -100,12 +100,10 @@ def test_recipe_imports_only_the_standard_library():
     assert {module.split(".")[0] for module in imports(PACKAGE / "recipe.py")} <= set(sys.stdlib_module_names)
 
 
-def test_no_file_shadows_a_library():
-    names = {
-        path.stem
-        for path in ROOT.rglob("*.py")
-        if not {".venv", ".venv-cogvlm"} & {*path.parts} and path.stem != "__init__"
-    }
+def test_no_file_or_folder_shadows_a_library():
+    """A command's own folder is the first place where Python looks."""
+    files = [path for path in ROOT.rglob("*.py") if not {".venv", ".venv-cogvlm"} & {*path.parts}]
+    names = {path.parent.name if path.stem == "__init__" else path.stem for path in files}
     assert not names & set(sys.stdlib_module_names)
     assert not {n for n in names if not n.startswith("test_")} & {"torch", "transformers", "decord", "openai", "ollama"}
 

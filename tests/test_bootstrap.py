@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from eval.bootstrap import bootstrap_interval, by_video, percentile_interval, resampled_means, resampled_sums
+from eval.results.bootstrap import bootstrap_interval, by_video, percentile_interval, resampled_means, resampled_sums
 
 
 def simulated(rng, *, videos, per_video=1, between=1.0, within=1.0):

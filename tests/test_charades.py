@@ -13,10 +13,10 @@ import pytest
 from video_case import REAL
 
 from data_curation.prompts import CONSISTENCY, DESCRIBE
-from eval import charades_files
 from eval.charades import main, read_references
-from eval.charades_files import CharadesError
-from eval.questions import read_questions
+from eval.items import charades_files
+from eval.items.charades_files import CharadesError
+from eval.items.questions import read_questions
 
 HEAD = REAL / "lists" / "Charades_v1_test_head.csv"
 IDS = ["AAAA1", "BBBB2", "CCCC3"]

@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from eval.compare_runs import compare_runs, paired_difference, sign_flip_p
-from eval.graded_run import GradesError
+from eval.results.compare_runs import compare_runs, paired_difference, sign_flip_p
+from eval.results.graded_run import GradesError
 from tests.graded_case import grade, graded_items, write_run
 
 

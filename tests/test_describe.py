@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 from video_case import numbered, quarters, write_audio, write_video, write_zero_length
 from vision_case import tiny_tower
 
-from eval.answers import answer_key
-from eval.clips import DecodedClips
 from eval.describe import describe, load, main, model_digest
-from eval.questions import evenly, read_questions
+from eval.items.answers import answer_key
+from eval.items.clips import DecodedClips
+from eval.items.questions import evenly, read_questions
 from ski_lvlm.conversation import IGNORED, encode
 from ski_lvlm.files import read_jsonl, write_json
 from ski_lvlm.inference import EndWatch

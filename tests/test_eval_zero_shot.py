@@ -7,8 +7,8 @@ import torch
 from recognition_case import clip, ntu_videos, skeleton_run, student_run, whole_run
 from skeleton_case import SPLIT, packed_set
 
-from eval.class_scores import split_scores
-from eval.confusion import draw_confusion
+from eval.recognition.class_scores import split_scores
+from eval.recognition.confusion import draw_confusion
 from eval.zero_shot import main
 from ski_lvlm.frame_cache import FrameCache
 from ski_lvlm.ntu import SPLITS, class_names, labels

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from eval.graded_run import GradesError, read_run
+from eval.results.graded_run import GradesError, read_run
 from tests.graded_case import JUDGE, grade, graded_items, write_run
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import eval.score as score
-from eval.hf_chat import HfChat
-from eval.judge import open_judge
-from eval.llm_judge import ASKS
-from eval.rubrics import RUBRICS
+from eval.judges.hf_chat import HfChat
+from eval.judges.judge import open_judge
+from eval.judges.llm_judge import ASKS
+from eval.judges.rubrics import RUBRICS
 from ski_lvlm.chat_client import Message, Refused
 from ski_lvlm.files import read_jsonl
 from ski_lvlm.tiny import CHATML, tiny_llm

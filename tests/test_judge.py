@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from eval.judge import open_judge
-from eval.judgement import Judgement
-from eval.llm_judge import LlmJudge
-from eval.rubrics import METRICS, RUBRICS
-from eval.similarity_judge import SimilarityJudge, sentences
+from eval.judges.judge import open_judge
+from eval.judges.judgement import Judgement
+from eval.judges.llm_judge import LlmJudge
+from eval.judges.rubrics import RUBRICS
+from eval.judges.similarity_judge import SimilarityJudge, sentences
+from eval.metrics import METRICS
 from ski_lvlm.chat_client import ChatClient, ChatError, ServerNotRunning
 from tests.llm_server import Answer, chat_double
 

@@ -4,10 +4,11 @@ import pytest
 
 from benchmarks import hostile_judge
 from benchmarks.judge import bare, made_up_records, made_up_tasks, take_turns
-from eval.judge import open_judge
-from eval.judging import judge_all
-from eval.llm_judge import LlmJudge
-from eval.rubrics import METRICS, OWN
+from eval.judges.judge import open_judge
+from eval.judges.judging import judge_all
+from eval.judges.llm_judge import LlmJudge
+from eval.judges.rubrics import OWN
+from eval.metrics import METRICS
 from ski_lvlm.chat_client import ChatClient
 from ski_lvlm.files import append_jsonl, write_json
 from tests.llm_server import Answer, chat_double

@@ -9,11 +9,11 @@ import pytest
 
 import eval.score as score
 from benchmarks import judge_kills
-from eval.judgement import Judgement
-from eval.judgements import Judgements
-from eval.judging import judge_all, judgement_id
-from eval.predictions import Task
-from eval.rubrics import OWN
+from eval.items.predictions import Task
+from eval.judges.judgement import Judgement
+from eval.judges.judgements import Judgements
+from eval.judges.judging import judge_all, judgement_id
+from eval.judges.rubrics import OWN
 from ski_lvlm.chat_client import ChatError, ModelInfo, ModelMissing
 from ski_lvlm.files import append_jsonl, read_jsonl
 from ski_lvlm.shards import FolderBusy, only_process

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from eval.parse_score import parse_score
+from eval.judges.parse_score import parse_score
 
 READ = {
     # the number alone

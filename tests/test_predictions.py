@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 
 from eval.describe import main as describe
-from eval.predictions import PredictionsError, all_tasks, read_predictions
-from eval.questions import questions_of, read_questions
-from eval.records import RecordsError, read_records, renamed
+from eval.items.predictions import PredictionsError, all_tasks, read_predictions
+from eval.items.questions import questions_of, read_questions
+from eval.items.records import RecordsError, read_records, renamed
 
 GENERIC = {"video_name": "v", "Q": "What?", "A": "Someone sits."}
 CONSISTENCY = {"video_name": "v", "Q1": "Which?", "Q2": "What else?", "A": "Someone sits."}

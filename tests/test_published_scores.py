@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from eval.aggregate import metric_row
-from eval.graded_run import GradesError
-from eval.published_scores import read_score, read_score_file
+from eval.results.aggregate import metric_row
+from eval.results.graded_run import GradesError
+from eval.results.published_scores import read_score, read_score_file
 
 
 def published(tmp_path, entries):

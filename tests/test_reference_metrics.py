@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from eval import reference_metrics as module
-from eval.reference_metrics import bleu, meteor, reference_metrics, rouge_l, sentence_similarity, texts_of
+from eval.results import reference_metrics as module
+from eval.results.reference_metrics import bleu, meteor, reference_metrics, rouge_l, sentence_similarity, texts_of
 
 SENTENCES = [
     "A man sits down on the sofa and reads a book.",

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from eval.figures import loss_curve, loss_points
+from eval.pages.figures import loss_curve, loss_points
 from eval.report import CLIPS, accuracy_table, build_report, main, recipe_rows, sample_clips, stage_times
 from ski_lvlm.files import append_jsonl, write_json
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from eval.parse_score import parse_score
-from eval.rubrics import METRICS, OWN, OWN_FILE, RUBRICS, RubricsError, load_rubrics, messages
+from eval.judges.parse_score import parse_score
+from eval.judges.rubrics import OWN, OWN_FILE, RUBRICS, RubricsError, load_rubrics, messages
+from eval.metrics import METRICS
 
 FIELDS = {
     "Q": "what?",

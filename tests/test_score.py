@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 import eval.score as score
-from eval.aggregate import round_half_up, summarise, too_many_unscored
-from eval.judging import judgement_id
-from eval.predictions import PredictionsError, all_tasks, read_predictions, tasks_for
-from eval.rubrics import METRICS, RUBRICS
+from eval.items.predictions import PredictionsError, all_tasks, read_predictions, tasks_for
+from eval.judges.judging import judgement_id
+from eval.metrics import METRICS
+from eval.results.aggregate import round_half_up, summarise, too_many_unscored
 from ski_lvlm.chat_client import ChatClient, ChatError
 from ski_lvlm.files import read_jsonl
 from tests.llm_server import Answer, chat_double
@@ -313,7 +313,7 @@ def test_dicts_keyed_by_video_and_several_files(tmp_path):
     one = predictions(
         tmp_path, {"a": {"Q": "?", "A": "x", "pred": "y"}, "b": [{"Q": "?", "A": "x", "pred": "y"}] * 2}, "1"
     )
-    tasks = tasks_for(RUBRICS[0], read_predictions([one, predictions(tmp_path, [record(1)], "2")]))
+    tasks = tasks_for("correctness", read_predictions([one, predictions(tmp_path, [record(1)], "2")]))
     assert [task.key for task in tasks] == ["a_0", "b_0", "b_1", "v1_0"]
 
 
@@ -341,7 +341,7 @@ def test_the_one_per_cent_limit():
 def test_published_histogram_gives_the_published_number():
     """933/131/219/87/13/480 scores of 0 to 5 aggregate to 35.2."""
     records = [record(n, Q=f"{n}?") for n in range(1863)]
-    correctness = tasks_for(RUBRICS[0], records)
+    correctness = tasks_for("correctness", records)
     scores = [s for s, count in enumerate((933, 131, 219, 87, 13, 480)) for _ in range(count)]
     graded = {judgement_id(task, "j"): {"score": s} for task, s in zip(correctness, scores, strict=True)}
     left_out = dict.fromkeys(METRICS, "left out")

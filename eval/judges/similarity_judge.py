@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from jaxtyping import Float
 
-from eval.judgement import Judgement
-from eval.rubrics import OWN, Rubric
+from eval.judges.judgement import Judgement
+from eval.judges.rubrics import OWN, Rubric
 from ski_lvlm.chat_client import ModelInfo
 
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from eval.records import Item, RecordsError, read_records
+from eval.items.records import Item, RecordsError, read_records
 
 ANSWERS = {"Q": "pred", "Q1": "pred1", "Q2": "pred2"}
 
 
 def read_questions(path: Path) -> list[Item]:
-    """The records of a questions file, whoever wrote it (see `eval/records.py`).
+    """The records of a questions file, whoever wrote it (see `eval/items/records.py`).
 
     Raises:
         RecordsError: not a file of records, empty, or a record without any question.

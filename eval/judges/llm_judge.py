@@ -3,16 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from eval.judgement import Judgement
-from eval.parse_score import parse_score
-from eval.rubrics import OWN, Rubric, Rubrics, messages
+from eval.judges.judgement import Judgement
+from eval.judges.parse_score import parse_score
+from eval.judges.rubrics import OWN, Rubric, Rubrics, messages
 from ski_lvlm.chat_client import ChatError, Message, ModelInfo, ModelMissing, Reply, ServerNotRunning
 
 ASKS = 3  # first the question, then twice "only the JSON, please"
 
 
 class Chat(Protocol):
-    """Who is asked: `ChatClient`, or `eval.hf_chat.HfChat`."""
+    """Who is asked: `ChatClient`, or `eval.judges.hf_chat.HfChat`."""
 
     name: str
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.compare_runs import Pairs, scored_pairs
-from eval.graded_run import GradesError, Run, ledger_of, read_run, video_of
+from eval.results.compare_runs import Pairs, scored_pairs
+from eval.results.graded_run import GradesError, Run, ledger_of, read_run, video_of
 
 _SAME = 1e-9  # scores closer than this are the same
 

@@ -10,8 +10,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from eval.aggregate import Graded
-from eval.graded_run import GradesError, video_of
+from eval.results.aggregate import Graded
+from eval.results.graded_run import GradesError, video_of
 
 _EXPECTED = 'expected {"VIDEO_0": [{"score": 4}, {"q": ..., "a": ..., "pred": ...}], ...}'
 

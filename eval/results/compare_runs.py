@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from eval.aggregate import SCALE
-from eval.bootstrap import ByVideo, by_video, percentile_interval, resampled_means
-from eval.graded_run import JUDGE, GradesError, Place, Run, read_run, video_of
+from eval.results.aggregate import SCALE
+from eval.results.bootstrap import ByVideo, by_video, percentile_interval, resampled_means
+from eval.results.graded_run import JUDGE, GradesError, Place, Run, read_run, video_of
 
 PERMUTATIONS = 10_000
 _NAMED = 5  # items that a refusal names

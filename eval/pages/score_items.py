@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from eval.aggregate import NO_ANSWER
-from eval.predictions import PredictionsError, Task, all_tasks, read_predictions
+from eval.items.predictions import PredictionsError, Task, all_tasks, read_predictions
+from eval.results.aggregate import NO_ANSWER
 from ski_lvlm.files import read_jsonl
 
 Record = dict[str, Any]

@@ -24,20 +24,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from eval.metrics import FIELDS, METRICS
 from ski_lvlm.chat_client import Message
 
 Scores = Literal["integer", "decimal"]
 OWN_FILE: Final = Path(__file__).with_name("rubrics.json")
-_ONE_ANSWER, _TWO_ANSWERS = ("Q", "A", "pred"), ("Q1", "Q2", "A", "pred1", "pred2")
-# What each metric may show to the judge, in the order of Table 3.
-FIELDS: Final = {
-    "correctness": _ONE_ANSWER,
-    "detail": _ONE_ANSWER,
-    "context": _ONE_ANSWER,
-    "temporal": _ONE_ANSWER,
-    "consistency": _TWO_ANSWERS,
-}
-METRICS = tuple(FIELDS)
 _TAGS = {
     "Q": "question",
     "Q1": "first_question",

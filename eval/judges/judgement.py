@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from eval.rubrics import Rubric, Rubrics
+from eval.judges.rubrics import Rubric, Rubrics
 from ski_lvlm.chat_client import ModelInfo
 
 

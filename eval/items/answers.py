@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from eval.questions import questions_of
-from eval.records import Item
+from eval.items.questions import questions_of
+from eval.items.records import Item
 from ski_lvlm.files import append_jsonl, read_jsonl
 from ski_lvlm.shards import WHOLE, Shard
 

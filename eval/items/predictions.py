@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eval.records import RecordsError, read_records, renamed
-from eval.rubrics import RUBRICS, Rubric
+from eval.items.records import RecordsError, read_records, renamed
+from eval.metrics import FIELDS, METRICS
 
 _ANSWERS = ("pred", "pred1", "pred2")
 
@@ -29,7 +29,7 @@ class Task:
 
 
 def read_predictions(paths: Iterable[Path]) -> list[dict[str, Any]]:
-    """All records of the files in order, each with its `video_name`, whoever wrote them (see `eval/records.py`).
+    """All records of the files in order, each with its `video_name`, whoever wrote them (see `eval/items/records.py`).
 
     Raises:
         PredictionsError: naming the file, and the record where there is one.
@@ -43,27 +43,27 @@ def read_predictions(paths: Iterable[Path]) -> list[dict[str, Any]]:
     return records
 
 
-def tasks_for(rubric: Rubric, records: list[dict[str, Any]]) -> list[Task] | str:
+def tasks_for(metric: str, records: list[dict[str, Any]]) -> list[Task] | str:
     """One task for each record that has the metric's question and reference, or why the metric cannot be run.
 
     A record with a question but without the model's answer stays a task (without fields): it counts as unscored.
     The key is the video's name and which of its occurrences it is, as in Video-ChatGPT's score files.
 
     >>> records = [{"video_name": "v", "Q": "?", "A": "a", "pred": "b"}]
-    >>> tasks_for(RUBRICS[0], records)
+    >>> tasks_for("correctness", records)
     [Task(metric='correctness', key='v_0', fields={'Q': '?', 'A': 'a', 'pred': 'b'})]
-    >>> tasks_for(RUBRICS[4], records)
+    >>> tasks_for("consistency", records)
     'no record has pred1, pred2'
     """
-    records = [renamed(record) for record in records]
-    answers = [name for name in rubric.fields if name in _ANSWERS]
-    if not any(_text(record, rubric, name) is not None for record in records for name in answers):
+    records, names = [renamed(record) for record in records], FIELDS[metric]
+    answers = [name for name in names if name in _ANSWERS]
+    if not any(_text(record, metric, name) is not None for record in records for name in answers):
         return f"no record has {', '.join(answers)}"
     seen: dict[str, int] = {}
     tasks = []
     for record in records:
         occurrence = seen[record["video_name"]] = seen.get(record["video_name"], -1) + 1
-        fields = {name: _text(record, rubric, name) for name in rubric.fields}
+        fields = {name: _text(record, metric, name) for name in names}
         missing = [name for name, text in fields.items() if text is None]
         if missing and not set(missing) <= {"A", *answers}:
             continue  # a record of another kind of benchmark file
@@ -71,12 +71,12 @@ def tasks_for(rubric: Rubric, records: list[dict[str, Any]]) -> list[Task] | str
             continue
         whole = {name: text for name, text in fields.items() if text is not None} if not missing else None
         reason = "no reference in the predictions" if "A" in missing else None
-        tasks.append(Task(rubric.metric, f"{record['video_name']}_{occurrence}", whole, reason))
-    return tasks or f"no record has {', '.join(rubric.fields)}"
+        tasks.append(Task(metric, f"{record['video_name']}_{occurrence}", whole, reason))
+    return tasks or f"no record has {', '.join(names)}"
 
 
-def _text(record: dict[str, Any], rubric: Rubric, name: str) -> str | None:
-    if name == "A" and rubric.metric == "consistency" and record.get("cons_A") is not None:
+def _text(record: dict[str, Any], metric: str, name: str) -> str | None:
+    if name == "A" and metric == "consistency" and record.get("cons_A") is not None:
         return str(record["cons_A"])
     text: str | None = record.get(name)
     return None if name == "A" and not (text or "").strip() else text
@@ -86,10 +86,10 @@ def all_tasks(records: list[dict[str, Any]]) -> tuple[list[Task], dict[str, str]
     """Every grade the records allow, and for each metric that they do not allow, why."""
     tasks: list[Task] = []
     not_run: dict[str, str] = {}
-    for rubric in RUBRICS:
-        found = tasks_for(rubric, records)
+    for metric in METRICS:
+        found = tasks_for(metric, records)
         if isinstance(found, str):
-            not_run[rubric.metric] = found
+            not_run[metric] = found
         else:
             tasks += found
     return tasks, not_run

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.aggregate import too_many_unscored
-from eval.score_figures import Bar, score_bars, score_histogram
-from eval.score_items import Item, Record, read_items, read_scores
-from eval.table_3 import METRIC_NAMES, PAPER_JUDGE, PUBLISHED
+from eval.pages.score_figures import Bar, score_bars, score_histogram
+from eval.pages.score_items import Item, Record, read_items, read_scores
+from eval.pages.table_3 import METRIC_NAMES, PAPER_JUDGE, PUBLISHED
+from eval.results.aggregate import too_many_unscored
 from ski_lvlm.files import atomic_path
 from ski_lvlm.page import page_template
 from ski_lvlm.pictures import video_strip

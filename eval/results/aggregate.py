@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from eval.bootstrap import bootstrap_interval, by_video, percentile_interval, resampled_means
-from eval.judging import judgement_id
-from eval.predictions import Task
-from eval.rubrics import METRICS
+from eval.items.predictions import Task
+from eval.judges.judging import judgement_id
+from eval.metrics import METRICS
+from eval.results.bootstrap import bootstrap_interval, by_video, percentile_interval, resampled_means
 
 UNSCORED_LIMIT = 0.01  # a run with a larger share of unscored records in any metric is not a result
 SCALE = 20  # from 0-5 to 0-100

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.judgement import Judge
-from eval.judgements import Judgements, Record
-from eval.predictions import Task
-from eval.rubrics import messages
+from eval.items.predictions import Task
+from eval.judges.judgement import Judge
+from eval.judges.judgements import Judgements, Record
+from eval.judges.rubrics import messages
 from ski_lvlm.chat_client import ChatError, ModelInfo
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from eval.bootstrap import bootstrap_interval, by_video, percentile_interval, resampled_sums
+from eval.results.bootstrap import bootstrap_interval, by_video, percentile_interval, resampled_sums
 
 if TYPE_CHECKING:
     from ski_lvlm.clip import TextEncoder

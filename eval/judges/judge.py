@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from eval.judgement import Judge
-from eval.llm_judge import Chat, LlmJudge
-from eval.rubrics import OWN, Rubrics
-from eval.similarity_judge import SIMILARITY, SimilarityJudge
+from eval.judges.judgement import Judge
+from eval.judges.llm_judge import Chat, LlmJudge
+from eval.judges.rubrics import OWN, Rubrics
+from eval.judges.similarity_judge import SIMILARITY, SimilarityJudge
 from ski_lvlm.chat_client import ChatClient
 
 
@@ -46,7 +46,7 @@ def open_judge(
 def _chat(name: str, base_url: str | None, timeout: float) -> Chat:
     protocol, _, model = name.partition(":")
     if protocol == "hf" and model.strip():
-        from eval.hf_chat import HfChat
+        from eval.judges.hf_chat import HfChat
 
         return HfChat(model)
     return ChatClient(name, base_url=base_url, timeout=timeout)

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from eval.aggregate import NO_ANSWER, Graded
-from eval.rubrics import METRICS
+from eval.metrics import METRICS
+from eval.results.aggregate import NO_ANSWER, Graded
 from ski_lvlm.files import read_jsonl
 
 Record = dict[str, Any]

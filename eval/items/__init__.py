@@ -1,0 +1,1 @@
+"""What is asked about videos, answered, and to be graded."""

@@ -1,0 +1,1 @@
+"""How well actions are recognised: tables and pictures."""

@@ -1,0 +1,1 @@
+"""From grades to means, intervals and comparisons."""
