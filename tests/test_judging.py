@@ -141,6 +141,21 @@ def test_the_last_grade_counts_and_what_is_no_grade_is_left_out(tmp_path):
     assert [record.get("id") for record in read_jsonl(path)] == list("abbccd")
 
 
+@pytest.mark.parametrize("score", [float("nan"), 7, -1, True, "4"])
+def test_what_is_no_score_is_graded_again(tmp_path, score):
+    path = tmp_path / "judgements.jsonl"
+    append_jsonl(path, {"id": "a", "score": score}, {"id": "b", "score": 5})
+    assert set(Judgements(path, {"a", "b"}).scored()) == {"b"}
+
+
+def test_a_line_whose_id_is_no_text_is_put_aside(tmp_path):
+    path = tmp_path / "judgements.jsonl"
+    append_jsonl(path, {"id": ["x"], "score": 3}, {"id": "a", "score": 4})
+    assert set(Judgements(path, {"a"}).scored()) == {"a"}
+    assert [record["id"] for record in read_jsonl(path)] == ["a"]
+    assert read_jsonl(tmp_path / "earlier_judgements.jsonl") == [{"id": ["x"], "score": 3}]
+
+
 def test_grades_of_a_run_differ_by_judge_item_text_and_repeat():
     task = Task("detail", "v_0", {"A": "x"})
     others = [Task("context", "v_0", {"A": "x"}), Task("detail", "v_1", {"A": "x"}), Task("detail", "v_0", {"A": "y"})]

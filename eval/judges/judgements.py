@@ -11,6 +11,15 @@ from ski_lvlm.files import append_jsonl, atomic_path, read_jsonl
 Record = dict[str, Any]
 
 
+def is_score(value: object) -> bool:
+    """Whether a value of a file is a score: a number from 0 to 5, which neither NaN nor a truth value is.
+
+    >>> [is_score(value) for value in (0, 4.8, 7, -1, float("nan"), True, "4", None)]
+    [True, True, False, False, False, False, False, False]
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 5
+
+
 class Judgements:
     """The grades of one run. Those of other runs in the same folder (other predictions, judge, rubrics or settings)
     are put aside into `earlier_judgements.jsonl`, and come back when they are wanted again. Safe to share between
@@ -24,20 +33,20 @@ class Judgements:
         self._path, self._lock = path, threading.Lock()
         aside = path.with_name(f"earlier_{path.name}")
         here, earlier = _records(path), _records(aside)
-        foreign = [record for record in here if record.get("id") not in wanted]
-        ids = {record["id"] for record in here if record.get("id") in wanted}
-        back = [record for record in earlier if record.get("id") in wanted and record["id"] not in ids]
+        own = [record for record in here if _id(record) in wanted]
+        foreign = [record for record in here if _id(record) not in wanted]
+        ids = set(map(_id, own))
+        back = [record for record in earlier if _id(record) in wanted and _id(record) not in ids]
         if foreign or back:
             known = set(map(_line, earlier))
             append_jsonl(aside, *[record for record in foreign if _line(record) not in known])
-            here = [record for record in here if record.get("id") in wanted] + back
-            _rewrite(path, here)
-        self._here = here
+            _rewrite(path, own + back)
+        self._here = own + back
 
     def scored(self) -> dict[str, Record]:
         """The last grades by id, without the unscored ones, so that those are asked for again."""
         last = {record["id"]: record for record in self._here}
-        return {key: record for key, record in last.items() if isinstance(record.get("score"), int | float)}
+        return {key: record for key, record in last.items() if is_score(record.get("score"))}
 
     def append(self, record: Record) -> None:
         """Keep a grade.
@@ -54,6 +63,12 @@ class Judgements:
 
 def _records(path: Path) -> list[Record]:
     return [record for record in read_jsonl(path) if isinstance(record, dict)]
+
+
+def _id(record: Record) -> str | None:
+    """The id of a record; None where there is none, or what somebody's hand wrote there is no text."""
+    found = record.get("id")
+    return found if isinstance(found, str) else None
 
 
 def _line(record: Record) -> str:
