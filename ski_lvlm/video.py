@@ -176,15 +176,25 @@ def _read(
 def find_video(folder: Path | str, clip_name: str) -> Path:
     """The file of one clip: `<clip>_rgb.avi`, `<clip>.mp4` and so on, in `folder` or in NTU's `rgb/` below it.
 
+    Folders in `clip_name` belong to the name: `sub/clip` is the clip in the folder's `sub/` and no other of that name.
+
     Raises:
         VideoError: none, with the names that were tried.
     """
-    root = _rgb_folder(Path(folder))
-    stem = clip_stem(clip_name)
-    for middle, suffix in itertools.product(("_rgb", ""), (*SUFFIXES, *map(str.upper, SUFFIXES))):
-        if (path := root / f"{stem}{middle}{suffix}").is_file():
-            return path
-    raise VideoError(f"no video of clip {stem!r} in {root}: looked for {stem}[_rgb]{{{','.join(SUFFIXES)}}}")
+    root, name = _rgb_folder(Path(folder)), Path(clip_name)
+    clip = name.parent / clip_stem(clip_name)
+    endings = itertools.product(("_rgb", ""), (*SUFFIXES, *map(str.upper, SUFFIXES)))
+    files = [f"{clip}{middle}{suffix}" for middle, suffix in endings]
+    files = [clip_name, *files] if name.suffix.lower() in SUFFIXES else files
+    places = [root] if name.name == str(name) else [root, Path(folder)]
+    try:
+        for place, file in itertools.product(places, files):
+            inside = (place / file).absolute().is_relative_to(place.absolute()) and ".." not in name.parts
+            if inside and (place / file).is_file():
+                return place / file
+    except OSError as error:  # such as a name that is too long for any file
+        raise VideoError(f"no video of clip {str(clip)[:60]!r} in {root}: {error.strerror}") from error
+    raise VideoError(f"no video of clip {str(clip)!r} in {root}: looked for {clip}[_rgb]{{{','.join(SUFFIXES)}}}")
 
 
 def list_videos(folder: Path | str) -> dict[str, Path]:

@@ -335,6 +335,7 @@ def test_an_answer_torn_by_a_kill_is_given_again(case, undisturbed, tmp_path):
 
 
 HOSTILE = {"missing": "no video of clip 'missing'", "empty": "no frames", "audio": "audio only", "junk": "be decoded"}
+HOSTILE |= {"elsewhere/a": "no video of clip 'elsewhere/a'", 300 * "x": "too long"}
 
 
 @pytest.fixture
@@ -347,7 +348,7 @@ def hostile(case, tmp_path):
     write_zero_length(folder / "empty.avi")
     write_audio(folder / "audio.mp4")
     (folder / "junk.mkv").write_bytes(bytes(range(256)) * 40)
-    names = ["missing", "a", "empty", "audio", "c", "junk"]
+    names = ["missing", "a", "empty", "audio", "c", "junk", "elsewhere/a", 300 * "x"]
     write_json(tmp_path / "questions.json", [item(name) for name in names])
     return tmp_path
 
@@ -360,7 +361,7 @@ def test_an_unreadable_video_gets_no_answer_and_the_reason(case, hostile, undist
         assert reason in found[name]["error"]
     assert [found["a"], found["c"]] == [undisturbed[0], undisturbed[2]]
     printed = capsys.readouterr().out
-    assert "2 of 6 items answered" in printed and "no answer: audio: " in printed
+    assert "2 of 8 items answered" in printed and "no answer: audio: " in printed
 
 
 def test_a_video_that_has_been_put_right_is_answered_by_the_next_run(case, hostile, monkeypatch):

@@ -154,6 +154,43 @@ def test_videos_are_found_by_clip_name_in_ntu_s_folders_and_flat_ones(tmp_path):
         list_videos(tmp_path / "nowhere")
 
 
+def touched(*files):
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"")
+
+
+def test_a_folder_in_a_name_is_part_of_it(tmp_path):
+    root = tmp_path / "videos"
+    touched(root / "clip.avi", root / "a" / "x.mp4", root / "b" / "x_rgb.avi", tmp_path / "out.avi")
+    assert find_video(root, "a/x") == root / "a" / "x.mp4"
+    assert find_video(root, "b/x.pkl") == root / "b" / "x_rgb.avi"
+    assert find_video(root, f"{root}/a/x.mp4") == root / "a" / "x.mp4"
+    assert find_video(root, "./clip") == root / "clip.avi"
+    for another in ("elsewhere/clip", "/any/path/clip.avi", "x", "../out", f"{tmp_path}/out.avi", "a/../clip", ""):
+        with pytest.raises(VideoError, match="no video of clip"):
+            find_video(root, another)
+
+
+def test_a_folder_in_the_name_of_an_ntu_clip(tmp_path):
+    touched(file := tmp_path / "rgb" / "S001C001P001R001A001_rgb.avi")
+    for name in ("rgb/S001C001P001R001A001_rgb.avi", "S001C001P001R001A001"):
+        assert find_video(tmp_path, name) == file
+
+
+def test_an_ending_in_a_name_chooses_between_files_of_one_clip(tmp_path):
+    files = [tmp_path / name for name in ("x.avi", "x.mp4", "x_rgb.avi", "y.MOV")]
+    touched(*files)
+    assert [find_video(tmp_path, file.name) for file in files] == files
+    assert find_video(tmp_path, "y") == files[-1]
+
+
+def test_a_name_that_no_file_can_have_is_missing(tmp_path):
+    with pytest.raises(VideoError, match="no video of clip 'xxx.*too long") as caught:
+        find_video(tmp_path, 300 * "x")
+    assert len(str(caught.value)) < 200 + len(str(tmp_path))
+
+
 @needs_real_clip
 def test_the_genuine_ntu_clip():
     assert probe(REAL_CLIP) == (1920, 1080, 103, 30.0)
