@@ -90,7 +90,8 @@ def encode(
     A placeholder whose modality is not in `token_counts` is left out, with the line break that sets it off. Modalities
     in `delimited` stand between a position for a start token and one for an end token.
     """
-    turns = [turn._replace(text=_without_absent(turn.text, token_counts)) for turn in turns]
+    absent = [modality for modality in PLACEHOLDER_IDS if modality not in token_counts]
+    turns = [turn._replace(text=without_placeholders(turn.text, absent)) for turn in turns]
     ids: list[int] = []
     labels: list[int] = []
     for piece in render(turns, tokenizer, chat_template=chat_template):
@@ -100,10 +101,14 @@ def encode(
     return Encoded(torch.tensor(ids), torch.tensor(labels))
 
 
-def _without_absent(text: str, token_counts: Mapping[str, int]) -> str:
-    for modality in PLACEHOLDER_IDS:
-        if modality not in token_counts:
-            text = re.sub(rf"\n?<{modality}>", "", text)
+def without_placeholders(text: str, modalities: Collection[str] = tuple(PLACEHOLDER_IDS)) -> str:
+    """The text without the placeholders of these modalities, each with the line break that sets it off.
+
+    >>> without_placeholders("<video>\\nWhat happens?\\n<skeleton>")
+    'What happens?'
+    """
+    for modality in modalities:
+        text = re.sub(rf"\n?<{modality}>", "", text)
     return text.strip()
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import CausalLMOutput
 
-from ski_lvlm.conversation import IGNORED, encode
+from ski_lvlm.conversation import IGNORED, encode, without_placeholders
 from ski_lvlm.digest import weights_digest
 from ski_lvlm.files import atomic_path
 from ski_lvlm.instruct import left_padded
@@ -209,10 +209,13 @@ class SkiLvlm(PreTrainedModel):
         max_new_tokens: int = 256,
         **sampling: Any,  # noqa: ANN401
     ) -> list[str]:
-        """Answer from video tokens that a tower has already produced (features of one's own included)."""
+        """Answer from video tokens that a tower has already produced (features of one's own included).
+
+        The video comes after the question, as in training; placeholders that a question brings along are left out.
+        """
         encoded = [
             encode(
-                [Turn("user", f"{text}\n<video>")],
+                [Turn("user", f"{without_placeholders(text)}\n<video>")],
                 self.tokenizer,
                 token_counts={"video": len(tokens)},
                 chat_template=self.config.chat_template,

@@ -397,6 +397,14 @@ def test_an_item_is_asked_only_what_it_has(case, undisturbed, tmp_path):
     assert "pred" not in second and second["pred1"] == undisturbed[1]["pred1"]
 
 
+def test_a_question_in_llava_s_form_is_answered_and_keeps_its_text(case, undisturbed, tmp_path):
+    asked = f"<video>\n{ASKED['Q']}"
+    write_json(tmp_path / "q.json", [item("a", Q=asked), item("b")])
+    assert main(flags(case, tmp_path, questions=tmp_path / "q.json")) == 0
+    assert answers(predictions(tmp_path)) == answers(undisturbed[:2])
+    assert predictions(tmp_path)[0]["Q"] == asked
+
+
 def test_llavidal_s_consistency_questions_are_read(case, undisturbed, tmp_path):
     spelled = {"video_name": "a", "Q": ASKED["Q"], "A": "x", "cons_A": "y"}
     write_json(tmp_path / "q.json", [spelled | {"cons_Q1": ASKED["Q1"], "cons_Q2": ASKED["Q2"]}])

@@ -121,6 +121,15 @@ def test_an_answer_does_not_depend_on_its_neighbours_in_the_batch(model):
     assert together[1] == model.answer(tokens[1:], ["Why?"], max_new_tokens=8)[0]
 
 
+@pytest.mark.parametrize(
+    "asked", ["<video>\nWhy?", "Why?\n<video>", "<skeleton>Why?", "<video>\n<skeleton>\nWhy?\n<video>"]
+)
+def test_a_question_s_own_placeholders_change_nothing(model, asked):
+    tokens = [torch.randn(TOKENS["video"])] * 2
+    expected = model.eval().answer(tokens, ["Why?", "Who?"], max_new_tokens=8)
+    assert model.answer(tokens, [asked, "Who?"], max_new_tokens=8) == expected
+
+
 def test_another_llm_is_refused(model, tmp_path, case):
     model.save_pretrained(tmp_path / "out")
     tiny_llm(tmp_path / "llm", seed=1)
