@@ -62,6 +62,22 @@ def parse_shard(text: str) -> Shard:
     return Shard(int(match[1]), int(match[2]))
 
 
+_held: set[TextIO] = set()  # locks of this process
+
+
+def _let_go() -> None:
+    """A forked child, such as a worker that decodes, must not hold on to what its parent holds when that is killed.
+
+    Its copies are closed, not unlocked: an unlocked copy would unlock the parent's.
+    """
+    for file in _held:
+        file.close()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
 @contextmanager
 def only_process(folder: Path, shard: Shard = WHOLE) -> Iterator[None]:
     """Hold a folder, or a shard's part of it, for this process; the system lets go of it however the process ends.
@@ -92,6 +108,8 @@ def _may_run_beside(lock: Path, shard: Shard) -> bool:
 
 def _take(stack: ExitStack, path: Path, *, wait: bool = False) -> TextIO:
     file = stack.enter_context(path.open("a+"))
+    _held.add(file)
+    stack.callback(_held.discard, file)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError as error:

@@ -64,3 +64,25 @@ def test_a_process_that_was_killed_holds_nothing(tmp_path):
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).stdout == b"in\n"
     with only_process(tmp_path):
         pass
+
+
+def test_a_forked_worker_neither_keeps_the_folder_nor_frees_it(tmp_path):
+    """Locks belong to the open file, which a fork shares: workers outlive a killed parent by some seconds."""
+    started, go_on = os.pipe(), os.pipe()
+    with only_process(tmp_path, Shard(1, 2)):
+        child = os.fork()
+        if not child:
+            os.write(started[1], b"1")
+            os.read(go_on[0], 1)
+            os._exit(0)
+        os.read(started[0], 1)
+        with pytest.raises(FolderBusy), only_process(tmp_path):
+            pass
+    try:
+        with only_process(tmp_path):  # the child still runs
+            pass
+    finally:
+        os.write(go_on[1], b"1")
+        os.waitpid(child, 0)
+        for end in (*started, *go_on):
+            os.close(end)
