@@ -69,6 +69,10 @@ class ChatClient:
         max_wait: the longest pause between attempts, seconds; a server that asks for a longer one is given up.
         seed: sent with every request.
 
+    Attributes:
+        name: the model's with its protocol.
+        server: the address of a server of OpenAI's protocol; None for Ollama, whose digests tell models apart anywhere.
+
     Raises:
         ChatError: the name is malformed, or a key is needed and OPENAI_API_KEY is not set.
     """
@@ -88,6 +92,7 @@ class ChatClient:
         self._attempts, self._max_wait, self._seed = attempts, max_wait, seed
         server_of = OllamaServer if protocol == "ollama" else OpenAiServer
         self._server: Server = server_of(bare, base_url=base_url, timeout=timeout)
+        self.server = self._server.address if isinstance(self._server, OpenAiServer) else None
 
     def chat(
         self,

@@ -18,13 +18,18 @@ class Message:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server answered; `cut` says that it ran into the token limit. Seconds are those of this one attempt."""
+    """What the server answered; `cut` says that it ran into the token limit. Seconds are those of this one attempt.
+
+    `model` and `fingerprint` are what the reply says of who gave it, None where it does not.
+    """
 
     text: str
     prompt_tokens: int
     completion_tokens: int
     seconds: float
     cut: bool = False
+    model: str | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True)

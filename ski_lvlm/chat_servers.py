@@ -62,6 +62,7 @@ class OllamaServer:
             completion_tokens=answer.eval_count or 0,
             seconds=time.monotonic() - started,
             cut=answer.done_reason == "length",
+            model=_text_of(answer, "model"),
         )
 
     def ping(self) -> ModelInfo:
@@ -121,8 +122,14 @@ class OpenAiServer:
                 "--base_url http://HOST:PORT/v1"
             )
         self.client = openai.OpenAI(api_key=self._key or "none", base_url=base_url, timeout=timeout, max_retries=0)
-        self.where = f"the server at {self.client.base_url}"
+        self.where = f"the server at {self.address}"
         self._constrains = True  # until it says that it knows no JSON schema
+
+    @property
+    def address(self) -> str:
+        """Where the server is, always spelled the same way, and without a password that somebody put into it."""
+        bare = self.client.base_url.copy_with(userinfo=b"", query=None, fragment=None)
+        return str(bare).rstrip("/")
 
     @property
     def at_openai(self) -> bool:
@@ -224,7 +231,14 @@ def openai_reply(answer: Any, *, seconds: float) -> Reply:  # noqa: ANN401
         completion_tokens=usage.completion_tokens if usage else 0,
         seconds=seconds,
         cut=choice.finish_reason == "length",
+        model=_text_of(answer, "model"),
+        fingerprint=_text_of(answer, "system_fingerprint"),
     )
+
+
+def _text_of(answer: object, name: str) -> str | None:
+    found = getattr(answer, name, None)  # the packages do not check what servers leave out
+    return found if isinstance(found, str) else None
 
 
 def _openai_content(message: Message) -> str | list[dict[str, Any]]:

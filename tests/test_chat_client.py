@@ -222,6 +222,18 @@ def test_ping_tells_the_weights_apart_and_misses_a_model():
             client_of(double, "openai").ping()
 
 
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://LocalHost:8000/v1/", "http://localhost:8000/v1"),
+        ("https://me:secret@judge.example:443/v1?key=secret", "https://judge.example/v1"),
+    ],
+)
+def test_an_address_is_spelled_in_one_way_and_without_a_secret(url, address):
+    assert ChatClient("openai:m", base_url=url).server == address
+    assert ChatClient("m", base_url=url).server is None
+
+
 def test_openai_itself_needs_a_key():
     with pytest.raises(Refused, match="OPENAI_API_KEY"):
         ChatClient("openai:gpt-3.5-turbo")

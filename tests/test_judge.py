@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from eval.judges.judge import open_judge
-from eval.judges.judgement import Judgement
 from eval.judges.llm_judge import LlmJudge
-from eval.judges.rubrics import RUBRICS
+from eval.judges.rubrics import RUBRICS, messages
 from eval.judges.similarity_judge import SimilarityJudge, sentences
 from eval.metrics import METRICS
 from ski_lvlm.chat_client import ChatClient, ChatError, ServerNotRunning
@@ -25,14 +24,16 @@ def test_a_real_model_bound_to_the_schema_always_gives_a_score(llm_url):
     judge = LlmJudge(ChatClient("openai:smollm2", base_url=llm_url, timeout=60.0))
     judgement = judge(CORRECTNESS, FIELDS)
     assert judgement.score in range(6) and judgement.reason is None
-    assert judgement == judge(CORRECTNESS, FIELDS), "temperature 0 and a seed"
+    assert judgement.replies == judge(CORRECTNESS, FIELDS).replies, "temperature 0 and a seed"
 
 
 def test_an_unreadable_reply_is_asked_again_in_the_same_conversation():
     with chat_double() as double:
         double.plan = lambda _: Answer("Lovely!" if len(double.requests) < 3 else '{"score": 2}')
         said = ("Lovely!", "Lovely!", '{"score": 2}')
-        assert judge_of(double)(CORRECTNESS, FIELDS) == Judgement(2.0, said), "all that was said is kept"
+        judgement = judge_of(double)(CORRECTNESS, FIELDS)
+    assert (judgement.score, judgement.replies, judgement.reason) == (2.0, said, None), "all that was said is kept"
+    assert judgement.prompt == tuple(messages(CORRECTNESS, FIELDS)) and judgement.last.model == "m"
     roles = [[m["role"] for m in request["messages"]] for request in double.requests]
     assert roles[2] == ["system", "user", "assistant", "user", "assistant", "user"]
     assert all(r["format"] and r["options"]["temperature"] == 0 for r in double.requests)

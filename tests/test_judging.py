@@ -6,6 +6,7 @@ import time
 from collections import Counter
 
 import pytest
+import torch
 
 import eval.score as score
 from benchmarks import judge_kills
@@ -14,6 +15,7 @@ from eval.judges.judgement import Judgement
 from eval.judges.judgements import Judgements
 from eval.judges.judging import judge_all, judgement_id
 from eval.judges.rubrics import OWN
+from eval.judges.similarity_judge import SimilarityJudge
 from ski_lvlm.chat_client import ChatError, ModelInfo, ModelMissing
 from ski_lvlm.files import append_jsonl, read_jsonl
 from ski_lvlm.shards import FolderBusy, only_process
@@ -74,6 +76,49 @@ def test_a_grade_is_kept_with_all_that_led_to_it(tmp_path):
     assert kept["rubrics"] == OWN.digest and kept["seconds"] >= 0 and kept["time"].endswith("Z")
     assert len({record["id"] for record in ledger(tmp_path)}) == 4
     assert "He sits 0." in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_grades_of_two_servers_are_not_taken_for_those_of_one(tmp_path):
+    judged = {"number": 1, "judge": "openai:llama3.1"}
+    with chat_double(plan=four) as first, chat_double(plan=four) as second:
+        for double in (first, second):
+            double.url += "/v1"
+            assert grade(tmp_path, double, **judged) == 0
+            assert len(double.requests) == 1 + 4, "a ping and four grades"
+        assert {record["server"] for record in ledger(tmp_path)} == {second.url} == {table(tmp_path)["server"]}
+        first.requests.clear()
+        first.url += "/"  # another spelling of the same address
+        grade(tmp_path, first, **judged)
+        assert first.requests == [], "the first server's grades come back"
+
+
+def test_an_ollama_server_may_move_since_its_digests_tell_the_weights(tmp_path):
+    with chat_double(plan=four) as first, chat_double(plan=four) as second:
+        for double in (first, second):
+            grade(tmp_path, double, number=1)
+    assert second.requests == [] and "server" not in ledger(tmp_path)[0]
+
+
+def test_what_a_reply_says_of_its_model_is_kept(tmp_path):
+    body = {"id": "1", "object": "chat.completion", "created": 0, "model": "qwen3-8b", "system_fingerprint": "fp_1"}
+    choice = {"index": 0, "message": {"role": "assistant", "content": '{"score": 4}'}, "finish_reason": "stop"}
+    with chat_double(plan=lambda _: Answer(body=json.dumps({**body, "choices": [choice]}).encode())) as double:
+        double.url += "/v1"
+        grade(tmp_path, double, number=1, judge="openai:llama3.1")
+    kept = ledger(tmp_path)[0]
+    assert (kept["model"], kept["system_fingerprint"], kept["cut"]) == ("qwen3-8b", "fp_1", False)
+
+
+def test_similarity_records_what_it_compared_and_no_prompt(tmp_path):
+    def encode(texts):
+        return torch.ones(len(texts), 2)
+
+    encode.digest = "d"
+    judge, texts = SimilarityJudge(encode), {"Q": "?", "A": "He waves.", "pred": "x"}
+    judge_all([Task("detail", "v_0", texts)], judge, ledger=tmp_path / "judgements.jsonl", workers=1)
+    (kept,) = read_jsonl(tmp_path / "judgements.jsonl")
+    assert (kept["prompt"], kept["fields"], kept["score"]) == ([], texts, pytest.approx(5))
+    assert kept["rubrics"] == judge.rubrics.digest != OWN.digest and "model" not in kept
 
 
 def test_repeats_have_seeds_and_ids_of_their_own(tmp_path):

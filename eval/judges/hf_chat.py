@@ -25,6 +25,7 @@ class HfChat:
 
     def __init__(self, model: str) -> None:
         self.name, self._model = f"hf:{model}", model
+        self.server: str | None = None
         self._one_at_a_time = threading.Lock()  # one model, and one state of the random numbers
 
     def ping(self) -> ModelInfo:

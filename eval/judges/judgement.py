@@ -5,20 +5,28 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from eval.judges.rubrics import Rubric, Rubrics
-from ski_lvlm.chat_client import ModelInfo
+from ski_lvlm.chat_client import Message, ModelInfo, Reply
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A score from 0 to 5, or None and why there is none; with all that the judge said, in order."""
+    """A score from 0 to 5, or None and why there is none; with all that the judge was told and said, in order.
+
+    `prompt` is what it was told first, nothing where no model was asked. `last` is a model's last reply.
+    """
 
     score: float | None
     replies: tuple[str, ...] = ()
     reason: str | None = None
+    prompt: tuple[Message, ...] = ()
+    last: Reply | None = None
 
 
 class Judge(Protocol):
-    """Grades records. `settings` is what, besides its name and its rubrics, may move its grades."""
+    """Grades records. `settings` is what, besides its name and its rubrics, may move its grades.
+
+    The rubrics of a judge that asks nobody hold the texts that it compares, and no words.
+    """
 
     name: str
     rubrics: Rubrics

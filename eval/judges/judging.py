@@ -12,8 +12,7 @@ from typing import Any
 from eval.items.predictions import Task
 from eval.judges.judgement import Judge
 from eval.judges.judgements import Judgements, Record
-from eval.judges.rubrics import messages
-from ski_lvlm.chat_client import ChatError, ModelInfo
+from ski_lvlm.chat_client import ChatError, ModelInfo, Reply
 
 
 def judgement_id(task: Task, judge: str, repeat: int = 0) -> str:
@@ -135,9 +134,10 @@ def _grade(wanted: _Wanted, judge: Judge, weights: ModelInfo) -> Record:
         "score": judgement.score,
         "reason": judgement.reason,
         "fields": fields,
-        "prompt": [[message.role, message.text] for message in messages(rubric, fields)],
+        "prompt": [[message.role, message.text] for message in judgement.prompt],
         "reply": judgement.replies[-1] if judgement.replies else "",
         "replies": list(judgement.replies),
+        **_of_itself(judgement.last),
         "judge": judge.name,
         "digest": weights.digest,
         "quantisation": weights.quantisation,
@@ -147,3 +147,8 @@ def _grade(wanted: _Wanted, judge: Judge, weights: ModelInfo) -> Record:
         "seconds": round(time.monotonic() - started, 3),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _of_itself(last: Reply | None) -> Record:
+    """What a model's last reply says of itself; nothing where no model replied."""
+    return {} if last is None else {"model": last.model, "system_fingerprint": last.fingerprint, "cut": last.cut}

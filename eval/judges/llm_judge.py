@@ -1,6 +1,7 @@
 """A language model as judge: behind a server, or in this process."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 from eval.judges.judgement import Judgement
@@ -12,9 +13,10 @@ ASKS = 3  # first the question, then twice "only the JSON, please"
 
 
 class Chat(Protocol):
-    """Who is asked: `ChatClient`, or `eval.judges.hf_chat.HfChat`."""
+    """Who is asked: `ChatClient`, or `eval.judges.hf_chat.HfChat`. `server` is an address where no digest is told."""
 
     name: str
+    server: str | None
 
     def ping(self) -> ModelInfo:
         """Say which weights answer."""
@@ -56,7 +58,9 @@ class LlmJudge:
         wait: Callable[[], None] = lambda: None,
     ) -> None:
         self.name, self.rubrics = chat.name, rubrics
-        self.settings: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
+        self._told: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
+        # No digest tells two servers of OpenAI's protocol apart, so the address does.
+        self.settings = self._told if chat.server is None else {**self._told, "server": chat.server}
         self._chat, self._wait = chat, wait
 
     def ping(self) -> ModelInfo:
@@ -73,17 +77,26 @@ class LlmJudge:
         Raises:
             ServerNotRunning, ModelMissing: going on with other records would be no use.
         """
-        conversation, replies = messages(rubric, fields), list[str]()
+        prompt, replies = tuple(messages(rubric, fields)), list[Reply]()
+        score, reason = None, f"unparsed: no score from 0 to 5 in {ASKS} replies"
         try:
-            for _ in range(ASKS):
-                self._wait()
-                reply = self._chat.chat(conversation, schema=self.rubrics.schema, seed=seed, **self.settings)
-                replies.append(reply.text)
-                if (score := parse_score(reply.text, cut=reply.cut)) is not None:
-                    return Judgement(score, tuple(replies))
-                conversation += [Message(reply.text, role="assistant"), Message(self.rubrics.again)]
+            while score is None and len(replies) < ASKS:
+                replies.append(self._ask(prompt, replies, seed))
+                score = parse_score(replies[-1].text, cut=replies[-1].cut)
         except (ServerNotRunning, ModelMissing):
             raise
         except ChatError as error:
-            return Judgement(None, tuple(replies), f"failed: {type(error).__name__}: {error}")
-        return Judgement(None, tuple(replies), f"unparsed: no score from 0 to 5 in {ASKS} replies")
+            reason = f"failed: {type(error).__name__}: {error}"
+        return Judgement(
+            score,
+            tuple(reply.text for reply in replies),
+            reason if score is None else None,
+            prompt,
+            replies[-1] if replies else None,
+        )
+
+    def _ask(self, prompt: Sequence[Message], unread: Sequence[Reply], seed: int) -> Reply:
+        """Ask, or ask again after replies that could not be read."""
+        again = [[Message(reply.text, role="assistant"), Message(self.rubrics.again)] for reply in unread]
+        self._wait()
+        return self._chat.chat([*prompt, *chain(*again)], schema=self.rubrics.schema, seed=seed, **self._told)

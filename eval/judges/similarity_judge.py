@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from eval.judges.judgement import Judgement
-from eval.judges.rubrics import OWN, Rubric
+from eval.judges.rubrics import Rubric, Rubrics
 from ski_lvlm.chat_client import ModelInfo
 
 if TYPE_CHECKING:
@@ -20,6 +20,13 @@ SIMILARITY: Final = "similarity"
 SIMILARITY_NOTE: Final = (
     "offline similarity judge (MiniLM cosine of sentences): NOT comparable with the paper's numbers, which an LLM gave"
 )
+# Which texts are compared; nobody is asked anything, so there are no words of a prompt that could move the grades.
+_COMPARED: Final = {
+    "correctness": ("A", "pred"),
+    "detail": ("A", "pred"),
+    "context": ("A", "pred"),
+    "consistency": ("A", "pred1", "pred2"),
+}
 
 
 class SimilarityJudge:
@@ -42,7 +49,9 @@ class SimilarityJudge:
     """
 
     def __init__(self, encoder: "TextEncoder") -> None:
-        self.name, self.rubrics, self.settings = SIMILARITY, OWN, dict[str, Any]()
+        self.name, self.settings = SIMILARITY, dict[str, Any]()
+        compared = (Rubric(metric, fields, prompt="") for metric, fields in _COMPARED.items())
+        self.rubrics = Rubrics(tuple(compared), schema=None, again="")
         self._encoder = encoder
         self._one_at_a_time = threading.Lock()  # the encoder remembers the last texts, and threads would mix them up
 
@@ -52,7 +61,7 @@ class SimilarityJudge:
 
     def not_measured(self, metric: str) -> str | None:
         """Order of events is beyond sentence embeddings."""
-        return "sentence similarity does not see the order of events" if metric == "temporal" else None
+        return None if self.rubrics.of(metric) else "sentence similarity does not see the order of events"
 
     def __call__(self, rubric: Rubric, fields: Mapping[str, str], *, seed: int = 0) -> Judgement:
         """Grade one record, without any chance in it; a text longer than the encoder reads leaves it unscored."""
