@@ -6,10 +6,12 @@
         --vision_tower openai/clip-vit-large-patch14 …
 
 FILE is a list of {video_name, Q, A, Q1, Q2}, or one of the kinds in eval/items/records.py; OUT repeats it with pred,
-pred1, pred2. Greedy unless --temperature is given. Answers are kept one by one beside OUT, so the same command goes on
-after a kill (in bf16, other neighbours in a batch can tip a near tie, as they change what is sampled; --batch_size 1 is
-exact). A video that is missing or cannot be read gets null answers and the reason, never another video's. An answer
-that runs into --max_new_tokens is marked "cut" in the log and listed.
+pred1, pred2, and beside it, as in predictions.run.json, stands what it was made with. Greedy unless --temperature is
+given. Answers are kept one by one beside OUT, so the same command goes on after a kill (in bf16, other neighbours in a
+batch can tip a near tie, as they change what is sampled; --batch_size 1 is exact). A video that is missing or cannot be
+read gets null answers and the reason, never another video's; the last line on stderr counts them. The exit code is 1 if
+no item has an answer, with --strict if any has none. An answer that runs into --max_new_tokens is marked "cut" in the
+log and listed.
 """
 
 import argparse
@@ -22,12 +24,14 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from eval.items.answers import Answer, AnswerLog  # noqa: E402
+from eval.describe_flags import arguments, check, run_file  # noqa: E402
+from eval.items.answers import Answer, AnswerLog, logged_answers  # noqa: E402
+from eval.items.provenance import provenance  # noqa: E402
 from eval.items.questions import evenly, read_questions  # noqa: E402
 from eval.items.records import Item  # noqa: E402
-from ski_lvlm.cli import parser, run  # noqa: E402
+from ski_lvlm.cli import run  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
-from ski_lvlm.sampling import add_sampling_flags, generation_settings  # noqa: E402
+from ski_lvlm.sampling import generation_settings  # noqa: E402
 from ski_lvlm.shards import WHOLE, Shard, only_process, parse_shard  # noqa: E402
 
 if TYPE_CHECKING:
@@ -36,8 +40,8 @@ if TYPE_CHECKING:
 
     from ski_lvlm.lvlm import SkiLvlm
 
-BASELINE = ("projector_weights", "base_llm", "vision_tower")
 SHOWN = 20  # failed or cut answers that are printed; the log has them all
+LONGEST = 200  # characters of a name, a question or a reason on the terminal
 
 
 def describe(
@@ -88,46 +92,23 @@ def _answers(
         yield Answer(name, question, text, cut=cut)
 
 
-def parse(flags: Sequence[str] | None) -> argparse.Namespace:
-    """The command's flags."""
-    p = parser(__doc__ or "")
-    which = p.add_mutually_exclusive_group(required=True)
-    which.add_argument("--model", type=Path, help="--output_dir of train_ski_lvlm.py")
-    which.add_argument("--baseline", choices=["video-chatgpt"], help="a published projector, with the next three flags")
-    p.add_argument("--projector_weights", type=Path, help="mm_projector.bin of Video-ChatGPT, LLAVIDAL or SKI")
-    p.add_argument("--base_llm", help="the baseline's language model, the one its projector was trained with")
-    p.add_argument("--vision_tower", help="the baseline's tower, such as openai/clip-vit-large-patch14")
-    p.add_argument("--num_frames", type=int, default=100, help="frames that the baseline sees of a video")
-    p.add_argument("--videos", type=Path, required=True, help="folder of videos, searched by clip name")
-    p.add_argument("--questions", type=Path, required=True, help="benchmark file")
-    p.add_argument("--out", type=Path, default=Path("predictions.json"), help="where the answers go")
-    p.add_argument("--limit", type=int, help="answer this many items, evenly spaced over the file; default: all")
-    p.add_argument("--shard", help="i/n: answer part i of n, on GPU i of this machine; the run without it writes OUT")
-    p.add_argument("--batch_size", type=int, default=8, help="questions answered at once")
-    p.add_argument("--workers", type=int, default=2, help="processes that decode videos ahead")
-    add_sampling_flags(p)
-    args = p.parse_args(flags)
-    wrong = [f"--{name}" for name in BASELINE if (getattr(args, name) is None) == bool(args.baseline)]
-    if wrong:
-        p.error(f"--baseline needs {', '.join(wrong)}" if args.baseline else f"{', '.join(wrong)}: only for --baseline")
-    return args
-
-
 def main(flags: Sequence[str] | None = None) -> int:
     """Answer what is not answered yet and write the predictions."""
-    args = parse(flags)
-    if args.out.suffix == ".jsonl":
-        raise ValueError(f"--out {args.out}: the answers as they come are kept under that name; give a .json file")
+    args = arguments(flags, description=__doc__ or "")
+    check(args)
     shard = parse_shard(args.shard) if args.shard else WHOLE
     generation = generation_settings(args)
     items = [item for item in evenly(read_questions(args.questions), args.limit) if shard.holds(item["video_name"])]
     with only_process(args.out.parent / f".{args.out.stem}.lock", shard):
+        logged_answers(args.out)  # another command's file is refused before the model is loaded
         model = _open(args, shard)
         sampling = f"{json.dumps(generation)} {args.seed if args.temperature else ''}"
         log = AnswerLog(args.out, f"{model_digest(model)} {args.videos.resolve()} {sampling}", shard=shard)
         _answer(args, model, items, log, generation)
         predictions = [log.answered(item) for item in items]
         if shard == WHOLE:
+            command = [Path(__file__).name, *(sys.argv[1:] if flags is None else flags)]
+            write_json(run_file(args.out), provenance(model, args, generation=generation, command=command))
             write_json(args.out, predictions)
     return report(predictions, log.cut(items), args, log.file if shard != WHOLE else args.out)
 
@@ -143,6 +124,7 @@ def _open(args: argparse.Namespace, shard: Shard) -> "SkiLvlm":
         base_llm=args.base_llm,
         vision_tower=args.vision_tower,
         num_frames=args.num_frames,
+        delimited=args.delimiters == "auto",
         dtype=fast_dtype(),
     )
     return on_device(model, number=shard.index - 1)
@@ -178,18 +160,27 @@ def _answer(
 
 
 def report(predictions: list[Item], cut: list[tuple[str, str]], args: argparse.Namespace, file: Path) -> int:
-    """Say what was answered and what was cut; exit code 1 when no video could be read."""
+    """Say what was answered, what was cut and, at last, what has no answer; returns the exit code."""
     failed = [item for item in predictions if item.get("error")]
     print(f"{len(predictions) - len(failed)} of {len(predictions)} items answered in {file}")
-    if args.shard:
+    if file != args.out:
         print(f"when all shards are done, the same command without --shard writes {args.out}")
     for item in failed[:SHOWN]:
-        print(f"  no answer: {item['video_name']}: {item['error']}")
+        print(f"  no answer: {_short(item['video_name'])}: {_short(item['error'])}")
     if cut:
         print(f'{len(cut)} answers ran into --max_new_tokens {args.max_new_tokens}, marked "cut" in the log:')
     for video, question in cut[:SHOWN]:
-        print(f"  cut: {video}: {question}")
-    return 1 if predictions and len(failed) == len(predictions) else 0
+        print(f"  cut: {_short(video)}: {_short(question)}")
+    if not failed:
+        return 0
+    sys.stdout.flush()
+    sys.stderr.write(f"{len(failed)} of {len(predictions)} items have no answer; the same command tries them again\n")
+    return 1 if args.strict or len(failed) == len(predictions) else 0
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from ski_lvlm.published import Place, PublishedWeightsError, load_places, read_p
 from ski_lvlm.vision import load_vision_tower
 
 _log = logging.getLogger(__name__)
-# The video projector's own tensors, under whatever module; `pose_mm_projector`, `mm_projector_forpose` are others.
+# The video projector's own tensors, under whatever module.
 _VIDEO = re.compile(r"(?:.*\.)?mm_projector\.(.+)")
-_OTHERS = re.compile(r"(?:.*\.)?mm_projector_for\w+\..+")
+_ANY_PROJECTOR = re.compile(r"(?:.*\.)?\w*projector\w*\..+")  # `pose_mm_projector`, `mm_projector_forpose`, …
 _EMBEDDINGS = re.compile(r"(?:.*\.)?embed_tokens\.weight")
 _KINDS = {("bias", "weight"): "linear", ("0.bias", "0.weight", "2.bias", "2.weight"): "mlp"}
 
@@ -30,24 +30,30 @@ def video_chatgpt(
     base_llm: str,
     vision_tower: str,
     num_frames: int = 100,
+    delimited: bool = True,
     dtype: torch.dtype = torch.float32,
 ) -> SkiLvlm:
     """The published video projector of Video-ChatGPT, LLAVIDAL or SKI as a SKI-LVLM that needs no training.
 
     `weights` is their `mm_projector.bin` or a `.safetensors` of it; nothing in it is executed. The video projector is
-    taken and, where the file has them, the trained start and end token that stand around the video tokens. What else
-    such files hold is named in the log and ignored: other words' embeddings, which are those of the language model, and
-    the projectors of skeletons and objects, which inference from video alone does not use.
+    taken and, where the file has them, the trained start and end token that stand around the video tokens, unless
+    `delimited` is False. What else such files hold is named in the log and ignored: other words' embeddings, which are
+    those of the language model, and the projectors of skeletons and objects, which inference from video alone does not
+    use.
 
     Paper: Table 3, first row.
     Deviation: their system message is Video-ChatGPT's own where ours is Vicuna's, and clips with fewer than
-    `num_frames` frames have fewer temporal tokens instead of zeros.
+    `num_frames` frames have fewer temporal tokens instead of zeros. The Llama tokenizer they were trained with made
+    a space piece more of what stands behind the video tokens, between the end token and "ASSISTANT:"; ours makes none
+    there, in training neither, so the prompt is one token shorter.
 
     Raises:
-        PublishedWeightsError: the file is damaged or holds more than tensors, has no video projector or two different
-            ones, or one for another language model or tower.
+        PublishedWeightsError: the file is not there, is damaged or holds more than tensors, has no video projector or
+            two different ones, or one for another language model or tower.
         ValueError: the language model or the tower cannot be loaded.
     """
+    if not weights.is_file():
+        raise PublishedWeightsError(f"{weights}: no such file; expected mm_projector.bin or a .safetensors of it")
     published = read_published(weights)
     tensors = video_projector_of(published, weights)
     tower = load_vision_tower(vision_tower, num_frames=num_frames, device="cpu", dtype=torch.float32)
@@ -63,7 +69,8 @@ def video_chatgpt(
     places = [Place((f"projectors.video.layers.{name}",), (name,)) for name in tensors]
     try:
         load_places(model, tensors, places)
-        delimiters = delimiters_of(published, vocabulary=cast(nn.Embedding, model.llm.get_input_embeddings()).weight)
+        vocabulary = cast(nn.Embedding, model.llm.get_input_embeddings()).weight
+        delimiters = delimiters_of(published, vocabulary=vocabulary) if delimited else None
     except PublishedWeightsError as error:
         raise PublishedWeightsError(
             f"{weights} does not fit between {vision_tower} (width {tower.width}) and {base_llm} (width "
@@ -102,23 +109,38 @@ def delimiters_of(published: Mapping[str, Tensor], *, vocabulary: Float[Tensor, 
 
     Behind the V words of the language model Video-ChatGPT's table has <vid_patch>, <vid_start>, <vid_end>; that of
     LLAVIDAL and SKI three patches, then start and end of video, object and pose, or the three patches alone. Some files
-    hold just the start and end tokens.
+    hold just the start and end tokens. The log says which rows were taken.
+
+    Assumption: a file with the projector of another modality and V + 3 rows has LLAVIDAL's three patches alone.
 
     Raises:
-        PublishedWeightsError: the table is of another size.
+        PublishedWeightsError: the table is of another size, or there are two different ones.
     """
-    tables = [tensor for name, tensor in published.items() if _EMBEDDINGS.fullmatch(name)]
+    tables = {name: tensor for name, tensor in published.items() if _EMBEDDINGS.fullmatch(name)}
     if not tables:
+        _log.warning("start and end token: none in the file")
         return None
-    table, (words, width) = tables[0], vocabulary.shape
+    (name, table), *others = tables.items()
+    if different := [other for other, tensor in others if not torch.equal(tensor, table)]:
+        raise PublishedWeightsError(f"there are two different tables of embeddings, {name} and {different[0]}")
+    words, width = vocabulary.shape
     first = {2: 0, 6: 0, words + 3: words + 1, words + 9: words + 3}.get(len(table))
     if first is None or table.shape[1:] != (width,):
         raise PublishedWeightsError(
             f"its embeddings are {tuple(table.shape)}, expected {words + 3} (Video-ChatGPT) or {words + 9} (LLAVIDAL, "
             f"SKI) rows of {width}"
         )
-    patches_alone = len(table) == words + 3 and any(_OTHERS.fullmatch(name) for name in published)
-    return None if patches_alone else table[first : first + 2].clone()
+    projectors = [name for name in published if _ANY_PROJECTOR.fullmatch(name) and not _VIDEO.fullmatch(name)]
+    if len(table) == words + 3 and projectors:
+        _log.warning(
+            "start and end token: none in the file, since with %s the last three rows of %s are patches of video, "
+            "object and pose",
+            projectors[0],
+            name,
+        )
+        return None
+    _log.warning("start and end token: rows %d and %d of %s", first, first + 1, name)
+    return table[first : first + 2].clone()
 
 
 def load_video_projector(source: str, projector: Projector) -> None:

@@ -276,10 +276,12 @@ def is_finished(output_dir: Path, *, settings: dict[str, Any]) -> bool:
 def write_run(output_dir: Path, *, recipe: dict[str, Any], seed: int) -> None:
     """Leave what is needed to tell this run from another: recipe, seed, versions, machine."""
     packages = ("torch", "transformers", "accelerate", "deepspeed", "safetensors", "numpy")
-    versions = {name: importlib.metadata.version(name) for name in packages}
     write_json(output_dir / "recipe.json", recipe)
+    write_json(output_dir / "run.json", {"seed": seed, **environment(packages)})
+
+
+def environment(packages: Sequence[str]) -> dict[str, Any]:
+    """Where a run takes place: Python, the device, and the versions of these packages."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU ({platform.machine()})"
-    write_json(
-        output_dir / "run.json",
-        {"seed": seed, "python": platform.python_version(), "device": device, "versions": versions},
-    )
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {"python": platform.python_version(), "device": device, "versions": versions}

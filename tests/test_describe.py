@@ -1,5 +1,6 @@
 """A tiny SKI-LVLM that answers about tiny videos through the real command; no skeleton exists anywhere."""
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -33,6 +34,7 @@ VIDEOS = ["a", "b", "c", "d"]
 ASKED = {"Q": "What is the person doing?", "Q1": "Which action is it?", "Q2": "Why?"}
 PREDICTED = ("pred", "pred1", "pred2")
 FRAMES = 6
+PUBLISHED = ["--baseline", "video-chatgpt", "--projector_weights", "w", "--base_llm", "x", "--vision_tower", "y"]
 
 
 def item(video, **fields):
@@ -244,6 +246,12 @@ def test_answers_that_run_into_the_limit_are_marked_counted_and_listed(case, tmp
     assert f"cut: {cut[0]['video_name']}: {cut[0]['question']}" in printed
 
 
+def test_a_long_question_is_cut_on_the_terminal(case, tmp_path, capsys):
+    write_json(tmp_path / "q.json", [item("a", Q="Why \n" * 2000, Q1=None, Q2=None)])
+    main(flags(case, tmp_path, questions=tmp_path / "q.json", max_new_tokens=1))
+    assert f"cut: a: {'Why ' * 49}Why…" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("ends", [None, 2, [1, 2]])
 def test_an_answer_is_cut_if_no_end_token_was_generated(ends):
     watch = EndWatch(ends)
@@ -255,12 +263,17 @@ def test_shards_share_the_videos_and_the_whole_writes_what_they_answered(case, u
     asked = count_questions(monkeypatch)
     for part in ("1/2", "2/2", "2/2"):
         assert main(flags(case, tmp_path, shard=part)) == 0
-        assert not (tmp_path / "predictions.json").exists()
+        assert not list(tmp_path.glob("predictions*.json"))
     assert len(asked) == len(VIDEOS) * len(ASKED)
     logs = [{r["video_name"] for r in read_jsonl(tmp_path / f"predictions.{k}-of-2.jsonl")} for k in (1, 2)]
     assert not logs[0] & logs[1] and sorted(logs[0] | logs[1]) == VIDEOS
     main(flags(case, tmp_path))
     assert len(asked) == len(VIDEOS) * len(ASKED) and predictions(tmp_path) == undisturbed
+
+
+def test_one_shard_of_one_is_the_whole(case, tmp_path, capsys):
+    main(flags(case, tmp_path, shard="1/1", limit=1))
+    assert len(predictions(tmp_path)) == 1 and "when all shards are done" not in capsys.readouterr().out
 
 
 def test_the_whole_waits_for_its_shards_and_answers_what_a_lost_one_left(case, undisturbed, tmp_path):
@@ -294,16 +307,58 @@ def test_settings_out_of_range_are_refused(case, tmp_path, setting, message):
         main(flags(case, tmp_path, **setting))
 
 
-def test_baseline_flags_come_together_or_not_at_all(case, tmp_path, capsys):
-    for wrong in (["--base_llm", "x"], []):
-        with pytest.raises(SystemExit):
-            main(
-                [*flags(case, tmp_path), *wrong]
-                if wrong
-                else ["--baseline", "video-chatgpt", *flags(case, tmp_path)[2:]]
-            )
-    printed = capsys.readouterr().err
-    assert "--base_llm: only for --baseline" in printed and "--baseline needs --projector_weights" in printed
+@pytest.mark.parametrize("setting", [{"limit": 0}, {"limit": -1}, {"batch_size": 0}, {"workers": -1}])
+def test_counts_out_of_range_are_refused_and_nothing_is_written(case, tmp_path, capsys, setting):
+    (tmp_path / "predictions.json").write_text("kept")
+    with pytest.raises(SystemExit) as stopped:
+        main(flags(case, tmp_path, **setting))
+    (name,) = setting
+    assert stopped.value.code == 2 and f"--{name} {setting[name]}: expected " in capsys.readouterr().err
+    assert (tmp_path / "predictions.json").read_text() == "kept"
+
+
+@pytest.mark.parametrize(("questions", "out"), [("q.json", "q.json"), ("q.jsonl", "q.json"), ("q.run.json", "q.json")])
+def test_the_questions_are_never_written_over(case, tmp_path, monkeypatch, questions, out):
+    monkeypatch.chdir(tmp_path)
+    write_json(tmp_path / questions, [item("a")])
+    before = (tmp_path / questions).read_bytes()
+    with pytest.raises(ValueError, match=rf"--out .*{out} would write over the questions in .*choose another --out"):
+        main([*flags(case, tmp_path, questions=questions), "--out", str(tmp_path / out)])
+    assert (tmp_path / questions).read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ['{"video_name": "a", "Q": "Why?"}\n', "7\n", "A note.\n", '{"key": "a"}\n'])
+@pytest.mark.parametrize("name", ["predictions.jsonl", "predictions.1-of-2.jsonl"])
+def test_a_file_of_others_where_answers_are_kept_is_refused_before_a_model_is_loaded(case, tmp_path, content, name):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=rf"{name}, where answers are kept .* holds something else: .*another --out"):
+        main(flags(case, tmp_path, model=tmp_path / "none"))
+    assert (tmp_path / name).read_text() == content
+
+
+def test_a_log_whose_only_line_was_torn_is_gone_on_with(case, tmp_path):
+    (tmp_path / "predictions.jsonl").write_text('{"key": "0123')
+    assert main(flags(case, tmp_path, limit=1)) == 0
+
+
+def test_a_folder_of_videos_that_does_not_exist_is_named_before_a_model_is_loaded(case, tmp_path):
+    with pytest.raises(ValueError, match="--videos .*none: no such folder"):
+        main(flags(case, tmp_path, videos=tmp_path / "none", model=tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["--model", "m", "--base_llm", "x"], "--base_llm: only for --baseline"),
+        (["--model", "m", "--num_frames", "8", "--delimiters", "none"], "--delimiters, --num_frames: only for"),
+        (["--baseline", "video-chatgpt", "--base_llm", "x"], "--baseline needs --projector_weights, --vision_tower"),
+        ([*PUBLISHED, "--num_frames", "0"], "--num_frames 0: expected 1 or more"),
+    ],
+)
+def test_baseline_flags_come_together_or_not_at_all(case, tmp_path, capsys, wrong, message):
+    with pytest.raises(SystemExit):
+        main([*wrong, *flags(case, tmp_path)[2:]])
+    assert message in capsys.readouterr().err
 
 
 def test_a_published_projector_answers_like_the_trained_model_it_was_taken_from(
@@ -323,6 +378,8 @@ def test_a_published_projector_answers_like_the_trained_model_it_was_taken_from(
     torch.save(theirs | {"model.embed_tokens.weight": torch.full((2, 32), 9.0)}, tmp_path / "mm_projector.bin")
     main(command)  # so it is with start and end tokens
     assert len(asked) == 2 * len(VIDEOS) * len(ASKED)
+    main([*command, "--delimiters", "none"])  # as if the file had none, answered above
+    assert len(asked) == 2 * len(VIDEOS) * len(ASKED) and predictions(tmp_path) == undisturbed
 
 
 def test_an_answer_torn_by_a_kill_is_given_again(case, undisturbed, tmp_path):
@@ -360,8 +417,16 @@ def test_an_unreadable_video_gets_no_answer_and_the_reason(case, hostile, undist
         assert answers([found[name]]) == [[None] * 3]
         assert reason in found[name]["error"]
     assert [found["a"], found["c"]] == [undisturbed[0], undisturbed[2]]
-    printed = capsys.readouterr().out
-    assert "2 of 8 items answered" in printed and "no answer: audio: " in printed
+    printed = capsys.readouterr()
+    assert "2 of 8 items answered" in printed.out and "no answer: audio: " in printed.out
+    assert max(map(len, printed.out.splitlines())) < 500
+    assert printed.err.splitlines()[-1] == "6 of 8 items have no answer; the same command tries them again"
+
+
+def test_strict_is_for_pipelines_that_must_not_go_on_with_a_part(case, hostile):
+    asked = flags(case, hostile, videos=hostile / "videos", questions=hostile / "questions.json")
+    assert main([*asked, "--strict"]) == 1
+    assert main([*flags(case, hostile, limit=1), "--strict"]) == 0
 
 
 def test_a_video_that_has_been_put_right_is_answered_by_the_next_run(case, hostile, monkeypatch):
@@ -380,6 +445,31 @@ def test_no_readable_video_at_all_is_exit_code_1(case, tmp_path, capsys):
     assert main(flags(case, tmp_path, videos=tmp_path / "none")) == 1
     assert answers(predictions(tmp_path)) == [[None] * 3] * len(VIDEOS)
     assert "0 of 4 items answered" in capsys.readouterr().out
+
+
+def test_predictions_asked_anew_keep_no_reason_of_the_run_before(case, tmp_path):
+    write_json(tmp_path / "q.json", [item("a", error="no video of clip 'a'", pred=None)])
+    assert main(flags(case, tmp_path, questions=tmp_path / "q.json")) == 0
+    assert "error" not in predictions(tmp_path)[0] and predictions(tmp_path)[0]["pred"]
+
+
+def test_beside_the_predictions_stands_what_made_them(case, tmp_path):
+    main(flags(case, tmp_path, temperature=0.5, seed=3, limit=2))
+    made = json.loads((tmp_path / "predictions.run.json").read_text())
+    model = load(case / "model")
+    assert made["command"][:2] == ["describe.py", "--model"] and made["command"][-2:] == ["--limit", "2"]
+    assert made["model"] == {"baseline": None, "source": str(case / "model")}
+    assert made["projectors"] == {"kind": "linear", "digest": model_digest(model).split()[0]}
+    assert made["language_model"] == {
+        "id": model.config.base_llm,
+        "digest": model.config.llm_digest,
+        "dtype": "float32",
+    }
+    assert made["video"] == model.config.manifest["video"] and made["video"]["num_frames"] == FRAMES
+    assert made["sampling"]["seed"] == 3 and made["sampling"]["temperature"] == 0.5
+    digest = hashlib.sha256((case / "questions.json").read_bytes()).hexdigest()
+    assert made["questions"] == {"file": str(case / "questions.json"), "sha256": digest, "limit": 2}
+    assert made["delimited"] == [] and made["chat_template"] == "auto" and made["versions"]["torch"]
 
 
 def test_limit_takes_items_evenly_spaced(case, undisturbed, tmp_path):

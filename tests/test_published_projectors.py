@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from transformers import AutoTokenizer
 from vision_case import tiny_tower
 
 from ski_lvlm.projector import Projector
@@ -90,15 +91,19 @@ def test_it_is_a_model_like_a_trained_one(tmp_path, parts):
         (10 + 9, ("model.mm_projector_forpose.weight",), [13, 14]),  # LLAVIDAL: three patches, then video's two
         (10 + 9, (), [13, 14]),
         (10 + 3, ("model.mm_projector_forobject.weight",), None),  # LLAVIDAL without start and end: three patches
+        (10 + 3, ("model.pose_mm_projector.weight",), None),
+        (10 + 3, ("model.object_projector.weight",), None),
         (2, (), [0, 1]),
         (6, (), [0, 1]),
     ],
 )
-def test_where_start_and_end_of_a_video_stand(rows, others, expected):
+def test_where_start_and_end_of_a_video_stand(rows, others, expected, caplog):
     table = torch.arange(rows).float()[:, None].expand(rows, LLM)
     published = projector() | {"model.embed_tokens.weight": table} | {name: torch.ones(1) for name in others}
     found = delimiters_of(published, vocabulary=torch.zeros(10, LLM))
     assert (found if found is None else found[:, 0].tolist()) == expected
+    taken = f"rows {expected[0]} and {expected[1]} of model.embed_tokens.weight" if expected else "none in the file"
+    assert f"start and end token: {taken}" in caplog.text
     assert delimiters_of(projector(), vocabulary=torch.zeros(10, LLM)) is None
 
 
@@ -108,6 +113,33 @@ def test_a_table_of_another_language_model_is_refused(shape):
         PublishedWeightsError, match=r"expected 13 \(Video-ChatGPT\) or 19 \(LLAVIDAL, SKI\) rows of 32"
     ):
         delimiters_of({"model.embed_tokens.weight": torch.zeros(shape)}, vocabulary=torch.zeros(10, LLM))
+
+
+def test_two_different_tables_are_refused():
+    one, other = torch.zeros(13, LLM), torch.ones(13, LLM)
+    vocabulary = torch.zeros(10, LLM)
+    twice = {"model.embed_tokens.weight": one, "model.model.embed_tokens.weight": one.clone()}
+    assert delimiters_of(twice, vocabulary=vocabulary) is not None
+    with pytest.raises(PublishedWeightsError, match="two different tables .* model.embed_tokens.weight and embed_tok"):
+        delimiters_of(twice | {"embed_tokens.weight": other}, vocabulary=vocabulary)
+
+
+@pytest.mark.parametrize("extra", [3, 9])
+def test_a_whole_table_gives_the_same_answers_in_a_batch_and_alone(tmp_path, parts, extra):
+    """Questions of unequal length, so that padding stands before the start token."""
+    words = len(AutoTokenizer.from_pretrained(parts["base_llm"]))
+    table = torch.randn(words + extra, LLM, generator=torch.Generator().manual_seed(1))
+    torch.save(projector() | {"model.embed_tokens.weight": table}, tmp_path / "p.bin")
+    model = video_chatgpt(tmp_path / "p.bin", **parts)
+    first = words + {3: 1, 9: 3}[extra]
+    assert torch.equal(model.projectors["video"].delimiters, table[first : first + 2])
+    asked = ["Why?", "What is the person doing, with which of these things, and for how long?", "<video>\nWho is it?"]
+    tokens = [torch.randn(count, TOWER) for count in (8, 6, 8)]
+    together = model.answer(tokens, asked, max_new_tokens=12)
+    alone = [model.answer([one], [text], max_new_tokens=12)[0] for one, text in zip(tokens, asked, strict=True)]
+    assert together == alone and len(set(alone)) == len(asked)
+    without = video_chatgpt(tmp_path / "p.bin", **parts, delimited=False)
+    assert not without.config.delimited and without.answer(tokens, asked, max_new_tokens=12) != together
 
 
 def test_start_and_end_stand_around_the_video_tokens_and_are_saved(tmp_path, parts):
@@ -161,8 +193,9 @@ def test_junk_and_absent_files_are_named(tmp_path, parts):
     (tmp_path / "p.bin").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(PublishedWeightsError, match=r"p\.bin is damaged"):
         video_chatgpt(tmp_path / "p.bin", **parts)
-    with pytest.raises(OSError, match=r"none\.bin"):
-        video_chatgpt(tmp_path / "none.bin", **parts)
+    for absent in (tmp_path / "none.bin", tmp_path):
+        with pytest.raises(PublishedWeightsError, match=rf"{absent}: no such file; expected mm_projector\.bin"):
+            video_chatgpt(absent, **parts)
 
 
 @pytest.mark.parametrize("ending", ["bin", "safetensors"])

@@ -11,6 +11,9 @@ from eval.items.records import Item
 from ski_lvlm.files import append_jsonl, read_jsonl
 from ski_lvlm.shards import WHOLE, Shard
 
+_FIELDS = {"key", "video_name", "question", "answer", "error"}
+_BEGINNING = b'{"key": "'
+
 
 class Answer(NamedTuple):
     """What became of one question about one video: a text, or the reason why there is none."""
@@ -27,19 +30,53 @@ def answer_key(video: str, question: str, settings: str) -> str:
     return hashlib.sha256(json.dumps([settings, video, question]).encode()).hexdigest()[:16]
 
 
+class AnswerLogError(ValueError):
+    """A file stands where answers are kept, and is none of theirs."""
+
+
+def logged_answers(out: Path) -> dict[str, Item]:
+    """Key → record of every answer kept beside the predictions file `out`, by the whole or by any shard.
+
+    Raises:
+        AnswerLogError: one of the files holds something else.
+    """
+    parts = sorted(out.parent.glob(f"{glob.escape(out.stem)}.*-of-*.jsonl"))
+    records = [record for file in (out.with_suffix(".jsonl"), *parts) for record in _records(file)]
+    return {record["key"]: record for record in records if record["answer"] is not None}
+
+
+def _records(file: Path) -> list[Item]:
+    # looked at apart, since a line torn by a kill is no record, but begins like one
+    if file.exists() and not _BEGINNING.startswith(beginning := file.read_bytes()[: len(_BEGINNING)]):
+        raise _foreign(file, f"it begins with {beginning!r}")
+    records = read_jsonl(file)
+    for number, record in enumerate(records):
+        if missing := _FIELDS - set(record):
+            raise _foreign(file, f"record {number} has no {', '.join(sorted(missing))}")
+    return records
+
+
+def _foreign(file: Path, found: str) -> AnswerLogError:
+    return AnswerLogError(
+        f"{file}, where answers are kept as they come, holds something else: {found}, expected records with "
+        f"{', '.join(sorted(_FIELDS))}; choose another --out or move that file"
+    )
+
+
 class AnswerLog:
     """The answers under one set of settings, kept beside the predictions file `out`.
 
     A shard appends to a file of its own (`predictions.2-of-8.jsonl`) and reads those of all, as the whole does. What
     failed is remembered for this run only, so that the next one tries again.
+
+    Raises:
+        AnswerLogError: as `logged_answers`.
     """
 
     def __init__(self, out: Path, settings: str, *, shard: Shard = WHOLE) -> None:
         self.file = out.with_name(f"{out.stem}{shard.suffix}.jsonl")
         self._settings = settings
-        parts = sorted(out.parent.glob(f"{glob.escape(out.stem)}.*-of-*.jsonl"))
-        records = (record for file in (out.with_suffix(".jsonl"), *parts) for record in read_jsonl(file))
-        self._records = {record["key"]: record for record in records if record["answer"] is not None}
+        self._records = logged_answers(out)
 
     def add(self, answer: Answer) -> None:
         """Keep an answer on disk."""
@@ -69,7 +106,8 @@ class AnswerLog:
         """The item with pred, pred1, pred2; null and the reason where the video could not be read."""
         records = self._of(item)
         errors = {record["error"] for record in records.values() if record["error"]}
-        answered = item | {field: record["answer"] for field, record in records.items()}
+        asked = {name: value for name, value in item.items() if name != "error"}  # predictions can be asked anew
+        answered = asked | {field: record["answer"] for field, record in records.items()}
         return answered | {"error": "; ".join(sorted(errors))} if errors else answered
 
     def cut(self, items: list[Item]) -> list[tuple[str, str]]:

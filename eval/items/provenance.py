@@ -1,0 +1,49 @@
+"""How predictions were made, kept beside them for whoever finds them later."""
+
+import argparse
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ski_lvlm.lvlm import SkiLvlm
+
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "av")
+
+
+def provenance(
+    model: "SkiLvlm", args: argparse.Namespace, *, generation: dict[str, Any], command: Sequence[str]
+) -> dict[str, Any]:
+    """What eval/describe.py answered with: the model and its frozen parts, how it was asked, about what, and where.
+
+    Answers that an earlier start of the same command has left are used again if they were given by the same weights,
+    in the same template, with the same frames, videos and sampling; batches, precision, device and versions are those
+    of the last start.
+    """
+    from ski_lvlm.digest import weights_digest
+    from ski_lvlm.training import environment
+
+    config = model.config
+    source = args.model if args.model else args.projector_weights
+    return {
+        "command": list(command),
+        "model": {"baseline": args.baseline, "source": str(source.resolve())},
+        "projectors": {"kind": config.projector, "digest": weights_digest(model.projectors)},
+        "delimited": config.delimited,
+        "language_model": {
+            "id": config.base_llm,
+            "digest": config.llm_digest,
+            "dtype": str(model.llm.dtype).removeprefix("torch."),
+        },
+        "video": config.manifest.get("video"),
+        "chat_template": config.chat_template,
+        "sampling": generation | ({"seed": args.seed} if args.temperature else {}),
+        "batch_size": args.batch_size,
+        "questions": {
+            "file": str(args.questions.resolve()),
+            "sha256": hashlib.sha256(args.questions.read_bytes()).hexdigest(),
+            "limit": args.limit,
+        },
+        "videos": str(args.videos.resolve()),
+        **environment(PACKAGES),
+    }
