@@ -9,8 +9,11 @@ Whoever reads such a file gets the names of the first two; cons_A, a reference f
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
+
+from ski_lvlm.chat_protocol import whole_characters
 
 Item = dict[str, Any]
 TEXTS = ("Q", "A", "Q1", "Q2", "cons_A", "pred", "pred1", "pred2")
@@ -45,10 +48,20 @@ def _content(path: Path) -> Any:  # noqa: ANN401
         raise RecordsError(f"{path} is no JSON (byte {error.start} is no UTF-8); save it as UTF-8") from error
     try:
         if path.suffix == ".jsonl":
-            return [json.loads(line) for line in text.split("\n") if line.strip()]
-        return json.loads(text)
+            return [_parsed(line) for line in text.split("\n") if line.strip()]
+        return _parsed(text)
     except ValueError as error:
         raise RecordsError(f"{path} is no JSON ({error}); expected a list of records") from error
+    except RecursionError as error:
+        raise RecordsError(f"{path} is nested too deeply for records; expected a list of them") from error
+
+
+def _parsed(text: str) -> Any:  # noqa: ANN401
+    """JSON in which halves of characters, which no file could hold again, are replaced by the character for that."""
+    content = json.loads(text)
+    if re.search(r"\\u[dD][89a-fA-F]", text):
+        return json.loads(whole_characters(json.dumps(content, ensure_ascii=False)))
+    return content
 
 
 def _by_video(content: dict[str, Any]) -> list[tuple[str | None, Any]]:
