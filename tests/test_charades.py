@@ -12,8 +12,8 @@ import zipfile
 import pytest
 from video_case import REAL
 
-from data_curation.prompts import CONSISTENCY, DESCRIBE
-from eval.charades import main, read_references
+from data_curation.prompts import CONSISTENCY
+from eval.charades import QUESTION, main, read_references
 from eval.items import charades_files
 from eval.items.charades_files import CharadesError
 from eval.items.questions import read_questions
@@ -72,7 +72,7 @@ def pairs(records):
 def test_the_submission_lines_are_the_references_and_three_questions_are_asked(tmp_path, videos, capsys):
     records, checks = run(pack(tmp_path / "Charades.zip"), videos)
     assert pairs(records) == list(zip(IDS, CAPTIONS, strict=True))
-    assert all((r["Q"], r["Q1"], r["Q2"]) == (DESCRIBE, *CONSISTENCY) for r in records)
+    assert all((r["Q"], r["Q1"], r["Q2"]) == (QUESTION, *CONSISTENCY) for r in records)
     assert checks == {"reference": "submission", "records": 3}
     assert "3 records of 3 videos (published: 1863)" in capsys.readouterr().out
     assert len(read_questions(videos.parent / "questions.json")) == 3
@@ -99,6 +99,27 @@ def test_other_references_have_names_of_their_own(tmp_path, videos):
 def test_questions_can_be_ones_own(tmp_path, videos):
     records, _ = run(pack(tmp_path / "c.zip"), videos, "--question", "Say.", "--wordings", "One?", "Two?")
     assert {(r["Q"], r["Q1"], r["Q2"]) for r in records} == {("Say.", "One?", "Two?")}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--question", " "], "found an empty text"),
+        (["--wordings", "What?", ""], "found an empty text"),
+        (["--wordings", "What now?", "what  now? "], "found the same twice, 'What now\\?'"),
+        (["--out", "q.jsonl"], "--out q.jsonl: .* give a .json file"),
+    ],
+)
+def test_questions_that_measure_nothing_or_cannot_be_read_are_refused(tmp_path, monkeypatch, videos, wrong, said):
+    monkeypatch.chdir(tmp_path)
+    pack(tmp_path / "c.zip")
+    with pytest.raises(ValueError, match=said):
+        main(["--annotations", "c.zip", "--videos", str(videos), "--out", "q.json", *wrong])
+    assert not list(tmp_path.glob("q.*"))
+
+
+def test_the_question_asks_for_what_the_published_one_asks():
+    assert all(word in QUESTION for word in ("Describe", "100 words", "every action", "objects"))
 
 
 @pytest.mark.parametrize("policy", ["leave_out", "keep"])
@@ -199,6 +220,21 @@ def test_a_damaged_zip_is_named(tmp_path, damage):
     (tmp_path / "Charades.zip").write_bytes(content)
     with pytest.raises(CharadesError, match=r"Charades\.zip is no readable zip"):
         read_references(tmp_path / "Charades.zip", "submission")
+
+
+def test_a_damaged_zip_beside_whole_annotations_is_told_and_not_fatal(tmp_path, videos, capsys):
+    folder = tmp_path / "annotations"
+    folder.mkdir()
+    (folder / "test_submission_caption.txt").write_text(LINES)
+    whole = pack(tmp_path / "whole.zip").read_bytes()
+    (folder / "Charades_v1_480.zip").write_bytes(whole[: len(whole) // 2])
+    records, checks = run(folder, videos)
+    assert pairs(records) == list(zip(IDS, CAPTIONS, strict=True))
+    (told,) = checks["zips that cannot be read"]
+    assert "Charades_v1_480.zip is no readable zip" in told and told in capsys.readouterr().out
+    (folder / "test_submission_caption.txt").unlink()  # now it may be in that zip
+    with pytest.raises(CharadesError, match=r"Charades_v1_480\.zip is no readable zip .*fetch it again"):
+        run(folder, videos)
 
 
 def test_annotations_that_are_not_there(tmp_path):

@@ -35,34 +35,41 @@ class Caption(NamedTuple):
     text: str
 
 
-def find_file(annotations: Path, pattern: str) -> Found | None:
+def find_file(annotations: Path, pattern: str) -> tuple[Found | None, list[str]]:
     """The file of that name in a zip or a folder, at any depth, also in a zip in the folder; None if there is none.
 
+    With it come the zips that cannot be read, each with the reason: beside the annotations often lie the videos.
+
     Raises:
-        CharadesError: there are several that differ, one is larger than 50 MB, or the zip cannot be read.
+        CharadesError: there are several that differ, one is larger than 50 MB, or there is none and a zip, in which it
+            may be, cannot be read.
     """
     if not annotations.exists():
         raise CharadesError(f"{annotations} does not exist; expected Charades.zip or the folder it was unpacked into")
-    found = list(_matches(annotations, pattern))
+    damaged: list[str] = []
+    found = list(_matches(annotations, pattern, damaged))
     if len({file.content for file in found}) > 1:
         names = ", ".join(file.where for file in found)
         raise CharadesError(f"{annotations} holds {len(found)} different files {pattern} ({names}); leave one")
-    return found[0] if found else None
+    if damaged and not found:
+        raise CharadesError(f"{'; '.join(damaged)}; fetch it again, or unpack it into a folder")
+    return (found[0] if found else None), damaged
 
 
-def _matches(annotations: Path, pattern: str) -> Iterator[Found]:
+def _matches(annotations: Path, pattern: str, damaged: list[str]) -> Iterator[Found]:
     if annotations.is_file():
-        yield from _members(annotations, pattern)
+        yield from _members(annotations, pattern, damaged)
         return
     for path in sorted(p for p in annotations.rglob("*") if p.is_file() and _RESOURCES not in p.parts):
         if fnmatch(path.name, pattern):
             _check_size(str(path), path.stat().st_size)
             yield Found(str(path), path.read_bytes())
         elif path.suffix.lower() == ".zip":
-            yield from _members(path, pattern)
+            yield from _members(path, pattern, damaged)
 
 
-def _members(path: Path, pattern: str) -> Iterator[Found]:
+def _members(path: Path, pattern: str, damaged: list[str]) -> Iterator[Found]:
+    """The files of that name in a zip; why it cannot be read is added to `damaged`."""
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
@@ -75,9 +82,7 @@ def _members(path: Path, pattern: str) -> Iterator[Found]:
                     _check_size(where, len(content))
                     yield Found(where, content)
     except _DAMAGED as error:
-        raise CharadesError(
-            f"{path} is no readable zip ({error}); fetch it again, or unpack it into a folder"
-        ) from error
+        damaged.append(f"{path} is no readable zip ({error})")
 
 
 def _check_size(where: str, size: int) -> None:
