@@ -41,8 +41,8 @@ from ski_lvlm.cli import parser, run  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
 
 QUESTION = (
-    "Describe in at most 100 words what people do in this video: every action, one after the other, and how they handle "
-    "the objects around them."
+    "Describe in at most 100 words what people do in this video: every action, one after the other, and how they "
+    "handle the objects around them."
 )
 PUBLISHED = 1863  # videos of the test set
 SHOWN = 20  # names printed of each kind of oddity; the checks file has all

@@ -20,6 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Load, look at the video once, answer."""
     args = _arguments(argv)
     settings = generation_settings(args)
+    if args.question is not None and not args.question.strip():
+        raise ValueError("--question is empty; give a question, or leave --question out to be asked for them")
     if not args.video.is_file():
         raise ValueError(f"{args.video}: no such video file; check the path")
     import torch
@@ -33,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     framing = model.config.manifest["video"].get("framing", "whole")
     frames = read_for_tower(args.video, num_frames=tower.num_frames, side=tower.image_size, framing=framing)
     tokens = tower(frames.unsqueeze(0).to(model.device))[0].float()
-    for question in [args.question] if args.question else _asked():
+    for question in _asked() if args.question is None else [args.question]:
         torch.manual_seed(args.seed)
         watch = end_watch(model)
         streamer = TextStreamer(model.tokenizer, skip_prompt=True, skip_special_tokens=True)

@@ -19,6 +19,11 @@ from ski_lvlm.instruction_file import Turn
 IGNORED = -100  # label of a position that is not trained
 PLACEHOLDER_IDS = {"video": -1, "skeleton": -2}  # ids of positions that a projector fills; no new vocabulary
 DELIMITER_IDS = {"video": (-3, -4), "skeleton": (-5, -6)}  # start and end token of published models
+_SPLICED = {  # id of a position that no word fills → how it is shown
+    **{placeholder: modality for modality, placeholder in PLACEHOLDER_IDS.items()},
+    **{start: f"{modality} start" for modality, (start, _) in DELIMITER_IDS.items()},
+    **{end: f"{modality} end" for modality, (_, end) in DELIMITER_IDS.items()},
+}
 VICUNA_SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
     "The assistant gives helpful, detailed, and polite answers to the user's questions."
@@ -139,6 +144,8 @@ def _adds_space(tokenizer: PreTrainedTokenizerBase) -> bool:
 def marked(encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> str:
     """The sample as text, trained stretches between ⟦ and ⟧, runs of projected tokens as ⟨video × 65⟩.
 
+    Start and end tokens are ⟨video start⟩ and ⟨video end⟩.
+
     Print one before training: a wrong template shows here long before it shows in the loss.
     """
     out, position = "", 0
@@ -153,14 +160,15 @@ def marked(encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _kind(encoded: Encoded, position: int) -> str:
-    for modality, placeholder in PLACEHOLDER_IDS.items():
-        if encoded.ids[position] == placeholder:
-            return modality
+    if (spliced := _SPLICED.get(int(encoded.ids[position]))) is not None:
+        return spliced
     return "text" if encoded.labels[position] == IGNORED else "trained"
 
 
 def _decode(ids: Int[Tensor, " n"], kind: str, tokenizer: PreTrainedTokenizerBase) -> str:
     if kind in PLACEHOLDER_IDS:
         return f"⟨{kind} × {len(ids)}⟩"
+    if kind in _SPLICED.values():
+        return f"⟨{kind}⟩"
     text = str(tokenizer.decode(ids))
     return f"⟦{text}⟧" if kind == "trained" else text

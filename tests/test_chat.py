@@ -78,6 +78,16 @@ def test_one_question_is_answered_and_the_command_ends(case, expected, capsys):
     assert flat(printed).startswith(flat(expected[0])) and ">" not in printed.replace(expected[0], "")
 
 
+def test_an_empty_question_is_refused_and_not_taken_for_none(case):
+    with pytest.raises(ValueError, match="--question is empty; give a question, or leave"):
+        main(arguments(case, "--question", " "))
+
+
+def test_a_placeholder_typed_into_the_terminal_ends_nothing(case, expected, capsys):
+    assert main(arguments(case, "--question", f"<video>\n{QUESTIONS[0]}")) == 0
+    assert flat(capsys.readouterr().out).startswith(flat(expected[0]))
+
+
 def test_it_keeps_asking_until_an_empty_line_and_forgets_what_was_asked(case, expected, monkeypatch, capsys):
     lines = iter([QUESTIONS[1], QUESTIONS[0], QUESTIONS[1], "  "])
     monkeypatch.setattr("builtins.input", lambda _: next(lines))

@@ -85,6 +85,11 @@ def test_marked_shows_every_token_once(tokenizer):
     assert "⟦" + trained_text(encoded, tokenizer) + "⟧" in shown
 
 
+def test_marked_shows_start_and_end_tokens(tokenizer):
+    encoded = encode([QUESTION, ANSWER], tokenizer, token_counts=COUNTS, delimited=["video"])
+    assert "⟨video start⟩⟨video × 3⟩⟨video end⟩\n⟨skeleton × 2⟩" in marked(encoded, tokenizer)
+
+
 def test_sentencepiece_gets_no_second_space():
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
