@@ -57,6 +57,19 @@ READ = {
     "Score: 4/5 (80%)": 4,
     "4 out of 5": 4,
     "I'd give it 3/5, since two things are missing": 3,
+    "The score is 4.\nThe sofa is missing.": 4,
+    "So the final score is 4.": 4,
+    "Score: 5/5 (100%)": 5,
+    "Score: 4, but it misses the sofa": 4,
+    "I give it a score of 4.": 4,
+    "All events are there. I would give it a score of 5 out of 5.": 5,
+    "4/5. It names 2 people.": 4,
+    # JSON whose other texts hold numbers and words of scores
+    '{"score": 4, "explanation": "a score of 5 would need the sofa"}': 4,
+    '{"explanation": "2 out of 5 events, score: 1 for those", "score": 3}': 3,
+    '```json\n{"score": 2, "why": "8/10 of the words"}\n```': 2,
+    '{"score": 4, "scale": "0-5"}': 4,
+    '{"score": 4, "out_of": 5}': 4,
     # scales that are told along with it
     "Score (0-5): 4": 4,
     "Score (out of 5): 4": 4,
@@ -91,6 +104,24 @@ UNREAD = [
     # a number, but not the score
     '{"points": 4}', '{"max_score": 5}', '{"scores": {"detail": 4}}', "underscore 4", "There are 3 people.",
     "score 1: 4/5 score 2: 3/5", "page 4 of 5 is missing, I cannot grade", "He scored 3 goals", "step 4",
+    "The F-score is 0.8", "BLEU score: 0.8", "Maximum score: 5", "The best score is 5.", "The confidence score is 4.",
+    "It mentions 2 out of 5 events correctly.", "4 out of 5 facts are wrong", "4/5 facts are wrong",
+    "The events that it names are 2 out of 5.", "The man shows 4/5 fingers.", "Events: 2/5",
+    # a score that it did not get, or would get if
+    "A score of 5 would require the sofa to be mentioned, so I give it 3.",
+    "To get a score of 5 it must name every point. I give it a 3/5.",
+    "I cannot give a score of 5 here.", "I cannot give a score of 5.", "I can't give it 5/5.",
+    "Score of 0 means not met at all. The caption is mostly right: 4.", "If I give it a score of 5.",
+    "I don't think the score is 5.", "The score is 5 only if all is named; here it is 3.", "The score is 5, if I may.",
+    "Score: 4 would be too high.", "I cannot say score: 4", "Were it complete, I would give it 5/5.",
+    "I'd give it 5/5, but only if the sofa were named.", "Score: 4. A score of 5 would need the sofa.",
+    # another scale named
+    "Score: 4 (out of 10)", "score: 4 on a scale of 1 to 10", "score: 4 (scale: 1-5)", "Score: 4 (10 is best)",
+    "Score: 4 (max. 10)", "Out of ten, score: 4", "Score: 4, that is 8/10", "Score: 4 (out of 4)",
+    '{"score": 4, "out_of": 10}', '{"score": 4, "scale": "1 to 10"}', '{"score": 2, "max_score": 10}',
+    "{'score': 4, 'out_of': 10}", '{"score": "4 out of 10"}',
+    # JSON with more than one score, or one that is no number
+    '{"score": 4, "detail": {"score": 3}}', '{"score": "4, or 3"}', '{"score": "four", "why": "score: 4"}',
     # thoughts without a reply
     "<think>score: 4", "<think>score: 4</think>", "<reasoning>4</reasoning>",
 ]  # fmt: skip
@@ -117,14 +148,21 @@ def test_long_nonsense_is_read_in_no_time(piece, times):
 
 
 @pytest.mark.parametrize(
-    ("reply", "score"), [('{"score": 4', None), ("score: 4.", None), ("4\n", None), ('{"score": 4}', 4), ("4/5 as", 4)]
+    ("reply", "score"), [('{"score": 4', None), ("score: 4.", None), ("4\n", None), ('{"score": 4}', 4), ("4/5, as", 4)]
 )
 def test_a_number_at_the_end_of_a_reply_that_was_cut_may_not_be_whole(reply, score):
     assert parse_score(reply, cut=True) == score
 
 
-@pytest.mark.parametrize("flood", ['"score"' + " " * 19_000, "rating:" + "\n" * 19_000, "score" + "*" * 19_000 + " x"])
-def test_a_flood_of_blanks_costs_no_time(flood):
+FLOODS = [
+    '"score"' + " " * 19_000, "rating:" + "\n" * 19_000, "score" + "*" * 19_000 + " x", "on a scale" + " " * 19_000,
+    "I give it" + " the" * 4_700, "I give " * 2_800, "score: 4 – a" * 1_600, "4/5 and " * 2_400, '{"a":' * 3_900,
+    "[" * 19_000, "<think>a</thinking>" * 1_000, "score of 4, " * 1_600, "0 to " * 3_900, "." * 19_000, "if score: 4" * 1_700,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_flood_of_anything_costs_no_time(flood):
     started = time.process_time()
     assert parse_score(flood) is None
     assert time.process_time() - started < 0.5
