@@ -43,9 +43,10 @@ def video_chatgpt(
 
     Paper: Table 3, first row.
     Deviation: their system message is Video-ChatGPT's own where ours is Vicuna's, and clips with fewer than
-    `num_frames` frames have fewer temporal tokens instead of zeros. The Llama tokenizer they were trained with made
-    a space piece more of what stands behind the video tokens, between the end token and "ASSISTANT:"; ours makes none
-    there, in training neither, so the prompt is one token shorter.
+    `num_frames` frames have fewer temporal tokens instead of zeros. The tokenizer of their training (transformers
+    before 4.34, not the fast one) dropped white space around added tokens, so the line break between the question and
+    the start token, which is one token of our prompt, is none of theirs. Later Llama tokenizers add a space piece
+    between the end token and "ASSISTANT:"; neither their training has it nor do we.
 
     Raises:
         PublishedWeightsError: the file is not there, is damaged or holds more than tensors, has no video projector or
