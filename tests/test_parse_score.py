@@ -156,8 +156,9 @@ def test_a_number_at_the_end_of_a_reply_that_was_cut_may_not_be_whole(reply, sco
 
 FLOODS = [
     '"score"' + " " * 19_000, "rating:" + "\n" * 19_000, "score" + "*" * 19_000 + " x", "on a scale" + " " * 19_000,
-    "I give it" + " the" * 4_700, "I give " * 2_800, "score: 4 – a" * 1_600, "4/5 and " * 2_400, '{"a":' * 3_900,
-    "[" * 19_000, "<think>a</thinking>" * 1_000, "score of 4, " * 1_600, "0 to " * 3_900, "." * 19_000, "if score: 4" * 1_700,
+    "I give it" + " the" * 4_700, "I give " * 2_800, "score: 4 if " * 1_600, "4/5 and " * 2_400, '{"a":' * 3_900,
+    "[" * 19_000, "<think>a</thinking>" * 1_000, "score of 4, " * 1_600, "0 to " * 3_900, "." * 19_000,
+    "if score: 4" * 1_700,
 ]  # fmt: skip
 
 

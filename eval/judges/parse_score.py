@@ -51,7 +51,7 @@ def parse_score(reply: str, *, cut: bool = False) -> float | None:
 
 
 def _json(text: str) -> Any:  # noqa: ANN401
-    """What a JSON text holds, objects as lists of (key, value), so that a key that stands twice is seen; None if none."""
+    """What a JSON text holds, objects as lists of (key, value), so that a key standing twice is seen; None if none."""
     try:
         return json.loads(text, object_pairs_hook=list, parse_int=float, parse_constant=str)
     except (ValueError, RecursionError):
