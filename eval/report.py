@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from eval.pages.figures import loss_curve, loss_points  # noqa: E402
+from eval.results.graded_run import how_far, is_table  # noqa: E402
+from eval.results.score_json import GradesError  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 from ski_lvlm.files import atomic_path, read_jsonl  # noqa: E402
 from ski_lvlm.ntu import class_names  # noqa: E402
@@ -45,6 +47,19 @@ def _read(path: Path) -> Any:  # noqa: ANN401
 def _object(path: Path) -> dict[str, Any] | None:
     content = _read(path)
     return content if isinstance(content, dict) else None
+
+
+def _scores(folder: Path) -> dict[str, Any] | None:
+    content = _object(folder / "scores" / "scores.json")
+    return content if content and is_table(content) else None
+
+
+def _unfinished(scores: Path) -> str | None:
+    """How far the grading got, where it stopped before its end."""
+    try:
+        return None if (scores / "scores.json").exists() else how_far(scores)
+    except GradesError as error:
+        return str(error)
 
 
 def _at(tree: Any, *names: str) -> Any:  # noqa: ANN401
@@ -174,7 +189,8 @@ def build_report(folder: Path, *, out: Path | None = None) -> Path:
             f"no run folder {folder}; make one with `bash scripts/quickstart.sh`, or name it by --run"
         )
     html = page_template(ROOT / "eval" / "pages" / "report.html.j2").render(
-        scores=_object(folder / "scores" / "scores.json"),
+        scores=_scores(folder),
+        unfinished=_unfinished(folder / "scores"),
         accuracy=accuracy_table(_read(folder / "accuracy.json")),
         zero_shot=zero_shot_rows(folder),
         curves=curves(folder),
@@ -201,10 +217,12 @@ def print_summary(folder: Path) -> None:
         shown.add_row(f"{row['condition']}: captions that name the action", f"{row['share']} % of {row['clips']}")
     for what, result in zero_shot_rows(folder)[:1]:
         shown.add_row(what, result)
-    scores = _object(folder / "scores" / "scores.json") or {}
-    for name, metric in _at(scores, "metrics").items() if scores else ():
+    scores = _scores(folder) or {"metrics": {}}
+    for name, metric in scores["metrics"].items():
         mean = metric.get("mean")
-        shown.add_row(f"{name} (judge: {scores['judge']})", "not run" if mean is None else f"{mean:.1f} of 100")
+        shown.add_row(f"{name} (judge: {scores.get('judge')})", "not run" if mean is None else f"{mean:.1f} of 100")
+    if unfinished := _unfinished(folder / "scores"):
+        shown.add_row("scores", unfinished)
     seconds = sum(float(record["seconds"]) for record in read_jsonl(folder / "timings.jsonl"))
     shown.add_row("time of all stages", f"{seconds / 60:.1f} minutes")
     Console().print(shown)

@@ -8,12 +8,15 @@
     python eval/score.py --compare SCORES_A SCORES_B                           # two models on the same items
     python eval/score.py --agreement SCORES_A SCORES_B                         # two judges, or repeats of one
     python eval/score.py --aggregate FILE                                      # a published score file, or our own
+    python eval/score.py --aggregate correctness=FILE detail=FILE ...          # one published file a metric
+    python eval/score.py --predictions temporal.json --metrics temporal        # as Video-ChatGPT does with its files
 
-Without --predictions the last quickstart's are graded. Every grade is written to OUT/judgements.jsonl at once: a run
-that was interrupted goes on where it stopped, and a second run asks the judge nothing. A grade that is missing counts
-as unscored, never as 0; the exit code is 1 when more than 1 % of a metric are unscored or nothing was scored. With
---scores integer a decimal that comes all the same is kept as it is, and counted. The similarity judge (MiniLM cosine)
-is comparable with nothing but itself.
+Without --predictions the last quickstart's are graded. What is to be graded is written to OUT/plan.json first, every
+grade to OUT/judgements.jsonl at once, and the table to OUT/scores.json last: a run that was interrupted goes on where
+it stopped, and says that it is unfinished until then; a second run asks the judge nothing. A grade that is missing
+counts as unscored, never as 0; the exit code is 1 when more than 1 % of a metric are unscored or nothing was scored.
+With --scores integer a decimal that comes all the same is kept as it is, and counted. The similarity judge (MiniLM
+cosine) is comparable with nothing but itself.
 """
 
 import argparse
@@ -26,17 +29,19 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from eval.items.predictions import PredictionsError, Task, all_tasks, read_predictions  # noqa: E402
+from eval.items.predictions import PredictionsError, Task, all_tasks, left_out, read_predictions  # noqa: E402
 from eval.judges.judge import open_judge  # noqa: E402
 from eval.judges.judgement import Judge  # noqa: E402
 from eval.judges.judging import judge_all  # noqa: E402
 from eval.judges.rubrics import OWN_FILE, load_rubrics  # noqa: E402
 from eval.judges.similarity_judge import SIMILARITY, SIMILARITY_NOTE  # noqa: E402
+from eval.metrics import METRICS  # noqa: E402
 from eval.pages.score_report import write_score_report  # noqa: E402
 from eval.results.aggregate import summarise, too_many_unscored  # noqa: E402
+from eval.results.plan import begin, plan_of  # noqa: E402
 from eval.results.reference_metrics import reference_metrics  # noqa: E402
 from eval.score_flags import arguments  # noqa: E402
-from eval.score_table import show  # noqa: E402
+from eval.score_table import TOO_MANY, show  # noqa: E402
 from ski_lvlm.cli import run  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
 from ski_lvlm.shards import only_process  # noqa: E402
@@ -59,11 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     paths = options.predictions or [_quickstart_predictions()]
     out = options.out or paths[0].parent / "scores"
+    _check_folders(out, options.videos)
     with only_process(out):
         return _score(judge, paths, out, options)
 
 
 def _numbers(options: argparse.Namespace) -> int:
+    from eval.results.score_files import score_file
     from eval.score_commands import aggregate, agreement, compare
 
     if options.compare:
@@ -72,7 +79,7 @@ def _numbers(options: argparse.Namespace) -> int:
     if options.agreement:
         first, second = options.agreement
         return agreement(first, second, options.out)
-    return aggregate(options.aggregate, options.out)
+    return aggregate([score_file(text) for text in options.aggregate], options.out)
 
 
 def _judge(options: argparse.Namespace) -> Judge:
@@ -97,13 +104,22 @@ def _quickstart_predictions() -> Path:
     return QUICKSTART
 
 
+def _check_folders(out: Path, videos: Path | None) -> None:
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"--out {out} is a file; expected a folder for the results, or a name for a new one")
+    if videos is not None and not videos.is_dir():
+        raise NotADirectoryError(f"--videos {videos} is no folder; name the one with the videos, or leave the flag out")
+
+
 def _score(judge: Judge, paths: list[Path], out: Path, options: argparse.Namespace) -> int:
     records = read_predictions(paths)
-    tasks, not_run = _measurable(judge, *all_tasks(records))
+    tasks, not_run = _measurable(judge, *all_tasks(records), options.metrics or METRICS)
+    begin(out, plan_of(tasks, judge, seed=options.seed, repeats=options.repeats))
     graded = _grade(tasks, judge, out / "judgements.jsonl", options)
     table = {
         **_about(judge, paths, graded, options),
         **summarise(tasks, not_run, graded, judge=judge.name, repeats=options.repeats),
+        "left_out": left_out(records),
         "reference_metrics": None,
     }
     write_json(out / "scores.json", table)  # before anything that might fail
@@ -117,13 +133,16 @@ def _score(judge: Judge, paths: list[Path], out: Path, options: argparse.Namespa
         sys.stderr.write("nothing was scored: not a result; the lines above say why\n")
         return 1
     if too_many_unscored(table["metrics"].values()):
-        sys.stderr.write("more than 1 % of the records are unscored: not a result; run again or take another judge\n")
+        sys.stderr.write(f"{TOO_MANY}; run again or take another judge\n")
         return 1
     return 0
 
 
-def _measurable(judge: Judge, tasks: list[Task], not_run: dict[str, str]) -> tuple[list[Task], dict[str, str]]:
+def _measurable(
+    judge: Judge, tasks: list[Task], not_run: dict[str, str], wanted: Sequence[str]
+) -> tuple[list[Task], dict[str, str]]:
     beyond = {metric: why for metric in {task.metric for task in tasks} if (why := judge.not_measured(metric))}
+    beyond |= {metric: "not asked for (--metrics)" for metric in METRICS if metric not in wanted}
     return [task for task in tasks if task.metric not in beyond], not_run | beyond
 
 
@@ -156,12 +175,17 @@ def _about(judge: Judge, paths: list[Path], graded: Grades, options: argparse.Na
         "quantisation": quantisation,
         "note": SIMILARITY_NOTE if judge.name == SIMILARITY else None,
         "rubrics": judge.rubrics.digest,
+        "server": None,
         **judge.settings,
         "seed": options.seed,
         "decimals": sum(score != int(score) for score in scores) if whole else None,
         "predictions": [str(path) for path in paths],
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "time": max((record.get("time") or "" for record in graded.values()), default="") or _now(),  # the last grade's
     }
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 if __name__ == "__main__":

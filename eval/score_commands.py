@@ -1,14 +1,15 @@
 """What `eval/score.py` does with finished grades: compare two models, see how two judges agree, add up a score file."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from eval.metrics import METRICS
-from eval.results.aggregate import Graded, average_interval, metric_row, too_many_unscored
-from eval.results.graded_run import TABLE, read_run
-from eval.results.published_scores import read_score_file
+from eval.results.aggregate import average_interval, metric_row, too_many_unscored
+from eval.results.score_files import ScoreFile, read_scores_of
+from eval.score_table import TOO_MANY, lines_under, mean_of
 from ski_lvlm.files import write_json
 
 if TYPE_CHECKING:
@@ -77,47 +78,56 @@ def agreement(a: Path, b: Path, out: Path | None = None) -> int:
         )
         shown.add_row(name, str(row["pairs"]), *cells, f"{row['difference']:+.2f}")
     _print(shown)
+    for metric, count in found["scored_by_one"].items():
+        print(
+            f"{metric}: {count} left out, {'some repeats have' if found['repeats'] else 'one of the two has'} no score"
+        )
     print(f"a, b: each two repeats of {a}" if found["repeats"] else f"a: {a}\nb: {b}")
     print("kappa: quadratically weighted; within 1, b - a: in points of 0 to 5")
     _write(out, "agreement.json", found)
     return 0
 
 
-def aggregate(file: Path, out: Path | None) -> int:
-    """Print mean x 20, interval and histogram of a score file of others or of our own grades; write OUT/aggregate.json.
+def aggregate(files: Sequence[ScoreFile], out: Path | None) -> int:
+    """Print mean x 20, interval and histogram of score files of others or of our own grades; write OUT/aggregate.json.
 
-    Returns 1 if more than 1 % of a metric are unscored.
+    Returns 1 if more than 1 % of a metric are unscored, or a run is unfinished.
 
     Raises:
-        GradesError: the file holds no scores.
-        OSError: it cannot be read, or the result not be written.
+        GradesError: a file holds no scores, or several do not fit together.
+        OSError: one cannot be read, or the result not be written.
     """
-    own = file.is_dir() or file.suffix == ".jsonl" or file.name == TABLE
-    items = _own_items(file) if own else {"all": read_score_file(file)}
-    found: dict[str, Any] = {"file": str(file), "metrics": {name: metric_row(graded) for name, graded in items.items()}}
+    items, unfinished = read_scores_of(files)
+    found: dict[str, Any] = {
+        "files": [str(file.path) for file in files],
+        "unfinished": unfinished,
+        "metrics": {name: metric_row(graded) for name, graded in items.items()},
+    }
     means = [row["mean"] for row in found["metrics"].values() if row["mean"] is not None]
     found["average"] = fmean(means) if len(means) == len(METRICS) else None
     found["average_of_run"] = fmean(means) if means else None
     found["average_interval"] = average_interval(list(items.values()))
+    _print(_aggregated(found, len(means)))
+    for name, row in found["metrics"].items():
+        print(f"{name}: grades 0 to 5: {', '.join(map(str, row['histogram']))}")
+    for line in lines_under(found):
+        print(line)
+    _write(out, "aggregate.json", found)
+    reasons = [*unfinished, *([TOO_MANY] if too_many_unscored(found["metrics"].values()) else [])]
+    for reason in reasons:
+        sys.stderr.write(f"{reason}\n")
+    return int(bool(reasons))
+
+
+def _aggregated(found: Row, count: int) -> "Table":
     shown = _table("metric", "score (0-100)", "95 % interval", "scored", "unscored as 0")
     for name, row in found["metrics"].items():
         scored = f"{row['n_scored']} of {row['n_total']}"
-        cells = _number(row["mean"]), _interval(row["interval"]), scored, _number(row["mean_unscored_as_0"])
-        shown.add_row(name, *cells)
-    if len(means) > 1:
-        shown.add_row(f"average of {len(means)}", _number(fmean(means)), _interval(found["average_interval"]), "", "")
-    _print(shown)
-    for name, row in found["metrics"].items():
-        print(f"{name}: grades 0 to 5: {', '.join(map(str, row['histogram']))}")
-        for why, count in row["unscored"].items():
-            print(f"{name}: {count} unscored: {why}")
-    _write(out, "aggregate.json", found)
-    return int(too_many_unscored(found["metrics"].values()))
-
-
-def _own_items(path: Path) -> dict[str, Sequence[Graded]]:
-    run = read_run(path)
-    return {metric: run.items(metric) for metric in run.metrics}
+        shown.add_row(name, mean_of(row), _interval(row["interval"]), scored, _number(row["mean_unscored_as_0"]))
+    if count > 1:
+        average = _number(found["average_of_run"]), _interval(found["average_interval"])
+        shown.add_row(f"average of {count}", *average, "", "")
+    return shown
 
 
 def _table(*columns: str) -> "Table":

@@ -1,11 +1,13 @@
 """The flags of `eval/score.py`."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from eval.judges.similarity_judge import SIMILARITY
-from ski_lvlm.cli import parser
+from eval.metrics import METRICS
+from ski_lvlm.cli import parser, underscored
 
 
 def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Namespace:
@@ -25,14 +27,25 @@ def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Names
         "--compare", type=Path, nargs=2, metavar=("A", "B"), help="two models, graded on the same items"
     )
     others.add_argument("--agreement", type=Path, nargs=2, metavar=("A", "B"), help="two judges of the same items")
-    others.add_argument("--aggregate", type=Path, metavar="FILE", help="a published score file, or our own folder")
+    others.add_argument(
+        "--aggregate", nargs="+", metavar="FILE", help="published score files, FILE or METRIC=FILE, or our own folders"
+    )
     options = flags.parse_args(argv)
+    _refuse_unused(flags, options, sys.argv[1:] if argv is None else argv)
     if options.judge == SIMILARITY and (options.rubrics or options.temperature or options.scores != "integer"):
         flags.error("--judge similarity asks no questions; leave out --rubrics, --scores and --temperature")
     for name, least in (("workers", 1), ("repeats", 1), ("max_tokens", 1), ("temperature", 0), ("timeout", 0.001)):
         if getattr(options, name) < least:
             flags.error(f"--{name} {getattr(options, name)}: expected {least:g} or more")
     return options
+
+
+def _refuse_unused(flags: argparse.ArgumentParser, options: argparse.Namespace, argv: Sequence[str]) -> None:
+    """Where models are compared or files added up nobody grades: flags that say who and what mistake the command."""
+    command = next((f"--{name}" for name in ("compare", "aggregate") if getattr(options, name)), None)
+    given = {underscored(word).partition("=")[0] for word in argv if word.startswith("--")}
+    if command and (unused := sorted(given - {command, "--out"})):
+        flags.error(f"{command} reads finished grades and does not use {', '.join(unused)}; leave that out")
 
 
 def _add_judge(flags: argparse.ArgumentParser) -> None:
@@ -46,6 +59,9 @@ def _add_judge(flags: argparse.ArgumentParser) -> None:
 
 
 def _add_grading(flags: argparse.ArgumentParser) -> None:
+    flags.add_argument(
+        "--metrics", nargs="+", choices=METRICS, help="grade only these; default: all that the files allow"
+    )
     flags.add_argument("--rubrics", type=Path, help="questions to the judge instead of ours (eval/judges/rubrics.json)")
     flags.add_argument("--scores", choices=("integer", "decimal"), default="integer", help="what is asked of the judge")
     flags.add_argument("--repeats", type=int, default=1, help="grades of each record, with seeds of their own")

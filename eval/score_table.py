@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+TOO_MANY = "more than 1 % of the grades of a metric are unscored: not a result"
+
 
 def show(table: dict[str, Any]) -> None:
     """Print the table of `scores.json`, and under it why what is missing is missing."""
@@ -15,7 +17,7 @@ def show(table: dict[str, Any]) -> None:
         shown.add_row(*row)
     console = Console()
     console.print(shown)
-    for line in _lines(table):
+    for line in lines_under(table):
         console.print(line, markup=False, highlight=False)
     if table["note"]:
         console.print(table["note"], style="yellow")
@@ -27,7 +29,7 @@ def _rows(table: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             yield name, "not run"
             continue
         scored = f"{metric['n_scored']} of {metric['n_total']}"
-        yield name, _mean(metric), _interval(metric.get("interval")), scored, _number(metric["mean_unscored_as_0"])
+        yield name, mean_of(metric), _interval(metric.get("interval")), scored, _number(metric["mean_unscored_as_0"])
     interval = _interval(table.get("average_interval"))
     if table["average"] is not None:
         yield "average of the five", _number(table["average"]), interval
@@ -35,7 +37,8 @@ def _rows(table: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         yield f"average of the {table['metrics_run']} run", _number(table["average_of_run"]), interval
 
 
-def _lines(table: dict[str, Any]) -> Iterator[str]:
+def lines_under(table: dict[str, Any]) -> Iterator[str]:
+    """What is to be said under a table of metrics: why what is missing is missing, and what else a reader must know."""
     for name, metric in table["metrics"].items():
         if metric["status"] != "run":
             yield f"{name}: {metric['reason']}"
@@ -48,6 +51,8 @@ def _lines(table: dict[str, Any]) -> Iterator[str]:
     for name, metric in (table.get("reference_metrics") or {}).items():
         told = metric.get("reason") if metric["value"] is None else _reference(metric)
         yield f"{name}, without a judge: {told}"
+    if table.get("left_out"):
+        yield f"left out of all metrics: {table['left_out']} records that have neither a question nor an answer"
     if table.get("decimals"):
         yield f"{table['decimals']} replies gave decimals where whole numbers were asked for; they are kept as they are"
 
@@ -57,7 +62,8 @@ def _reference(metric: dict[str, Any]) -> str:
     return f"{metric['value']:.3f}" + (f" ({interval})" if interval else "") + f", {metric['n']} captions"
 
 
-def _mean(metric: dict[str, Any]) -> str:
+def mean_of(metric: dict[str, Any]) -> str:
+    """A metric's mean, with the spread of its repeats where there are any."""
     spread = metric.get("spread")
     return _number(metric["mean"]) + (f" ± {spread:.1f}" if spread is not None else "")
 

@@ -1,6 +1,9 @@
 """Folders of finished grades, as eval/score.py leaves them."""
 
 import json
+from types import SimpleNamespace
+
+from eval.results.plan import begin, plan_of
 
 JUDGE = {"judge": "ollama:llama3.1", "digest": "d1", "quantisation": "Q4_0", "rubrics": "r1"}
 
@@ -26,3 +29,9 @@ def write_run(folder, records, *, totals=None, **about):
 def graded_items(scores, *, metric="correctness", **more):
     """A grade of v0_0, v1_0, ... for each score."""
     return [grade(f"v{number}_0", score, metric=metric, **more) for number, score in enumerate(scores)]
+
+
+def begin_plan(folder, tasks, *, seed=0, repeats=1):
+    """What eval/score.py writes before it judges."""
+    judge = SimpleNamespace(name=JUDGE["judge"], rubrics=SimpleNamespace(digest=JUDGE["rubrics"]), settings={})
+    begin(folder, plan_of(tasks, judge, seed=seed, repeats=repeats))

@@ -51,6 +51,12 @@ def test_metrics_of_the_same_videos_do_not_make_the_average_narrower():
     assert average_interval([items] * 5) == pytest.approx([low, high])
 
 
+def test_no_interval_of_the_average_where_a_metric_has_a_single_video():
+    many, single = [Graded(f"v{n}", (n % 5,)) for n in range(9)], [Graded("v0", (2.0,))]
+    assert average_interval([many, many]) is not None and average_interval([many, [Graded("v0", (None,))]]) is not None
+    assert average_interval([single, single, single, many]) is None and average_interval([]) is None
+
+
 def test_an_item_counts_with_the_mean_of_its_scored_repeats():
     scores = [[5, 4, 3], [1, None, 2], [None, None, None], ["absent", 0, 0]]
     found = table_of(tasks_of(4), lambda n, k: scores[n % 4][k], repeats=3)["metrics"]["correctness"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eval.results.agreement import agreement_of, agreement_row, quadratic_kappa, spearman
-from eval.results.graded_run import GradesError
+from eval.results.score_json import GradesError
 from tests.graded_case import grade, graded_items, write_run
 
 

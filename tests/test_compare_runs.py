@@ -5,9 +5,10 @@ import random
 import numpy as np
 import pytest
 
+from eval.items.predictions import NO_ANSWER, Task
 from eval.results.compare_runs import compare_runs, paired_difference, sign_flip_p
-from eval.results.graded_run import GradesError
-from tests.graded_case import grade, graded_items, write_run
+from eval.results.score_json import GradesError
+from tests.graded_case import begin_plan, grade, graded_items, write_run
 
 
 def compared(tmp_path, a, b, **about):
@@ -43,6 +44,7 @@ def test_p_of_cases_worked_out_by_hand():
     assert sign_flip_p(np.array([1.0, 2.0, 4.0])) == pytest.approx(2 / 8), "only +++ and --- are as far from 0"
     assert sign_flip_p(np.array([1.0, -2.0, 4.0])) == pytest.approx(6 / 8), "all but the two sums of 1"
     assert sign_flip_p(np.zeros(50)) == 1.0
+    assert sign_flip_p(np.array([3, 2, 1, -2, -3, 0, 2, -3]) / 11) == 1.0, "a sum of 0, but for rounding"
     assert sign_flip_p(np.ones(100)) == pytest.approx(2 / 10_001), "never 0"
 
 
@@ -65,6 +67,13 @@ def test_the_average_over_metrics(tmp_path):
     found = compared(tmp_path, runs(1, 4), runs(2, 2))
     assert found["average"]["difference"] == pytest.approx(20 * (1 - 2) / 2) and found["average"]["metrics"] == 2
     assert found["average"]["interval"] == pytest.approx([-10, -10])
+
+
+def test_a_metric_of_one_video_leaves_the_average_without_an_interval(tmp_path):
+    b = [*graded_items([2, 3, 5]), grade("v0_0", 4, metric="detail")]
+    found = compared(tmp_path, [*graded_items([1, 1, 1]), grade("v0_0", 1, metric="detail")], b)
+    assert found["metrics"]["correctness"]["interval"] and found["average"]["difference"] == pytest.approx(160 / 3)
+    assert (found["average"]["interval"], found["average"]["p"]) == (None, None)
 
 
 def test_unscored_items_are_left_out_and_counted(tmp_path):
@@ -105,11 +114,16 @@ def test_the_same_numbers_whatever_the_order_and_every_time(tmp_path):
     assert compared(tmp_path, a, b) == first
 
 
-@pytest.mark.parametrize("name", ["judge", "digest", "quantisation", "rubrics", "temperature"])
+@pytest.mark.parametrize("name", ["judge", "digest", "quantisation", "rubrics", "temperature", "server"])
 def test_other_judges_are_refused(tmp_path, name):
-    other = {name: "another"}
+    other, own = {name: "another"}, {"server": "one"}
     with pytest.raises(GradesError, match=rf"cannot be compared.*{name} .*'another'.*the same judge and rubrics"):
-        compared(tmp_path, graded_items([1, 2]), graded_items([1, 2], **other), **other)
+        compared(tmp_path, graded_items([1, 2], **own), graded_items([1, 2], **(own | other)), **(own | other))
+
+
+def test_older_grades_that_do_not_tell_the_server_are_compared(tmp_path):
+    found = compared(tmp_path, graded_items([1, 2]), graded_items([1, 2], server="one"), server="one")
+    assert found["metrics"]["correctness"]["pairs"] == 2
 
 
 def test_other_items_are_refused_and_named(tmp_path):
@@ -132,3 +146,22 @@ def test_the_same_keys_with_other_references_are_other_items(tmp_path):
 def test_one_video_gives_a_difference_without_interval_or_p(tmp_path):
     row = compared(tmp_path, graded_items([1]), graded_items([3]))["metrics"]["correctness"]
     assert (row["difference"], row["interval"], row["p"]) == (40, None, None)
+
+
+def test_items_that_a_model_left_unanswered_are_compared_by_their_keys(tmp_path):
+    def run(name, answered, unanswered):
+        out = write_run(tmp_path / name, [grade(key, 3, seed=0) for key in answered])
+        tasks = [Task("correctness", key, grade(key, 3)["fields"]) for key in answered]
+        begin_plan(out, [*tasks, *(Task("correctness", key, None, NO_ANSWER) for key in unanswered)])
+        return out
+
+    a = run("a", [f"v{n}_0" for n in range(10)], [])
+    same = run("same", [f"v{n}_0" for n in range(5)], [f"v{n}_0" for n in range(5, 10)])
+    row = compare_runs(a, same)["metrics"]["correctness"]
+    assert (row["pairs"], row["left_out"]) == (5, 5)
+    other = run("other", [f"v{n}_0" for n in range(5)], [f"v{n}_0" for n in range(10, 15)])
+    with pytest.raises(GradesError, match=r"different items: correctness has 10 and 10, .*v10_0, v11_0"):
+        compare_runs(a, other)
+    (a / "judgements.jsonl").write_text("")
+    with pytest.raises(GradesError, match="unfinished: 0 of 10 grades; the same command goes on"):
+        compare_runs(a, same)

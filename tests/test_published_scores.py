@@ -5,8 +5,8 @@ import json
 import pytest
 
 from eval.results.aggregate import metric_row
-from eval.results.graded_run import GradesError
 from eval.results.published_scores import read_score, read_score_file
+from eval.results.score_json import GradesError
 
 
 def published(tmp_path, entries):
@@ -64,3 +64,30 @@ def test_files_that_are_no_score_files(tmp_path, content, said):
     path.write_text(content)
     with pytest.raises(GradesError, match=said):
         read_score_file(path)
+
+
+def test_a_mark_before_the_text_and_a_score_too_large_for_a_float_stop_nothing(tmp_path):
+    path = tmp_path / "p.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps({"v_0": entry(4), "w_0": entry(int("9" * 400))}).encode())
+    assert [item.score for item in read_score_file(path)] == [4, None]
+
+
+def test_keys_without_a_count_are_videos_of_their_own(tmp_path):
+    items = read_score_file(published(tmp_path, {"v_a": entry(1), "v_b": entry(3), "_7": entry(2)}))
+    assert [item.video for item in items] == ["v_a", "v_b", "_7"]
+    assert metric_row(items)["interval"] is not None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ('{"v_0": [{"score": 1}], "v_0": [{"score": 5}]}', "the key 'v_0' stands there twice; keep one"),
+    ],
+)
+def test_what_would_be_lost_or_cannot_be_read_is_said_in_a_line(tmp_path, content, said):
+    (tmp_path / "p.json").write_text(content)
+    with pytest.raises(GradesError, match=said):
+        read_score_file(tmp_path / "p.json")
+    with pytest.raises(GradesError, match="is a folder"):
+        read_score_file(tmp_path)

@@ -7,9 +7,11 @@ import av
 import numpy as np
 import pytest
 
+from eval.items.predictions import Task
 from eval.pages.figures import loss_curve, loss_points
 from eval.report import CLIPS, accuracy_table, build_report, main, recipe_rows, sample_clips, stage_times
 from ski_lvlm.files import append_jsonl, write_json
+from tests.graded_case import begin_plan
 
 PREDICTION = {"video_name": "S001C001P001R001A023", "Q": "What?", "A": "He waves.", "pred": "He <script>sits</script>."}
 
@@ -100,7 +102,19 @@ def test_an_empty_run_says_not_run_everywhere(tmp_path):
     assert all(here is None for _, here, _ in recipe_rows(tmp_path))
 
 
-@pytest.mark.parametrize("content", ["", "[", "5", "[5]", "{}", "null", '{"metrics": {}}'])
+def test_grading_that_was_stopped_is_unfinished_not_absent(folder, capsys):
+    begin_plan(folder / "scores", [Task("detail", f"v{n}_0", {"pred": "x"}) for n in range(3)])
+    said = "unfinished: 0 of 3 grades; the same command goes on"
+    html = build_report(folder).read_text()
+    assert said in html and "61.2" not in html
+    (folder / "accuracy.json").unlink()
+    main(["--run", str(folder), "--summary"])
+    assert "unfinished: 0 of 3 grades" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[", "5", "[5]", "{}", "null", '{"metrics": {}}', '{"metrics": {"correctness": 5}}']
+)
 def test_broken_files_do_not_break_the_page(folder, content):
     for file in (
         "scores/scores.json",

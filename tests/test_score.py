@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 import eval.score as score
-from eval.items.predictions import PredictionsError, all_tasks, read_predictions, tasks_for
+from eval.items.predictions import NO_ANSWER, NO_REFERENCE, PredictionsError, all_tasks, read_predictions, tasks_for
 from eval.judges.judging import judgement_id
 from eval.metrics import METRICS
+from eval.pages.score_report import write_score_report
 from eval.results.aggregate import round_half_up, summarise, too_many_unscored
+from eval.results.score_json import GradesError
 from ski_lvlm.chat_client import ChatClient, ChatError
 from ski_lvlm.files import read_jsonl
 from tests.llm_server import Answer, chat_double
@@ -120,6 +122,66 @@ def test_missing_predictions_are_unscored_not_left_out(tmp_path):
     assert metric["unscored"] == {"no answer of the model in the predictions": 1}
 
 
+def test_records_that_lack_a_question_are_unscored_and_those_of_other_kinds_are_none_of_it(tmp_path, capsys):
+    lacking = [{k: v for k, v in record(n).items() if k != "Q"} for n in range(2)]
+    half = {k: v for k, v in both(4).items() if k not in ("Q", "pred", "Q2")}
+    consistency = {k: v for k, v in both(5).items() if k not in ("Q", "pred")}
+    records = [*lacking, record(2), record(3), half, consistency, {"video_name": "v", "A": "x"}]
+    with chat_double(plan=digits) as double:
+        assert grade(tmp_path, double, predictions(tmp_path, records)) == 1
+    metrics = table(tmp_path)["metrics"]
+    assert metrics["detail"]["unscored"] == {"no question (Q) in the predictions": 2}
+    assert metrics["consistency"]["unscored"] == {"no question (Q2) in the predictions": 1}
+    assert [metrics[m]["n_total"] for m in ("detail", "consistency")] == [4, 2]
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "left out of all metrics: 1 records that have neither a question nor an answer" in printed
+    assert "detail: 2 unscored: no question (Q) in the predictions" in printed
+
+
+def test_questions_that_nobody_answered_are_said(tmp_path, capsys):
+    with chat_double(plan=digits) as double:
+        grade(tmp_path, double, predictions(tmp_path, [record(n, Q1="one?", Q2="two?") for n in range(3)]))
+    reason = "no record has pred1, pred2, but 3 have Q1 or Q2: nobody has answered them"
+    assert table(tmp_path)["metrics"]["consistency"] == {"status": "not run", "reason": reason}
+    assert f"consistency: {reason}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_reason_is_the_same_on_the_terminal_the_page_and_in_the_aggregate(tmp_path, capsys):
+    records = [record(0), {k: v for k, v in record(1).items() if k != "A"}]
+    with chat_double(plan=digits) as double:
+        grade(tmp_path, double, predictions(tmp_path, records))
+    score.main(["--aggregate", str(tmp_path / "out")])
+    for text in (capsys.readouterr().out, (tmp_path / "out" / "report.html").read_text()):
+        assert NO_REFERENCE in text and NO_ANSWER not in text
+
+
+def test_some_metrics_only(tmp_path):
+    path = predictions(tmp_path, [record(n) for n in range(3)])
+    with chat_double(plan=digits) as double:
+        assert grade(tmp_path, double, path, "--metrics", "temporal", "detail") == 0
+        assert len(double.requests) == 6
+    metrics = table(tmp_path)["metrics"]
+    assert [m for m in METRICS if metrics[m]["status"] == "run"] == ["detail", "temporal"]
+    assert metrics["consistency"]["reason"] == metrics["context"]["reason"] == "not asked for (--metrics)"
+
+
+def test_folders_that_are_none_are_said_before_any_work(tmp_path):
+    path = predictions(tmp_path, [record(0)])
+    command = ["--predictions", str(path), "--judge", "llama3.1", "--out"]
+    with pytest.raises(NotADirectoryError, match=r"--out .*predictions\.json is a file"):
+        score.main([*command, str(path)])
+    with pytest.raises(NotADirectoryError, match="--videos .*none is no folder"):
+        score.main([*command, str(tmp_path / "out"), "--videos", str(tmp_path / "none")])
+    with pytest.raises(PredictionsError, match="is a folder; expected a file of predictions"):
+        score.main(["--predictions", str(tmp_path), "--out", str(tmp_path / "out")])
+
+
+def test_a_file_of_scores_given_as_predictions_gets_a_hint(tmp_path):
+    path = predictions(tmp_path, {"v_0": [{"score": 4}, {"q": "?", "a": "x", "pred": "y"}]})
+    with pytest.raises(PredictionsError, match="looks like a file of scores, .* see --aggregate"):
+        read_predictions([path])
+
+
 def test_a_second_run_asks_the_judge_nothing_not_even_whether_it_runs(tmp_path):
     path = predictions(tmp_path, [both(n) for n in range(4)])
     with chat_double(plan=digits) as double:
@@ -169,6 +231,57 @@ def test_a_judge_that_loses_its_model_midway_keeps_what_it_gave(tmp_path):
         double.requests.clear()
         assert grade(tmp_path, double, path) == 0
         assert len(double.requests) == 80 - kept
+
+
+def stopping_after(double, count):
+    """A judge that loses its model after so many replies: what is on the disk then is what a kill leaves."""
+
+    def plan(request):
+        if len(double.requests) >= count:
+            double.models = ()
+        return digits(request)
+
+    return plan
+
+
+def test_a_stopped_run_is_no_result_until_the_same_command_has_ended(tmp_path, capsys):
+    path, out = predictions(tmp_path, [record(n, Q=f"q{n}?") for n in range(6)]), tmp_path / "out"
+    with chat_double() as double:
+        double.plan = stopping_after(double, 5)
+        with pytest.raises(ChatError, match="the same command goes on"):
+            grade(tmp_path, double, path, "--workers", "1")
+        assert not (out / "scores.json").exists()
+        capsys.readouterr()
+        assert score.main(["--aggregate", str(out)]) == 1
+        printed = capsys.readouterr()
+        assert "is unfinished: 5 of 24 grades; the same command goes on" in printed.err and "not judged" in printed.out
+        for command in ("--compare", "--agreement"):
+            with pytest.raises(GradesError, match="unfinished: 5 of 24"):
+                score.main([command, str(out), str(out)])
+        with pytest.raises(GradesError, match="unfinished: 5 of 24"):
+            write_score_report(out, videos=None)
+        double.plan, double.models = digits, ("llama3.1",)
+        assert grade(tmp_path, double, path) == 0
+    assert score.main(["--aggregate", str(out)]) == 0
+    assert "unfinished" not in capsys.readouterr().err
+
+
+def test_other_predictions_in_the_folder_of_a_finished_run_do_not_pass_for_it_when_stopped(tmp_path, capsys):
+    old, out = predictions(tmp_path, [record(n) for n in range(6)], "old.json"), tmp_path / "out"
+    other = predictions(tmp_path, [record(n, pred="He runs.") for n in range(6)], "other.json")
+    with chat_double(plan=digits) as double:
+        assert grade(tmp_path, double, old) == 0
+        before = table(tmp_path)
+        double.requests.clear()
+        double.plan = stopping_after(double, 5)
+        with pytest.raises(ChatError):
+            grade(tmp_path, double, other, "--workers", "1")
+    assert score.main(["--aggregate", str(out)]) == 1
+    printed = capsys.readouterr()
+    assert "unfinished: 5 of 24 grades" in printed.err and "no answer" not in printed.out
+    assert not (out / "scores.json").exists() and json.loads((out / "earlier_scores.json").read_text()) == before
+    assert grade(tmp_path, double, old) == 0, "the first command asks nobody"
+    assert table(tmp_path) == before, "and neither its numbers nor its time have moved"
 
 
 def test_failures_of_every_kind_add_up_and_end(tmp_path, monkeypatch):

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
+from eval.items.predictions import NO_ANSWER
 from eval.pages.score_figures import Bar, score_bars, score_histogram
 from eval.pages.score_items import Grade, Item, read_items
 from eval.pages.score_report import METRICS, SHOWN, UNSCORED_SHOWN, extreme_items, is_papers_judge, write_score_report
 from eval.pages.table_3 import METRIC_NAMES, PUBLISHED
-from eval.results.aggregate import NO_ANSWER
 from ski_lvlm.files import append_jsonl, write_json
 from tests.test_curation_report import HOSTILE, Tags
 from tests.test_report import write_video

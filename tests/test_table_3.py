@@ -326,12 +326,12 @@ def test_the_exit_code_tells_of_failures(tmp_path, runner, monkeypatch):
 
 
 def test_the_commands_accept_their_flags(tmp_path):
-    from eval.describe import parse as describe_parse
+    from eval.describe_flags import arguments as describe_arguments
     from eval.score_flags import arguments as score_arguments
     from scripts.extract_features import arguments as extract_arguments
 
     parsers = {
-        "eval/describe.py": describe_parse,
+        "eval/describe.py": lambda words: describe_arguments(words, description=""),
         "eval/score.py": lambda words: score_arguments(words, description=""),
         "scripts/extract_features.py": extract_arguments,
     }

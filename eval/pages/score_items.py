@@ -1,14 +1,17 @@
 """What a judge said of each item: the grades of OUT/judgements.jsonl that OUT/scores.json counts, item by item."""
 
-import json
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from eval.items.predictions import PredictionsError, Task, all_tasks, read_predictions
-from eval.results.aggregate import NO_ANSWER
+from eval.items.predictions import PredictionsError, Task, all_tasks, read_predictions, video_of
+from eval.judges.judgements import is_score
+from eval.results.aggregate import NOT_JUDGED
+from eval.results.graded_run import how_far, is_table
+from eval.results.plan import LEDGER, TABLE
+from eval.results.score_json import GradesError, read_json
 from ski_lvlm.files import read_jsonl
 
 Record = dict[str, Any]
@@ -36,7 +39,7 @@ class Item:
     @property
     def video_name(self) -> str:
         """The key without its count."""
-        return self.key.rpartition("_")[0] or self.key
+        return video_of(self.key)
 
     def means(self) -> dict[str, float]:
         """Mean over repeats of each metric that has a score.
@@ -60,18 +63,15 @@ def read_scores(out: Path) -> Record:
     """The table that eval/score.py wrote.
 
     Raises:
-        ValueError: there is none, or it is no such table.
+        ValueError: there is none, or not yet, or it is no such table.
     """
-    path = out / "scores.json"
-    remedy = "make it with eval/score.py --out"
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} does not exist; {remedy} {out}") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON ({error}); {remedy} {out}") from error
-    if not isinstance(table, dict) or not isinstance(table.get("metrics"), dict):
-        raise ValueError(f"{path} holds no metrics; expected what eval/score.py writes: {remedy} {out}")
+    path = out / TABLE
+    expected = f"what eval/score.py writes: make it with eval/score.py --out {out}"
+    if not path.exists() and (unfinished := how_far(out)):
+        raise GradesError(f"{out} is {unfinished}")
+    table = read_json(path, expected=expected)
+    if not isinstance(table, dict) or not is_table(table):
+        raise GradesError(f"{path} holds no metrics; expected {expected}")
     return table
 
 
@@ -85,7 +85,7 @@ def read_items(out: Path) -> list[Item]:
         ValueError: OUT/scores.json is missing or damaged.
     """
     table = read_scores(out)
-    records = [record for record in read_jsonl(out / "judgements.jsonl") if _counts(record, table)]
+    records = [record for record in read_jsonl(out / LEDGER) if _counts(record, table)]
     tasks = _tasks(out, table) if all("fields" in record for record in records) else []
     return _of_tasks(tasks, records, table) if tasks else _of_ledger(records)
 
@@ -94,7 +94,7 @@ def _counts(record: Any, table: Record) -> bool:  # noqa: ANN401
     """Whether the table's judge gave the record by the table's rubrics; a digest that nobody told fits any."""
     if not isinstance(record, dict) or not {"metric", "key"} <= record.keys():
         return False
-    if not isinstance(record.get("score", ""), int | float | None):
+    if not (record.get("score", "") is None or is_score(record.get("score"))):
         return False
     same = record.get("judge") == table.get("judge") and record.get("rubrics") == table.get("rubrics")
     return same and (None in (digests := (record.get("digest"), table.get("digest"))) or digests[0] == digests[1])
@@ -142,9 +142,9 @@ def _of_tasks(tasks: Iterable[Task], records: Iterable[Record], table: Record) -
 
 def _grade(task: Task, repeat: int, graded: Mapping[Hashable, Record]) -> Grade:
     if task.fields is None:
-        return Grade(task.metric, repeat, None, NO_ANSWER)
+        return Grade(task.metric, repeat, None, task.reason)
     record = graded.get(_place(task.metric, task.key, repeat, task.fields))
-    return _as_grade(record) if record else Grade(task.metric, repeat, None, "not judged")
+    return _as_grade(record) if record else Grade(task.metric, repeat, None, NOT_JUDGED)
 
 
 def _of_ledger(records: Iterable[Record]) -> list[Item]:

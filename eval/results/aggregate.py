@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from eval.items.predictions import Task
+from eval.items.predictions import Task, video_of
 from eval.judges.judging import judgement_id
 from eval.metrics import METRICS
 from eval.results.bootstrap import bootstrap_interval, by_video, percentile_interval, resampled_means
 
 UNSCORED_LIMIT = 0.01  # a run with a larger share of unscored records in any metric is not a result
 SCALE = 20  # from 0-5 to 0-100
-NO_ANSWER = "no answer of the model in the predictions"
+NOT_JUDGED = "not judged"
 Row = dict[str, Any]
 
 
@@ -65,7 +65,7 @@ def summarise(
         metric: [_graded(task, graded, judge, repeats) for task in tasks if task.metric == metric] for metric in METRICS
     }
     metrics: dict[str, Row] = {
-        metric: {**metric_row(found), "repeats": repeats} if found else {"status": "not run", "reason": not_run[metric]}
+        metric: metric_row(found) if found else {"status": "not run", "reason": not_run[metric]}
         for metric, found in items.items()
     }
     means = [row["mean"] for row in metrics.values() if row.get("mean") is not None]
@@ -79,10 +79,10 @@ def summarise(
 
 
 def _graded(task: Task, graded: Mapping[str, Mapping[str, Any]], judge: str, repeats: int) -> Graded:
-    video = task.key.rpartition("_")[0]
+    video = video_of(task.key)
     if task.fields is None:
-        return Graded(video, (None,) * repeats, task.reason or NO_ANSWER)
-    found = [graded.get(judgement_id(task, judge, k), {"score": None, "reason": "not judged"}) for k in range(repeats)]
+        return Graded(video, (None,) * repeats, task.reason)
+    found = [graded.get(judgement_id(task, judge, k), {"score": None, "reason": NOT_JUDGED}) for k in range(repeats)]
     reasons = [record["reason"] for record in found if record["score"] is None]
     return Graded(video, tuple(record["score"] for record in found), reasons[0] if reasons else None)
 
@@ -104,6 +104,7 @@ def metric_row(items: Sequence[Graded]) -> Row:
         "n_scored": len(scores),
         "n_total": len(items),
         "unscored": dict(sorted(Counter(_kind(item.reason) for item in items if item.score is None).items())),
+        "repeats": max(len(item.scores) for item in items),
         "unscored_repeats": sum(len(item.scores) - len(item.scored) for item in items if item.scored),
         "histogram": [histogram[score] for score in range(6)],
         "spread": _spread(items),
@@ -123,10 +124,11 @@ def _spread(items: Sequence[Graded]) -> float | None:
 def average_interval(metrics: Sequence[Sequence[Graded]]) -> list[float] | None:
     """95 % interval of the mean of the metrics' means x 20, videos resampled once for all metrics.
 
-    None where fewer than two videos have scores.
+    A metric without any score has no part in it; None where one has scores of a single video, which no resample can
+    vary, so that the interval would be too narrow.
     """
     measures = [values for items in metrics if (values := _by_video(items))]
-    if len({video for values in measures for video in values}) < 2:
+    if not measures or min(map(len, measures)) < 2:
         return None
     return percentile_interval(resampled_means(measures).mean(axis=1) * SCALE)
 

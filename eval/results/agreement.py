@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from eval.items.predictions import video_of
+from eval.metrics import METRICS
 from eval.results.compare_runs import Pairs, scored_pairs
-from eval.results.graded_run import GradesError, Run, ledger_of, read_run, video_of
+from eval.results.graded_run import Run, finished_run, ledger_of
+from eval.results.score_json import GradesError
 
 _SAME = 1e-9  # scores closer than this are the same
 
@@ -23,13 +26,19 @@ def agreement_of(a: Path, b: Path) -> dict[str, Any]:
 
     `metrics` and `overall` hold pairs, kappa, spearman (None where one of the two always gives the same grade), exact
     and within_one (shares), difference (mean b - a, in points of 0 to 5). Runs with several repeats count with their
-    items' means; a run compared with itself, with each two of its repeats instead.
+    items' means; a run compared with itself, with each two of its repeats instead. `scored_by_one` counts, for each
+    metric of either, the items that only one of the two has a score for; of repeats, those that only some have.
 
     Raises:
-        GradesError: the two graded different answers, have no item in common, or there is a single repeat.
+        GradesError: the two graded different answers, have no item in common, or there is a single repeat; a run is
+            unfinished.
     """
     same = ledger_of(a).resolve() == ledger_of(b).resolve()
-    pairs = _pairs_of_repeats(read_run(a)) if same else _pairs_of_runs(read_run(a), read_run(b))
+    one, other = finished_run(a), finished_run(b)
+    pairs = _pairs_of_repeats(one) if same else _pairs_of_runs(one, other)
+    by_one = {
+        m: _by_some(one, m) if same else _by_one(one, other, m) for m in METRICS if m in one.metrics + other.metrics
+    }
     if not any(pairs.values()):
         raise GradesError(f"{a} and {b} have no item that both scored; expected two judges' grades of the same answers")
     together = [pair for found in pairs.values() for pair in found]
@@ -39,6 +48,7 @@ def agreement_of(a: Path, b: Path) -> dict[str, Any]:
         "repeats": same,
         "metrics": {metric: agreement_row(found) for metric, found in pairs.items() if found},
         "overall": agreement_row(together),
+        "scored_by_one": {metric: count for metric, count in by_one.items() if count},
     }
 
 
@@ -71,6 +81,15 @@ def _repeats(run: Run, metric: str) -> Pairs:
         for first, second in combinations(run.graded((metric, key)).scores, 2)
         if first is not None and second is not None
     ]
+
+
+def _by_one(a: Run, b: Run, metric: str) -> int:
+    places = [(metric, key) for key in a.keys(metric) | b.keys(metric)]
+    return sum((a.graded(place).score is None) != (b.graded(place).score is None) for place in places)
+
+
+def _by_some(run: Run, metric: str) -> int:
+    return sum(0 < len(item.scored) < run.repeats for item in run.items(metric))
 
 
 def agreement_row(pairs: Pairs) -> dict[str, Any]:

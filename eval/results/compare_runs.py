@@ -13,12 +13,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from eval.items.predictions import video_of
 from eval.results.aggregate import SCALE
 from eval.results.bootstrap import ByVideo, by_video, percentile_interval, resampled_means
-from eval.results.graded_run import JUDGE, GradesError, Place, Run, read_run, video_of
+from eval.results.graded_run import Run, finished_run
+from eval.results.plan import JUDGE, Place
+from eval.results.score_json import GradesError
 
 PERMUTATIONS = 10_000
 _NAMED = 5  # items that a refusal names
+_DECIMALS = 10  # of a sum of shares; grades of all of Charades make steps of 1e-5
 
 Pairs = list[tuple[str, float, float]]  # video, score of A, score of B
 
@@ -28,13 +32,13 @@ def compare_runs(a: Path, b: Path) -> dict[str, Any]:
 
     Each of `metrics` holds pairs, left_out (items that either has no score for), a, b (means over the pairs),
     difference, interval, p, and wins, ties, losses of b; of a metric without pairs, only how many were left out.
-    `average` holds the mean of the metrics' differences with its interval and p. An interval or p is None with fewer
-    than two videos.
+    `average` holds the mean of the metrics' differences with its interval and p. An interval or p is None where a
+    metric has fewer than two videos.
 
     Raises:
-        GradesError: different judges, weights, rubrics or items; no grades; no pair.
+        GradesError: different judges, weights, rubrics or items; an unfinished run; no grades; no pair.
     """
-    one, other = read_run(a), read_run(b)
+    one, other = finished_run(a), finished_run(b)
     check_same_judge(one, other)
     metrics = _common_metrics(one, other)
     for metric in metrics:
@@ -59,13 +63,18 @@ def check_same_judge(a: Run, b: Run) -> None:
     Raises:
         GradesError: naming what differs.
     """
-    differing = [name for name in JUDGE if a.judge[name] != b.judge[name]]
+    differing = [name for name in JUDGE if a.judge[name] != b.judge[name] and not _untold(name, a, b)]
     if differing:
         told = "; ".join(f"{name} {a.judge[name]!r} and {b.judge[name]!r}" for name in differing)
         raise GradesError(
             f"{a.path} and {b.path} cannot be compared, the grades move with the judge: found {told}; grade both with "
             "the same judge and rubrics"
         )
+
+
+def _untold(name: str, a: Run, b: Run) -> bool:
+    """Older files do not tell the server."""
+    return name == "server" and None in (a.judge[name], b.judge[name])
 
 
 def _common_metrics(a: Run, b: Run) -> list[str]:
@@ -76,14 +85,14 @@ def _common_metrics(a: Run, b: Run) -> list[str]:
 
 
 def _total(run: Run, metric: str) -> int:
-    return len(run.keys(metric)) + run.unanswered.get(metric, 0)
+    return len(run.keys(metric)) + len(run.unnamed.get(metric, ()))
 
 
 def _check_same_items(a: Run, b: Run, metric: str) -> None:
-    """Refuse other items; one that a run does not name may be one that its model left unanswered."""
+    """Refuse other items; one that an older run does not name may be one that its model left unanswered."""
     only_a, only_b = a.keys(metric) - b.keys(metric), b.keys(metric) - a.keys(metric)
-    foreign = only_a if len(only_a) > b.unanswered.get(metric, 0) else set()
-    foreign |= only_b if len(only_b) > a.unanswered.get(metric, 0) else set()
+    foreign = only_a if len(only_a) > len(b.unnamed.get(metric, ())) else set()
+    foreign |= only_b if len(only_b) > len(a.unnamed.get(metric, ())) else set()
     if foreign or _total(a, metric) != _total(b, metric):
         raise GradesError(
             f"{a.path} and {b.path} are about different items: {metric} has {_total(a, metric)} and "
@@ -148,7 +157,7 @@ def paired_difference(measures: Sequence[ByVideo]) -> dict[str, Any]:
         measures: for each, video → differences of its items, from -5 to 5.
     """
     shares = _shares(measures)
-    known = len(shares) > 1
+    known = min(map(len, measures)) > 1
     means = resampled_means(measures).mean(axis=1) * SCALE if known else np.empty(0)
     return {
         "difference": SCALE * float(shares.sum()),
@@ -171,13 +180,15 @@ def _shares(measures: Sequence[Mapping[str, Sequence[float]]]) -> Float[np.ndarr
 def sign_flip_p(shares: Float[np.ndarray, " V"], *, permutations: int = PERMUTATIONS, seed: int = 0) -> float:
     """Two-sided p of the sum of `shares` when the sign of each is a coin's; exact where 2^V is no more than asked for.
 
+    Sums that differ by rounding alone are the same.
+
     >>> sign_flip_p(np.ones(5)), sign_flip_p(np.array([1.0, -1.0]))
     (0.0625, 1.0)
     """
     from scipy.stats import permutation_test
 
     def total(values: Float[np.ndarray, "... V"], axis: int) -> Float[np.ndarray, "..."]:
-        return values.sum(axis=axis)
+        return values.sum(axis=axis).round(_DECIMALS)
 
     found = permutation_test(
         (shares,),

@@ -5,15 +5,15 @@ Decimals are kept as they are.
 Deviation: the published evaluation cuts decimals to whole numbers.
 """
 
-import json
-import math
 from pathlib import Path
 from typing import Any
 
+from eval.items.predictions import video_of
+from eval.judges.judgements import is_score
 from eval.results.aggregate import Graded
-from eval.results.graded_run import GradesError, video_of
+from eval.results.score_json import GradesError, read_json
 
-_EXPECTED = 'expected {"VIDEO_0": [{"score": 4}, {"q": ..., "a": ..., "pred": ...}], ...}'
+_EXPECTED = '{"VIDEO_0": [{"score": 4}, {"q": ..., "a": ..., "pred": ...}], ...}'
 
 
 def read_score_file(path: Path) -> list[Graded]:
@@ -23,16 +23,11 @@ def read_score_file(path: Path) -> list[Graded]:
         GradesError: it is no such file.
         OSError: it cannot be read.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise GradesError(f"{path} does not exist; {_EXPECTED}") from error
-    except ValueError as error:
-        raise GradesError(f"{path} is no JSON ({error}); {_EXPECTED}") from error
+    content = read_json(path, expected=_EXPECTED)
     if not isinstance(content, dict) or not content:
-        raise GradesError(f"{path} holds {content!r:.60}; {_EXPECTED}")
+        raise GradesError(f"{path} holds {content!r:.60}; expected {_EXPECTED}")
     if not any(_holds_score(entry) for entry in content.values()):
-        raise GradesError(f"{path}: none of the {len(content)} entries holds a score; {_EXPECTED}")
+        raise GradesError(f"{path}: none of the {len(content)} entries holds a score; expected {_EXPECTED}")
     return [_graded(key, entry) for key, entry in content.items()]
 
 
@@ -63,6 +58,6 @@ def read_score(value: Any) -> float | None:  # noqa: ANN401
         return None
     try:
         score = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    return score if math.isfinite(score) and 0 <= score <= 5 else None
+    return score if is_score(score) else None
