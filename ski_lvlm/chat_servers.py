@@ -5,10 +5,13 @@ another attempt makes sense (`passing`), and how long the server asked to wait.
 """
 
 import base64
+import logging
 import os
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from ski_lvlm.chat_protocol import (
@@ -26,6 +29,17 @@ from ski_lvlm.chat_protocol import (
     whole_characters,
 )
 
+_log = logging.getLogger(__name__)
+_NOT_TAKEN = r"(?i:support|unrecogni[sz]ed|unknown|unexpected|permitted|allowed|forbidden)"
+# Some models take `max_completion_tokens` alone, no temperature but their own, or no seed; some servers no JSON schema.
+_REFUSALS = {
+    "response_format": re.compile("response_format|schema|grammar"),
+    "max_tokens": re.compile(rf"(?s){_NOT_TAKEN}.*max_completion_tokens"),
+    **{
+        name: re.compile(rf"""(?s)['"`]{name}['"`].*{_NOT_TAKEN}|{_NOT_TAKEN}.*(?:['"`]{name}['"`]|: {name}\b)""")
+        for name in ("temperature", "seed")
+    },
+}
 OLLAMA_CONTEXT = 8192  # tokens; Ollama's own default varies with its version and cuts longer prompts without a word
 
 
@@ -123,7 +137,7 @@ class OpenAiServer:
             )
         self.client = openai.OpenAI(api_key=self._key or "none", base_url=base_url, timeout=timeout, max_retries=0)
         self.where = f"the server at {self.address}"
-        self._constrains = True  # until it says that it knows no JSON schema
+        self._left_out: set[str] = set()  # parameters that it has refused
 
     @property
     def address(self) -> str:
@@ -145,17 +159,20 @@ class OpenAiServer:
         temperature: float,
         seed: int,
     ) -> Reply:
-        """One attempt at one answer; a server that knows no JSON schema is asked again without."""
-        told: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
-        if schema is None or not self._constrains:
-            return self._ask(self.body(messages, schema=None, **told))
-        try:
-            return self._ask(self.body(messages, schema=schema, **told))
-        except Refused as error:
-            if not any(word in str(error) for word in ("response_format", "json_schema", "schema", "grammar")):
-                raise
-        self._constrains = False
-        return self._ask(self.body(messages, schema=None, **told))
+        """One attempt at one answer; a server that refuses a parameter is asked without it, from then on."""
+        told: dict[str, Any] = {"schema": schema, "max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+        while True:
+            request = self.body(messages, **told)
+            try:
+                reply = self._ask(request)
+            except Refused as error:
+                name = refused_parameter(request, str(error))
+                if name is None:
+                    raise
+                self._leave_out(name)
+            else:
+                asked = {"response_format"} if schema is not None else set[str]()
+                return replace(reply, left_out=tuple(sorted((asked | {"temperature", "seed"}) - set(request))))
 
     def body(
         self,
@@ -166,23 +183,29 @@ class OpenAiServer:
         temperature: float,
         seed: int,
     ) -> dict[str, Any]:
-        """A request as the protocol spells it; without the schema once the server has refused one."""
+        """A request as the protocol spells it, without what the server has refused."""
         request: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": m.role, "content": _openai_content(m)} for m in messages],
-            "max_tokens": max_tokens,
+            "max_completion_tokens" if "max_tokens" in self._left_out else "max_tokens": max_tokens,
             "temperature": temperature,
             "seed": seed,
         }
-        if schema is not None and self._constrains:
+        if schema is not None:
             constraint = {"name": "reply", "schema": schema, "strict": True}
             request["response_format"] = {"type": "json_schema", "json_schema": constraint}
-        return request
+        return {name: value for name, value in request.items() if name not in self._left_out}
 
     def ping(self) -> ModelInfo:
         """Check server, key and model by one very short answer (lists of models are not to be relied on)."""
         self.chat([Message("Say yes.")], schema=None, max_tokens=16, temperature=0.0, seed=0)
         return ModelInfo(f"openai:{self.model}")
+
+    def _leave_out(self, name: str) -> None:
+        if name not in self._left_out:
+            told = "; its own holds, so that replies may differ from one time to the next" * (name == "temperature")
+            _log.warning("%s takes no %s and is asked without from now on%s", self.where, name, told)
+        self._left_out.add(name)
 
     def _ask(self, request: dict[str, Any]) -> Reply:
         started = time.monotonic()
@@ -220,6 +243,20 @@ class OpenAiServer:
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, "***") if self._key else text
+
+
+def refused_parameter(request: Mapping[str, object], said: str) -> str | None:
+    """Which parameter of a request the server's refusal says that it does not take; None if it is about something else.
+
+    >>> refused_parameter({"seed": 0}, "answered 400: Unrecognized request argument supplied: seed")
+    'seed'
+    >>> refused_parameter({"max_tokens": 9000}, "answered 400: max_tokens is too large") is None
+    True
+    """
+    for name, pattern in _REFUSALS.items():
+        if name in request and pattern.search(said):
+            return name
+    return None
 
 
 def openai_reply(answer: Any, *, seconds: float) -> Reply:  # noqa: ANN401

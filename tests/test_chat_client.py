@@ -201,6 +201,50 @@ def test_a_server_without_json_schema_is_asked_without_it_from_then_on():
         assert ["response_format" in request for request in double.requests] == [True, False, False]
 
 
+SAYS = {
+    "max_tokens": "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' "
+    "instead.",
+    "temperature": "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is "
+    "supported.",
+    "seed": "Unrecognized request argument supplied: seed",
+}
+
+
+def refusal(said):
+    return Answer(status=400, body=json.dumps({"error": {"message": said, "type": "invalid_request_error"}}).encode())
+
+
+def test_a_parameter_that_the_model_refuses_is_left_out_from_then_on(caplog):
+    def plan(request):
+        return next((refusal(said) for name, said in SAYS.items() if name in request), Answer("4"))
+
+    with chat_double(plan=plan) as double:
+        client = client_of(double, "openai")
+        replies = [client.chat([Message("hi")], schema=SCORE, max_tokens=9) for _ in range(2)]
+    assert [reply.left_out for reply in replies] == [("seed", "temperature")] * 2 and len(double.requests) == 4 + 1
+    assert double.requests[-1]["max_completion_tokens"] == 9 and "response_format" in double.requests[-1]
+    told = [record.getMessage() for record in caplog.records if "takes no" in record.getMessage()]
+    assert len(told) == 3 and sum("replies may differ" in line for line in told) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "'max_tokens' or 'max_completion_tokens' is too large: 200. This model's maximum context length is 100 tokens",
+        "content policy: a temperature is not an allowed topic",
+        "the seed phrase of a wallet must not be told",
+    ],
+)
+def test_a_refusal_of_the_question_leaves_no_parameter_out(said):
+    with chat_double(plan=lambda _: refusal(said)) as double:
+        client = client_of(double, "openai")
+        for _ in range(2):
+            with pytest.raises(Refused):
+                client.chat([Message("hi")], max_tokens=200)
+    assert len(double.requests) == 2 and double.requests[0] == double.requests[1]
+    assert double.requests[0]["max_tokens"] == 200
+
+
 def test_nobody_listens():
     with chat_double() as double:
         url = double.url

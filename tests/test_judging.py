@@ -109,6 +109,16 @@ def test_what_a_reply_says_of_its_model_is_kept(tmp_path):
     assert (kept["model"], kept["system_fingerprint"], kept["cut"]) == ("qwen3-8b", "fp_1", False)
 
 
+def test_a_judge_that_takes_no_temperature_is_told_as_such(tmp_path, caplog):
+    said = b'{"error": {"message": "Unsupported value: \'temperature\' does not support 0 with this model."}}'
+    plan = lambda request: Answer(status=400, body=said) if "temperature" in request else four(request)  # noqa: E731
+    with chat_double(plan=plan) as double:
+        double.url += "/v1"
+        assert grade(tmp_path, double, number=1, judge="openai:llama3.1") == 0
+    assert all(record["left_out"] == ["temperature"] for record in ledger(tmp_path))
+    assert sum("replies may differ" in record.getMessage() for record in caplog.records) == 1
+
+
 def test_similarity_records_what_it_compared_and_no_prompt(tmp_path):
     def encode(texts):
         return torch.ones(len(texts), 2)

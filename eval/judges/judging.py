@@ -151,4 +151,7 @@ def _grade(wanted: _Wanted, judge: Judge, weights: ModelInfo) -> Record:
 
 def _of_itself(last: Reply | None) -> Record:
     """What a model's last reply says of itself; nothing where no model replied."""
-    return {} if last is None else {"model": last.model, "system_fingerprint": last.fingerprint, "cut": last.cut}
+    if last is None:
+        return {}
+    told = {"model": last.model, "system_fingerprint": last.fingerprint, "cut": last.cut}
+    return {**told, "left_out": list(last.left_out)}
