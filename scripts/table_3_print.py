@@ -19,6 +19,11 @@ LEGEND = (
     "trainings of a model share one skeleton encoder and one set of features: how another encoder would change the "
     "numbers they do not say."
 )
+ASKED = (
+    "The judge is asked in our words (eval/judges/rubrics.json), not the authors', which the paper does not print; and "
+    "so is the model about each video, unless --questions named the published file. Both move the numbers, whoever "
+    "judges: read the paper's beside ours as where they stood, not as a target."
+)
 TOY = "The synthetic set is a toy in miniature: its numbers say whether everything runs, and nothing about Charades."
 VERDICTS = (
     "A row is better or worse than another only if both intervals of the difference say so: the one over videos "
@@ -60,7 +65,13 @@ def markdown(
     for model in rows:
         head += [f"{model} paper", "ours"] if model in PUBLISHED else [f"{model} ours"]
     lines = [_line(rows, measure) for measure in MEASURES if measure in METRIC_NAMES or _any(rows, measure)]
-    parts = ["## Dense captions: five metrics, from 0 to 100", grid(head, lines, left=1), LEGEND, _judged(rows, judge)]
+    parts = [
+        "## Dense captions: five metrics, from 0 to 100",
+        grid(head, lines, left=1),
+        LEGEND,
+        _judged(rows, judge),
+        ASKED,
+    ]
     parts += [TOY] if toy else []
     parts += [f"{NOTHING} {model}: {reason}." for model, reason in reasons.items() if not rows[model]]
     if differences:

@@ -390,6 +390,7 @@ def test_features_that_are_not_there_or_would_be_lost_are_refused(tmp_path):
 def test_models_without_trainings_are_in_the_table_all_the_same():
     text = markdown({"VCGPT": {}, "mine": {}}, [], reasons={"VCGPT": "x", "mine": "y"}, judge="llama3.1", toy=False)
     assert "| Average | 30.7 | – | – |" in text and "– VCGPT: x." in text and "comparable" not in text
+    assert "The judge is asked in our words" in text and "unless --questions named the published file" in text
 
 
 def test_each_training_has_a_folder_of_its_own():
