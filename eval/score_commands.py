@@ -113,7 +113,7 @@ def aggregate(files: Sequence[ScoreFile], out: Path | None) -> int:
     for line in lines_under(found):
         print(line)
     _write(out, "aggregate.json", found)
-    reasons = [*unfinished, *([TOO_MANY] if too_many_unscored(found["metrics"].values()) else [])]
+    reasons = unfinished or ([TOO_MANY] if too_many_unscored(found["metrics"].values()) else [])
     for reason in reasons:
         sys.stderr.write(f"{reason}\n")
     return int(bool(reasons))

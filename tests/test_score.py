@@ -18,6 +18,7 @@ from eval.judges.judging import judgement_id
 from eval.metrics import METRICS
 from eval.pages.score_report import write_score_report
 from eval.results.aggregate import round_half_up, summarise, too_many_unscored
+from eval.results.graded_run import read_run
 from eval.results.score_json import GradesError
 from ski_lvlm.chat_client import ChatClient, ChatError
 from ski_lvlm.files import read_jsonl
@@ -81,6 +82,16 @@ def test_a_metric_without_its_fields_is_not_run(tmp_path, capsys):
     assert found["metrics"]["consistency"] == {"status": "not run", "reason": "no record has pred1, pred2"}
     assert found["average"] is None and found["average_of_run"] == 60.0 and found["metrics_run"] == 4
     assert "not run" in capsys.readouterr().out
+
+
+def test_the_server_stands_in_the_table_where_it_tells_judges_apart(tmp_path):
+    path = predictions(tmp_path, [record(1)])
+    with chat_double(plan=lambda _: Answer('{"score": 3}')) as double:
+        assert grade(tmp_path, double, path) == 0 and table(tmp_path)["server"] is None
+        double.url += "/v1"
+        assert grade(tmp_path, double, path, judge="openai:llama3.1") == 0
+        assert double.url in table(tmp_path)["server"]
+    assert read_run(tmp_path / "out").judge["server"] == table(tmp_path)["server"]
 
 
 def test_consistency_really_asks_both_wordings(tmp_path):
@@ -354,7 +365,8 @@ def test_a_full_disk_is_said_and_what_was_graded_is_kept(tmp_path):
         full = subprocess.run(limited, capture_output=True, text=True, check=False)
         kept = len(read_jsonl(tmp_path / "out" / "judgements.jsonl"))
         assert full.returncode == 2 and 0 < kept < 24
-        assert full.stderr.startswith("error: cannot write") and "the same command goes on" in full.stderr
+        last = full.stderr.splitlines()[-1]
+        assert last.startswith("error: cannot write") and "the same command goes on" in last
         assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     assert len({r["id"] for r in read_jsonl(tmp_path / "out" / "judgements.jsonl")}) == 24
 
