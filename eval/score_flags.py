@@ -1,6 +1,7 @@
 """The flags of `eval/score.py`."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Names
     if options.judge == SIMILARITY and (options.rubrics or options.temperature or options.scores != "integer"):
         flags.error("--judge similarity asks no questions; leave out --rubrics, --scores and --temperature")
     for name, least in (("workers", 1), ("repeats", 1), ("max_tokens", 1), ("temperature", 0), ("timeout", 0.001)):
-        if getattr(options, name) < least:
+        if not least <= getattr(options, name) < math.inf:  # NaN is none of it
             flags.error(f"--{name} {getattr(options, name)}: expected {least:g} or more")
     return options
 
