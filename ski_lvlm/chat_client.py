@@ -10,6 +10,7 @@ pauses, or after the pause that the server asks for. Temperature is 0 and the se
 """
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from ski_lvlm.chat_protocol import (
     Reply,
     Server,
     ServerNotRunning,
+    Stopped,
     TimedOut,
     image_type,
 )
@@ -34,7 +36,7 @@ from ski_lvlm.chat_servers import OllamaServer, OpenAiServer
 
 __all__ = [
     "BadReply", "Busy", "ChatClient", "ChatError", "Message", "ModelInfo", "ModelMissing", "Refused", "Reply",
-    "ServerNotRunning", "TimedOut", "split_model",
+    "ServerNotRunning", "Stopped", "TimedOut", "split_model",
 ]  # fmt: skip
 
 Result = TypeVar("Result")
@@ -90,6 +92,7 @@ class ChatClient:
         protocol, bare = split_model(model)
         self.name = f"{protocol}:{bare}"
         self._attempts, self._max_wait, self._seed = attempts, max_wait, seed
+        self._stopped = threading.Event()
         server_of = OllamaServer if protocol == "ollama" else OpenAiServer
         self._server: Server = server_of(bare, base_url=base_url, timeout=timeout)
         self.server = self._server.address if isinstance(self._server, OpenAiServer) else None
@@ -115,6 +118,7 @@ class ChatClient:
             before: called before each attempt, to keep a pace.
 
         Raises:
+            Stopped: `stop` was called before this attempt began.
             ChatError: the last attempt's failure, as the subclass that says what happened.
         """
         for message in messages:
@@ -124,6 +128,8 @@ class ChatClient:
 
         def attempt() -> Reply:
             before()
+            if self._stopped.is_set():
+                raise Stopped(f"{self.name} was not asked: told to stop")
             return self._server.chat(messages, schema=schema, seed=self._seed if seed is None else seed, **told)
 
         return self.patiently(attempt)
@@ -138,10 +144,15 @@ class ChatClient:
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, ChatError) and error.passing),
             stop=self._give_up,
             wait=self._pause,
+            sleep=tenacity.sleep_using_event(self._stopped),
             before_sleep=tenacity.before_sleep_log(_log, logging.WARNING),
             reraise=True,
         )
         return retrying(call, *args, **named)
+
+    def stop(self) -> None:
+        """Begin no further attempt of a `chat`, in any thread; pauses end at once, what is under way is answered."""
+        self._stopped.set()
 
     @property
     def at_openai(self) -> bool:

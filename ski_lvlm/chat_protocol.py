@@ -63,6 +63,10 @@ class Refused(ChatError):
     """The server understood and declined: wrong key, no money left, malformed or too long a request."""
 
 
+class Stopped(ChatError):
+    """We were told to begin no further attempt before this one was begun."""
+
+
 class TimedOut(ChatError):
     """No answer within the time limit."""
 

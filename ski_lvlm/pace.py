@@ -1,5 +1,6 @@
 """Limits of requests and tokens a minute."""
 
+import threading
 import time
 
 _LONGEST_HOLD = 3600.0  # seconds; a server that asks for more is looked at again after an hour
@@ -17,6 +18,7 @@ class Pace:
 
         self._tokens_per_minute = tokens_per_minute
         self._not_before = 0.0
+        self._stopped = threading.Event()
         self._buckets = {}
         for name, limit in (("requests_per_minute", requests_per_minute), ("tokens_per_minute", tokens_per_minute)):
             if limit is None:
@@ -32,8 +34,12 @@ class Pace:
         """Let nobody go on for so long: the server has asked one of them to wait."""
         self._not_before = max(self._not_before, time.monotonic() + min(seconds, _LONGEST_HOLD))
 
+    def stop(self) -> None:
+        """Let nobody wait any longer: no more requests will be sent."""
+        self._stopped.set()
+
     def wait(self, tokens: int) -> None:
-        """Return when a request of so many tokens may be sent.
+        """Return when a request of so many tokens may be sent, or when none is to be sent any more.
 
         Raises:
             ValueError: it has more tokens than a whole minute may have.
@@ -42,9 +48,11 @@ class Pace:
             raise ValueError(
                 f"a request may need {tokens} tokens, more than --tokens_per_minute {self._tokens_per_minute}; raise it"
             )
-        while (pause := self._not_before - time.monotonic()) > 0:
-            time.sleep(pause)
+        while (pause := self._not_before - time.monotonic()) > 0 and not self._stopped.wait(pause):
+            pass
         for name, cost in (("requests_per_minute", 1), ("tokens_per_minute", tokens)):
             if name in self._buckets:
-                while self._buckets[name].limit(name, cost=cost, timeout=60).limited:
-                    pass  # others were faster; its own waiting makes no busy loop
+                # its own waiting, by `timeout`, could not be ended by `stop`
+                while (found := self._buckets[name].limit(name, cost=cost)).limited:
+                    if self._stopped.wait(max(found.state.retry_after, 0.001)):
+                        return

@@ -44,6 +44,7 @@ class Answer:
     body: bytes | None = None  # sent as it is instead of a well-formed reply
     pause: float = 0.0
     hangs_up: bool = False  # closes the connection without a word
+    cut: bool = False  # says that the text ran into the limit
 
 
 @dataclass
@@ -113,7 +114,7 @@ class ChatHandler(BaseHTTPRequestHandler):
         if answer.hangs_up:
             self.close_connection = True
             return
-        body = self.well_formed(answer.text) if answer.body is None else answer.body
+        body = self.well_formed(answer.text, "length" if answer.cut else "stop") if answer.body is None else answer.body
         try:
             self.send_response(answer.status)
             for name, value in answer.headers.items():
@@ -125,12 +126,12 @@ class ChatHandler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             pass  # the client did not wait
 
-    def well_formed(self, text: str) -> bytes:
+    def well_formed(self, text: str, ended: str = "stop") -> bytes:
         message = {"role": "assistant", "content": text}
         if self.path == "/api/chat":
-            counts = {"done": True, "done_reason": "stop", "prompt_eval_count": 3, "eval_count": 2}
+            counts = {"done": True, "done_reason": ended, "prompt_eval_count": 3, "eval_count": 2}
             return json.dumps({"model": "m", "message": message, **counts}).encode()
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        choice = {"index": 0, "message": message, "finish_reason": ended}
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
         head = {"id": "1", "object": "chat.completion", "created": 0, "model": "m"}
         return json.dumps({**head, "choices": [choice], "usage": usage}).encode()

@@ -10,7 +10,7 @@ from eval.judges.hf_chat import HfChat
 from eval.judges.judge import open_judge
 from eval.judges.llm_judge import ASKS
 from eval.judges.rubrics import RUBRICS
-from ski_lvlm.chat_client import Message, Refused
+from ski_lvlm.chat_client import Message, Refused, Stopped
 from ski_lvlm.files import read_jsonl
 from ski_lvlm.tiny import CHATML, tiny_llm
 
@@ -71,6 +71,15 @@ def test_no_model_and_no_template_are_said(tmp_path):
         HfChat("no/such-model").ping()
     with pytest.raises(ValueError, match="no chat template"):
         HfChat(str(tiny_llm(tmp_path, chat_template=None))).ping()
+
+
+def test_a_stop_begins_no_further_answer(tiny):
+    chat, called = HfChat(str(tiny)), []
+    chat.chat(ASKED, max_tokens=1, before=lambda: called.append(1))
+    chat.stop()
+    with pytest.raises(Stopped):
+        chat.chat(ASKED, max_tokens=1)
+    assert called == [1]
 
 
 def test_a_prompt_that_does_not_fit_is_refused_not_cut(chat):

@@ -1,5 +1,7 @@
 """The judges: a real LLM over HTTP, one that talks nonsense, the offline one."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -8,7 +10,8 @@ from eval.judges.llm_judge import LlmJudge
 from eval.judges.rubrics import RUBRICS, messages
 from eval.judges.similarity_judge import SimilarityJudge, sentences
 from eval.metrics import METRICS
-from ski_lvlm.chat_client import ChatClient, ChatError, ServerNotRunning
+from ski_lvlm.chat_client import ChatClient, ChatError, ServerNotRunning, Stopped
+from ski_lvlm.pace import Pace
 from tests.llm_server import Answer, chat_double
 
 CORRECTNESS, DETAIL, CONTEXT, _, CONSISTENCY = RUBRICS
@@ -68,9 +71,36 @@ def test_a_judge_that_is_gone_stops_the_run():
         judge(CORRECTNESS, FIELDS)
 
 
-@pytest.mark.parametrize("name", ["", "hf:", "openai:"])
+def test_a_reply_that_was_cut_names_the_remedy():
+    with chat_double(plan=lambda _: Answer("", cut=True)) as double:
+        judgement = judge_of(double)(CORRECTNESS, FIELDS)
+    assert judgement.reason.startswith("unparsed: cut at --max_tokens 200") and judgement.last.cut
+
+
+def test_every_attempt_keeps_the_pace(monkeypatch):
+    pace, waits = Pace(requests_per_minute=6000, tokens_per_minute=None), []
+    monkeypatch.setattr(pace, "wait", waits.append)
+    with chat_double() as double:
+        double.plan = lambda _: Answer(status=500) if len(double.requests) % 2 else Answer("Lovely!")
+        client = ChatClient("llama3.1", base_url=double.url, max_wait=0.01)
+        LlmJudge(client, pace=pace)(CORRECTNESS, FIELDS)
+    assert len(waits) == len(double.requests) == 6, "three questions, each of them twice"
+
+
+def test_a_stop_ends_the_wait_for_the_pace():
+    with chat_double(plan=lambda _: Answer('{"score": 2}')) as double, ThreadPoolExecutor() as pool:
+        judge = open_judge("llama3.1", base_url=double.url, requests_per_minute=1)
+        assert judge(CORRECTNESS, FIELDS).score == 2
+        waiting = pool.submit(judge, DETAIL, FIELDS)
+        judge.stop()
+        with pytest.raises(Stopped, match="told to stop"):
+            waiting.result(timeout=10)
+        assert len(double.requests) == 1
+
+
+@pytest.mark.parametrize("name", ["", " ", "hf:", "openai:", "ollama: "])
 def test_names_of_no_judge(name):
-    with pytest.raises(ChatError, match="expected"):
+    with pytest.raises(ChatError, match="expected MODEL or ollama:MODEL, openai:MODEL, hf:MODEL, or similarity"):
         open_judge(name)
 
 

@@ -2,11 +2,11 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ski_lvlm.chat_client import Message, ModelInfo, Refused, Reply
+from ski_lvlm.chat_client import Message, ModelInfo, Refused, Reply, Stopped
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding
@@ -26,6 +26,7 @@ class HfChat:
     def __init__(self, model: str) -> None:
         self.name, self._model = f"hf:{model}", model
         self.server: str | None = None
+        self._stopped = False
         self._one_at_a_time = threading.Lock()  # one model, and one state of the random numbers
 
     def ping(self) -> ModelInfo:
@@ -37,6 +38,10 @@ class HfChat:
         with self._one_at_a_time:
             return self._info
 
+    def stop(self) -> None:
+        """Begin no further answer; the one that is being written comes to its end."""
+        self._stopped = True
+
     def chat(
         self,
         messages: Sequence[Message],
@@ -45,16 +50,21 @@ class HfChat:
         max_tokens: int = 512,
         temperature: float = 0.0,
         seed: int | None = None,
+        before: Callable[[], object] = lambda: None,
     ) -> Reply:
-        """Answer; greedily at temperature 0.
+        """Answer; greedily at temperature 0. `before` is called before it is this question's turn.
 
         Raises:
+            Stopped: `stop` was called before it was.
             Refused: prompt and answer do not fit into the model's context.
         """
         import torch
 
+        before()
         started = time.monotonic()
         with self._one_at_a_time, torch.random.fork_rng(), torch.inference_mode():
+            if self._stopped:
+                raise Stopped(f"{self.name} was not asked: told to stop")
             tokenizer = self._llm.tokenizer
             told = tokenizer(self._prompt(messages), add_special_tokens=False, return_tensors="pt")
             length = told["input_ids"].shape[1]

@@ -1,12 +1,11 @@
 """Who grades: the judge behind a name."""
 
-from collections.abc import Callable
-
 from eval.judges.judgement import Judge
 from eval.judges.llm_judge import Chat, LlmJudge
 from eval.judges.rubrics import OWN, Rubrics
 from eval.judges.similarity_judge import SIMILARITY, SimilarityJudge
-from ski_lvlm.chat_client import ChatClient
+from ski_lvlm.chat_client import ChatClient, ChatError
+from ski_lvlm.pace import Pace
 
 
 def open_judge(
@@ -28,10 +27,11 @@ def open_judge(
         rubrics: what is asked; `similarity` has questions of its own.
         temperature: 0 takes the likeliest token each time.
         max_tokens: the longest reply.
-        requests_per_minute: limit for all threads; attempts after a failure come on top, at pauses of their own.
+        requests_per_minute: limit for all threads, attempts after a failure included.
 
     Raises:
         ChatError: the name is malformed, or a key is missing.
+        ValueError: a limit below 1.
         ImportError: the offline sentence encoder is not installed.
     """
     if name == SIMILARITY:
@@ -39,23 +39,20 @@ def open_judge(
 
         return SimilarityJudge(load_text_encoder("minilm"))
     chat = _chat(name, base_url, timeout)
-    wait = _pace(requests_per_minute)
-    return LlmJudge(chat, rubrics, temperature=temperature, max_tokens=max_tokens, wait=wait)
+    pace = (
+        None if requests_per_minute is None else Pace(requests_per_minute=requests_per_minute, tokens_per_minute=None)
+    )
+    return LlmJudge(chat, rubrics, temperature=temperature, max_tokens=max_tokens, pace=pace)
 
 
 def _chat(name: str, base_url: str | None, timeout: float) -> Chat:
-    protocol, _, model = name.partition(":")
-    if protocol == "hf" and model.strip():
+    protocol, colon, model = name.partition(":")
+    if not (model if colon else name).strip():
+        raise ChatError(
+            f"no judge is named by {name!r}; expected MODEL or ollama:MODEL, openai:MODEL, hf:MODEL, or {SIMILARITY}"
+        )
+    if protocol == "hf":
         from eval.judges.hf_chat import HfChat
 
         return HfChat(model)
     return ChatClient(name, base_url=base_url, timeout=timeout)
-
-
-def _pace(requests_per_minute: int | None) -> Callable[[], None]:
-    if requests_per_minute is None:
-        return lambda: None
-    from ski_lvlm.pace import Pace
-
-    pace = Pace(requests_per_minute=requests_per_minute, tokens_per_minute=None)
-    return lambda: pace.wait(0)

@@ -38,5 +38,8 @@ class Judge(Protocol):
     def not_measured(self, metric: str) -> str | None:
         """Why this judge cannot honestly grade a metric; None when it can."""
 
+    def stop(self) -> None:
+        """Ask nothing more: calls under way come to an end soon, with what was asked or with an error."""
+
     def __call__(self, rubric: Rubric, fields: Mapping[str, str], *, seed: int = 0) -> Judgement:
         """Grade one record."""

@@ -43,10 +43,15 @@ class Judgements:
             _rewrite(path, own + back)
         self._here = own + back
 
-    def scored(self) -> dict[str, Record]:
-        """The last grades by id, without the unscored ones, so that those are asked for again."""
-        last = {record["id"]: record for record in self._here}
-        return {key: record for key, record in last.items() if is_score(record.get("score"))}
+    def settled(self, *, again: bool = True) -> dict[str, Record]:
+        """The last grades by id, without those that are to be asked for again: what failed, always.
+
+        Args:
+            again: whether unread replies at temperature 0 are asked for again as well. The same question then brings
+                the same reply, as far as the judge keeps to its temperature.
+        """
+        last = {record["id"]: record for record in self._here if isinstance(record.get("digest"), str | None)}
+        return {key: r for key, r in last.items() if is_score(r.get("score")) or (not again and _unread_for_ever(r))}
 
     def append(self, record: Record) -> None:
         """Keep a grade.
@@ -69,6 +74,11 @@ def _id(record: Record) -> str | None:
     """The id of a record; None where there is none, or what somebody's hand wrote there is no text."""
     found = record.get("id")
     return found if isinstance(found, str) else None
+
+
+def _unread_for_ever(record: Record) -> bool:
+    unparsed = record.get("score") is None and str(record.get("reason")).startswith("unparsed")
+    return unparsed and record.get("temperature") == 0 and "temperature" not in (record.get("left_out") or ())
 
 
 def _line(record: Record) -> str:

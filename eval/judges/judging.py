@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from eval.items.predictions import Task
 from eval.judges.judgement import Judge
 from eval.judges.judgements import Judgements, Record
 from ski_lvlm.chat_client import ChatError, ModelInfo, Reply
+
+_log = logging.getLogger(__name__)
 
 
 def judgement_id(task: Task, judge: str, repeat: int = 0) -> str:
@@ -46,6 +49,7 @@ def judge_all(
     workers: int,
     repeats: int = 1,
     seed: int = 0,
+    again: bool = True,
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Record]:
     """Grade what the ledger has no grade for yet, several at a time; returns the grades by `judgement_id`.
@@ -60,16 +64,18 @@ def judge_all(
         workers: how many records are with the judge at a time.
         repeats: how many grades each task gets, with the seeds `seed`, `seed` + 1, ...
         seed: of the first repeat.
+        again: whether replies of an earlier run that could not be read are asked for again where the temperature is 0;
+            what failed always is.
         advance: called with how many grades have come, for a progress bar.
 
     Raises:
-        ChatError: the judge is not running or has no model; what was graded until then is kept.
+        ChatError: the judge is not running, has no model or fails again and again; what was graded is kept.
         OSError: the ledger cannot be written.
     """
     grades = [_Wanted(task, k, seed + k) for k in range(repeats) for task in tasks if task.fields is not None]
     wanted = {grade.record_id(judge): grade for grade in grades}
     file = Judgements(ledger, wanted)
-    done = file.scored()
+    done = file.settled(again=again)
     weights_seen = {record.get("digest") for record in done.values()}
     if len(done) < len(wanted) or len(weights_seen) > 1:  # a stop between two versions of a judge leaves grades of both
         weights = judge.ping()
@@ -103,13 +109,21 @@ def _judge_pending(
         file.append(record)
         done[key] = record
 
-    pool = ThreadPoolExecutor(max_workers=workers)
+    pool, futures = ThreadPoolExecutor(max_workers=workers), list[Future[None]]()
     try:
-        for future in as_completed([pool.submit(grade, *item) for item in pending.items()]):
+        futures.extend(pool.submit(grade, *item) for item in pending.items())
+        for future in as_completed(futures):
             future.result()
             advance(1)
+    except BaseException as error:
+        pool.shutdown(wait=False, cancel_futures=True)
+        judge.stop()
+        under_way = sum(not future.done() for future in futures)
+        if under_way and not isinstance(error, OSError):  # a file that cannot be written keeps none of them
+            _log.warning("stopping: waiting for %d answers that are under way; nothing else is asked", under_way)
+        raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=True)
 
 
 def _withdraw(keys: Iterable[str], file: Judgements, done: dict[str, Record], reason: str) -> None:

@@ -1,5 +1,6 @@
 """A language model as judge: behind a server, or in this process."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Protocol
@@ -7,9 +8,20 @@ from typing import Any, Protocol
 from eval.judges.judgement import Judgement
 from eval.judges.parse_score import parse_score
 from eval.judges.rubrics import OWN, Rubric, Rubrics, messages
-from ski_lvlm.chat_client import ChatError, Message, ModelInfo, ModelMissing, Reply, ServerNotRunning
+from ski_lvlm.chat_client import (
+    ChatError,
+    Message,
+    ModelInfo,
+    ModelMissing,
+    Refused,
+    Reply,
+    ServerNotRunning,
+    Stopped,
+)
+from ski_lvlm.pace import Pace
 
 ASKS = 3  # first the question, then twice "only the JSON, please"
+HOPELESS = 20  # grades in a row that the server failed to give, each after all its attempts; the next would fare alike
 
 
 class Chat(Protocol):
@@ -21,6 +33,9 @@ class Chat(Protocol):
     def ping(self) -> ModelInfo:
         """Say which weights answer."""
 
+    def stop(self) -> None:
+        """Begin no further answer, in any thread."""
+
     def chat(
         self,
         messages: Sequence[Message],
@@ -29,8 +44,9 @@ class Chat(Protocol):
         max_tokens: int = 512,
         temperature: float = 0.0,
         seed: int | None = None,
+        before: Callable[[], object] = lambda: None,
     ) -> Reply:
-        """Answer."""
+        """Answer; `before` is called before each attempt."""
 
 
 class LlmJudge:
@@ -45,7 +61,7 @@ class LlmJudge:
         rubrics: what is asked.
         temperature: 0 takes the likeliest token each time.
         max_tokens: the longest reply; models that think aloud need more than the default.
-        wait: called before each question, to keep a limit on questions a minute.
+        pace: limit of requests a minute, kept at every attempt.
     """
 
     def __init__(
@@ -55,17 +71,24 @@ class LlmJudge:
         *,
         temperature: float = 0.0,
         max_tokens: int = 200,
-        wait: Callable[[], None] = lambda: None,
+        pace: Pace | None = None,
     ) -> None:
         self.name, self.rubrics = chat.name, rubrics
         self._told: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
         # No digest tells two servers of OpenAI's protocol apart, so the address does.
         self.settings = self._told if chat.server is None else {**self._told, "server": chat.server}
-        self._chat, self._wait = chat, wait
+        self._chat, self._pace = chat, pace
+        self._failed, self._counting = 0, threading.Lock()
 
     def ping(self) -> ModelInfo:
         """Check server and model."""
         return self._chat.ping()
+
+    def stop(self) -> None:
+        """Send no further question, also not one again; whoever waits to send one gets `Stopped` at once."""
+        self._chat.stop()
+        if self._pace is not None:
+            self._pace.stop()
 
     def not_measured(self, metric: str) -> str | None:
         """An LLM can be asked whatever the rubrics ask."""
@@ -75,28 +98,50 @@ class LlmJudge:
         """Grade one record.
 
         Raises:
-            ServerNotRunning, ModelMissing: going on with other records would be no use.
+            ChatError: going on with other records would be no use: `ServerNotRunning`, `ModelMissing`, too many
+                failures in a row, or told to stop (`Stopped`).
         """
         prompt, replies = tuple(messages(rubric, fields)), list[Reply]()
-        score, reason = None, f"unparsed: no score from 0 to 5 in {ASKS} replies"
+        score, reason = None, None
         try:
             while score is None and len(replies) < ASKS:
                 replies.append(self._ask(prompt, replies, seed))
                 score = parse_score(replies[-1].text, cut=replies[-1].cut)
-        except (ServerNotRunning, ModelMissing):
+        except (ServerNotRunning, ModelMissing, Stopped):
             raise
         except ChatError as error:
+            self._count_failure(error)
             reason = f"failed: {type(error).__name__}: {error}"
-        return Judgement(
-            score,
-            tuple(reply.text for reply in replies),
-            reason if score is None else None,
-            prompt,
-            replies[-1] if replies else None,
-        )
+        else:
+            self._failed = 0
+            reason = self._unparsed(replies) if score is None else None
+        return Judgement(score, tuple(r.text for r in replies), reason, prompt, replies[-1] if replies else None)
+
+    def _unparsed(self, replies: Sequence[Reply]) -> str:
+        if any(reply.cut for reply in replies):
+            limit = self.settings["max_tokens"]
+            return f"unparsed: cut at --max_tokens {limit} before a score; raise it, most of all for a thinking model"
+        return f"unparsed: no score from 0 to 5 in {ASKS} replies"
+
+    def _count_failure(self, error: ChatError) -> None:
+        """Stop at the last of `HOPELESS` failures in a row, unless the server only refuses these very questions."""
+        with self._counting:
+            self._failed += 1
+            if self._failed < HOPELESS:
+                return
+            self._failed = 0
+        if isinstance(error, Refused):
+            self._chat.ping()  # fails where everything is refused, as without a quota
+            return
+        raise ChatError(f"{HOPELESS} grades in a row failed, the last one so: {error}") from error
 
     def _ask(self, prompt: Sequence[Message], unread: Sequence[Reply], seed: int) -> Reply:
         """Ask, or ask again after replies that could not be read."""
         again = [[Message(reply.text, role="assistant"), Message(self.rubrics.again)] for reply in unread]
-        self._wait()
-        return self._chat.chat([*prompt, *chain(*again)], schema=self.rubrics.schema, seed=seed, **self._told)
+        return self._chat.chat(
+            [*prompt, *chain(*again)], schema=self.rubrics.schema, seed=seed, before=self._keep_pace, **self._told
+        )
+
+    def _keep_pace(self) -> None:
+        if self._pace is not None:
+            self._pace.wait(0)

@@ -63,6 +63,9 @@ class SimilarityJudge:
         """Order of events is beyond sentence embeddings."""
         return None if self.rubrics.of(metric) else "sentence similarity does not see the order of events"
 
+    def stop(self) -> None:
+        """Nobody is asked anything, and a grade takes no time."""
+
     def __call__(self, rubric: Rubric, fields: Mapping[str, str], *, seed: int = 0) -> Judgement:
         """Grade one record, without any chance in it; a text longer than the encoder reads leaves it unscored."""
         try:
