@@ -1,7 +1,7 @@
 """The rubrics are data: five of them, each with what the judge sees, and a fingerprint that moves with each word."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -68,14 +68,27 @@ def written(tmp_path, content):
 
 
 def test_somebody_elses_prompts_are_said_to_the_letter(tmp_path):
-    prompt = 'Compare.\n\nCorrect: {A}\nSaid: {pred}\nReply like {"score": 3} {other}'
+    prompt = 'Compare.\n\nCorrect: {A}\nSaid: {pred}\nReply like {"score": 3} { other }'
     path = written(tmp_path, {"schema": None, "metrics": {"detail": {"prompt": prompt, "system": "You are strict."}}})
     rubrics = load_rubrics(path)
     assert [r.metric for r in rubrics.metrics] == ["detail"] and rubrics.of("context") is None
     assert rubrics.schema is None and rubrics.metrics[0].fields == ("A", "pred")
     told = messages(rubrics.metrics[0], {**FIELDS, "A": " tells of {pred} "})
-    expected = 'Compare.\n\nCorrect: tells of {pred}\nSaid: a guess\nReply like {"score": 3} {other}'
+    expected = 'Compare.\n\nCorrect: tells of {pred}\nSaid: a guess\nReply like {"score": 3} { other }'
     assert [(m.role, m.text) for m in told] == [("system", "You are strict."), ("user", expected)]
+
+
+def test_the_scale_is_filled_in_wherever_it_stands(tmp_path):
+    metrics = {
+        "detail": {"prompt": "{A} {pred} {scale}", "system": "{scale}!"},
+        "context": {"fields": ["A", "pred"], "criterion": "{scale}"},
+    }
+    scales = {"integer": {"words": "0 to 5", "schema": None}}
+    rubrics = load_rubrics(written(tmp_path, {"metrics": metrics, "again": "N: {scale}", "scales": scales}))
+    assert "{scale}" not in json.dumps(asdict(rubrics)) and rubrics.again == "N: 0 to 5"
+    told = messages(rubrics.metrics[0], FIELDS)
+    assert [message.text for message in told] == ["0 to 5!", "the truth a guess 0 to 5"]
+    assert rubrics.metrics[1].prompt.startswith("0 to 5\n")
 
 
 def test_without_a_system_message_there_is_none_and_the_rest_is_ours(tmp_path):
@@ -109,6 +122,13 @@ DETAIL = {"prompt": "{A} {pred}"}
         ({"metrics": {"detail": {"prompt": "{A}"}}}, "shows A to the judge; expected all of pred,"),
         ({"metrics": {"detail": {"prompt": "{pred} {Q1}"}}}, "shows"),
         ({"metrics": {"consistency": {"prompt": "{A} {pred1}"}}}, "consistency: shows .*pred2"),
+        (
+            {"metrics": {"detail": {"prompt": "{A} {pred} {Question}"}}},
+            r"detail: nothing .* for \{Question\}.*\{pred\}",
+        ),
+        ({"metrics": {"detail": {"fields": ["A", "pred"], "criterion": "{scael}"}}}, r"detail: nothing .*\{scael\}"),
+        ({"metrics": {"detail": {**DETAIL, "system": "{A}"}}}, r"detail, system: nothing .*\{A\}; expected \{scale\}"),
+        ({"metrics": {"detail": DETAIL}, "again": "{N}"}, r"again: nothing .*\{N\}"),
         ({"metrics": {"detail": DETAIL}, "system": 3}, "system is 3"),
         ({"metrics": {"detail": DETAIL}, "schema": "x"}, "schema is 'x'"),
         ({"metrics": {"detail": DETAIL}, "scales": {"decimal": {"words": "x", "schema": None}}}, "'integer'"),

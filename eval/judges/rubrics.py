@@ -12,13 +12,15 @@ A rubrics file is one JSON object. Another one, which repeats somebody's exact p
   stand for the texts. A metric may have a `system` of its own.
 - `system`: the system message of all metrics; left out, there is none. `again`: what is said after an unreadable reply.
 - `schema`: the JSON schema of a reply, null for none; left out, `scales` (ours, unless given) has one for each choice
-  of `--scores`, and the words that {scale} stands for.
+  of `--scores`, and the words that {scale} stands for, everywhere.
+
+A word in braces that stands for nothing is a mistake; with a blank, as in { word }, it is said as it is.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +41,7 @@ _TAGS = {
     "pred2": "second_prediction",
 }
 _PLACE = re.compile(r"\{(" + "|".join(_TAGS) + r")\}")
+_WORD = re.compile(r"\{([^\W\d]\w*)\}")
 _KEYS = {"system", "again", "scales", "schema", "metrics"}
 
 
@@ -105,11 +108,10 @@ def load_rubrics(path: Path = OWN_FILE, *, scores: Scores = "integer") -> Rubric
     schema = content.get("schema", scale["schema"])
     if not isinstance(schema, dict | None):
         raise RubricsError(f"{path}: schema is {schema!r:.60}; expected a JSON schema, or null for none")
-    system, again = _text(content, "system", path, ""), _text(content, "again", path, own["again"])
-    found = {name: _rubric(name, entry, system, path) for name, entry in content["metrics"].items()}
-    metrics = (found[name] for name in METRICS if name in found)
-    said = tuple(Rubric(r.metric, r.fields, r.prompt, r.system.replace("{scale}", scale["words"])) for r in metrics)
-    return Rubrics(said, schema, again.replace("{scale}", scale["words"]))
+    words, again = scale["words"], _said(_text(content, "again", path, own["again"]), scale["words"], f"{path}, again")
+    system = _text(content, "system", path, "")
+    found = {name: _rubric(name, entry, system, words, path) for name, entry in content["metrics"].items()}
+    return Rubrics(tuple(found[name] for name in METRICS if name in found), schema, again)
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -138,20 +140,31 @@ def _text(entry: dict[str, Any], name: str, where: object, default: str) -> str:
     return text
 
 
-def _rubric(metric: str, entry: Any, system: str, path: Path) -> Rubric:  # noqa: ANN401
+def _said(text: str, scale: str, where: str, texts: Collection[str] = ()) -> str:
+    """A text with the words of the scale in it; `texts` are the places that are filled for each record."""
+    if unknown := set(_WORD.findall(text)) - {"scale", *texts}:
+        places = " ".join(f"{{{name}}}" for name in ("scale", *texts))
+        raise RubricsError(
+            f"{where}: nothing is known to stand for {{{min(unknown)}}}; expected {places}, or a blank after the brace "
+            "to say the word itself"
+        )
+    return text.replace("{scale}", scale)
+
+
+def _rubric(metric: str, entry: Any, system: str, scale: str, path: Path) -> Rubric:  # noqa: ANN401
     where = f"{path}, {metric}"
     if metric not in FIELDS:
         raise RubricsError(f"{path}: no metric is called {metric!r}; expected some of {', '.join(METRICS)}")
     names = set(entry) - {"system"} if isinstance(entry, dict) else set()
     if names not in ({"prompt"}, {"fields", "criterion"}):
         raise RubricsError(f"{where}: found {sorted(names)}; expected either prompt, or fields and criterion")
-    prompt = _text(entry, "prompt", where, "") or _between_tags(entry, where)
+    prompt = _said(_text(entry, "prompt", where, "") or _between_tags(entry, where), scale, where, _TAGS)
     fields = tuple(dict.fromkeys(_PLACE.findall(prompt)))
     answers = {name for name in FIELDS[metric] if name.startswith("pred")}
     if not answers <= set(fields) <= set(FIELDS[metric]):
         expected = f"all of {', '.join(sorted(answers))}, and of others only {', '.join(FIELDS[metric])}"
         raise RubricsError(f"{where}: shows {', '.join(fields) or 'nothing'} to the judge; expected {expected}")
-    return Rubric(metric, fields, prompt, _text(entry, "system", where, system))
+    return Rubric(metric, fields, prompt, _said(_text(entry, "system", where, system), scale, f"{where}, system"))
 
 
 def _between_tags(entry: dict[str, Any], where: str) -> str:
