@@ -20,7 +20,7 @@ class Message:
 class Reply:
     """What the server answered; `cut` says that it ran into the token limit. Seconds are those of this one attempt.
 
-    `model` and `fingerprint` are what the reply says of who gave it, None where it does not. `left_out` names what the
+    `model` and `fingerprint` are what the reply says of who gave it, None where it does not. `not_told` names what the
     server was not told because it takes no such parameter: without `temperature` its own holds.
     """
 
@@ -31,7 +31,7 @@ class Reply:
     cut: bool = False
     model: str | None = None
     fingerprint: str | None = None
-    left_out: tuple[str, ...] = ()
+    not_told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

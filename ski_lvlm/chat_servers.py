@@ -137,7 +137,7 @@ class OpenAiServer:
             )
         self.client = openai.OpenAI(api_key=self._key or "none", base_url=base_url, timeout=timeout, max_retries=0)
         self.where = f"the server at {self.address}"
-        self._left_out: set[str] = set()  # parameters that it has refused
+        self._not_told: set[str] = set()  # parameters that it has refused
 
     @property
     def address(self) -> str:
@@ -169,10 +169,10 @@ class OpenAiServer:
                 name = refused_parameter(request, str(error))
                 if name is None:
                     raise
-                self._leave_out(name)
+                self._give_up_on(name)
             else:
                 asked = {"response_format"} if schema is not None else set[str]()
-                return replace(reply, left_out=tuple(sorted((asked | {"temperature", "seed"}) - set(request))))
+                return replace(reply, not_told=tuple(sorted((asked | {"temperature", "seed"}) - set(request))))
 
     def body(
         self,
@@ -187,25 +187,25 @@ class OpenAiServer:
         request: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": m.role, "content": _openai_content(m)} for m in messages],
-            "max_completion_tokens" if "max_tokens" in self._left_out else "max_tokens": max_tokens,
+            "max_completion_tokens" if "max_tokens" in self._not_told else "max_tokens": max_tokens,
             "temperature": temperature,
             "seed": seed,
         }
         if schema is not None:
             constraint = {"name": "reply", "schema": schema, "strict": True}
             request["response_format"] = {"type": "json_schema", "json_schema": constraint}
-        return {name: value for name, value in request.items() if name not in self._left_out}
+        return {name: value for name, value in request.items() if name not in self._not_told}
 
     def ping(self) -> ModelInfo:
         """Check server, key and model by one very short answer (lists of models are not to be relied on)."""
         self.chat([Message("Say yes.")], schema=None, max_tokens=16, temperature=0.0, seed=0)
         return ModelInfo(f"openai:{self.model}")
 
-    def _leave_out(self, name: str) -> None:
-        if name not in self._left_out:
+    def _give_up_on(self, name: str) -> None:
+        if name not in self._not_told:
             told = "; its own holds, so that replies may differ from one time to the next" * (name == "temperature")
             _log.warning("%s takes no %s and is asked without from now on%s", self.where, name, told)
-        self._left_out.add(name)
+        self._not_told.add(name)
 
     def _ask(self, request: dict[str, Any]) -> Reply:
         started = time.monotonic()

@@ -221,7 +221,7 @@ def test_a_parameter_that_the_model_refuses_is_left_out_from_then_on(caplog):
     with chat_double(plan=plan) as double:
         client = client_of(double, "openai")
         replies = [client.chat([Message("hi")], schema=SCORE, max_tokens=9) for _ in range(2)]
-    assert [reply.left_out for reply in replies] == [("seed", "temperature")] * 2 and len(double.requests) == 4 + 1
+    assert [reply.not_told for reply in replies] == [("seed", "temperature")] * 2 and len(double.requests) == 4 + 1
     assert double.requests[-1]["max_completion_tokens"] == 9 and "response_format" in double.requests[-1]
     told = [record.getMessage() for record in caplog.records if "takes no" in record.getMessage()]
     assert len(told) == 3 and sum("replies may differ" in line for line in told) == 1

@@ -116,7 +116,7 @@ def test_a_judge_that_takes_no_temperature_is_told_as_such(tmp_path, caplog):
     with chat_double(plan=plan) as double:
         double.url += "/v1"
         assert grade(tmp_path, double, number=1, judge="openai:llama3.1") == 0
-    assert all(record["left_out"] == ["temperature"] for record in ledger(tmp_path))
+    assert all(record["not_told"] == ["temperature"] for record in ledger(tmp_path))
     assert sum("replies may differ" in record.getMessage() for record in caplog.records) == 1
 
 
@@ -218,7 +218,7 @@ def test_a_line_whose_id_is_no_text_is_put_aside(tmp_path):
         ({}, False),
         ({"reason": "failed: Busy: 500"}, True),
         ({"temperature": 0.5}, True),
-        ({"left_out": ["temperature"]}, True),
+        ({"not_told": ["temperature"]}, True),
         ({"score": 7}, True),
     ],
 )

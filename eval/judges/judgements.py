@@ -78,7 +78,7 @@ def _id(record: Record) -> str | None:
 
 def _unread_for_ever(record: Record) -> bool:
     unparsed = record.get("score") is None and str(record.get("reason")).startswith("unparsed")
-    return unparsed and record.get("temperature") == 0 and "temperature" not in (record.get("left_out") or ())
+    return unparsed and record.get("temperature") == 0 and "temperature" not in (record.get("not_told") or ())
 
 
 def _line(record: Record) -> str:
