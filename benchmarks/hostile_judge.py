@@ -4,7 +4,8 @@
 
 The judge is a test double: 429 with and without Retry-After, 500, half a JSON, a closed connection, silence, an empty
 text, words, other scales, two scores, null, and now and then a grade. The real command runs until its exit code is 0,
-at most --runs times: each run must ask only for what is unscored, and say so with exit code 1.
+at most --runs times: each run must ask only for what is unscored, and say so with exit code 1. It runs with --again,
+since this judge replies anew to the same question although the temperature is 0.
 """
 
 import json
@@ -106,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with chat_double(plan=misbehaving(args.seed, seen, slow=args.slow), models=("hostile",)) as double:
         line = [sys.executable, str(ROOT / "eval" / "score.py"), "--predictions", str(args.out / "predictions.json")]
         line += ["--judge", "openai:hostile", "--base_url", f"{double.url}/v1", "--workers", str(args.workers)]
-        line += ["--timeout", str(TIMEOUT), "--out", str(out), "--no_reference_metrics"]
+        line += ["--timeout", str(TIMEOUT), "--out", str(out), "--no_reference_metrics", "--again"]
         code, runs, missing = 1, 0, 5 * args.items
         while code == 1 and runs < args.runs:
             before = sum(seen.values())

@@ -13,7 +13,8 @@
 
 Without --predictions the last quickstart's are graded. What is to be graded is written to OUT/plan.json first, every
 grade to OUT/judgements.jsonl at once, and the table to OUT/scores.json last: a run that was interrupted goes on where
-it stopped, and says that it is unfinished until then; a second run asks the judge nothing. A grade that is missing
+it stopped, and says that it is unfinished until then; a second run asks only for what failed. A reply that could not be
+read is asked for again at a temperature above 0, or with --again: at 0 the same would come. A grade that is missing
 counts as unscored, never as 0; the exit code is 1 when more than 1 % of a metric are unscored or nothing was scored.
 With --scores integer a decimal that comes all the same is kept as it is, and counted. The similarity judge (MiniLM
 cosine) is comparable with nothing but itself.
@@ -133,7 +134,7 @@ def _score(judge: Judge, paths: list[Path], out: Path, options: argparse.Namespa
         sys.stderr.write("nothing was scored: not a result; the lines above say why\n")
         return 1
     if too_many_unscored(table["metrics"].values()):
-        sys.stderr.write(f"{TOO_MANY}; run again or take another judge\n")
+        sys.stderr.write(f"{TOO_MANY}; take another judge, or run again, with --again for unread replies\n")
         return 1
     return 0
 
@@ -160,6 +161,7 @@ def _grade(tasks: list[Task], judge: Judge, ledger: Path, options: argparse.Name
             workers=options.workers,
             repeats=options.repeats,
             seed=options.seed,
+            again=options.again,
             advance=lambda count: progress.advance(bar, count),
         )
 

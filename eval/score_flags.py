@@ -43,7 +43,7 @@ def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Names
 
 def _refuse_unused(flags: argparse.ArgumentParser, options: argparse.Namespace, argv: Sequence[str]) -> None:
     """Where models are compared or files added up nobody grades: flags that say who and what mistake the command."""
-    command = next((f"--{name}" for name in ("compare", "aggregate") if getattr(options, name)), None)
+    command = next((f"--{name}" for name in ("compare", "agreement", "aggregate") if getattr(options, name)), None)
     given = {underscored(word).partition("=")[0] for word in argv if word.startswith("--")}
     if command and (unused := sorted(given - {command, "--out"})):
         flags.error(f"{command} reads finished grades and does not use {', '.join(unused)}; leave that out")
@@ -54,6 +54,11 @@ def _add_judge(flags: argparse.ArgumentParser) -> None:
         "--judge", default="llama3.1", help="MODEL or ollama:MODEL, openai:MODEL, hf:MODEL in this process, similarity"
     )
     flags.add_argument("--base_url", help="address of the judge's server, e.g. http://127.0.0.1:8000/v1")
+    flags.add_argument(
+        "--again",
+        action="store_true",
+        help="ask once more where a reply could not be read at temperature 0; what failed is always asked for again",
+    )
     flags.add_argument("--workers", type=int, default=4, help="records that are with the judge at a time")
     flags.add_argument("--requests_per_minute", type=int, help="no more questions than this; default: no limit")
     flags.add_argument("--timeout", type=float, default=120.0, help="seconds to wait for one reply")

@@ -268,7 +268,7 @@ def test_finished_grades_are_compared_and_added_up(tmp_path, capsys):
         out = str(tmp_path / "out")
         asked = len(double.requests)
         assert score.main(["--compare", out, out]) == 0 and "+0.0" in capsys.readouterr().out
-        assert score.main(["--agreement", out, out, "--judge", "hf:"]) == 0, "no judge is needed"
+        assert score.main(["--agreement", out, out]) == 0
         assert score.main(["--aggregate", f"{out}/judgements.jsonl", "--out", out]) == 0
     assert "80.0" in capsys.readouterr().out and len(double.requests) == asked
 

@@ -116,7 +116,9 @@ def test_an_unreadable_reply_is_unscored_and_counted_never_0(tmp_path, capsys):
         assert sum(metric["unscored"].values()) == 1
         assert "1 %" in capsys.readouterr().err
         double.plan = digits
-        assert grade(tmp_path, double, path) == 0, "unscored ones are asked again, and only those"
+        double.requests.clear()
+        assert grade(tmp_path, double, path) == 1 and double.requests == [], "the same reply would come"
+        assert grade(tmp_path, double, path, "--again") == 0, "unscored ones are asked again, and only those"
     assert table(tmp_path)["metrics"]["correctness"]["mean"] == 80.0
     assert Counter(r["score"] is None for r in read_jsonl(tmp_path / "out" / "judgements.jsonl")) == {
         False: 12,

@@ -43,7 +43,7 @@ class Judgements:
             _rewrite(path, own + back)
         self._here = own + back
 
-    def settled(self, *, again: bool = True) -> dict[str, Record]:
+    def settled(self, *, again: bool = False) -> dict[str, Record]:
         """The last grades by id, without those that are to be asked for again: what failed, always.
 
         Args:

@@ -49,7 +49,7 @@ def judge_all(
     workers: int,
     repeats: int = 1,
     seed: int = 0,
-    again: bool = True,
+    again: bool = False,
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Record]:
     """Grade what the ledger has no grade for yet, several at a time; returns the grades by `judgement_id`.
