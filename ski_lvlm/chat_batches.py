@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from ski_lvlm.chat_protocol import BadReply, ChatError, Refused, Reply, status_error
-from ski_lvlm.chat_servers import OpenAiServer, openai_reply
+from ski_lvlm.openai_server import OpenAiServer, openai_reply
 
 ENDPOINT: Final = "/v1/chat/completions"
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})

@@ -32,7 +32,8 @@ from ski_lvlm.chat_protocol import (
     TimedOut,
     image_type,
 )
-from ski_lvlm.chat_servers import OllamaServer, OpenAiServer
+from ski_lvlm.ollama_server import OllamaServer
+from ski_lvlm.openai_server import OpenAiServer
 
 __all__ = [
     "BadReply", "Busy", "ChatClient", "ChatError", "Message", "ModelInfo", "ModelMissing", "Refused", "Reply",

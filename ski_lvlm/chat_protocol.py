@@ -157,3 +157,9 @@ def status_error(status: int, text: str, *, server: str, retry_after: str | None
     if status in (408, 409, 425, 429) or status >= 500:
         return Busy(found, retry_after=retry_after_seconds(retry_after))
     return Refused(found)
+
+
+def text_field(answer: object, name: str) -> str | None:
+    """A field of a reply, if it is there and holds text."""
+    found = getattr(answer, name, None)  # the packages do not check what servers leave out
+    return found if isinstance(found, str) else None
