@@ -1,4 +1,8 @@
-"""What is said to an LLM server and what comes back: messages, replies, and the ways in which it can fail."""
+"""What is said to an LLM server and what comes back: messages, replies, and the ways in which it can fail.
+
+Whatever goes wrong with a server becomes one of the `ChatError`s, so that callers know three things: what to tell the
+user, whether another attempt makes sense (`passing`), and how long the server asked to wait.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

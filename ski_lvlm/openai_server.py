@@ -1,8 +1,4 @@
-"""OpenAI's protocol behind two calls, `chat` and `ping`.
-
-Whatever goes wrong becomes one of the `ChatError`s, so that callers know three things: what to tell the user, whether
-another attempt makes sense (`passing`), and how long the server asked to wait.
-"""
+"""OpenAI's protocol behind two calls, `chat` and `ping`."""
 
 import base64
 import logging
