@@ -9,4 +9,6 @@ ruff format --check .
 ruff check .
 mypy
 unset MALLOC_TOP_PAD_ # a gigabyte more for each of many short processes
-pytest --durations=10 "$@"
+workers=$(($(nproc) < 4 ? $(nproc) : 4)) # a file of tests stays with one of them, which makes what they share once
+export OMP_NUM_THREADS=$(($(nproc) / workers))
+pytest --numprocesses "$workers" --dist loadfile --durations=10 "$@"
