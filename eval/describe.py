@@ -149,13 +149,14 @@ def model_digest(model: "SkiLvlm") -> str:
 def _answer(
     args: argparse.Namespace, model: "SkiLvlm", items: list[Item], log: AnswerLog, generation: dict[str, Any]
 ) -> None:
+    from rich.console import Console
     from rich.progress import track
 
     todo = log.unanswered(items)
     total = sum(len(questions) for questions in todo.values())
     settings = {"batch_size": args.batch_size, "workers": args.workers, "seed": args.seed}
     answers = describe(model, todo, args.videos, **settings, **generation)
-    for answer in track(answers, "describing", total=total, disable=not total):
+    for answer in track(answers, "describing", total=total, console=Console(stderr=True), disable=not total):
         log.add(answer)
 
 

@@ -101,7 +101,7 @@ def _quickstart_predictions() -> Path:
             f"no --predictions given, and there is no {QUICKSTART} of a quickstart; make it with "
             "`bash scripts/quickstart.sh`, or name a file made by eval/describe.py"
         )
-    print(f"no --predictions given: grading the last quickstart's, {QUICKSTART}")
+    sys.stderr.write(f"no --predictions given: grading the last quickstart's, {QUICKSTART}\n")
     return QUICKSTART
 
 
@@ -127,9 +127,11 @@ def _score(judge: Judge, paths: list[Path], out: Path, options: argparse.Namespa
     if not options.no_reference_metrics:
         table["reference_metrics"] = reference_metrics(records)
         write_json(out / "scores.json", table)
+    report = write_score_report(
+        out, videos=options.videos
+    )  # all files first: whoever reads what is printed may be gone
     show(table)
-    print(f"written: {out / 'scores.json'}, every grade with its reply: {out / 'judgements.jsonl'}")
-    print(f"report: {write_score_report(out, videos=options.videos)}")
+    print(f"written: {out / 'scores.json'}, every grade with its reply: {out / 'judgements.jsonl'}\nreport: {report}")
     if not table["metrics_run"]:
         sys.stderr.write("nothing was scored: not a result; the lines above say why\n")
         return 1
@@ -148,11 +150,12 @@ def _measurable(
 
 
 def _grade(tasks: list[Task], judge: Judge, ledger: Path, options: argparse.Namespace) -> Grades:
+    from rich.console import Console
     from rich.progress import Progress
 
     if options.repeats > 1 and options.temperature == 0:
-        print("--repeats at temperature 0 shows only how steady the judge itself is; see --temperature")
-    with Progress(transient=True) as progress:
+        sys.stderr.write("--repeats at temperature 0 shows only how steady the judge itself is; see --temperature\n")
+    with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(f"judge: {judge.name}", total=len(tasks) * options.repeats)
         return judge_all(
             tasks,

@@ -79,9 +79,8 @@ def agreement(a: Path, b: Path, out: Path | None = None) -> int:
         shown.add_row(name, str(row["pairs"]), *cells, f"{row['difference']:+.2f}")
     _print(shown)
     for metric, count in found["scored_by_one"].items():
-        print(
-            f"{metric}: {count} left out, {'some repeats have' if found['repeats'] else 'one of the two has'} no score"
-        )
+        why = "some repeats have no score" if found["repeats"] else "only one of the two has a score"
+        print(f"{metric}: {count} left out, {why}")
     print(f"a, b: each two repeats of {a}" if found["repeats"] else f"a: {a}\nb: {b}")
     print("kappa: quadratically weighted; within 1, b - a: in points of 0 to 5")
     _write(out, "agreement.json", found)

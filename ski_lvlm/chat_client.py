@@ -146,10 +146,15 @@ class ChatClient:
             stop=self._give_up,
             wait=self._pause,
             sleep=tenacity.sleep_using_event(self._stopped),
-            before_sleep=tenacity.before_sleep_log(_log, logging.WARNING),
+            before_sleep=self._tell,
             reraise=True,
         )
         return retrying(call, *args, **named)
+
+    def _tell(self, state: tenacity.RetryCallState) -> None:
+        """Why an attempt failed, and when the next one begins."""
+        error, pause = state.outcome and state.outcome.exception(), state.next_action and state.next_action.sleep
+        _log.warning("%s; asked again in %.1f s (%d of %d)", error, pause, state.attempt_number + 1, self._attempts)
 
     def stop(self) -> None:
         """Begin no further attempt of a `chat`, in any thread; pauses end at once, what is under way is answered."""

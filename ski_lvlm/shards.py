@@ -118,6 +118,6 @@ def _take(stack: ExitStack, path: Path, *, wait: bool = False) -> TextIO:
         part = path.name.removeprefix(".lock").lstrip(".")
         raise FolderBusy(
             f"{path.parent}: another process (pid {holder}{f', shard {part}' if part else ''}) is working here; wait "
-            "for it, name another --out, or share the work with --shard i/n"
+            "for it, or name another --out"
         ) from error
     return file

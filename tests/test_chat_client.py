@@ -132,11 +132,11 @@ def test_bytes_that_are_no_image_are_the_callers_mistake():
         Answer(hangs_up=True),
     ],
 )
-def test_passing_failures_are_repeated_and_end(protocol, failure):
+def test_passing_failures_are_repeated_and_end(protocol, failure, caplog):
     with chat_double() as double:
         double.plan = lambda _: failure if len(double.requests) <= 2 else Answer("at last")
         assert client_of(double, protocol).chat([Message("hi")]).text == "at last"
-        assert len(double.requests) == 3
+        assert len(double.requests) == 3 and caplog.text.count("; asked again in ") == 2
         double.plan = lambda _: failure
         with pytest.raises((Busy, BadReply)):
             client_of(double, protocol, attempts=4).chat([Message("hi")])

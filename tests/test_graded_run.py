@@ -143,7 +143,7 @@ def test_a_repeat_to_come_is_unfinished_and_an_unscored_grade_is_not(tmp_path):
     plan(run)
     assert read_run(run).unfinished is None
     plan(run, repeats=2)
-    assert read_run(run).unfinished == "unfinished: 2 of 4 grades; the same command goes on"
+    assert read_run(run).unfinished == "unfinished: 2 of 4 grades, 1 of them without a score; the same command goes on"
 
 
 @pytest.mark.parametrize("other", [{"fields": {"pred": "x"}}, {"rubrics": "r2"}, {"seed": 1}, {"key": "z_0"}])

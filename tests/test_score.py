@@ -403,8 +403,21 @@ def test_without_predictions_the_quickstarts_are_taken_or_the_command_is_named(t
     predictions(tmp_path, [record(3)])
     with chat_double(plan=digits) as double:
         score.main(["--judge", "llama3.1", "--base_url", double.url, *QUICK])
-    assert str(tmp_path / "predictions.json") in capsys.readouterr().out.replace("\n", "")
+    assert str(tmp_path / "predictions.json") in capsys.readouterr().err.replace("\n", "")
     assert (tmp_path / "scores" / "scores.json").exists()
+
+
+def test_every_file_is_there_before_anything_is_printed(tmp_path, monkeypatch):
+    """`score.py … | head` must not cost the table or the page of grades that were paid for."""
+
+    def closed(_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(score, "show", closed)
+    path = predictions(tmp_path, [record(3)])
+    with chat_double(plan=digits) as double, pytest.raises(BrokenPipeError):
+        score.main(["--predictions", str(path), "--judge", "llama3.1", "--base_url", double.url, *QUICK])
+    assert {"scores.json", "report.html"} <= {file.name for file in (tmp_path / "scores").iterdir()}
 
 
 def test_ping(tmp_path, capsys):

@@ -153,7 +153,7 @@ def test_agreement_tells_what_only_one_of_the_two_scored(tmp_path, capsys):
     b = write_run(tmp_path / "b", graded_items([0, None, 1, 5]))
     assert score_commands.agreement(a, b, tmp_path) == 0
     printed = capsys.readouterr().out
-    assert "correctness: 3 left out, one of the two has no score" in printed and "detail: 1 left out" in printed
+    assert "correctness: 3 left out, only one of the two has a score" in printed and "detail: 1 left out" in printed
     assert json.loads((tmp_path / "agreement.json").read_text())["scored_by_one"] == {"correctness": 3, "detail": 1}
 
 
@@ -166,3 +166,9 @@ def test_flags_of_grading_are_refused_where_nobody_grades(capsys, command, unuse
         arguments([*command, *unused], description="")
     assert f"does not use {unused[0].partition('=')[0]}" in capsys.readouterr().err
     assert arguments([*command, "--out", "o"], description="").out.name == "o"
+
+
+def test_a_name_before_a_file_that_is_no_metric_is_named(tmp_path):
+    (tmp_path / "x.json").write_text("{}")
+    with pytest.raises(GradesError, match="'foo' is no metric; expected one of correctness"):
+        score_file(f"foo={tmp_path / 'x.json'}")

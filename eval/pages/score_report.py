@@ -120,7 +120,7 @@ def average_row(scores: Record) -> dict[str, Any]:
     name = (
         METRIC_NAMES["average"]
         if five
-        else f"Average of the {scores.get('metrics_run', len(_run(scores)))} run (paper: of five)"
+        else f"Average of the {scores.get('metrics_run') or len(_run(scores)) or 'metrics'} run (paper: of five)"
     )
     return {
         "name": name,

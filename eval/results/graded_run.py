@@ -54,8 +54,12 @@ class Run:
     def unfinished(self) -> str | None:
         """How far a run got that has not given all of its grades, scores or reasons; None for a finished one."""
         wanted = len(self.plan.grades) * self.repeats if self.plan else 0
-        given = sum(map(len, self.records.values()))
-        return f"unfinished: {given} of {wanted} grades; the same command goes on" if given < wanted else None
+        given = [record for grades in self.records.values() for record in grades.values()]
+        if len(given) >= wanted:
+            return None
+        blank = sum(record["score"] is None for record in given)
+        without = f", {blank} of them without a score" if blank else ""
+        return f"unfinished: {len(given)} of {wanted} grades{without}; the same command goes on"
 
     @property
     def metrics(self) -> list[str]:

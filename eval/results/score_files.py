@@ -33,9 +33,16 @@ def score_file(text: str) -> ScoreFile:
 
     >>> score_file("detail=a.json").metric, score_file("x=a.json").path.name
     ('detail', 'x=a.json')
+
+    Raises:
+        GradesError: FILE is there, METRIC is none.
     """
     metric, found, path = text.partition("=")
-    return ScoreFile(Path(path), metric) if found and metric in METRICS else ScoreFile(Path(text), None)
+    if found and metric in METRICS:
+        return ScoreFile(Path(path), metric)
+    if found and not Path(text).exists() and Path(path).exists():
+        raise GradesError(f"{text}: {metric!r} is no metric; expected one of {', '.join(METRICS)}, or FILE alone")
+    return ScoreFile(Path(text), None)
 
 
 def read_scores_of(files: Sequence[ScoreFile]) -> Scores:
