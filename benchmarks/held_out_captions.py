@@ -22,9 +22,11 @@ from rich.progress import track  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from eval.accuracy import Row, caption_accuracy, most_frequent  # noqa: E402
-from eval.describe import Item, evenly, load, read_questions  # noqa: E402
+from eval.items.questions import evenly, read_questions  # noqa: E402
+from eval.items.records import Item  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
+from ski_lvlm.inference import load_for_inference  # noqa: E402
 from ski_lvlm.llm import native_bf16  # noqa: E402
 from ski_lvlm.lvlm import SkiLvlm  # noqa: E402
 from ski_lvlm.video import find_video, read_for_tower  # noqa: E402
@@ -88,7 +90,7 @@ def untrained(model: SkiLvlm) -> None:
 
 def conditions(folder: Path, items: Sequence[Item], videos: Path, *, name: str) -> list[Row]:
     """All rows of one trained model."""
-    model = load(folder)
+    model = load_for_inference(folder)
     tokens = video_tokens(model, items, videos)
     tower = model.load_tower()
     rows = [

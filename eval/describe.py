@@ -114,9 +114,10 @@ def main(flags: Sequence[str] | None = None) -> int:
 
 
 def _open(args: argparse.Namespace, shard: Shard) -> "SkiLvlm":
+    from ski_lvlm.inference import fast_dtype, load_for_inference, on_device
+
     if not args.baseline:
-        return load(args.model, number=shard.index - 1)
-    from ski_lvlm.inference import fast_dtype, on_device
+        return load_for_inference(args.model, number=shard.index - 1)
     from ski_lvlm.published_projectors import video_chatgpt
 
     model = video_chatgpt(
@@ -128,13 +129,6 @@ def _open(args: argparse.Namespace, shard: Shard) -> "SkiLvlm":
         dtype=fast_dtype(),
     )
     return on_device(model, number=shard.index - 1)
-
-
-def load(folder: Path, *, number: int = 0) -> "SkiLvlm":
-    """The trained model with its video projector alone, on GPU `number` where there is one."""
-    from ski_lvlm.inference import load_for_inference
-
-    return load_for_inference(folder, number=number)
 
 
 def model_digest(model: "SkiLvlm") -> str:

@@ -4,12 +4,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ski_lvlm.cli import parser
+from ski_lvlm.cli import expect_at_least, parser
 from ski_lvlm.sampling import add_sampling_flags
 
 _NEEDED = ("projector_weights", "base_llm", "vision_tower")  # by --baseline, and by nothing else
 _OF_BASELINE = {"num_frames": 100, "delimiters": "auto"}
-_LEAST = {"num_frames": 1, "limit": 1, "batch_size": 1, "workers": 0}
 
 
 def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Namespace:
@@ -27,9 +26,7 @@ def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Names
     add_sampling_flags(p)
     args = p.parse_args(argv)
     _settle_baseline(p, args)
-    for name, least in _LEAST.items():
-        if (number := getattr(args, name)) is not None and number < least:
-            p.error(f"--{name} {number}: expected {least} or more")
+    expect_at_least(p, args, num_frames=1, limit=1, batch_size=1, workers=0)
     return args
 
 

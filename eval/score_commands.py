@@ -3,11 +3,9 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from eval.metrics import METRICS
-from eval.results.aggregate import average_interval, metric_row, too_many_unscored
+from eval.results.aggregate import averages, metric_row, too_many_unscored
 from eval.results.score_files import ScoreFile, read_scores_of
 from eval.score_table import TOO_MANY, lines_under, mean_of
 from ski_lvlm.files import write_json
@@ -97,16 +95,14 @@ def aggregate(files: Sequence[ScoreFile], out: Path | None) -> int:
         OSError: one cannot be read, or the result not be written.
     """
     items, unfinished = read_scores_of(files)
+    metrics = {name: metric_row(graded) for name, graded in items.items()}
     found: dict[str, Any] = {
         "files": [str(file.path) for file in files],
         "unfinished": unfinished,
-        "metrics": {name: metric_row(graded) for name, graded in items.items()},
+        "metrics": metrics,
+        **averages(metrics, items),
     }
-    means = [row["mean"] for row in found["metrics"].values() if row["mean"] is not None]
-    found["average"] = fmean(means) if len(means) == len(METRICS) else None
-    found["average_of_run"] = fmean(means) if means else None
-    found["average_interval"] = average_interval(list(items.values()))
-    _print(_aggregated(found, len(means)))
+    _print(_aggregated(found))
     for name, row in found["metrics"].items():
         print(f"{name}: grades 0 to 5: {', '.join(map(str, row['histogram']))}")
     for line in lines_under(found):
@@ -118,14 +114,14 @@ def aggregate(files: Sequence[ScoreFile], out: Path | None) -> int:
     return int(bool(reasons))
 
 
-def _aggregated(found: Row, count: int) -> "Table":
+def _aggregated(found: Row) -> "Table":
     shown = _table("metric", "score (0-100)", "95 % interval", "scored", "unscored as 0")
     for name, row in found["metrics"].items():
         scored = f"{row['n_scored']} of {row['n_total']}"
         shown.add_row(name, mean_of(row), _interval(row["interval"]), scored, _number(row["mean_unscored_as_0"]))
-    if count > 1:
+    if found["metrics_run"] > 1:
         average = _number(found["average_of_run"]), _interval(found["average_interval"])
-        shown.add_row(f"average of {count}", *average, "", "")
+        shown.add_row(f"average of {found['metrics_run']}", *average, "", "")
     return shown
 
 

@@ -1,14 +1,13 @@
 """The flags of `eval/score.py`."""
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from eval.judges.similarity_judge import SIMILARITY
 from eval.metrics import METRICS
-from ski_lvlm.cli import parser, underscored
+from ski_lvlm.cli import expect_at_least, parser, underscored
 
 
 def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Namespace:
@@ -35,9 +34,7 @@ def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Names
     _refuse_unused(flags, options, sys.argv[1:] if argv is None else argv)
     if options.judge == SIMILARITY and (options.rubrics or options.temperature or options.scores != "integer"):
         flags.error("--judge similarity asks no questions; leave out --rubrics, --scores and --temperature")
-    for name, least in (("workers", 1), ("repeats", 1), ("max_tokens", 1), ("temperature", 0), ("timeout", 0.001)):
-        if not least <= getattr(options, name) < math.inf:  # NaN is none of it
-            flags.error(f"--{name} {getattr(options, name)}: expected {least:g} or more")
+    expect_at_least(flags, options, workers=1, repeats=1, max_tokens=1, temperature=0, timeout=0.001)
     return options
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ski_lvlm.cli import parser, run  # noqa: E402
+from ski_lvlm.cli import parser, positive, run  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
 
 if TYPE_CHECKING:
@@ -55,13 +55,6 @@ def parse(flags: Sequence[str] | None) -> argparse.Namespace:
     args = p.parse_args(flags)
     check_flags(args)
     return args
-
-
-def positive(text: str) -> int:
-    """A whole number above 0."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"found {number}, expected at least 1")
-    return number
 
 
 def check_flags(args: argparse.Namespace) -> None:

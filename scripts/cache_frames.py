@@ -47,19 +47,12 @@ def arguments() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--ntu", type=Path, required=True, help="folder with rgb/, or with the videos themselves")
     add("--out", type=Path, required=True, help="folder of the cache")
-    add("--num_frames", type=positive, default=16, help="frames kept of each clip, evenly spaced")
-    add("--side", type=positive, default=224, help="height and width of a frame in pixels")
+    add("--num_frames", type=cli.positive, default=16, help="frames kept of each clip, evenly spaced")
+    add("--side", type=cli.positive, default=224, help="height and width of a frame in pixels")
     add("--framing", choices=("whole", "centre"), default="centre", help="fit the whole frame, or its central square")
     add("--split", help="only clips of this zero-shot split's actions, for example ntu60/48-12")
     add("--workers", type=int, default=len(os.sched_getaffinity(0)), help="decoding processes; 0: decode in this one")
     return parser
-
-
-def positive(text: str) -> int:
-    """A whole number above 0."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"found {number}, expected at least 1")
-    return number
 
 
 def clips_of_split(names: Sequence[str], split: str) -> list[str]:

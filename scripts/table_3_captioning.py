@@ -20,13 +20,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.cache_frames import positive  # noqa: E402
 from scripts.table_3_print import write  # noqa: E402
 from scripts.table_3_results import Training, read_training  # noqa: E402
 from scripts.table_3_runs import PAPER, SYNTHETIC, Plan, Published, Trained  # noqa: E402
 from scripts.table_3_sources import plan_of  # noqa: E402
 from scripts.table_jobs import ROOT, Runner, Step, in_order, run_steps, subprocess_runner  # noqa: E402
-from ski_lvlm.cli import parser, run  # noqa: E402
+from ski_lvlm.cli import parser, positive, run  # noqa: E402
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from scripts.cache_frames import positive
 from scripts.table_jobs import ROOT, Runner, Step, in_order, run_steps, subprocess_runner
 from scripts.table_print import as_json, markdown
 from scripts.table_results import Results, collect
 from scripts.table_rows import Row, Table
 from scripts.table_runs import PAPER, SYNTHETIC, Plan, Scale, replicates, with_backbone
-from ski_lvlm.cli import parser
+from ski_lvlm.cli import parser, positive
 from ski_lvlm.files import atomic_path, write_json
 
 QUICKSTART = ROOT / "runs" / "quickstart"

@@ -1,6 +1,7 @@
 """What every command shares: a parser that takes `--flag_name` and `--flag-name` alike, and one-line errors."""
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -36,6 +37,20 @@ def parser(description: str) -> argparse.ArgumentParser:
             return action.help if action.default is None else super()._get_help_string(action)
 
     return _Parser(description=description, formatter_class=Formatter, allow_abbrev=False)
+
+
+def positive(text: str) -> int:
+    """A whole number above 0, as the `type` of a flag."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"found {number}, expected at least 1")
+    return number
+
+
+def expect_at_least(flags: argparse.ArgumentParser, options: argparse.Namespace, **least: int | float) -> None:
+    """End with a line about the first of these numbers that was given and is smaller, infinite or NaN."""
+    for name, smallest in least.items():
+        if (number := getattr(options, name)) is not None and not smallest <= number < math.inf:
+            flags.error(f"--{name} {number}: expected {smallest:g} or more")
 
 
 def run(main: Callable[[Sequence[str] | None], int | None]) -> None:

@@ -67,9 +67,8 @@ def video_chatgpt(
         },
         dtype=dtype,
     )
-    places = [Place((f"projectors.video.layers.{name}",), (name,)) for name in tensors]
     try:
-        load_places(model, tensors, places)
+        _load_layers(cast(Projector, model.projectors["video"]), tensors)
         vocabulary = cast(nn.Embedding, model.llm.get_input_embeddings()).weight
         delimiters = delimiters_of(published, vocabulary=vocabulary) if delimited else None
     except PublishedWeightsError as error:
@@ -155,15 +154,18 @@ def load_video_projector(source: str, projector: Projector) -> None:
         ValueError: no projector in `source`, or one of another shape.
     """
     file = _weights_file(source)
-    found = {name: tensor.float() for name, tensor in video_projector_of(read_published(file), file).items()}
-    expected = {name: tuple(tensor.shape) for name, tensor in projector.layers.state_dict().items()}
-    shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
-    if shapes != expected:
+    tensors = video_projector_of(read_published(file), file)
+    try:
+        _load_layers(projector, tensors)
+    except PublishedWeightsError as error:
         raise PublishedWeightsError(
-            f"{source}: found projector weights {shapes}, expected {expected}; choose the LLM and vision tower that "
-            "projector was trained for, or leave --video_projector out"
-        )
-    projector.layers.load_state_dict(found)
+            f"{source}: {error}; choose the LLM and vision tower that projector was trained for, or leave "
+            "--video_projector out"
+        ) from error
+
+
+def _load_layers(projector: Projector, tensors: Mapping[str, Tensor]) -> None:
+    load_places(projector.layers, tensors, [Place((name,), (name,)) for name in tensors])
 
 
 def _weights_file(source: str) -> Path:

@@ -16,13 +16,13 @@ from safetensors.torch import load_file, save_file
 from video_case import numbered, quarters, write_audio, write_video, write_zero_length
 from vision_case import tiny_tower
 
-from eval.describe import describe, load, main, model_digest
+from eval.describe import describe, main, model_digest
 from eval.items.answers import answer_key
 from eval.items.clips import DecodedClips
 from eval.items.questions import evenly, read_questions
 from ski_lvlm.conversation import IGNORED, encode
 from ski_lvlm.files import read_jsonl, write_json
-from ski_lvlm.inference import EndWatch
+from ski_lvlm.inference import EndWatch, load_for_inference
 from ski_lvlm.instruction_file import Turn
 from ski_lvlm.llm import native_bf16
 from ski_lvlm.lvlm import SkiLvlm
@@ -106,7 +106,7 @@ def undisturbed(case, tmp_path_factory):
 
 def test_every_question_gets_the_answer_about_its_own_video(case, undisturbed):
     assert [entry | item(entry["video_name"]) for entry in undisturbed] == undisturbed  # the questions are kept
-    model = load(case / "model")
+    model = load_for_inference(case / "model")
     clips = DecodedClips(VIDEOS, case / "videos", num_frames=FRAMES, side=28, framing="whole")
     alone = [
         [model.generate([clip.frames], [question], max_new_tokens=6)[0] for question in ASKED.values()]
@@ -212,7 +212,7 @@ def test_a_clip_goes_through_the_tower_once_for_all_its_questions(case, tmp_path
 
 
 def test_the_model_is_asked_in_the_template_it_was_trained_in(case):
-    model = load(case / "model")
+    model = load_for_inference(case / "model")
     turns = [Turn("user", f"{ASKED['Q']}\n<video>"), Turn("assistant", "Drinking.")]
     trained = encode(turns, model.tokenizer, token_counts={"video": 10})
     prompt = int((trained.labels == IGNORED).sum())
@@ -228,7 +228,7 @@ def test_the_model_is_asked_in_the_template_it_was_trained_in(case):
 def test_answers_that_run_into_the_limit_are_marked_counted_and_listed(case, tmp_path, capsys):
     main(flags(case, tmp_path))
     log = read_jsonl(tmp_path / "predictions.jsonl")
-    model = load(case / "model")
+    model = load_for_inference(case / "model")
     end = model.tokenizer.eos_token_id
     clip = DecodedClips(["a"], case / "videos", num_frames=FRAMES, side=28, framing="whole")[0]
     ended = {}
@@ -456,7 +456,7 @@ def test_predictions_asked_anew_keep_no_reason_of_the_run_before(case, tmp_path)
 def test_beside_the_predictions_stands_what_made_them(case, tmp_path):
     main(flags(case, tmp_path, temperature=0.5, seed=3, limit=2))
     made = json.loads((tmp_path / "predictions.run.json").read_text())
-    model = load(case / "model")
+    model = load_for_inference(case / "model")
     assert made["command"][:2] == ["describe.py", "--model"] and made["command"][-2:] == ["--limit", "2"]
     assert made["model"] == {"baseline": None, "source": str(case / "model")}
     assert made["projectors"] == {"kind": "linear", "digest": model_digest(model).split()[0]}
@@ -564,7 +564,7 @@ def test_videos_are_framed_as_the_training_features_were(case, tmp_path):
         shown = flags(case, tmp_path, model=model, videos=tmp_path / "videos", questions=tmp_path / "q.json")
         main([*shown, "--out", str(tmp_path / framing / "predictions.json")])
         clip = DecodedClips(["edges"], tmp_path / "videos", num_frames=FRAMES, side=28, framing=framing)[0]
-        expected = load(model).generate([clip.frames], [ASKED["Q"]], max_new_tokens=6)
+        expected = load_for_inference(model).generate([clip.frames], [ASKED["Q"]], max_new_tokens=6)
         assert [entry["pred"] for entry in predictions(tmp_path / framing)] == expected
     assert predictions(tmp_path / "whole") != predictions(tmp_path / "centre")
 
@@ -572,5 +572,5 @@ def test_videos_are_framed_as_the_training_features_were(case, tmp_path):
 def test_an_answer_is_remembered_by_video_question_and_settings(case):
     keys = {answer_key(*key) for key in (("a", "b", "c"), ("b", "a", "c"), ("ab", "", "c"), ("a", "b", "d"))}
     assert len(keys) == 4
-    digest = model_digest(load(case / "model"))
+    digest = model_digest(load_for_inference(case / "model"))
     assert digest.split()[1] == SkiLvlm.from_pretrained(case / "model").config.llm_digest

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.items.predictions import Task
+from eval.items.predictions import Task, video_of
 from eval.judges.judgement import Judge
 from eval.judges.judgements import Judgements, Record
 from ski_lvlm.chat_client import ChatError, ModelInfo, Reply
@@ -143,7 +143,7 @@ def _grade(wanted: _Wanted, judge: Judge, weights: ModelInfo) -> Record:
     return {
         "metric": task.metric,
         "key": task.key,
-        "video_name": task.key.rpartition("_")[0],
+        "video_name": video_of(task.key),
         "repeat": wanted.repeat,
         "score": judgement.score,
         "reason": judgement.reason,

@@ -42,7 +42,7 @@ _GOES_ON = re.compile(r"""[ \t"'*_`]*+(?:[^\W\d_]|/|[,;(–—-][ \t]*+(?:but\s+
 _SENTENCE_ENDS = re.compile(r"""["'*_`)\]}]*+(?:[.!]["'*_`)\]}]*+(?=\s|\Z)|[ \t]*+(?=\n|\Z))""")
 _BEFORE = 80  # characters of a sentence that are looked at
 # Words that may stand before "score": others make it another one (BLEU, maximum, previous) or a question of whether.
-_PLAIN = {
+_BEFORE_SCORE = {
     "the",
     "my",
     "our",
@@ -57,8 +57,8 @@ _PLAIN = {
     "final",
     "overall",
     "total",
+    *METRICS,
 }
-_BEFORE_SCORE = _PLAIN.union(METRICS)
 
 
 def prose_scores(text: str) -> set[float | None]:

@@ -68,9 +68,13 @@ def summarise(
         metric: metric_row(found) if found else {"status": "not run", "reason": not_run[metric]}
         for metric, found in items.items()
     }
+    return {"metrics": metrics, **averages(metrics, items)}
+
+
+def averages(metrics: Mapping[str, Row], items: Mapping[str, Sequence[Graded]]) -> Row:
+    """What is told of the rows of all metrics together, whose grades are `items`; see `summarise`."""
     means = [row["mean"] for row in metrics.values() if row.get("mean") is not None]
     return {
-        "metrics": metrics,
         "average": fmean(means) if len(means) == len(METRICS) else None,
         "average_of_run": fmean(means) if means else None,
         "average_interval": average_interval(list(items.values())),

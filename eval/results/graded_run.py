@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.items.predictions import NO_ANSWER, NO_REFERENCE, video_of
+from eval.items.questions import ANSWERS
 from eval.judges.judgements import is_score
 from eval.metrics import METRICS
 from eval.results.aggregate import NOT_JUDGED, Graded
@@ -15,7 +16,6 @@ from eval.results.plan import JUDGE, LEDGER, PLAN, TABLE, Place, Plan, Record, r
 from eval.results.score_json import GradesError, read_json
 from ski_lvlm.files import read_jsonl
 
-_ANSWERS = ("pred", "pred1", "pred2")
 _MISSING = (NO_ANSWER, NO_REFERENCE)  # why older runs left items to nobody
 _UNNAMED = "no grade in the file"
 
@@ -87,7 +87,7 @@ class Run:
 
     def asked(self, place: Place) -> dict[str, str]:
         """What every model is asked and compared with: the judge's fields without the answers; older files: nothing."""
-        return {name: text for name, text in self.fields(place).items() if name not in _ANSWERS}
+        return {name: text for name, text in self.fields(place).items() if name not in ANSWERS.values()}
 
     def fields(self, place: Place) -> dict[str, str]:
         """All that the judge saw of an item; nothing where it saw none, or an older file does not tell."""
