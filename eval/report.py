@@ -83,7 +83,7 @@ def recipe_rows(folder: Path) -> list[tuple[str, Any, str]]:
         ("vision tower, frozen", _at(features, "video", "tower"), "CLIP ViT-L/14"),
         ("frames of a video", _at(features, "video", "num_frames"), "100"),
         ("video tokens × width", _product(_at(features, "video")), "356 × 1024"),
-        ("frames of a skeleton", _at(features, "skeleton", "num_frames"), "not given (1024 makes 256 tokens)"),
+        ("frames of a skeleton", _at(features, "skeleton", "num_frames"), "not given (64 in 16 views make 256 tokens)"),
         ("skeleton tokens × width", _product(_at(features, "skeleton")), "256 × 216"),
         ("modalities in training", _at(recipe, "modalities"), "video, skeleton"),
         ("projectors", _at(recipe, "projector"), "linear"),

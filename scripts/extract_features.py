@@ -8,7 +8,9 @@ number of frames it refuses to mix. Clips that cannot be read are left out, list
 and tried again by the next run; the exit code is 1 only if a modality ends up with no features at all.
 
 Paper: Sec. 3.3, Sec. 4: 100 + 256 video tokens of width 1024 and 256 skeleton tokens of width 216.
-Assumption: 256 skeleton tokens come from 1024 frames, since Hyperformer keeps one token per four frames.
+Deviation: the paper does not say how 256 skeleton tokens come about. Here a clip is encoded in 16 views of 64 frames,
+the number that the encoder was trained on, each shifted by a sixteenth of a frame. Other numbers of frames show the
+encoder another speed of motion and are refused without --allow_other_speed.
 """
 
 import argparse
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from ski_lvlm.features import FeatureWriter
     from ski_lvlm.packed import PackedSkeletons
     from ski_lvlm.skeleton import Preprocessing
+    from ski_lvlm.skeleton_views import Views
 
 PAPER_TOWER = "openai/clip-vit-large-patch14"
 SHOWN = 20  # failed clips that are printed; a file lists them all
@@ -106,7 +109,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--skeleton_encoder", type=Path, help="output of train_ski_vlm.py, either stage; for skeleton")
     add("--num_frames", type=int, default=100, help="video frames per clip, evenly spaced (a shorter clip has fewer)")
     add("--framing", choices=("whole", "centre"), default="whole", help="fit the whole frame, or its central square")
-    add("--skeleton_frames", type=int, default=1024, help="T_s, four frames to a token")
+    add("--skeleton_tokens", type=cli.positive, default=256, help="tokens of a clip, from several views of it")
+    add("--skeleton_frames", type=cli.positive, help="T_s, frames of a view (default: as in the encoder's training)")
+    add("--allow_other_speed", action="store_true", help="accept another T_s than in the encoder's training")
     add("--modalities", nargs="+", choices=("video", "skeleton"), default=["video", "skeleton"], help="what to extract")
     add("--clips", type=Path, help="instruction file (.json), or text file with one clip name a line; default: all")
     add("--workers", type=int, default=None, help="decoding processes; default: one, with a GPU all cores but one")
@@ -162,35 +167,43 @@ def skeleton_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> S
 
     from ski_lvlm.digest import weights_digest
     from ski_lvlm.packed import PackedSkeletons
-    from ski_lvlm.skeleton_clip import load_skeleton_encoder
+    from ski_lvlm.skeleton_clip import load_skeleton_encoder, read_card
+    from ski_lvlm.skeleton_views import tokens_of_views, views_for
 
     packed = PackedSkeletons.open(args.prepared)
     encoder, preprocessing = load_skeleton_encoder(args.skeleton_encoder)
     preprocessing.check_matches(replace(preprocessing, layout=packed.layout.name, cleaning=packed.cleaning))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder.requires_grad_(False).to(device)
+    views = views_for(
+        encoder,
+        trained_frames=read_card(args.skeleton_encoder).num_frames,
+        num_tokens=args.skeleton_tokens,
+        num_frames=args.skeleton_frames,
+        allow_other_speed=args.allow_other_speed,
+    )
     entry = {
         "encoder": str(args.skeleton_encoder),
         "digest": weights_digest(encoder),
         "preprocessing": preprocessing.to_json(),
-        "num_frames": args.skeleton_frames,
+        **views._asdict(),
         "width": encoder.width,
-        "tokens": encoder.num_tokens(args.skeleton_frames),
+        "tokens": args.skeleton_tokens,
     }
-    read = partial(read_skeleton, packed, num_frames=args.skeleton_frames, preprocessing=preprocessing)
-    return Source(list(wanted or packed.names), read, lambda clips: encoder(clips.to(device)).tokens, entry)
+    read = partial(read_skeleton, packed, views=views, preprocessing=preprocessing)
+    return Source(list(wanted or packed.names), read, lambda clips: tokens_of_views(encoder, clips.to(device)), entry)
 
 
-def read_skeleton(packed: "PackedSkeletons", name: str, *, num_frames: int, preprocessing: "Preprocessing") -> "Tensor":
-    """In a worker: preprocess one clip."""
+def read_skeleton(packed: "PackedSkeletons", name: str, *, views: "Views", preprocessing: "Preprocessing") -> "Tensor":
+    """Preprocess one clip into its views, in a worker."""
     import torch
 
-    from ski_lvlm.skeleton import is_present, preprocess
+    from ski_lvlm.skeleton import interleaved_views, is_present
 
-    skeleton = preprocess(packed.get(name), num_frames=num_frames, preprocessing=preprocessing)
-    if not is_present(skeleton).any():
+    clip = interleaved_views(packed.get(name), **views._asdict(), preprocessing=preprocessing)
+    if not all(is_present(view).any() for view in clip):
         raise ValueError(f"{name}: nobody is in any frame of the skeleton; leave the clip out")
-    return torch.from_numpy(skeleton)
+    return torch.from_numpy(clip)
 
 
 def extract(

@@ -32,7 +32,7 @@ cat <<'RECIPE'
   video tower           EfficientNet-Lite0         CLIP ViT-L/14
   video tokens          16 + 49                    100 + 256
   Hyperformer           1 head x 24, 6 blocks      9 heads x 24, 10 blocks
-  skeleton frames       32 (8 tokens)              1024 (256 tokens)
+  skeleton frames       32 (8 tokens)              64, in 16 views (256 tokens)
   text encoder          MiniLM                     CLIP
   language model        SmolLM2-135M               Vicuna-7B
   student of SKI-VLM    ViFi-CLIP, 4 frames of 96  16 frames of 224
@@ -67,7 +67,7 @@ stage zero_shot python eval/zero_shot.py --model "$run/distill" --ntu "$run/ntu"
   --split synthetic --clips all --out "$run/zero_shot"
 stage features python scripts/extract_features.py --prepared "$run/prepared" --ntu "$run/ntu" --out "$run/features" \
   --clips "$run/instructions/instructions.json" --vision_tower efficientnet-lite0 --num_frames 16 --framing centre \
-  --skeleton_encoder "$run/skeleton_align" --skeleton_frames 32
+  --skeleton_encoder "$run/skeleton_align" --skeleton_tokens 8
 stage lvlm deepspeed --num_gpus 1 train_ski_lvlm.py --deepspeed zero2.json \
   --instructions "$run/instructions/instructions.json" --features "$run/features" --base_llm smollm2 \
   --output_dir "$run/lvlm" --bf16 "$bf16" --batch_size 4 --num_train_epochs 1.25 --learning_rate 3e-3 \

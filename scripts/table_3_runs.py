@@ -55,7 +55,7 @@ SYNTHETIC = Scale(
     "synthetic",
     "synthetic",
     video_features="--vision_tower efficientnet-lite0 --num_frames 16 --framing centre",
-    skeleton_features="--skeleton_frames 32",
+    skeleton_features="--skeleton_tokens 8",
     train="--base_llm smollm2 --standardise True --batch_size 4 --num_train_epochs 1.25 --learning_rate 3e-3 "
     "--save_strategy no",
     describe="--max_new_tokens 48",

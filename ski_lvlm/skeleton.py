@@ -32,8 +32,7 @@ class Preprocessing:
     the room; "none" leaves positions alone. `streams` are laid side by side along the channels. `absent` "mask" leaves
     an absent person NaN for the encoder to leave out; "zeros" is the published way.
 
-    Assumption: the number of frames T_s is the stage's affair (training 64, extraction 1024 for the paper's 256
-    tokens), not part of this.
+    The number of frames T_s is not part of this. Each stage sets it, and the card of an encoder stores it.
     """
 
     version: int = _VERSION
@@ -118,14 +117,38 @@ def preprocess(
             reaches beyond the clip.
     """
     layout = layout_named(preprocessing.layout)
-    _check_shape(joints, layout)
-    skeleton = np.full((len(joints), NUM_PERSONS, *joints.shape[2:]), np.nan, np.float32)
-    skeleton[:, : joints.shape[1]] = joints
-    skeleton[~is_present(skeleton)] = np.nan if preprocessing.absent == "mask" else 0.0
+    skeleton = _two_persons(joints, layout, preprocessing)
     skeleton = resize(skeleton[_stretch(window, len(skeleton)) if window else _crop(len(skeleton), rng)], num_frames)
     if rng is not None and layout.dimensions == 3:
         skeleton = einsum(_random_rotation(rng), skeleton, "turned axis, t m j axis -> t m j turned")
     return _streams(skeleton, layout, preprocessing)
+
+
+def interleaved_views(
+    joints: Float32[np.ndarray, "T M J D"], *, num_frames: int, num_views: int, preprocessing: Preprocessing
+) -> Float32[np.ndarray, "{num_views} {num_frames} 2 J C"]:
+    """Make a clip into several test inputs of `num_frames` frames, each shifted by a fraction of a frame.
+
+    Every view spans the same 95 % of the clip at the same speed. View v holds the frames v, v + V, v + 2 V, ... of the
+    clip at `num_frames` x V frames. One view is exactly the test input of `preprocess`.
+
+    Raises:
+        ValueError: the clip has no frame, more than two persons, or another layout's joints.
+    """
+    layout = layout_named(preprocessing.layout)
+    skeleton = _two_persons(joints, layout, preprocessing)
+    dense = resize(skeleton[_crop(len(skeleton), None)], num_frames * num_views)
+    return np.stack([_streams(dense[view::num_views], layout, preprocessing) for view in range(num_views)])
+
+
+def _two_persons(
+    joints: Float32[np.ndarray, "T M J D"], layout: Layout, preprocessing: Preprocessing
+) -> Float32[np.ndarray, "T 2 J D"]:
+    _check_shape(joints, layout)
+    skeleton = np.full((len(joints), NUM_PERSONS, *joints.shape[2:]), np.nan, np.float32)
+    skeleton[:, : joints.shape[1]] = joints
+    skeleton[~is_present(skeleton)] = np.nan if preprocessing.absent == "mask" else 0.0
+    return skeleton
 
 
 def _check_shape(joints: Float32[np.ndarray, "T M J D"], layout: Layout) -> None:

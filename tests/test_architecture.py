@@ -40,6 +40,7 @@ LAYERS = [  # a module may import from its own layer's left and from layers abov
     [
         "losses",
         "skeleton_clip",
+        "skeleton_views",
         "skeleton_data",
         "video_data",
         "video_clip",

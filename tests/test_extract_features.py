@@ -22,7 +22,7 @@ from ski_lvlm.files import atomic_path, write_json
 from ski_lvlm.hyperformer import ActionClassifier, Hyperformer
 from ski_lvlm.layouts import LAYOUTS
 from ski_lvlm.packed import PackedWriter
-from ski_lvlm.skeleton import Preprocessing, preprocess
+from ski_lvlm.skeleton import Preprocessing, interleaved_views, preprocess
 from ski_lvlm.skeleton_clip import SkeletonEncoderCard, load_skeleton_encoder, save_skeleton_encoder
 from ski_lvlm.video import read_for_tower, read_video
 from ski_lvlm.vision import load_vision_tower
@@ -78,7 +78,7 @@ def video_flags(ntu, tower, out):
 
 def skeleton_flags(prepared, encoder, out):
     flags = ["--prepared", prepared, "--skeleton_encoder", encoder, "--out", out, "--modalities", "skeleton"]
-    return [str(flag) for flag in (*flags, "--skeleton_frames", 32, "--workers", 0)]
+    return [str(flag) for flag in (*flags, "--skeleton_tokens", 8, "--workers", 0)]
 
 
 def test_video_tokens_are_the_tower_s_whatever_the_clips_beside_them(ntu, tower, tmp_path):
@@ -99,13 +99,37 @@ def test_skeleton_tokens_are_the_encoder_s(prepared, encoder, tmp_path):
     features = FeatureFolder(tmp_path)
     network, preprocessing = load_skeleton_encoder(encoder)
     for clip in CLIPS:
-        skeleton = preprocess(motion(int(clip[-3:]), 1), num_frames=32, preprocessing=preprocessing)
+        views = interleaved_views(motion(int(clip[-3:]), 1), num_frames=16, num_views=2, preprocessing=preprocessing)
         with torch.no_grad():
-            expected = network(torch.from_numpy(skeleton)[None]).tokens[0]
+            early, late = (network(torch.from_numpy(view)[None]).tokens[0] for view in views)
+        expected = torch.stack([early, late], dim=1).flatten(0, 1)  # in the order of time
         torch.testing.assert_close(features.load(clip, "skeleton"), expected, atol=2e-3, rtol=2e-3)
     entry = features.manifest["skeleton"]
-    assert (entry["num_frames"], entry["tokens"], entry["width"]) == (32, 8, 24)
+    assert (entry["num_frames"], entry["num_views"], entry["tokens"], entry["width"]) == (16, 2, 8, 24)
     assert entry["preprocessing"] == Preprocessing().to_json()
+
+
+def test_one_view_is_the_test_input_of_training(prepared, encoder, tmp_path):
+    assert main([*skeleton_flags(prepared, encoder, tmp_path), "--skeleton_tokens", "4"]) == 0
+    network, preprocessing = load_skeleton_encoder(encoder)
+    skeleton = preprocess(motion(1, 1), num_frames=16, preprocessing=preprocessing)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(skeleton)[None]).tokens[0]
+    torch.testing.assert_close(FeatureFolder(tmp_path).load(CLIPS[0], "skeleton"), expected, atol=2e-3, rtol=2e-3)
+
+
+def test_another_speed_of_motion_than_in_training_needs_a_flag(prepared, encoder, tmp_path):
+    flags = [*skeleton_flags(prepared, encoder, tmp_path), "--skeleton_frames", "32"]
+    with pytest.raises(ValueError, match="trained on clips of 16 frames, so it would see motion 2 times slower"):
+        main(flags)
+    assert main([*flags, "--allow_other_speed"]) == 0
+    entry = FeatureFolder(tmp_path).manifest["skeleton"]
+    assert (entry["num_frames"], entry["num_views"], entry["tokens"]) == (32, 1, 8)
+
+
+def test_tokens_that_no_number_of_views_gives_are_refused(prepared, encoder, tmp_path):
+    with pytest.raises(ValueError, match="16 frames give 4 tokens a view; choose a multiple of 4, for example 8"):
+        main([*skeleton_flags(prepared, encoder, tmp_path), "--skeleton_tokens", "9"])
 
 
 def test_both_modalities_share_a_folder_and_a_list_of_clips(ntu, tower, prepared, encoder, tmp_path):

@@ -7,7 +7,7 @@ import torch
 
 from ski_lvlm.cleaning import clean
 from ski_lvlm.layouts import layout_named
-from ski_lvlm.skeleton import Preprocessing, is_present, mirror, preprocess, resize
+from ski_lvlm.skeleton import Preprocessing, interleaved_views, is_present, mirror, preprocess, resize
 from ski_lvlm.skeleton_file import read_skeleton
 from tests.recordings import TWO_ACTORS
 
@@ -204,3 +204,24 @@ def test_a_mirror_swaps_sides_and_twice_is_nothing():
     np.testing.assert_array_equal(mirrored[:, :, 3], joints[:, :, 3] * np.float32([-1, 1, 1]))
     np.testing.assert_array_equal(mirror(mirrored, layout=NTU), joints)
     assert not np.shares_memory(mirrored, joints)
+
+
+def test_one_interleaved_view_is_the_test_input():
+    (view,) = interleaved_views(person(), num_frames=32, num_views=1, preprocessing=Preprocessing())
+    np.testing.assert_array_equal(view, preprocess(person(), num_frames=32, preprocessing=Preprocessing()))
+
+
+def test_interleaved_views_have_the_speed_of_the_test_input():
+    """A joint that moves 1 m a frame moves 2 m between the frames of every view of half as many frames."""
+    joints = np.zeros((40, 1, 25, 3), np.float32)
+    joints[..., 0] = np.arange(40)[:, None, None]
+    views = interleaved_views(joints, num_frames=19, num_views=4, preprocessing=PLAIN)
+    inner = np.diff(views[:, 1:-1, 0, 0, 0], axis=1)  # the ends are held
+    np.testing.assert_allclose(inner, 38 / 19, atol=1e-5)
+    assert (np.diff(views[:, 5, 0, 0, 0]) > 0).all(), "each view is a little later than the one before"
+
+
+def test_an_absent_person_is_absent_from_every_view():
+    views = interleaved_views(person(), num_frames=16, num_views=3, preprocessing=Preprocessing())
+    assert views.shape == (3, 16, 2, 25, 3)
+    assert np.isnan(views[:, :, 1]).all() and not np.isnan(views[:, :, 0]).any()
