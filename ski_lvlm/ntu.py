@@ -11,12 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from ski_lvlm.clip_names import clip_name
+
 Dataset = Literal["ntu60", "ntu120"]
 Protocol = Literal["xsub", "xview", "xset", "synthetic"]
 Part = Literal["seen_train", "seen_test", "unseen_test", "unseen_all"]
 
 _DATA = Path(__file__).parent / "data"
-_NAME = re.compile(r"(?:.*/)?S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})(?:_rgb)?(?:\.\w+)?")
+_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 _LAST_SETUP_OF_NTU60 = 17
 _LAST_SYNTHETIC_TRAIN_SUBJECT = 8
 _TRAIN_SUBJECTS = frozenset(
@@ -41,7 +43,7 @@ class ClipName(NamedTuple):
 
 @cache
 def parse_name(name: str) -> ClipName:
-    """Read a clip's name; a folder, `_rgb` and the file's extension may come along.
+    """Read a clip's name; a folder, an ending such as `_rgb` and the file's suffix may come along.
 
     >>> parse_name("rgb/S018C003P008R001A061_rgb.avi")
     ClipName(setup=18, camera=3, performer=8, replication=1, action=61)
@@ -49,7 +51,7 @@ def parse_name(name: str) -> ClipName:
     Raises:
         ValueError: the name is not NTU's.
     """
-    match = _NAME.fullmatch(name)
+    match = _NAME.fullmatch(name) or _NAME.fullmatch(clip_name(name))
     if not match:
         raise ValueError(
             f"{name!r} is not an NTU clip name; expected SsssCcccPpppRrrrAaaa such as S001C001P001R001A001, "

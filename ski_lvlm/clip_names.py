@@ -1,0 +1,219 @@
+"""Which clip a file name means, for every command.
+
+Instruction files, question files, lists of clips and folders spell one clip in many ways: `x`, `x.pkl`, `x_pose.pkl`,
+`cam1/x_rgb.avi`. A `ClipIndex` answers for one place which of its files a name means. The full name is tried first and
+then shortened step by step, so that a clip that is itself called `tree_pose` or `S1.partA` is not cut to another one.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+VIDEO_SUFFIXES = (
+    *(".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".m2ts"),
+    *(".3gp", ".ogv", ".vob", ".gif"),
+)
+_DATA_SUFFIXES = (
+    *(".npy", ".npz", ".safetensors", ".pkl", ".pickle", ".pt", ".pth", ".bin", ".h5", ".hdf5", ".mat"),
+    *(".skeleton", ".json", ".txt", ".csv", ".jpg", ".jpeg", ".png"),
+)
+_SUFFIXES = frozenset((*VIDEO_SUFFIXES, *_DATA_SUFFIXES))
+_VIDEO_ENDINGS = ("_rgb",)
+_ENDINGS = (*_VIDEO_ENDINGS, "_video", "_human_pose", "_pose", "_skeleton", "_object")
+_NTU = re.compile(r"(?:.*/)?(S\d{3}C\d{3}P\d{3}R\d{3}A\d{3})")
+
+
+class ClipNameError(ValueError):
+    """A name that means more than one file; the message lists them."""
+
+
+def normal(name: str) -> str:
+    """Return a name as names are compared: composed characters, forward slashes, no `./` and no leading slash.
+
+    >>> normal(".\\\\cam1\\\\Cafe\\u0301.mp4") == "cam1/Caf\\u00e9.mp4"
+    True
+    """
+    parts = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
+def without_suffix(name: str) -> str:
+    """Return the name without the suffix of a known kind of file, in upper or lower case.
+
+    >>> without_suffix("cam1/x_rgb.AVI"), without_suffix("S1.partA"), without_suffix("v_1.5")
+    ('cam1/x_rgb', 'S1.partA', 'v_1.5')
+    """
+    suffix = _suffix(name)
+    return name.removesuffix(suffix) if suffix.lower() in _SUFFIXES else name
+
+
+def _suffix(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")  # ten times faster than pathlib, for sets of 100,000 clips
+    return dot + suffix if stem and stem[-1] != "/" else ""
+
+
+def clip_name(name: str, *, modality: str = "video") -> str:
+    """Return what to call the clip that a file name means where there is no index to look it up in.
+
+    `_rgb` is cut off, and `_pose` or `_skeleton` where the file holds features or the modality is "skeleton". Folders
+    belong to the name, except before the name of an NTU clip, which is unique.
+
+    >>> clip_name("S001C001P001R001A001_pose.pkl"), clip_name("rgb/S001C001P001R001A001_rgb.avi")
+    ('S001C001P001R001A001', 'S001C001P001R001A001')
+    >>> clip_name("cam1/clip01.mp4"), clip_name("tree_pose.mp4")
+    ('cam1/clip01', 'tree_pose')
+    """
+    *_, stem = _without_suffixes(normal(name))
+    is_feature = _suffix(name).lower() in _DATA_SUFFIXES or modality == "skeleton"
+    short = _without_ending(stem, _ENDINGS if is_feature else _VIDEO_ENDINGS)
+    ntu = _NTU.fullmatch(short)
+    return ntu[1] if ntu else short
+
+
+def _without_suffixes(name: str) -> Iterator[str]:
+    """The name, and the name without one known suffix, two, and so on."""
+    yield name
+    while (short := without_suffix(name)) != name:
+        name = short
+        yield name
+
+
+def _without_ending(stem: str, endings: Sequence[str]) -> str:
+    return next((stem.removesuffix(ending) for ending in endings if stem.endswith(ending)), stem)
+
+
+def _spellings(name: str, endings: Sequence[str]) -> list[str]:
+    """The ways to spell one name, the longest first: with its suffix, without it, without its ending."""
+    stems = list(_without_suffixes(normal(name)))
+    return [s for s in dict.fromkeys((*stems, _without_ending(stems[-1], endings))) if s and not s.endswith("/")]
+
+
+class _Match(NamedTuple):
+    """The files that a spelling may mean, and how often they were shortened to it."""
+
+    cuts: int
+    files: list[str]
+
+
+_Table = dict[str, _Match]
+
+
+class ClipIndex:
+    """The files of one place, relative to it, and the answer to which of them a name means.
+
+    Args:
+        files: paths relative to the place, or the names of clips where there are no files.
+        endings: what may stand in a file's name behind the clip's.
+    """
+
+    def __init__(self, files: Iterable[str], *, endings: Sequence[str] = _VIDEO_ENDINGS) -> None:
+        self._endings = tuple(endings)
+        self._files = list(files)
+        self._whole: _Table = {}  # by spellings with all folders
+        self._inner: _Table = {}  # by spellings without some of the folders
+        for file in self._files:
+            for cuts, spelling in enumerate(_spellings(file, endings)):
+                _enter(self._whole, spelling, cuts, file)
+                for shorter in _inside(spelling):
+                    _enter(self._inner, shorter, cuts, file)
+
+    def find(self, name: str, *, drop_folders: bool = False) -> str | None:
+        """Return the file that a name means, or None.
+
+        A name without folders is looked for in all of them. With `drop_folders`, the folders of a name may be absent
+        here: `academic_source/Charades/AB12C.mp4` then means `AB12C.npy`.
+
+        Raises:
+            ClipNameError: the name means several files.
+        """
+        path = normal(name)
+        file = self._look_up(path, name, (self._whole, self._inner))
+        for shorter in _inside(path) if drop_folders else ():
+            file = file or self._look_up(shorter, name, (self._whole,))
+        return file
+
+    def _look_up(self, path: str, name: str, tables: Sequence[_Table]) -> str | None:
+        for spelling in _spellings(path, _ENDINGS):
+            for table in tables:
+                if spelling in table:
+                    return _only(name, table[spelling].files)
+        return None
+
+    @cached_property
+    def clips(self) -> Mapping[str, str]:
+        """Every clip with its file, sorted by name.
+
+        A clip is called by its file's name without suffix and ending, and with its folder where two folders hold that
+        name.
+
+        Raises:
+            ClipNameError: a folder holds two files of one clip.
+        """
+        by_name: dict[str, list[str]] = {}
+        for file in sorted(self._files):
+            by_name.setdefault(_spellings(file, self._endings)[-1], []).append(file)
+        whole = {name: _only(name, files) for name, files in by_name.items()}
+        bases = [name.rpartition("/")[2] for name in whole]
+        unique = {base for base, count in Counter(bases).items() if count == 1}
+        named = {base if base in unique else name: whole[name] for name, base in zip(whole, bases, strict=True)}
+        return dict(sorted(named.items()))
+
+    def find_all(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the files of many names, where there is one; folders of a name may be absent here.
+
+        Raises:
+            ClipNameError: a name means several files, or two names that differ in their folders mean one file.
+        """
+        files: dict[str, str] = {}
+        names_of: dict[str, list[str]] = {}
+        for name in dict.fromkeys(names):
+            if (file := self.find(name, drop_folders=True)) is not None:
+                files[name] = file
+                names_of.setdefault(file, []).append(name)
+        for file, several in names_of.items():
+            check_one_clip(file, several)
+        return files
+
+
+def check_one_clip(file: str, names: Iterable[str]) -> None:
+    """Make sure that names which mean one file do not stand in different folders.
+
+    Raises:
+        ClipNameError: two of them do.
+    """
+    longest_first = sorted({clip_name(name) for name in names}, key=lambda name: (-len(name), name))
+    for other in longest_first[1:]:
+        if not f"/{longest_first[0]}".endswith(f"/{other}"):
+            raise ClipNameError(
+                f"{longest_first[0]!r} and {other!r} are two clips, but both mean the file {file}; name the files "
+                "as the clips are named, with their folders"
+            )
+
+
+def _enter(table: _Table, spelling: str, cuts: int, file: str) -> None:
+    """Note a file under a spelling; the files that are shortened least for it stay."""
+    match = table.setdefault(spelling, _Match(cuts, []))
+    if cuts < match.cuts:
+        table[spelling] = _Match(cuts, [file])
+    elif cuts == match.cuts:
+        match.files.append(file)
+
+
+def _inside(path: str) -> Iterator[str]:
+    """The path without its first folder, without its first two, and so on."""
+    while "/" in path:
+        path = path.partition("/")[2]
+        yield path
+
+
+def _only(name: str, files: Sequence[str]) -> str:
+    if len(files) > 1:
+        shown = ", ".join(files[:5]) + (", …" if len(files) > 5 else "")
+        raise ClipNameError(
+            f"the clip name {name!r} means {len(files)} files: {shown}; give its folder or suffix with the name, or "
+            "keep only one of them"
+        )
+    return files[0]
