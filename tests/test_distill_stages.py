@@ -6,7 +6,7 @@ import shutil
 import pytest
 from recognition_case import skeleton_run
 from skeleton_case import packed_set
-from student_case import changed, starting_with, trainer, weights, write_case
+from student_case import changed, left_alone_by_mathematics, starting_with, trainer, weights, write_case
 from text_case import tiny_sentence_encoder
 
 from ski_lvlm.distill_stages import distill
@@ -53,7 +53,8 @@ def test_training_changes_what_learns_and_not_one_bit_else(case, tmp_path, kind,
     before, before_statistics = weights(stage.loss), statistics(stage.loss)
     trainer(stage, tmp_path).train()
     kept = starting_with([*frozen, *FROZEN_IN[kind]], stage.loss)
-    assert set(before) - changed(before, stage.loss) == kept
+    unchanged = set(before) - changed(before, stage.loss)
+    assert kept <= unchanged <= kept | left_alone_by_mathematics(stage.loss)
     moved = {name for name, value in statistics(stage.loss).items() if not value.equal(before_statistics[name])}
     assert len(before_statistics) > 10 and moved == (set(before_statistics) if variant == "statistics" else set())
 
