@@ -24,6 +24,7 @@ from ski_lvlm.features import FeatureFolder
 from ski_lvlm.files import atomic_path, write_json
 from ski_lvlm.instruct import InstructCollator, InstructDataset, check_dataset, token_statistics
 from ski_lvlm.instruction_file import read_instructions
+from ski_lvlm.launch import adapted_flags, join_deepspeed, part_from_processes, start_processes
 from ski_lvlm.lvlm import SkiLvlm
 from ski_lvlm.projector import Projector
 from ski_lvlm.published_projectors import load_video_projector
@@ -32,10 +33,7 @@ from ski_lvlm.training import (
     GlobalBatchArguments,
     JsonLines,
     ResumableTrainer,
-    adapted_flags,
     is_finished,
-    join_deepspeed,
-    part_from_processes,
     write_run,
 )
 
@@ -153,6 +151,8 @@ if __name__ == "__main__":
     for noisy in ("httpx", "deepspeed", "DeepSpeed"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        main(adapted_flags(sys.argv[1:]))
+        flags = adapted_flags(sys.argv[1:])
+        start_processes(__file__, flags)
+        main(flags)
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")

@@ -29,6 +29,7 @@ from transformers import HfArgumentParser, set_seed
 
 from ski_lvlm.distill_stages import distill
 from ski_lvlm.files import write_json
+from ski_lvlm.launch import adapted_flags, join_deepspeed, part_from_processes, start_processes
 from ski_lvlm.recipe import (
     DISTILL_SCHEDULE,
     SKELETON_ALIGN_SCHEDULE,
@@ -44,10 +45,7 @@ from ski_lvlm.skeleton_stages import align, pretrain
 from ski_lvlm.training import (
     GlobalBatchArguments,
     JsonLines,
-    adapted_flags,
     is_finished,
-    join_deepspeed,
-    part_from_processes,
     write_run,
 )
 from ski_lvlm.video_stages import finetune
@@ -152,6 +150,8 @@ def main(flags: Sequence[str]) -> None:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        main(adapted_flags(sys.argv[1:]))
+        flags = adapted_flags(sys.argv[1:])
+        start_processes(__file__, flags)
+        main(flags)
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")

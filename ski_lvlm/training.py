@@ -1,6 +1,5 @@
 """What both training commands add to the Hugging Face Trainer: whole checkpoints, JSON lines, a CPU when need be."""
 
-import atexit
 import importlib.metadata
 import json
 import logging
@@ -22,8 +21,8 @@ from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import TrainOutput, get_last_checkpoint, rotate_checkpoints
 
-from ski_lvlm.cli import underscored
 from ski_lvlm.files import append_jsonl, write_json
+from ski_lvlm.launch import check_processes, stand_alone
 
 logger = logging.getLogger(__name__)
 _MAY_CHANGE = (  # between two starts: folders move, and machines differ in what fits
@@ -38,6 +37,16 @@ class GlobalBatchArguments(TrainingArguments):
     """The Trainer's arguments, with the batch named as papers do: over all processes and accumulation steps."""
 
     batch_size: int = field(default=32, metadata={"help": "global batch, over all processes and accumulation steps"})
+    per_device_train_batch_size: int = field(
+        default=8, metadata={"help": "samples at a time in one process, at most its share of --batch_size"}
+    )
+    gpus: str = field(
+        default="",
+        metadata={
+            "help": "train on this number of this machine's GPUs, or 'all', in as many processes; without a GPU they "
+            "run on the CPU. Several machines: torchrun --nnodes or deepspeed --hostfile, and no --gpus"
+        },
+    )
     bf16: bool = field(default_factory=lambda: torch.cuda.is_available())
     logging_steps: float = 10
     save_total_limit: int | None = 2
@@ -49,12 +58,34 @@ class GlobalBatchArguments(TrainingArguments):
 
     def __post_init__(self) -> None:
         """Derive the accumulation steps before DeepSpeed's configuration is filled in from them."""
+        check_processes(self.gpus, use_cpu=self.use_cpu)
+        if self.deepspeed:
+            stand_alone()
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        self.per_device_train_batch_size = min(self.per_device_train_batch_size, max(1, self.batch_size // processes))
         self.gradient_accumulation_steps = accumulation_steps(
-            batch_size=self.batch_size,
-            per_device=self.per_device_train_batch_size,
-            processes=int(os.environ.get("WORLD_SIZE", "1")),
+            batch_size=self.batch_size, per_device=self.per_device_train_batch_size, processes=processes
         )
         super().__post_init__()
+        self._check_batch(processes)
+
+    @property
+    def n_gpu(self) -> int:
+        """GPUs of this process, at most 1: DataParallel would multiply the batch, and replicas have no parameters."""
+        return min(1, super().n_gpu)
+
+    def _check_batch(self, processes: int) -> None:
+        """Refuse what would train with another batch than the one named."""
+        if self.world_size != processes:
+            raise ValueError(
+                f"WORLD_SIZE is {processes}, but {self.world_size} processes train together; start them with --gpus, "
+                "torchrun or deepspeed, or take WORLD_SIZE out of the environment"
+            )
+        if self.auto_find_batch_size or getattr(self.accelerator_config, "split_batches", False):
+            raise ValueError(
+                "--auto_find_batch_size and split_batches would train with another batch than --batch_size; for "
+                "memory, lower --per_device_train_batch_size: the global batch stays as it is"
+            )
 
 
 class CheckpointError(ValueError):
@@ -166,60 +197,6 @@ def last_whole_checkpoint(output_dir: Path) -> str | None:
     return get_last_checkpoint(str(output_dir))
 
 
-def adapted_flags(flags: Sequence[str]) -> list[str]:
-    """Flags as the Trainer must see them on this machine.
-
-    Hyphens become underscores; a missing GPU is said and `--use_cpu True` added; the `deepspeed` launcher, known by its
-    `--local_rank=N`, gets zero2.json unless a configuration is named.
-
-    >>> adapted_flags(["--output-dir", "x-y", "--use_cpu", "True"])
-    ['--output_dir', 'x-y', '--use_cpu', 'True']
-    """
-    adapted = [underscored(flag) for flag in flags]
-    names = {flag.split("=")[0] for flag in adapted}
-    if not torch.cuda.is_available() and "--use_cpu" not in names:
-        if os.environ.get("RANK", "0") == "0":
-            sys.stderr.write("no GPU found: training on the CPU (--use_cpu True)\n")
-        adapted += ["--use_cpu", "True"]
-    if "--local_rank" in names and "--deepspeed" not in names:
-        adapted += ["--deepspeed", str(Path(__file__).resolve().parents[1] / "zero2.json")]
-    if "--deepspeed" in names:
-        stand_alone()
-    return [flag for flag in adapted if not flag.startswith("--local_rank=")]
-
-
-def stand_alone() -> None:
-    """Let `--deepspeed` work without a launcher: one process, rank 0 of 1, as the launcher would have set."""
-    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"}
-    for name, value in alone.items():
-        os.environ.setdefault(name, value)
-
-
-def join_deepspeed() -> None:
-    """Let DeepSpeed know the other processes before a model is loaded: ZeRO-3 shares it out while loading."""
-    import deepspeed
-
-    deepspeed.init_distributed(dist_backend="nccl" if torch.cuda.is_available() else "gloo", verbose=False)
-
-
-def part_from_processes() -> None:
-    """Wait for the other processes, leave their group, and end this process at once if it was one of several.
-
-    The interpreter's own way out lets threads of the group outlive what joins them, which now and then aborts a process
-    whose work is done ("terminate called without an active exception") and fails the whole launch.
-    """
-    if not torch.distributed.is_initialized():
-        return
-    several = torch.distributed.get_world_size() > 1
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
-    if several:
-        atexit._run_exitfuncs()  # loggers such as W&B finish here
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
-
-
 def check_same_processes(checkpoint: Path, processes: int) -> None:
     """DeepSpeed keeps each process's share of the optimiser; another number of processes cannot use them.
 
@@ -245,9 +222,12 @@ def accumulation_steps(*, batch_size: int, per_device: int, processes: int) -> i
     """
     steps, left = divmod(batch_size, per_device * processes)
     if left or not steps:
+        share, uneven = divmod(batch_size, processes)
+        fits = next((size for size in range(per_device, 0, -1) if not uneven and share and share % size == 0), None)
+        remedy = f"--per_device_train_batch_size {fits}" if fits else "another number of processes"
         raise ValueError(
-            f"a global batch of {batch_size} cannot be made of {processes} processes × {per_device} samples; choose "
-            "--batch_size as a multiple of their product, or another --per_device_train_batch_size"
+            f"a global batch of {batch_size} cannot be made of {processes} processes × {per_device} samples; give "
+            f"{remedy}, or a --batch_size that is a multiple of their product"
         )
     return steps
 

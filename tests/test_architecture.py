@@ -20,6 +20,7 @@ LAYERS = [  # a module may import from its own layer's left and from layers abov
         "safe_pickle",
         "layouts",
         "clip_names",
+        "launch",
         "sampling",
         "shards",
         "pace",

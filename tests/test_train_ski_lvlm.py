@@ -14,7 +14,7 @@ from lvlm_case import CLIPS, write_case, write_instructions
 from safetensors.torch import load_file
 
 import train_ski_lvlm
-from ski_lvlm.training import adapted_flags
+from ski_lvlm.launch import adapted_flags
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
