@@ -19,6 +19,7 @@ from typing import cast
 import torch
 from transformers import HfArgumentParser, set_seed
 
+from ski_lvlm.checkpoints import ResumableTrainer
 from ski_lvlm.conversation import PLACEHOLDER_IDS, Encoded, marked
 from ski_lvlm.features import FeatureFolder
 from ski_lvlm.files import atomic_path, write_json
@@ -32,7 +33,6 @@ from ski_lvlm.recipe import SkiLvlmRecipe
 from ski_lvlm.training import (
     GlobalBatchArguments,
     JsonLines,
-    ResumableTrainer,
     is_finished,
     write_run,
 )

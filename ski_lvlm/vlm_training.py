@@ -13,8 +13,8 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.utils.data import Dataset
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ski_lvlm.checkpoints import ResumableTrainer
 from ski_lvlm.skeleton_data import EpochSampler
-from ski_lvlm.training import ResumableTrainer
 
 _NO_PARTS = ("loss", "logits")
 

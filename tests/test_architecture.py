@@ -76,6 +76,7 @@ LAYERS = [  # a module may import from its own layer's left and from layers abov
         "inference",
         "chat",
         "training",
+        "checkpoints",
         "student_files",
         "distillation",
         "alignment",

@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from ski_lvlm.training import PARTIAL, accumulation_steps, last_whole_checkpoint, write_run
+from ski_lvlm.training import accumulation_steps, write_run
 
 
 @pytest.mark.parametrize(("per_device", "processes", "expected"), [(4, 8, 1), (4, 4, 2), (4, 1, 8), (32, 1, 1)])
@@ -15,19 +15,6 @@ def test_the_global_batch_stays_32_on_any_number_of_gpus(per_device, processes, 
 def test_a_batch_that_cannot_be_made_is_an_error(per_device, processes):
     with pytest.raises(ValueError, match="global batch of 32"):
         accumulation_steps(batch_size=32, per_device=per_device, processes=processes)
-
-
-def test_half_written_checkpoints_are_removed_and_whole_ones_found(tmp_path):
-    (tmp_path / PARTIAL / "checkpoint-30").mkdir(parents=True)
-    (tmp_path / "checkpoint-20").mkdir()
-    (tmp_path / "checkpoint-3").mkdir()
-    assert last_whole_checkpoint(tmp_path).endswith("checkpoint-20")
-    assert not (tmp_path / PARTIAL).exists()
-
-
-def test_nothing_to_resume_from(tmp_path):
-    assert last_whole_checkpoint(tmp_path / "never") is None
-    assert last_whole_checkpoint(tmp_path) is None
 
 
 def test_a_run_leaves_recipe_seed_and_versions(tmp_path):
