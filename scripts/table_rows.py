@@ -47,6 +47,7 @@ class Distilled:
     teacher: Literal["online", "offline"] = "online"
     teacher_text: Literal["frozen", "trainable"] = "frozen"
     alpha: float | None = None
+    scale: Literal["published", "cosine"] = "published"
     video_finetuned: bool = True
     skeletons: Literal["aligned", "pretrained", "untrained"] = "aligned"
 

@@ -143,11 +143,13 @@ class Plan:
         name = "skeleton_pretrain"
         return self._train(name, name, replicate, "--prepared", self.prepared, *flags, untrained=untrained)
 
-    def _skeleton_align(self, replicate: Replicate, *, text: str = "frozen") -> Step:
+    def _skeleton_align(self, replicate: Replicate, *, text: str = "frozen", scale: str = "published") -> Step:
         encoder = self._skeleton_pretrain(replicate)
         flags = f"{self.scale.skeletons} {self.scale.skeleton_align} {self._text('--text_encoder')}".split()
-        flags += [] if text == "frozen" else ["--text", text]
-        name = "skeleton_align" if text == "frozen" else f"skeleton_align-text_{text}"
+        changed = {"text": text} if text != "frozen" else {}
+        changed |= {"scale": scale} if scale != "published" else {}
+        flags += [word for key, value in changed.items() for word in (f"--{key}", value)]
+        name = "-".join(["skeleton_align", *(f"{key}_{value}" for key, value in changed.items())])
         folders = ("--prepared", self.prepared, "--skeleton_encoder", encoder.folder)
         return self._train("skeleton_align", name, replicate, *folders, *flags, needs=(encoder,))
 
@@ -166,7 +168,7 @@ class Plan:
             made = replace(made, alpha=None)  # the same run as one that says nothing of alpha
         student = self._video_finetune(made.student, replicate, untrained=not made.video_finetuned)
         if made.skeletons == "aligned":
-            teacher = self._skeleton_align(replicate, text=made.teacher_text)
+            teacher = self._skeleton_align(replicate, text=made.teacher_text, scale=made.scale)
         else:
             teacher = self._skeleton_pretrain(replicate, untrained=made.skeletons == "untrained")
         flags: list[str | Path] = ["--video_student", student.folder, "--skeleton_clip", teacher.folder]

@@ -161,12 +161,21 @@ def teacher_of(
         teacher = SkeletonCLIP(encoder, text)
         card = dataclasses.replace(card, text_encoder={"id": text.model_id, "digest": text.digest})
     else:
+        _check_same_scale(recipe, folder, card.scale)
         teacher, preprocessing = load_skeleton_clip(folder)
     found: dict[str, Any] = {"layout": packed.layout.name, "cleaning": packed.cleaning}
     preprocessing.check_matches(dataclasses.replace(preprocessing, **found))
     teacher.text_encoder.requires_grad_(recipe.teacher_text == "trainable")
     teacher.encoder.keep_statistics = recipe.batch_norm == "frozen"
     return teacher, dataclasses.replace(card, stage="distill")
+
+
+def _check_same_scale(recipe: DistillRecipe, folder: Path, scale: str) -> None:
+    if recipe.alignment == "scd" and scale != recipe.scale:
+        raise ValueError(
+            f"{folder} was aligned with --scale {scale}, but --scale is {recipe.scale} here, so its similarities would "
+            f"mean something else; pass --scale {scale}, or align again with --scale {recipe.scale}"
+        )
 
 
 def _check_same_clips(recipe: DistillRecipe, folder: Path, seen: tuple[int, ...], protocol: str) -> None:

@@ -8,7 +8,15 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from ski_lvlm.clip import InLanguage, freeze
-from ski_lvlm.losses import feature_distance, in_published_scale, language_cross_entropy, language_distance
+from ski_lvlm.losses import (
+    feature_distance,
+    gradient_ratio,
+    language_cross_entropy,
+    language_distance,
+    scaled,
+    temperature_in,
+)
+from ski_lvlm.recipe import Scale
 from ski_lvlm.skeleton_clip import SkeletonCLIP
 from ski_lvlm.video_clip import Student
 
@@ -60,7 +68,7 @@ class DistillationLoss(nn.Module):
         *,
         prompts: Sequence[str],
         alpha: float,
-        scale: str = "cosine",
+        scale: Scale = "published",
         distance: str = "mse",
         level: str = "logit",
         online: bool = True,
@@ -94,7 +102,10 @@ class DistillationLoss(nn.Module):
         skeleton: Float[Tensor, "B U M J _"],
         labels: Int[Tensor, " B"],
     ) -> dict[str, Tensor]:
-        """The loss of Eq. (3) and its parts, and the video's similarities as logits."""
+        """Return the loss of Eq. (3), its parts, and the video's similarities as logits.
+
+        In training `gradient_ratio` is the gradient of alpha * L_D at z^v over that of the video's cross-entropy.
+        """
         there = present(skeleton)
         some = bool(there.any())  # once: on a GPU each such question waits for it
         seen = self.student(video, self.prompts)
@@ -104,7 +115,7 @@ class DistillationLoss(nn.Module):
             parts["own"] = seen.own_loss
         if some:
             moved = self._teach(skeleton[there])
-            f_ls, tau_s = self._scaled(moved), self._tau(self.teacher)
+            f_ls, tau_s = scaled(moved, self.scale), self._tau(self.teacher)
             if self.online:
                 parts["skeleton"] = language_cross_entropy(f_ls, labels[there], temperature=tau_s)
             if self.alpha:
@@ -113,7 +124,14 @@ class DistillationLoss(nn.Module):
         loss = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
         if not some:
             loss = loss + nothing(self.teacher, self.projection)
-        return {"loss": loss, "logits": f_lv, **parts}
+        measures = {}
+        if "distance" in parts and self._is_measured(seen):
+            measures["gradient_ratio"] = gradient_ratio(self.alpha * parts["distance"], parts["video"], seen.z)
+        return {"loss": loss, "logits": f_lv, **parts, **measures}
+
+    def _is_measured(self, seen: InLanguage) -> bool:
+        """Tell whether the graph can be walked twice, which torch.compile does not allow."""
+        return self.training and seen.z.requires_grad and not torch.compiler.is_compiling()
 
     def _teach(self, skeleton: Float[Tensor, "N U M J _"]) -> InLanguage:
         with torch.set_grad_enabled(self.online and torch.is_grad_enabled()):
@@ -123,18 +141,15 @@ class DistillationLoss(nn.Module):
         self, seen: InLanguage, moved: InLanguage, there: Bool[Tensor, " B"], taus: tuple[Tensor, Tensor]
     ) -> Float[Tensor, ""]:
         if self.level == "logit":
-            f_lv, f_ls = seen.similarity[there], self._scaled(moved)
+            f_lv, f_ls = seen.similarity[there], scaled(moved, self.scale)
             return language_distance(f_lv, f_ls, kind=self.distance, temperatures=taus)
         z_v = seen.z[there]
         if self.projection is not None:
             z_v = self.projection(z_v)
         return feature_distance(z_v, moved.z, kind=self.distance, temperature=taus[0])
 
-    def _scaled(self, moved: InLanguage) -> Float[Tensor, "N C"]:
-        return in_published_scale(moved) if self.scale == "published" else moved.similarity
-
     def _tau(self, model: Student | SkeletonCLIP) -> Float[Tensor, ""]:
-        return torch.ones_like(model.temperature) if self.scale == "published" else model.temperature
+        return temperature_in(self.scale, model.temperature)
 
 
 def present(skeleton: Float[Tensor, "B U M J _"]) -> Bool[Tensor, " B"]:

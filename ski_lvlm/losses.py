@@ -6,6 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ski_lvlm.clip import InLanguage
+from ski_lvlm.recipe import Scale
 
 Temperature = float | Float[Tensor, ""]
 
@@ -32,9 +33,16 @@ def language_cross_entropy(
     return F.cross_entropy(similarity / temperature, labels)
 
 
-def in_published_scale(skeleton: InLanguage) -> Float[Tensor, "B C"]:
-    """F_LS as the published code computes it: the skeleton feature keeps its length, the sentences have unit length."""
+def scaled(skeleton: InLanguage, scale: Scale) -> Float[Tensor, "B C"]:
+    """Return F_LS: cosines, or in the published scale products in which the skeleton feature keeps its length."""
+    if scale == "cosine":
+        return skeleton.similarity
     return skeleton.similarity * skeleton.z.float().norm(dim=-1, keepdim=True)
+
+
+def temperature_in(scale: Scale, temperature: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    """Return tau of the cross-entropy: the learnt one for cosines, 1 in the published scale."""
+    return temperature if scale == "cosine" else torch.ones_like(temperature)
 
 
 def language_distance(
@@ -61,6 +69,19 @@ def language_distance(
         )
         return F.kl_div(log_video, log_skeleton, reduction="batchmean", log_target=True)
     return contrast(f_lv, f_ls, temperature=temperatures[0])
+
+
+def gradient_ratio(
+    weighted: Float[Tensor, ""], reference: Float[Tensor, ""], z: Float[Tensor, "B D"]
+) -> Float[Tensor, ""]:
+    """Return how many times the gradient of `weighted` at the features `z` exceeds that of `reference`.
+
+    Only the graph between `z` and the two losses is walked, which costs next to nothing beside the encoders.
+    """
+    of_weighted, of_reference = (
+        torch.autograd.grad(loss, z, retain_graph=True)[0].float().norm() for loss in (weighted, reference)
+    )
+    return of_weighted / of_reference
 
 
 def feature_distance(

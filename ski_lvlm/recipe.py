@@ -7,6 +7,12 @@ A recipe says what is trained; the Hugging Face TrainingArguments beside it say 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+# How similarities enter the losses of stages 2 and 4. The printed equations and the printed alphas do not go together.
+# Eq. (1) divides cosines by tau, but the authors chose 0.01 and 10 in code without tau, where skeleton features keep
+# their length. There alpha * L_D has 8e-3 and 8 times the gradient of the video's cross-entropy. Under Eq. (1) as
+# printed it has 3e-6 and 2e-3 times (benchmarks/scd_gradients.py).
+Scale = Literal["published", "cosine"]
+
 
 def _setting(default: Any, text: str) -> Any:  # noqa: ANN401
     return field(default=default, metadata={"help": text})
@@ -113,6 +119,11 @@ class SkeletonAlignRecipe(SkeletonDataRecipe):
         "frozen", "'keeping the text encoder frozen'; or Table 6's other row"
     )
     prompt: str = _setting("a photo of a {name}.", "'action class text prompt' (the words are the published code's)")
+    scale: Scale = _setting(
+        "published",
+        "published: skeleton features keep their length and the cross-entropy has no tau. cosine: Eq. (1) as printed. "
+        "--stage distill needs the same",
+    )
 
 
 # What the Trainer's own flags default to in stage 2.
@@ -216,10 +227,10 @@ class DistillRecipe(StudentRecipe):
         "", "output folder of --stage skeleton_align; of skeleton_pretrain: its projection into language is untrained"
     )
     alpha: float | None = _setting(None, "'alpha to 0.01 for NTU60 and 10.0 for NTU120', the default; 0 is allowed")
-    scale: Literal["cosine", "published"] = _setting(
-        "cosine",
-        "of F_LV and F_LS. cosine: both sides unit length, tau in the cross-entropy only (the paper's equations); "
-        "published: no tau anywhere, skeleton features keep their length. alpha means something else in each",
+    scale: Scale = _setting(
+        "published",
+        "of F_LV and F_LS. published: no tau, skeleton features keep their length, as when the authors chose alpha. "
+        "cosine: Eq. (1) and (3) as printed, where the paper's alphas do next to nothing",
     )
     distance: Literal["mse", "kl", "contrastive"] = _setting("mse", "'distillation loss (mean squared error)'; Table 5")
     teacher: Literal["online", "offline"] = _setting(

@@ -63,6 +63,7 @@ class SkeletonEncoderCard:
     text_encoder: dict[str, str] | None = None  # id and digest
     prompt: str | None = None
     protocol: str = "xsub"  # which of the actions' clips it was trained on
+    scale: str = "cosine"  # of its similarities in the cross-entropy, see `SkeletonAlignRecipe`
 
 
 def save_skeleton_encoder(folder: Path, model: ActionClassifier | SkeletonCLIP, *, card: SkeletonEncoderCard) -> None:

@@ -63,7 +63,7 @@ def align(recipe: SkeletonAlignRecipe, *, seed: int) -> Stage:
         }
 
     return Stage(
-        loss=AlignmentLoss(model, prompts=sentences(recipe, split.seen)),
+        loss=AlignmentLoss(model, prompts=sentences(recipe, split.seen), scale=recipe.scale),
         train=data("seen_train", seed=seed),
         collate=collate,
         about=_about(recipe, data("seen_train")),
@@ -165,9 +165,10 @@ def card_of(
     stage: str, recipe: SkeletonDataRecipe, model: ActionClassifier | SkeletonCLIP, preprocessing: Preprocessing
 ) -> SkeletonEncoderCard:
     """What the folder will say about the encoder in it."""
-    text, prompt = None, None
+    language: dict[str, Any] = {}
     if isinstance(model, SkeletonCLIP) and isinstance(recipe, SkeletonAlignRecipe):
-        text, prompt = {"id": model.text_encoder.model_id, "digest": model.text_encoder.digest}, recipe.prompt
+        text = {"id": model.text_encoder.model_id, "digest": model.text_encoder.digest}
+        language = {"text_encoder": text, "prompt": recipe.prompt, "scale": recipe.scale}
     return SkeletonEncoderCard(
         stage=stage,
         encoder=model.encoder.settings,
@@ -175,7 +176,6 @@ def card_of(
         num_frames=recipe.num_frames,
         split=recipe.split,
         seen=split_named(recipe.split).seen,
-        text_encoder=text,
-        prompt=prompt,
         protocol=recipe.protocol,
+        **language,
     )

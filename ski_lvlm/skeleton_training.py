@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 from transformers import PretrainedConfig
 
 from ski_lvlm.hyperformer import ActionClassifier
-from ski_lvlm.losses import language_cross_entropy
+from ski_lvlm.losses import language_cross_entropy, scaled, temperature_in
+from ski_lvlm.recipe import Scale
 from ski_lvlm.skeleton_clip import SkeletonCLIP
 from ski_lvlm.skeleton_data import SkeletonClips, collate
 from ski_lvlm.zero_shot import top_k_accuracy
@@ -44,18 +45,21 @@ class ClassifierLoss(nn.Module):
 class AlignmentLoss(nn.Module):
     """Stage 2 as the Trainer wants it.
 
-    Paper: Eq. (1), Sec. 3.1.
+    Paper: Eq. (1), Sec. 3.1. Deviation: in the published scale without tau, and features keep their length.
     """
 
-    def __init__(self, model: SkeletonCLIP, *, prompts: Sequence[str]) -> None:
+    def __init__(self, model: SkeletonCLIP, *, prompts: Sequence[str], scale: Scale = "published") -> None:
         super().__init__()
-        self.model, self.prompts = model, tuple(prompts)
+        self.model, self.prompts, self.scale = model, tuple(prompts), scale
+        model.log_scale.requires_grad_(scale == "cosine")
         self.config = _deepspeed_config(model)
 
     def forward(self, skeleton: Float[Tensor, "B T M J _"], labels: Int[Tensor, " B"]) -> dict[str, Tensor]:
-        """Cross-entropy of the cosines with the seen classes' sentences."""
-        similarity = self.model(skeleton, self.prompts).similarity
-        loss = language_cross_entropy(similarity, labels, temperature=self.model.temperature)
+        """Return the cross-entropy over the seen classes' sentences."""
+        similarity = scaled(self.model(skeleton, self.prompts), self.scale)
+        loss = language_cross_entropy(
+            similarity, labels, temperature=temperature_in(self.scale, self.model.temperature)
+        )
         return {"loss": loss, "logits": similarity}
 
 

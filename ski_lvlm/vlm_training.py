@@ -1,5 +1,6 @@
 """The Trainer of all stages of SKI-VLM, and what a stage brings to it."""
 
+import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,9 @@ from ski_lvlm.checkpoints import ResumableTrainer
 from ski_lvlm.skeleton_data import EpochSampler
 
 _NO_PARTS = ("loss", "logits")
+_RATIO = "gradient_ratio"  # a measure among the parts of the loss
+_NEGLIGIBLE = 1e-3  # of the video's gradient
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -73,6 +77,8 @@ class VlmTrainer(ResumableTrainer):
     ) -> Any:  # noqa: ANN401
         """The loss, with its parts remembered for the next line of the log."""
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
+        if _RATIO in outputs and not self.parts and not self.state.global_step:
+            self._report_ratio(float(outputs[_RATIO]))
         for name, part in outputs.items():
             if name not in _NO_PARTS:
                 self.parts.setdefault(name, []).append(part.detach().float())
@@ -80,9 +86,14 @@ class VlmTrainer(ResumableTrainer):
 
     def log(self, logs: dict[str, float], *args: Any, **more: Any) -> None:  # noqa: ANN401
         """Log, with the mean of each part of the loss since the last time (this process's part)."""
-        means = {f"loss_{name}": torch.stack(values).mean().item() for name, values in self.parts.items()}
+        means = {_logged_name(name): torch.stack(values).mean().item() for name, values in self.parts.items()}
         self.parts.clear()
         super().log({**logs, **means}, *args, **more)
+
+    def _report_ratio(self, ratio: float) -> None:
+        if self.is_world_process_zero():
+            advice = "; SCD will do next to nothing, raise --alpha" if ratio < _NEGLIGIBLE else ""
+            logger.info("first batch: alpha * L_D has %.2g times the video's gradient%s", ratio, advice)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
         """The Trainer's schedules; `constant_with_warmup` falls to a tenth at each of `decay_at`."""
@@ -95,6 +106,10 @@ class VlmTrainer(ResumableTrainer):
             self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)  # type: ignore[arg-type]
             self._created_lr_scheduler = True
         return self.lr_scheduler
+
+
+def _logged_name(part: str) -> str:
+    return part if part == _RATIO else f"loss_{part}"
 
 
 class _TellEpoch(TrainerCallback):

@@ -41,7 +41,7 @@ def student_run(folder, *, backbone, seen=SPLIT.seen, names="canonical"):
     return folder
 
 
-def skeleton_run(folder, *, text, seen=SPLIT.seen):
+def skeleton_run(folder, *, text, seen=SPLIT.seen, scale="published"):
     torch.manual_seed(2)
     encoder = Hyperformer(layout=LAYOUTS["ntu-25"], num_heads=1, head_dim=12, depth=2, strided=(2,))
     model = SkeletonCLIP(encoder, load_text_encoder(text))
@@ -54,6 +54,7 @@ def skeleton_run(folder, *, text, seen=SPLIT.seen):
         seen=seen,
         text_encoder={"id": model.text_encoder.model_id, "digest": model.text_encoder.digest},
         prompt=PROMPT,
+        scale=scale,
     )
     save_skeleton_encoder(folder, model, card=card)
     return folder

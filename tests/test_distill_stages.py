@@ -19,14 +19,15 @@ from ski_lvlm.student_files import load_student
 from ski_lvlm.video_stages import finetune
 
 TEXT, VIDEO_TEXT = "teacher.text_encoder.", "student.text_encoder."
+TAUS = ["student.log_scale", "teacher.log_scale"]  # the published scale has none
 VARIANTS = {  # what is asked for, and what must then stay as it was
-    "online": ({}, [TEXT]),
-    "offline": ({"teacher": "offline"}, ["teacher."]),
-    "text": ({"teacher_text": "trainable"}, []),
-    "statistics": ({"batch_norm": "trained"}, [TEXT]),
-    "published": ({"scale": "published"}, [TEXT, "student.log_scale", "teacher.log_scale"]),
-    "projected": ({"level": "feature_projected"}, [TEXT]),
-    "projected offline": ({"level": "feature_projected", "teacher": "offline"}, ["teacher."]),
+    "online": ({}, [TEXT, *TAUS]),
+    "offline": ({"teacher": "offline"}, ["teacher.", *TAUS]),
+    "text": ({"teacher_text": "trainable"}, TAUS),
+    "statistics": ({"batch_norm": "trained"}, [TEXT, *TAUS]),
+    "cosine": ({"scale": "cosine"}, [TEXT]),
+    "projected": ({"level": "feature_projected"}, [TEXT, *TAUS]),
+    "projected offline": ({"level": "feature_projected", "teacher": "offline"}, ["teacher.", *TAUS]),
     "tri-modal": ({"alignment": "tri_modal"}, [TEXT, VIDEO_TEXT, "student.log_scale", "student.network.prompts_"]),
     "cross-projection": ({"alignment": "cross_projection"}, [TEXT, "student."]),
     "fusion": ({"alignment": "fusion"}, [TEXT, "teacher.log_scale"]),
@@ -49,7 +50,8 @@ def statistics(module):
 @pytest.mark.parametrize(("kind", "variant"), MADE_OF)
 def test_training_changes_what_learns_and_not_one_bit_else(case, tmp_path, kind, variant):
     asked, frozen = VARIANTS[variant]
-    stage = distill(case.distill(video_student=case.student(kind), **asked), seed=0)
+    aligned = skeleton_run(tmp_path / "aligned", text=case.clip, scale=asked.get("scale", "published"))
+    stage = distill(case.distill(video_student=case.student(kind), skeleton_clip=str(aligned), **asked), seed=0)
     before, before_statistics = weights(stage.loss), statistics(stage.loss)
     trainer(stage, tmp_path).train()
     kept = starting_with([*frozen, *FROZEN_IN[kind]], stage.loss)
@@ -189,3 +191,26 @@ def test_mistakes_are_told(case, wrong, change, message):
     asked = {name: value.format(wrong) if isinstance(value, str) else value for name, value in change.items()}
     with pytest.raises(ValueError, match=message):
         distill(case.distill(**asked), seed=0)
+
+
+def test_a_teacher_that_was_aligned_in_another_scale_is_refused(case, tmp_path):
+    aligned = skeleton_run(tmp_path / "aligned", text=case.clip, scale="cosine")
+    with pytest.raises(ValueError, match="aligned with --scale cosine, but --scale is published here"):
+        distill(case.distill(skeleton_clip=str(aligned)), seed=0)
+    distill(case.distill(skeleton_clip=str(aligned), scale="cosine"), seed=0)
+    distill(case.distill(skeleton_clip=str(aligned), alignment="fusion"), seed=0)  # fuses cosines
+
+
+def test_the_first_batch_says_how_hard_alpha_pulls(case, tmp_path, caplog):
+    caplog.set_level("INFO", logger="ski_lvlm.vlm_training")
+    for alpha in (10.0, 1e-9):
+        trainer(distill(case.distill(alpha=alpha), seed=0), tmp_path / str(alpha), logging_steps=1).train()
+    strong, weak = (r.message for r in caplog.records if "the video's gradient" in r.message)
+    assert "raise --alpha" in weak and "raise --alpha" not in strong
+
+
+def test_the_gradient_ratio_is_logged_with_the_loss(case, tmp_path):
+    made = trainer(distill(case.distill(alpha=10.0), seed=0), tmp_path, logging_steps=1)
+    made.train()
+    logged = [line for line in made.state.log_history if "gradient_ratio" in line]
+    assert len(logged) == 2 and all(line["gradient_ratio"] > 0 for line in logged)

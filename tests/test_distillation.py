@@ -24,7 +24,7 @@ def batch():
 
 def test_equation_3_term_by_term(clip, batch):
     student, teacher = models(clip)
-    loss = DistillationLoss(student, teacher, prompts=PROMPTS, alpha=7.0).eval()
+    loss = DistillationLoss(student, teacher, prompts=PROMPTS, alpha=7.0, scale="cosine").eval()
     found = loss(**batch)
     seen, moved = student(batch["video"], PROMPTS), teacher(batch["skeleton"], PROMPTS)
     f_lv = cosine_similarity(seen.z, student.text_encoder(PROMPTS))
@@ -42,6 +42,29 @@ def test_published_scale_has_no_temperature_and_keeps_the_skeletons_length(clip,
     f_ls = teacher(batch["skeleton"], PROMPTS).z @ F.normalize(teacher.text_encoder(PROMPTS), dim=-1).T
     by_hand = F.cross_entropy(f_lv, LABELS) + F.cross_entropy(f_ls, LABELS) + 7 * F.mse_loss(f_lv, f_ls)
     assert torch.allclose(loss(**batch)["loss"], by_hand, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", ["cosine", "published"])
+@pytest.mark.parametrize("kind", ["vificlip", "xclip", "froster"])
+def test_the_gradient_ratio_is_that_of_the_two_terms(kind, scale, clip, batch):
+    student, teacher = models(clip, kind=kind)
+    loss = DistillationLoss(student, teacher, prompts=PROMPTS, alpha=7.0, scale=scale).train()
+    features = {}
+    loss.student.register_forward_hook(lambda *call: features.update(z=call[-1].z))
+    parts = loss(**batch)
+    distance, video = (
+        torch.autograd.grad(parts[name], features["z"], retain_graph=True)[0].norm() for name in ("distance", "video")
+    )
+    assert torch.allclose(parts["gradient_ratio"], 7 * distance / video)
+    parts["loss"].backward()
+    assert gradients(student), "asking for the ratio leaves the graph whole"
+
+
+def test_without_a_distance_there_is_no_gradient_ratio(clip, batch):
+    student, teacher = models(clip)
+    assert "gradient_ratio" not in DistillationLoss(student, teacher, prompts=PROMPTS, alpha=0.0).train()(**batch)
+    bare = without(batch, 0, 1, 2, 3)
+    assert "gradient_ratio" not in DistillationLoss(student, teacher, prompts=PROMPTS, alpha=1.0).train()(**bare)
 
 
 def test_alpha_0_is_equation_3_without_its_last_term(clip, batch):
@@ -93,7 +116,7 @@ def test_feature_level_needs_one_width_unless_projected(clip, batch, tmp_path):
 @pytest.mark.parametrize("kind", ["vificlip", "xclip", "froster"])
 def test_a_clip_without_skeleton_trains_the_video_side_only(kind, clip, batch):
     student, teacher = models(clip, kind=kind)
-    loss = DistillationLoss(student, teacher, prompts=PROMPTS, alpha=3.0).eval()
+    loss = DistillationLoss(student, teacher, prompts=PROMPTS, alpha=3.0, scale="cosine").eval()
     some = loss(**without(batch, 1, 3))
     there = torch.tensor([0, 2])
     alone = teacher(batch["skeleton"][there], PROMPTS).similarity
@@ -132,7 +155,7 @@ def test_batch_norm_statistics_stay_when_they_are_frozen(clip, batch):
 def test_a_student_alone_is_the_first_term(clip, batch):
     student, teacher = models(clip)
     alone = StudentLoss(student, prompts=PROMPTS).eval()(batch["video"], LABELS)
-    both = DistillationLoss(student, teacher, prompts=PROMPTS, alpha=1.0).eval()(**batch)
+    both = DistillationLoss(student, teacher, prompts=PROMPTS, alpha=1.0, scale="cosine").eval()(**batch)
     assert torch.equal(alone["loss"], both["video"]) and torch.equal(alone["logits"], both["logits"])
 
 

@@ -9,9 +9,9 @@ from ski_lvlm.losses import (
     contrast,
     cosine_similarity,
     feature_distance,
-    in_published_scale,
     language_cross_entropy,
     language_distance,
+    scaled,
 )
 
 TAUS = (0.1, 0.2)
@@ -51,7 +51,7 @@ def test_temperature_is_not_one():
 def test_published_scale_is_the_product_with_unit_sentences():
     torch.manual_seed(0)
     z, z_t = torch.randn(3, 8), torch.randn(4, 8)
-    found = in_published_scale(InLanguage(z, cosine_similarity(z, z_t)))
+    found = scaled(InLanguage(z, cosine_similarity(z, z_t)), "published")
     assert torch.allclose(found, z @ F.normalize(z_t, dim=-1).T, atol=1e-5)
 
 

@@ -82,7 +82,15 @@ def steps_of(table, *, scale, column, out=Path("/out")):
 
 def test_rows_look_like_the_paper_s():
     sizes = {table.name: len([r for r in table.rows if "†" not in r.name]) for table in TABLES}
-    assert sizes == {"table_1": 10, "table_2": 8, "table_4": 4, "table_5": 3, "table_6": 2, "table_7": 4, "figure_5": 7}
+    assert sizes == {
+        "table_1": 10,
+        "table_2": 8,
+        "table_4": 4,
+        "table_5": 3,
+        "table_6": 2,
+        "table_7": 4,
+        "figure_5": 10,
+    }
     for table in TABLES:
         assert len({row.name for row in table.rows}) == len(table.rows)
         for row in table.rows:
