@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from data_curation.build_flags import add_flags  # noqa: E402
-from ski_lvlm.cli import parser, run  # noqa: E402
+from ski_lvlm.cli import parser, run, without  # noqa: E402
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Curate; 1 if the same command should be run again."""
     args = arguments(argv)
     if args.engine == "ray":
-        from data_curation.ray_engine import run_shards, shard_summary, without
+        from data_curation.ray_engine import run_shards, shard_summary
 
         given = sys.argv[1:] if argv is None else argv
         codes = run_shards(given, shards=args.shards, workers=args.workers, gpus=args.gpus_per_shard)

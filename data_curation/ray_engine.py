@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ski_lvlm.cli import without
+
 RETRIES = 3  # of a shard whose machine was lost; it goes on from its manifests
 _OWN_FLAGS = ("--engine", "--shards", "--gpus_per_shard", "--shard")
 
@@ -52,26 +54,6 @@ def _run_one(command: Sequence[str], folder: str) -> tuple[int, str]:
     done = subprocess.run(line, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     lines = done.stderr.strip().splitlines()
     return done.returncode, lines[-1] if lines else ""
-
-
-def without(argv: Sequence[str], flags: Sequence[str]) -> list[str]:
-    """A command line without these flags and their values, however they are written.
-
-    >>> without(["--engine", "ray", "--out", "x", "--shards=4"], ["--engine", "--shards"])
-    ['--out', 'x']
-    """
-    from ski_lvlm.cli import underscored
-
-    kept, skip = [], False
-    for argument in argv:
-        name, equals, _ = underscored(argument).partition("=")
-        if skip:
-            skip = False
-        elif name in flags:
-            skip = not equals
-        else:
-            kept.append(argument)
-    return kept
 
 
 def shard_summary(codes: dict[str, int]) -> str:

@@ -1,6 +1,7 @@
 """Let a trained SKI-LVLM answer the questions of a benchmark file about videos; no skeleton is needed.
 
     python eval/describe.py --model DIR --videos DIR --questions FILE --out predictions.json
+    python eval/describe.py … --gpus 8           # on eight GPUs of this machine
     python eval/describe.py … --shard 1/8        # one of eight, each on a GPU; at last once without, which writes OUT
     python eval/describe.py --baseline video-chatgpt --projector_weights mm_projector.bin --base_llm ID \\
         --vision_tower openai/clip-vit-large-patch14 …
@@ -31,8 +32,9 @@ from eval.items.questions import evenly, read_questions  # noqa: E402
 from eval.items.records import Item  # noqa: E402
 from ski_lvlm.cli import run  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
+from ski_lvlm.gpu_shards import run_on_gpus, shard_of  # noqa: E402
 from ski_lvlm.sampling import generation_settings  # noqa: E402
-from ski_lvlm.shards import WHOLE, Shard, only_process, parse_shard  # noqa: E402
+from ski_lvlm.shards import WHOLE, Shard, only_process  # noqa: E402
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -96,7 +98,9 @@ def main(flags: Sequence[str] | None = None) -> int:
     """Answer what is not answered yet and write the predictions."""
     args = arguments(flags, description=__doc__ or "")
     check(args)
-    shard = parse_shard(args.shard) if args.shard else WHOLE
+    if args.gpus:
+        return run_on_gpus(__file__, flags, args, main)
+    shard = shard_of(args)
     generation = generation_settings(args)
     items = [item for item in evenly(read_questions(args.questions), args.limit) if shard.holds(item["video_name"])]
     with only_process(args.out.parent / f".{args.out.stem}.lock", shard):
@@ -143,15 +147,15 @@ def model_digest(model: "SkiLvlm") -> str:
 def _answer(
     args: argparse.Namespace, model: "SkiLvlm", items: list[Item], log: AnswerLog, generation: dict[str, Any]
 ) -> None:
-    from rich.console import Console
-    from rich.progress import track
+    from ski_lvlm.progress import progress_bar
 
     todo = log.unanswered(items)
     total = sum(len(questions) for questions in todo.values())
     settings = {"batch_size": args.batch_size, "workers": args.workers, "seed": args.seed}
-    answers = describe(model, todo, args.videos, **settings, **generation)
-    for answer in track(answers, "describing", total=total, console=Console(stderr=True), disable=not total):
-        log.add(answer)
+    with progress_bar("describing", total=total) as advance:
+        for answer in describe(model, todo, args.videos, **settings, **generation):
+            log.add(answer)
+            advance(1)
 
 
 def report(predictions: list[Item], cut: list[tuple[str, str]], args: argparse.Namespace, file: Path) -> int:

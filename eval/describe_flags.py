@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ski_lvlm.cli import expect_at_least, parser
+from ski_lvlm.gpu_shards import add_shard_flags
 from ski_lvlm.sampling import add_sampling_flags
 
 _NEEDED = ("projector_weights", "base_llm", "vision_tower")  # by --baseline, and by nothing else
@@ -19,7 +20,7 @@ def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Names
     p.add_argument("--questions", type=Path, required=True, help="benchmark file")
     p.add_argument("--out", type=Path, default=Path("predictions.json"), help="where the answers go")
     p.add_argument("--limit", type=int, help="answer this many items, evenly spaced over the file; default: all")
-    p.add_argument("--shard", help="i/n: answer part i of n, on GPU i of this machine; the run without it writes OUT")
+    add_shard_flags(p)
     p.add_argument("--batch_size", type=int, default=8, help="questions answered at once")
     p.add_argument("--workers", type=int, default=2, help="processes that decode videos ahead; 0: decode in this one")
     p.add_argument("--strict", action="store_true", help="exit code 1 if any item has no answer, not only if all have")

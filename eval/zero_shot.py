@@ -3,6 +3,8 @@
     python eval/zero_shot.py --model DIR --ntu DIR --split ntu60/48-12 --out OUT
     python eval/zero_shot.py --model DIR --modality skeleton --prepared DIR --split ntu60/48-12 --out OUT
     python eval/zero_shot.py --model DIR --classes "pour water,water plants" --videos DIR --out OUT
+    python eval/zero_shot.py … --gpus 8      # on eight GPUs of this machine
+    python eval/zero_shot.py … --shard 1/8   # one of eight that share OUT; at last once without
 
 DIR is the --output_dir of train_ski_vlm.py. The first form writes OUT/zero_shot.json and OUT/confusion.png, the last
 one OUT/named_videos.json. Students need no skeletons; "both" is the mean of a student's and a SkeletonCLIP's cosines,
@@ -11,7 +13,6 @@ on clips that have both. Similarities are kept in OUT as they come, so the same 
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ski_lvlm.cli import parser, positive, run  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
+from ski_lvlm.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of, take_gpu  # noqa: E402
+from ski_lvlm.shards import WHOLE, only_process  # noqa: E402
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +54,8 @@ def parse(flags: Sequence[str] | None) -> argparse.Namespace:
     add("--frames_cache", type=Path, help="folder of scripts/cache_frames.py, instead of decoding")
     add("--device", help="such as cpu or cuda; default: the GPU if there is one")
     add("--batch_size", type=positive, default=16, help="clips at once; no matter for the results")
-    add("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that read clips ahead")
+    add("--workers", type=int, default=processors(), help="processes that read clips ahead")
+    add_shard_flags(p)
     args = p.parse_args(flags)
     check_flags(args)
     return args
@@ -79,7 +83,12 @@ def check_flags(args: argparse.Namespace) -> None:
 def main(flags: Sequence[str] | None = None) -> int:
     """Test on a split, or name actions in videos."""
     args = parse(flags)
-    return name_videos(args) if args.classes else evaluate(args)
+    if args.gpus:
+        return run_on_gpus(__file__, flags, args, main, workers=processors)
+    shard = shard_of(args)
+    take_gpu(shard)
+    with only_process(args.out / ".locks", shard):
+        return name_videos(args) if args.classes else evaluate(args)
 
 
 class Chosen(NamedTuple):
@@ -106,7 +115,10 @@ def evaluate(args: argparse.Namespace) -> int:
         r.modality: sentences_for(args, r, split_spellings(args.names or r.names, split, actions)) for r in recognisers
     }
     chosen = choose_clips(args, split, recognisers)
-    found = fused([compare_clips(args, r, sentences[r.modality], chosen.names) for r in recognisers])
+    compared = [compare_clips(args, r, sentences[r.modality], chosen.names) for r in recognisers]
+    if shard_of(args) != WHOLE:
+        return report_shard(args, compared, "zero_shot.json")
+    found = fused(compared)
     result = {
         "model": str(args.model),
         "split": split.name,
@@ -215,7 +227,16 @@ def compare_clips(
         device=device_named(args.device),
         batch_size=args.batch_size,
         workers=args.workers,
+        shard=shard_of(args),
     )
+
+
+def report_shard(args: argparse.Namespace, compared: Sequence["Similarities"], result: str) -> int:
+    """Say which clips of a shard could not be read, and what is left to do."""
+    for name, reason in {name: reason for part in compared for name, reason in part.errors.items()}.items():
+        print(f"  unreadable {name}: {reason}")
+    print(f"shard {args.shard} is done; when all are, the same command without --shard writes {args.out / result}")
+    return 0
 
 
 def device_named(name: str | None) -> "torch.device":
@@ -242,6 +263,8 @@ def name_videos(args: argparse.Namespace) -> int:
     recogniser = video_recogniser(args.model, videos=args.videos, cache=args.frames_cache)
     sentences = sentences_for(args, recogniser, [[name] for name in classes])
     found = compare_clips(args, recogniser, sentences, recogniser.clips)
+    if shard_of(args) != WHOLE:
+        return report_shard(args, [found], "named_videos.json")
     probabilities = (found.values / recogniser.temperature).softmax(-1).tolist()
     readable = {n: row for n, row in zip(recogniser.clips, probabilities, strict=True) if n not in found.errors}
     result = {

@@ -1,6 +1,7 @@
 """Decode every video once: keep a few small frames of each clip, so that training never waits for video decoding.
 
     python scripts/cache_frames.py --ntu DIR --out DIR --num_frames 16 --side 224
+    python scripts/cache_frames.py … --shard 1/4   # one of four machines that share OUT; at last once without
 
 Writes OUT/frames.json and for every clip OUT/<clip>.npy (uint8, num_frames x 3 x side x side; 16 frames of 224 px are
 2.4 MB a clip, of 112 px 0.6 MB). Give OUT as --frames_cache to train_ski_vlm.py and eval/zero_shot.py. Training draws
@@ -10,7 +11,6 @@ tried again by the next run; the exit code is 1 only if not one clip could be re
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.extract_features import Clips, load_ahead, print_left_out  # noqa: E402
+from scripts.extract_features import Clips, failures_file, load_ahead, print_left_out  # noqa: E402
 from ski_lvlm import cli  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
+from ski_lvlm.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of  # noqa: E402
+from ski_lvlm.shards import WHOLE, Shard, only_process  # noqa: E402
 
 if TYPE_CHECKING:
     from ski_lvlm.frame_cache import DecodedFrames, FrameCache
@@ -30,15 +32,19 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Fill the cache; returns the exit code."""
     args = arguments().parse_args(argv)
+    if args.gpus:
+        return run_on_gpus(__file__, argv, args, main, workers=processors)
     from ski_lvlm.frame_cache import DecodedFrames, FrameCache
 
+    shard = shard_of(args)
     source = DecodedFrames(args.ntu, side=args.side, framing=args.framing)
-    names = clips_of_split(source.names, args.split) if args.split else source.names
-    cache = FrameCache.create(args.out, num_frames=args.num_frames, side=args.side, framing=args.framing)
-    failures = fill(cache, source, names, workers=args.workers)
-    write_json(args.out / "failures.json", failures)
-    report(args.out, len(names), failures)
-    return 1 if len(failures) == len(names) else 0
+    names = shard.own(clips_of_split(source.names, args.split) if args.split else source.names)
+    with only_process(args.out / ".locks", shard):
+        cache = FrameCache.create(args.out, num_frames=args.num_frames, side=args.side, framing=args.framing)
+        failures = fill(cache, source, names, workers=args.workers)
+        write_json(failures_file(args.out, "failures", shard), failures)
+    report(args.out, len(names), failures, shard)
+    return 1 if names and len(failures) == len(names) else 0
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -51,7 +57,8 @@ def arguments() -> argparse.ArgumentParser:
     add("--side", type=cli.positive, default=224, help="height and width of a frame in pixels")
     add("--framing", choices=("whole", "centre"), default="centre", help="fit the whole frame, or its central square")
     add("--split", help="only clips of this zero-shot split's actions, for example ntu60/48-12")
-    add("--workers", type=int, default=len(os.sched_getaffinity(0)), help="decoding processes; 0: decode in this one")
+    add("--workers", type=int, default=processors(), help="decoding processes; 0: decode in this one")
+    add_shard_flags(parser)
     return parser
 
 
@@ -70,33 +77,28 @@ def clips_of_split(names: Sequence[str], split: str) -> list[str]:
 
 def fill(cache: "FrameCache", source: "DecodedFrames", names: Sequence[str], *, workers: int) -> dict[str, str]:
     """Decode the clips that the cache lacks, side by side; returns those that cannot be read, with the reasons."""
-    import rich.progress as bars
+    from ski_lvlm.progress import progress_bar
 
     todo = [name for name in names if not cache.has(name)]
     read = partial(source.window, start=0.0, stop=1.0, num_frames=cache.num_frames)
     failures = {}
-    columns = (
-        bars.TextColumn("frames"),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TimeRemainingColumn(),
-    )
-    with bars.Progress(*columns) as progress:
-        task = progress.add_task("", total=len(names), completed=len(names) - len(todo))
+    with progress_bar("frames", total=len(names), completed=len(names) - len(todo)) as advance:
         for batch in load_ahead(Clips(todo, read), batch_size=4, workers=workers):
             for name, frames, reason in batch:
                 if frames is None:
                     failures[name] = reason
                 else:
                     cache.write(name, frames)
-            progress.advance(task, len(batch))
+            advance(len(batch))
     return failures
 
 
-def report(out: Path, total: int, failures: dict[str, str]) -> None:
+def report(out: Path, total: int, failures: dict[str, str], shard: Shard = WHOLE) -> None:
     """Say how many clips have frames and which have not, with the reason."""
     print(f"{out}: frames of {total - len(failures)} of {total} clips")
-    print_left_out(failures, listed_in="failures.json")
+    print_left_out(failures, listed_in=f"failures{shard.suffix}.json")
+    if shard != WHOLE:
+        print("when all shards are done, the same command without --shard writes failures.json")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Turn clips into the frozen tokens that SKI-LVLM trains on: video tokens by a vision tower, skeleton tokens by g_s.
 
     python scripts/extract_features.py --prepared DIR --ntu DIR --out DIR --vision_tower ID --skeleton_encoder DIR
+    python scripts/extract_features.py … --gpus 8      # on eight GPUs of this machine
+    python scripts/extract_features.py … --shard 1/8   # one of eight that share OUT; at last once without
 
 Writes OUT/video/<clip>.npy for every video in NTU/rgb, OUT/skeleton/<clip>.npy for every clip of the packed set, and
 OUT/features.json, which says what made them. Started again, it goes on where it stopped; with another tower, encoder or
@@ -29,6 +31,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from ski_lvlm import cli  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
+from ski_lvlm.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of, take_gpu  # noqa: E402
+from ski_lvlm.shards import WHOLE, Shard, only_process  # noqa: E402
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,23 +83,37 @@ class Clips:
 def main(argv: Sequence[str] | None = None) -> int:
     """Extract each modality in turn; returns the exit code."""
     args = arguments(argv)
+    if args.gpus:
+        return run_on_gpus(__file__, argv, args, main, workers=decoding_workers)
     from ski_lvlm.features import FeatureWriter
 
+    shard = shard_of(args)
+    take_gpu(shard)
     wanted = read_names(args.clips) if args.clips else None
     make = {"video": video_source, "skeleton": skeleton_source}
     failed: dict[str, dict[str, str]] = {}
     missing_all = []
     for modality in args.modalities:
-        source = make[modality](args, wanted)
-        writer = FeatureWriter(args.out, {modality: source.entry})
-        failed[modality] = extract(writer, modality, source, batch_size=args.batch_size, workers=args.workers)
-        if len(failed[modality]) == len(source.names):
+        with only_process(args.out / ".locks" / modality, shard):
+            source = make[modality](args, wanted)
+            source = source._replace(names=shard.own(source.names))
+            writer = FeatureWriter(args.out, {modality: source.entry})
+            failed[modality] = extract(writer, modality, source, batch_size=args.batch_size, workers=args.workers)
+        if source.names and len(failed[modality]) == len(source.names):
             missing_all.append(modality)
-        write_json(args.out / "failed.json", failed)
-        report(modality, len(source.names), failed[modality])
+        write_json(failures_file(args.out, "failed", shard), failed)
+        report(modality, len(source.names), failed[modality], shard)
     if missing_all:
         print(f"error: no {' and no '.join(missing_all)} features could be extracted", file=sys.stderr)
     return 1 if missing_all else 0
+
+
+def failures_file(out: Path, stem: str, shard: Shard) -> Path:
+    """Return where the clips that failed are listed; the whole takes the place of its shards' files."""
+    if shard == WHOLE:
+        for file in out.glob(f"{stem}.*-of-*.json"):
+            file.unlink(missing_ok=True)
+    return out / f"{stem}{shard.suffix}.json"
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -116,6 +134,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--clips", type=Path, help="instruction file (.json), or text file with one clip name a line; default: all")
     add("--workers", type=int, default=None, help="decoding processes; default: one, with a GPU all cores but one")
     add("--batch_size", type=int, default=4, help="clips at a time through an encoder")
+    add_shard_flags(parser)
     args = parser.parse_args(argv)
     needs = {"video": ("ntu",), "skeleton": ("prepared", "skeleton_encoder")}
     for modality in args.modalities:
@@ -210,22 +229,16 @@ def extract(
     writer: "FeatureWriter", modality: str, source: Source, *, batch_size: int, workers: int | None
 ) -> dict[str, str]:
     """Extract the clips that `writer` lacks; returns the clips that failed with their reasons."""
-    import rich.progress as bars
+    from ski_lvlm.progress import progress_bar
 
     todo = [name for name in source.names if not writer.has(name, modality)]
     failed = {}
-    columns = (
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TimeRemainingColumn(),
-    )
-    with bars.Progress(*columns) as progress:
-        task = progress.add_task(f"{modality} tokens", total=len(source.names), completed=len(source.names) - len(todo))
+    completed = len(source.names) - len(todo)
+    with progress_bar(f"{modality} tokens", total=len(source.names), completed=completed) as advance:
         for batch in load_ahead(Clips(todo, source.read), batch_size=batch_size, workers=workers):
             failed.update({item.name: item.reason for item in batch if item.clip is None})
             failed.update(encode_and_store(writer, modality, source, batch))
-            progress.advance(task, len(batch))
+            advance(len(batch))
     return failed
 
 
@@ -234,15 +247,21 @@ def load_ahead(clips: Clips, *, batch_size: int, workers: int | None) -> Iterato
     import torch
     from torch.utils.data import DataLoader
 
-    gpu = torch.cuda.is_available()
-    count = (len(os.sched_getaffinity(0)) - 1 if gpu else 1) if workers is None else workers
+    count = decoding_workers() if workers is None else workers
     yield from DataLoader(
         clips,  # type: ignore[arg-type]
         batch_size=batch_size,
         collate_fn=list,
         num_workers=min(count, len(clips)),
-        pin_memory=gpu,
+        pin_memory=torch.cuda.is_available(),
     )
+
+
+def decoding_workers(processes: int = 1) -> int:
+    """How many workers decode for each of `processes`: beside a GPU all processors but one, else one."""
+    import torch
+
+    return max(1, processors(processes) - 1) if torch.cuda.is_available() else 1
 
 
 def encode_and_store(writer: "FeatureWriter", modality: str, source: Source, batch: Sequence[Loaded]) -> dict[str, str]:
@@ -267,10 +286,12 @@ def encode_and_store(writer: "FeatureWriter", modality: str, source: Source, bat
     return failed
 
 
-def report(modality: str, total: int, failed: dict[str, str]) -> None:
+def report(modality: str, total: int, failed: dict[str, str], shard: Shard = WHOLE) -> None:
     """Say how many clips have tokens and which have not, with the reason."""
     print(f"{modality}: {total - len(failed)} of {total} clips have tokens")
-    print_left_out(failed, listed_in="failed.json")
+    print_left_out(failed, listed_in=f"failed{shard.suffix}.json")
+    if shard != WHOLE:
+        print("when all shards are done, the same command without --shard writes failed.json")
 
 
 def print_left_out(failed: dict[str, str], *, listed_in: str) -> None:

@@ -23,6 +23,24 @@ def underscored(argument: str) -> str:
     return match.group().replace("-", "_").replace("__", "--", 1) + argument[match.end() :] if match else argument
 
 
+def without(words: Sequence[str], flags: Sequence[str]) -> list[str]:
+    """A command line without these flags and their single values, however they are written.
+
+    >>> without(["--engine", "ray", "--out", "x", "--shards=4"], ["--engine", "--shards"])
+    ['--out', 'x']
+    """
+    kept, is_value = [], False
+    for word in words:
+        name, equals, _ = underscored(word).partition("=")
+        if is_value:
+            is_value = False
+        elif name in flags:
+            is_value = not equals
+        else:
+            kept.append(word)
+    return kept
+
+
 def parser(description: str) -> argparse.ArgumentParser:
     """A parser whose `--help` shows defaults and keeps the description's line breaks; hyphens in flags are accepted.
 

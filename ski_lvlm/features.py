@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from jaxtyping import Float, Float32
 from torch import Tensor
 
@@ -143,11 +144,12 @@ class FeatureWriter:
     def __init__(self, root: Path | str, entries: Mapping[str, Mapping[str, Any]]) -> None:
         self.root = Path(root)
         self.root.mkdir(parents=True, exist_ok=True)
-        manifest = _read_manifest(self.root)
-        for modality, entry in entries.items():
-            _check_same_origin(self.root, modality, manifest.get(modality), entry)
-            manifest[modality] = dict(entry)
-        write_json(self.root / MANIFEST, manifest)
+        with FileLock(self.root / ".features.lock"):  # shards and the other modality write it too
+            manifest = _read_manifest(self.root)
+            for modality, entry in entries.items():
+                _check_same_origin(self.root, modality, manifest.get(modality), entry)
+                manifest[modality] = dict(entry)
+            write_json(self.root / MANIFEST, manifest)
         self.manifest = manifest
 
     def has(self, clip: str, modality: str) -> bool:

@@ -19,6 +19,8 @@ from ski_lvlm.files import atomic_path
 from ski_lvlm.frame_cache import DecodedFrames, FrameCache, FrameCacheError, FrameSource
 from ski_lvlm.ntu import Split
 from ski_lvlm.packed import PackedSkeletons
+from ski_lvlm.progress import progress_bar
+from ski_lvlm.shards import WHOLE, Shard
 from ski_lvlm.skeleton import Preprocessing, is_present, preprocess
 from ski_lvlm.skeleton_clip import DESCRIPTION as SKELETON_CARD
 from ski_lvlm.skeleton_clip import WEIGHTS as SKELETON_WEIGHTS
@@ -197,21 +199,22 @@ class Compared(NamedTuple):
 @torch.no_grad()
 def compare(
     recogniser: Recogniser,
-    names: Sequence[str],
+    batches: Sequence[Sequence[str]],
     sentences: ClassSentences,
     *,
     device: torch.device,
-    batch_size: int,
     workers: int = 0,
 ) -> Iterator[list[Compared]]:
-    """Compare clips with classes, batch after batch; in bf16 on a GPU.
+    """Compare batches of clips with classes; in bf16 on a GPU.
 
     Raises:
         RecognitionError: the model's answer is not finite.
     """
     model = cast(DualEncoder, recogniser.model.to(device))
-    clips = ReadClips(names, recogniser.read)
-    loader = DataLoader(clips, batch_size=batch_size, num_workers=min(workers, len(clips)), collate_fn=list)
+    clips = ReadClips([name for batch in batches for name in batch], recogniser.read)
+    ends = np.cumsum([len(batch) for batch in batches]).tolist()
+    indices = [list(range(end - len(batch), end)) for batch, end in zip(batches, ends, strict=True)]
+    loader = DataLoader(clips, batch_sampler=indices, num_workers=min(workers, len(clips)), collate_fn=list)
     for batch in loader:
         readable = [clip.content for clip in batch if clip.content is not None]
         rows = iter(())
@@ -258,38 +261,65 @@ def similarities(
     device: torch.device,
     batch_size: int,
     workers: int = 0,
+    shard: Shard = WHOLE,
 ) -> Similarities:
     """Cosines of all clips, with a progress bar; those that an earlier, perhaps killed, call left in `folder` are kept.
 
-    The file's name is a digest of the weights, the sentences and the clips. Unreadable clips are tried again.
+    The file's name is a digest of the weights, the sentences and the clips. Unreadable clips are tried again. A shard
+    compares its batches only, and writes a file of its own. Batches are cut from all clips, whoever compares them:
+    the values of a clip depend in their last digits on what is beside it.
     """
-    from rich.progress import Progress
-
     names, errors = list(names), {}
     key = json.dumps([recogniser.digest, recogniser.origin, str(device.type), sentences.of_class, names])
-    file = folder / f"similarity_{recogniser.modality}_{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
-    kept = _rows_on_disk(file, clips=len(names), classes=len(sentences.of_class))
+    stem = f"similarity_{recogniser.modality}_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    kept = _rows_on_disk(folder, stem, shard, clips=len(names), classes=len(sentences.of_class))
     row = {name: number for number, name in enumerate(names)}
-    todo = [name for name in names if np.isnan(kept[row[name]]).any()]
-    with Progress() as progress:
-        task = progress.add_task(recogniser.modality, total=len(names), completed=len(names) - len(todo))
-        for batch in compare(recogniser, todo, sentences, device=device, batch_size=batch_size, workers=workers):
-            for answer in batch:
+    own = [batch for number, batch in enumerate(batched(names, batch_size)) if shard.index - 1 == number % shard.count]
+    todo = [[name for name in batch if np.isnan(kept[row[name]]).any()] for batch in own]
+    todo = [batch for batch in todo if batch]
+    total = sum(map(len, own))
+    with progress_bar(recogniser.modality, total=total, completed=total - sum(map(len, todo))) as advance:
+        for answers in compare(recogniser, todo, sentences, device=device, workers=workers):
+            for answer in answers:
                 if answer.similarity is None:
                     errors[answer.name] = answer.error
                 else:
                     kept[row[answer.name]] = answer.similarity
             kept.flush()
-            progress.advance(task, len(batch))
+            advance(len(answers))
     return Similarities(torch.from_numpy(np.array(kept)), errors)
 
 
-def _rows_on_disk(file: Path, *, clips: int, classes: int) -> np.memmap:
-    """A mapped file of a row per clip; a row that a kill left out or tore holds a NaN."""
+def batched(names: Sequence[str], size: int) -> list[list[str]]:
+    """Names in lists of `size`, the last of which may be shorter.
+
+    >>> batched(["a", "b", "c"], 2)
+    [['a', 'b'], ['c']]
+    """
+    return [list(names[start : start + size]) for start in range(0, len(names), size)]
+
+
+def _rows_on_disk(folder: Path, stem: str, shard: Shard, *, clips: int, classes: int) -> np.memmap:
+    """The shard's mapped file of a row per clip, with the rows that any other shard or the whole has.
+
+    A row that a kill left out or tore holds a NaN.
+    """
+    file = folder / f"{stem}{shard.suffix}.npy"
     if not file.exists():
         with atomic_path(file) as temporary:
             np.save(temporary, np.full((clips, classes), np.nan, np.float32))
-    rows = np.load(file, mmap_mode="r+", allow_pickle=False)
+    rows = _mapped(file, clips=clips, classes=classes, mode="r+")
+    for other in {folder / f"{stem}.npy", *folder.glob(f"{stem}.*-of-*.npy")} - {file}:
+        if other.exists():
+            theirs = _mapped(other, clips=clips, classes=classes, mode="r")
+            missing = np.isnan(rows).any(axis=1) & ~np.isnan(theirs).any(axis=1)
+            rows[missing] = theirs[missing]
+    rows.flush()
+    return rows
+
+
+def _mapped(file: Path, *, clips: int, classes: int, mode: Literal["r", "r+"]) -> np.memmap:
+    rows = np.load(file, mmap_mode=mode, allow_pickle=False)
     if rows.shape != (clips, classes) or rows.dtype != np.float32:
         raise RecognitionError(
             f"{file}: found {rows.dtype} values of shape {rows.shape}, expected float32, {(clips, classes)}; delete it"

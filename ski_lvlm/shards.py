@@ -39,6 +39,17 @@ class Shard:
         """Whether a clip is this shard's."""
         return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % self.count == self.index - 1
 
+    def divided(self, count: int) -> list["Shard"]:
+        """The shards of a division `count` times as fine that stand in for this one.
+
+        Their clips are others than this shard's, but those of all `divided` shards are all clips.
+
+        >>> Shard(2, 2).divided(2)
+        [Shard(index=3, count=4), Shard(index=4, count=4)]
+        """
+        first = (self.index - 1) * count
+        return [Shard(first + number, self.count * count) for number in range(1, count + 1)]
+
     def own(self, names: Iterable[str]) -> list[str]:
         """The clips of this shard, in the given order."""
         return [name for name in names if self.holds(name)]

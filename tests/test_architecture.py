@@ -26,6 +26,7 @@ LAYERS = [  # a module may import from its own layer's left and from layers abov
         "pace",
         "page",
     ],
+    ["gpu_shards", "progress"],
     ["skeleton_file", "cleaning", "packed", "skeleton", "video"],
     [
         "ntu",

@@ -284,6 +284,21 @@ def test_the_whole_waits_for_its_shards_and_answers_what_a_lost_one_left(case, u
     assert predictions(tmp_path) == undisturbed
 
 
+def test_several_gpus_by_one_command(case, tmp_path, monkeypatch, capfd):
+    """Processes of the CPU stand for GPUs. With another number of threads a near tie may give another answer."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    asked = count_questions(monkeypatch)
+    assert main(flags(case, tmp_path, gpus=2)) == 0
+    assert not asked  # the shards have answered all
+    logs = [read_jsonl(tmp_path / f"predictions.{k}-of-2.jsonl") for k in (1, 2)]
+    answer = {(record["video_name"], record["question"]): record["answer"] for log in logs for record in log}
+    assert all(logs) and len(answer) == len(VIDEOS) * len(ASKED)
+    for entry in predictions(tmp_path):
+        assert [answer[entry["video_name"], ASKED[field]] for field in ASKED] == answers([entry])[0]
+    assert "--gpus" not in json.loads((tmp_path / "predictions.run.json").read_text())["command"]
+    assert "[2/2] when all shards are done" in capfd.readouterr().out
+
+
 def test_sampling_does_not_depend_on_what_was_answered_before(case, tmp_path):
     drawn = {"temperature": 2.0, "top_p": 0.9, "batch_size": 1, "seed": 5}
     main(flags(case, tmp_path / "whole", **drawn))

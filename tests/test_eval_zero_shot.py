@@ -147,6 +147,52 @@ def test_results_do_not_depend_on_the_batch_size(home, tmp_path):
     assert rows[0].std(0).min() > 1e-4, "the clips look alike to the model; the test says nothing"
 
 
+@pytest.mark.parametrize("modality", ["video", "both"])
+def test_shards_and_the_run_that_joins_them_give_the_very_result_of_one_run(home, tmp_path, modality, capsys):
+    flags = [*videos(home), "--modality", modality, "--generalised", "--batch_size", "3"]
+    flags += ["--prepared", home / "prepared"] if modality == "both" else []
+    whole = evaluated(home, tmp_path / "whole", *flags)
+    command = ["--model", home / "run", "--out", tmp_path / "out", "--split", "synthetic", *CPU, *flags]
+    for part in ("1/3", "3/3", "2/3"):
+        assert main([*map(str, command), "--shard", part]) == 0
+        assert not (tmp_path / "out" / "zero_shot.json").exists()
+    assert "the same command without --shard writes" in capsys.readouterr().out
+    before = {file: file.read_bytes() for file in (tmp_path / "out").glob("*-of-3.npy")}
+    assert len(before) == 3 * (2 if modality == "both" else 1)
+    assert evaluated(home, tmp_path / "out", *flags) == whole
+    for file in (tmp_path / "whole").glob("*.npy"):
+        assert (tmp_path / "out" / file.name).read_bytes() == file.read_bytes()
+    assert (tmp_path / "out" / "zero_shot.json").read_bytes() == (tmp_path / "whole" / "zero_shot.json").read_bytes()
+
+
+def test_several_gpus_by_one_command(home, tmp_path, capfd, monkeypatch):
+    """Processes of the CPU stand for GPUs. The numbers are rounded; the cosines may differ in their last digits."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    whole = evaluated(home, tmp_path / "whole", *videos(home))
+    assert (
+        evaluated(home, tmp_path / "out", *videos(home), "--gpus", "2", "--batch_size", "2")["left_out"]
+        == (whole["left_out"])
+    )
+    assert "[1/2] shard 1/2 is done" in capfd.readouterr().out
+    rows = [np.load(next((tmp_path / name).glob("similarity_video_????????????????.npy"))) for name in ("whole", "out")]
+    np.testing.assert_allclose(*rows, atol=1e-6)
+
+
+def test_shards_name_videos_too(home, tmp_path):
+    source = home / "ntu" / "rgb"
+    for number, action in enumerate((6, 23, 60)):
+        shutil.copy(source / f"{clip(action)}_rgb.avi", tmp_path / f"mine {number}.avi")
+    (tmp_path / "torn.mp4").write_bytes(b"no video")
+    command = ["--model", str(home / "run"), "--classes", "drink water, hand waving", "--videos", str(tmp_path)]
+    command += ["--batch_size", "1", *CPU]
+    assert main([*command, "--out", str(tmp_path / "whole")]) == 0
+    for part in (["--shard", "1/2"], ["--shard", "2/2"], []):
+        assert not (tmp_path / "out" / "named_videos.json").exists()
+        assert main([*command, "--out", str(tmp_path / "out"), *part]) == 0
+    results = [json.loads((tmp_path / name / "named_videos.json").read_text()) for name in ("out", "whole")]
+    assert results[0] == results[1]
+
+
 def test_names_templates_and_descriptions(home, tmp_path):
     templates = ["--prompt", "{name} .", "--prompt", "a video of {name} ."]
     found = evaluated(home, tmp_path, *videos(home), "--names", "star", *templates)

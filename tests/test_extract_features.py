@@ -22,6 +22,7 @@ from ski_lvlm.files import atomic_path, write_json
 from ski_lvlm.hyperformer import ActionClassifier, Hyperformer
 from ski_lvlm.layouts import LAYOUTS
 from ski_lvlm.packed import PackedWriter
+from ski_lvlm.shards import FolderBusy, Shard, only_process
 from ski_lvlm.skeleton import Preprocessing, interleaved_views, preprocess
 from ski_lvlm.skeleton_clip import SkeletonEncoderCard, load_skeleton_encoder, save_skeleton_encoder
 from ski_lvlm.video import read_for_tower, read_video
@@ -285,3 +286,61 @@ def test_killed_from_outside_it_goes_on_and_ends_with_the_same_features(ntu, tow
     for name in files:
         resumed, expected = (np.load(tmp_path / run / "video" / name) for run in ("out", "undisturbed"))
         np.testing.assert_array_equal(resumed, expected)
+
+
+def content(folder):
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file() and f.name[0] != "."}
+
+
+def many(ntu, folder, count=12):
+    """Clips under other names, and one that cannot be read."""
+    (folder / "rgb").mkdir(parents=True)
+    for k in range(count):
+        (folder / "rgb" / f"clip{k:02d}.avi").symlink_to(ntu / "rgb" / f"{CLIPS[k % 4]}_rgb.avi")
+    (folder / "rgb" / "torn.avi").write_bytes(b"not a video")
+    return folder
+
+
+def test_shards_and_the_run_that_joins_them_leave_what_one_run_leaves(ntu, tower, tmp_path, capsys):
+    many(ntu, tmp_path)
+    main([*video_flags(tmp_path, tower, tmp_path / "whole"), "--batch_size", "1"])
+    flags = [*video_flags(tmp_path, tower, tmp_path / "out"), "--batch_size", "1"]
+    for part in ("1/3", "3/3", "3/3", "2/3"):
+        assert main([*flags, "--shard", part]) == 0
+    assert "the same command without --shard writes failed.json" in capsys.readouterr().out
+    parts = [json.loads((tmp_path / "out" / f"failed.{k}-of-3.json").read_text()) for k in (1, 2, 3)]
+    assert sum("torn" in part["video"] for part in parts) == 1
+    written = {file: file.stat().st_mtime_ns for file in (tmp_path / "out" / "video").glob("*.npy")}
+    assert len(written) == 12
+    assert main(flags) == 0
+    assert content(tmp_path / "out") == content(tmp_path / "whole")
+    assert all(file.stat().st_mtime_ns == time for file, time in written.items())
+
+
+def test_a_shard_without_clips_is_no_failure(ntu, tower, prepared, encoder, tmp_path):
+    flags = [*video_flags(ntu, tower, tmp_path), *skeleton_flags(prepared, encoder, tmp_path)]
+    flags += ["--modalities", "video", "skeleton"]
+    assert [main([*flags, "--shard", f"{k}/9"]) for k in range(1, 10)] == [0] * 9
+    assert [len(list((tmp_path / modality).iterdir())) for modality in ("video", "skeleton")] == [4, 4]
+
+
+def test_the_same_part_twice_at_once_is_refused_and_another_modality_is_not(ntu, tower, prepared, encoder, tmp_path):
+    with only_process(tmp_path / ".locks" / "video", Shard(1, 2)):
+        for flags in ([], ["--shard", "1/2"], ["--shard", "2/3"]):
+            with pytest.raises(FolderBusy, match="another process"):
+                main([*video_flags(ntu, tower, tmp_path), *flags])
+        assert main([*video_flags(ntu, tower, tmp_path), "--shard", "2/2"]) == 0
+        assert main(skeleton_flags(prepared, encoder, tmp_path)) == 0
+
+
+def test_several_gpus_by_one_command(ntu, tower, tmp_path, monkeypatch, capfd):
+    """Processes of the CPU stand for GPUs."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert main([*video_flags(ntu, tower, tmp_path / "out"), "--gpus", "2"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert any(line.startswith("[1/2] video: ") for line in lines) and "video: 4 of 4 clips have tokens" in lines
+    main(video_flags(ntu, tower, tmp_path / "whole"))
+    assert content(tmp_path / "out").keys() == content(tmp_path / "whole").keys()
+    features, expected = FeatureFolder(tmp_path / "out"), FeatureFolder(tmp_path / "whole")
+    for clip in CLIPS:
+        torch.testing.assert_close(features.load(clip, "video"), expected.load(clip, "video"), atol=2e-3, rtol=2e-3)

@@ -238,6 +238,53 @@ def test_killed_from_outside_it_goes_on_and_ends_with_the_same_frames(ntu, tmp_p
         assert torch.equal(whole(resumed, name, 8), whole(decoded, (LONG, OTHER)[k % 2], 8))
 
 
+def content(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.name[0] != "."}
+
+
+def test_shards_and_the_run_that_joins_them_leave_what_one_run_leaves(ntu, tmp_path, capsys):
+    (tmp_path / "rgb").mkdir()
+    for k in range(12):
+        (tmp_path / "rgb" / f"clip{k:02d}.avi").symlink_to(ntu / "rgb" / f"{(LONG, OTHER)[k % 2]}_rgb.avi")
+    (tmp_path / "rgb" / "torn.avi").write_bytes(b"no video")
+    main(flags(tmp_path, tmp_path / "whole"))
+    for part in ("2/3", "1/3", "3/3"):
+        assert main([*flags(tmp_path, tmp_path / "out"), "--shard", part]) == 0
+    assert "the same command without --shard writes failures.json" in capsys.readouterr().out
+    assert len(list((tmp_path / "out").glob("failures.*-of-3.json"))) == 3
+    assert main(flags(tmp_path, tmp_path / "out")) == 0
+    assert content(tmp_path / "out") == content(tmp_path / "whole")
+    assert main([*flags(tmp_path, tmp_path / "again"), "--gpus", "2"]) == 0  # two processes of the CPU
+    assert content(tmp_path / "again") == content(tmp_path / "whole")
+
+
+def test_several_processes_by_one_command_killed_on_the_way(ntu, tmp_path):
+    """The killed command's shards end with it and free the folder."""
+    names = [f"clip{k:03d}" for k in range(150)]
+    (tmp_path / "rgb").mkdir()
+    for k, name in enumerate(names):
+        (tmp_path / "rgb" / f"{name}.avi").symlink_to(ntu / "rgb" / f"{(LONG, OTHER)[k % 2]}_rgb.avi")
+    out = tmp_path / "out"
+    command = [sys.executable, str(SCRIPT), *flags(tmp_path, out), "--gpus", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": ""}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while len(list(out.glob("clip*.npy"))) < 5 and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it was over before it could be killed"
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"{out}: frames of 150 of 150 clips"
+    resumed, decoded = FrameCache.open(out), DecodedFrames(ntu, side=16)
+    assert resumed.names == names
+    for k, name in enumerate(names):
+        assert torch.equal(whole(resumed, name, 8), whole(decoded, (LONG, OTHER)[k % 2], 8))
+
+
+def test_a_shard_without_videos_is_no_failure(ntu, tmp_path):
+    assert [main([*flags(ntu, tmp_path), "--shard", f"{k}/9"]) for k in range(1, 10)] == [0] * 9
+
+
 @needs_real_clip
 def test_the_genuine_clip_is_cached_as_it_is_decoded(tmp_path):
     main(

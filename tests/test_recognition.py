@@ -27,6 +27,7 @@ from ski_lvlm.recognition import (
     skeleton_recogniser,
     video_recogniser,
 )
+from ski_lvlm.shards import WHOLE, Shard
 from ski_lvlm.video import VideoError
 from ski_lvlm.zero_shot import ClassSentences
 
@@ -60,8 +61,8 @@ def recogniser(read=number_of, **changes):
     return dataclasses.replace(known, **changes)
 
 
-def run(folder, model, *, names=NAMES, sentences=SENTENCES, batch_size=2):
-    return similarities(model, names, sentences, folder=folder, device=CPU, batch_size=batch_size)
+def run(folder, model, *, names=NAMES, sentences=SENTENCES, batch_size=2, shard=WHOLE):
+    return similarities(model, names, sentences, folder=folder, device=CPU, batch_size=batch_size, shard=shard)
 
 
 def test_similarities_of_a_class_are_the_mean_over_its_sentences(tmp_path):
@@ -128,9 +129,39 @@ def test_a_torn_row_is_done_again_and_a_foreign_file_refused(tmp_path):
         run(tmp_path, recogniser(), names=NAMES[:3])
 
 
+def test_shards_share_the_batches_and_the_whole_reads_no_clip_again(tmp_path):
+    whole = run(tmp_path / "whole", recogniser())
+    models = [recogniser() for _ in range(4)]
+    for shard, model in zip((Shard(2, 3), Shard(1, 3), Shard(3, 3), WHOLE), models, strict=True):
+        shared = run(tmp_path / "out", model, shard=shard)
+    assert [model.model.asked for model in models] == [[1], [2, 1], [2], []]  # clip3 cannot be read by anybody
+    assert torch.equal(shared.values.nan_to_num(-1), whole.values.nan_to_num(-1)) and shared.errors == whole.errors
+
+
+def test_a_division_into_other_shards_goes_on_with_what_the_first_left(tmp_path):
+    run(tmp_path, recogniser(), shard=Shard(1, 2))
+    model = recogniser()
+    run(tmp_path, model, shard=Shard(1, 4))
+    run(tmp_path, model, shard=Shard(2, 4))
+    assert model.model.asked == [1]
+
+
+def test_what_is_beside_a_clip_does_not_depend_on_the_shard_or_on_a_kill(tmp_path):
+    """Values may differ in their last digits with what is in a batch, so that equal batches give equal values."""
+
+    class Beside(Lengths):
+        def forward(self, x, prompts):
+            return InLanguage(x, x.sum() / torch.tensor([float(len(prompt)) for prompt in prompts]).expand(len(x), -1))
+
+    whole = run(tmp_path / "whole", recogniser(model=Beside()))
+    for shard in (Shard(1, 2), Shard(2, 2), WHOLE):
+        shared = run(tmp_path / "out", recogniser(model=Beside()), shard=shard)
+    assert torch.equal(shared.values.nan_to_num(-1), whole.values.nan_to_num(-1))
+
+
 def test_a_batch_without_a_readable_clip_does_not_reach_the_model():
     model = recogniser()
-    ((answer,),) = compare(model, ["clip3"], SENTENCES, device=CPU, batch_size=4)
+    ((answer,),) = compare(model, [["clip3"]], SENTENCES, device=CPU)
     assert answer.similarity is None and model.model.asked == []
 
 

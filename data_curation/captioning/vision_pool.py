@@ -1,7 +1,6 @@
 """Processes that each hold a copy of a vision-language model, one for each GPU; a request goes to one that is free."""
 
 import itertools
-import os
 import queue
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import NamedTuple
 from data_curation.captioning.vision_process import Ended, VisionProcess
 from data_curation.captioning.vision_protocol import Request, Said, Unanswered
 from data_curation.ledger import Failed
+from ski_lvlm.gpu_shards import gpu_names
 
 ANSWER_SECONDS = 600.0  # whoever takes longer over one clip hangs
 MOST_DEATHS = 3  # of one process and those that take its place, with no answer in between
@@ -142,7 +142,4 @@ def visible_gpus(python: str) -> list[str]:
             f"{python}: expected a Python with torch, found: {said}; give one with --captioner_python "
             "(scripts/cogvlm_environment.sh makes cogvlm's)"
         ) from error
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    found = int(asked.stdout.split()[-1])
-    names = allowed.split(",") if allowed else [str(index) for index in range(found)]
-    return names[:found]
+    return gpu_names(int(asked.stdout.split()[-1]))
