@@ -24,7 +24,16 @@ from scripts.table_3_print import write  # noqa: E402
 from scripts.table_3_results import Training, read_training  # noqa: E402
 from scripts.table_3_runs import PAPER, SYNTHETIC, Plan, Published, Trained  # noqa: E402
 from scripts.table_3_sources import plan_of  # noqa: E402
-from scripts.table_jobs import ROOT, Runner, Step, in_order, run_steps, subprocess_runner  # noqa: E402
+from scripts.table_jobs import (  # noqa: E402
+    ROOT,
+    Runner,
+    Step,
+    add_job_flags,
+    in_order,
+    places,
+    run_steps,
+    subprocess_runner,
+)
 from ski_lvlm.cli import parser, positive, run  # noqa: E402
 
 
@@ -65,7 +74,7 @@ def parse(flags: Sequence[str] | None) -> argparse.Namespace:
     p.add_argument("--clips", type=positive, default=960, help="synthetic clips to make where there is no quickstart")
     p.add_argument("--max_steps", type=positive, help="end each training after this many steps, to try everything")
     p.add_argument("--limit", type=positive, help="describe this many videos; default all, or 60 on the synthetic set")
-    p.add_argument("--jobs", type=positive, default=1, help="commands at the same time; they share the processors")
+    add_job_flags(p)
     p.add_argument("--dry_run", action="store_true", help="print the commands that are left to do, and stop")
     args = p.parse_args(flags)
     args.judge = args.judge or ("similarity" if args.data == "synthetic" else "llama3.1")
@@ -111,9 +120,10 @@ def make(args: argparse.Namespace, *, runner: Runner = subprocess_runner) -> lis
     plan, seeds = plan_of(args, scale, args.out), args.seeds or scale.seeds
     targets = [step for row in asked(args.rows) for step in steps_of(row, plan, seeds).values()]
     if args.dry_run:
-        print("\n".join(step.shown() for step in in_order(targets) if not step.is_finished()))
+        processes = places(jobs=args.jobs, gpus=args.gpus)[0].processes
+        print("\n".join(step.shown(processes) for step in in_order(targets) if not step.is_finished()))
         return []
-    failed = run_steps(targets, jobs=args.jobs, runner=runner)
+    failed = run_steps(targets, jobs=args.jobs, gpus=args.gpus, runner=runner)
     trainings = {
         row.name: {
             seed: read(step, actions=args.data == "synthetic")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from scripts.table_jobs import ROOT, Runner, Step, in_order, run_steps, subprocess_runner
+from scripts.table_jobs import ROOT, Runner, Step, add_job_flags, in_order, places, run_steps, subprocess_runner
 from scripts.table_print import as_json, markdown
 from scripts.table_results import Results, collect
 from scripts.table_rows import Row, Table
@@ -30,7 +30,7 @@ def flags_of(table: Table, description: str) -> argparse.ArgumentParser:
     p.add_argument(
         "--seeds", type=positive, help="trainings of each row; default 1, or 3 for some on the synthetic set"
     )
-    p.add_argument("--jobs", type=positive, default=1, help="trainings at the same time; they share the processors")
+    add_job_flags(p)
     p.add_argument("--backbone", help="of the students: a CLIP or SigLIP (hub id or folder), or efficientnet-lite0")
     p.add_argument("--dry_run", action="store_true", help="print the commands that are left to do, and stop")
     return p
@@ -94,9 +94,10 @@ def make(table: Table, args: argparse.Namespace, *, runner: Runner = subprocess_
     seeds = {row.name: args.seeds or (plan.scale.repeats if row.repeated else 1) for row in table.rows}
     steps = evaluations(_asked(table, args.rows), plan=plan, columns=columns, seeds=seeds)
     if args.dry_run:
-        print("\n".join(step.shown() for step in in_order(steps) if not step.is_finished()))
+        processes = places(jobs=args.jobs, gpus=args.gpus)[0].processes
+        print("\n".join(step.shown(processes) for step in in_order(steps) if not step.is_finished()))
         return Made(Results(table, columns, {}, {}), [], plan.out)
-    failed = run_steps(steps, jobs=args.jobs, runner=runner)
+    failed = run_steps(steps, jobs=args.jobs, gpus=args.gpus, runner=runner)
     results = collect(table, plan=plan, columns=columns, seeds=seeds)
     write(results, plan=plan, toy=args.data == "synthetic")
     return Made(results, failed, plan.out)

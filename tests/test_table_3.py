@@ -29,7 +29,7 @@ class FakeRunner:
         self.commands = []
         self.refuses = lambda folder: False
 
-    def __call__(self, command, *, log, threads, lock):
+    def __call__(self, command, *, log, threads, gpus, lock):
         script, folder = "/".join(Path(command[1]).parts[-2:]), log.parent
         self.commands.append([script, *command[2:]])
         if self.refuses(folder):
@@ -348,7 +348,7 @@ def test_the_commands_accept_their_flags(tmp_path):
 def test_the_training_accepts_its_flags(tmp_path, runner):
     from transformers import HfArgumentParser
 
-    from ski_lvlm.training import adapted_flags
+    from ski_lvlm.launch import adapted_flags
     from train_ski_lvlm import LvlmArguments, SkiLvlmRecipe
 
     made(tmp_path, runner, "--rows", "†", "--seeds", "2", "--max_steps", "3")

@@ -20,7 +20,7 @@ from scripts.table_5_distance import TABLE as TABLE_5
 from scripts.table_6_text_encoder import TABLE as TABLE_6
 from scripts.table_7_pretraining import TABLE as TABLE_7
 from scripts.table_command import evaluations, flags_of, make, planned, table_main
-from scripts.table_jobs import FINISHED, Step, in_order, run_steps, subprocess_runner
+from scripts.table_jobs import FINISHED, Place, Step, in_order, places, run_steps, subprocess_runner
 from scripts.table_print import markdown
 from scripts.table_results import Results, Score, bootstrap_interval, compare, number
 from scripts.table_runs import PAPER, SYNTHETIC, Plan, with_backbone
@@ -40,11 +40,12 @@ class FakeRunner:
 
     def __init__(self, accuracies=lambda folder: (0.5, 0.5, 0.75, 0.75)):
         self.accuracies = accuracies
-        self.folders = []
+        self.folders, self.commands = [], []
         self.refuses = lambda folder: False
 
-    def __call__(self, command, *, log, threads, lock):
+    def __call__(self, command, *, log, threads, gpus, lock):
         folder = log.parent
+        self.commands.append([*command[1:], *gpus])
         self.folders.append(folder)
         if self.refuses(folder):
             log.write_text("error: a reason\n")
@@ -245,7 +246,7 @@ def test_rows_run_at_the_same_time_and_share_the_processors(tmp_path, monkeypatc
     monkeypatch.setattr(table_jobs.os, "cpu_count", lambda: 6)
     together, most, given, lock_ = [0], [0], set(), threading.Lock()
 
-    def runner(command, *, log, threads, lock):
+    def runner(command, *, log, threads, gpus, lock):
         given.add(threads)
         with lock_:
             together[0] += 1
@@ -269,12 +270,85 @@ def test_what_needs_a_failed_step_is_not_run(tmp_path):
     assert len(ran) == 1 and not (tmp_path / "b").exists()
 
 
-def test_a_real_process_logs_and_reports_its_exit_code(tmp_path):
+def test_a_real_process_logs_and_reports_its_exit_code(tmp_path, monkeypatch):
     with (tmp_path / "lock").open("w") as lock:
-        code = "import os, sys; print(os.environ['OMP_NUM_THREADS']); sys.exit(3)"
-        log = tmp_path / "log.txt"
-        assert subprocess_runner([sys.executable, "-c", code], log=log, threads=2, lock=lock.fileno()) == 3
-    assert log.read_text() == "2\n"
+        code = "import os, sys; print(*map(os.environ.get, ('OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES'))); sys.exit(3)"
+        log, command = tmp_path / "log.txt", [sys.executable, "-c", code]
+        assert subprocess_runner(command, log=log, threads=2, gpus=["3", "GPU-5f"], lock=lock.fileno()) == 3
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+        assert subprocess_runner(command, log=log, threads=1, gpus=[], lock=lock.fileno()) == 3
+    assert log.read_text() == "2 3,GPU-5f\n1 7\n"
+
+
+@pytest.mark.parametrize(
+    ("found", "jobs", "gpus", "expected"),
+    [
+        ("01234567", 2, "4", [(4, "0123"), (4, "4567")]),
+        ("01234567", 8, None, [(1, name) for name in "01234567"]),
+        ("01234567", 3, "all", [(2, "01"), (2, "23"), (2, "45")]),
+        ("01", 3, None, [(1, "0"), (1, "1"), (1, "0")]),  # as before, where jobs share what there is
+        ("01", 1, None, [(1, "0")]),
+        ("", 2, None, [(1, ""), (1, "")]),
+        ("", 2, "3", [(3, ""), (3, "")]),  # processes on the CPU
+    ],
+)
+def test_each_job_has_gpus_of_its_own(monkeypatch, found, jobs, gpus, expected):
+    monkeypatch.setattr(table_jobs, "visible_gpus", lambda: list(found))
+    assert [(place.processes, "".join(place.gpus)) for place in places(jobs=jobs, gpus=gpus)] == expected
+
+
+@pytest.mark.parametrize(
+    ("jobs", "gpus", "message"),
+    [
+        (3, "2", "--jobs 3 and --gpus 2: found 4 GPUs, expected 6"),
+        (1, "5", "--gpus 5: found 4 on this machine"),
+        (5, "all", "found 4 GPUs, expected 5"),
+        (1, "many", "expected a whole number from 1 or 'all'"),
+    ],
+)
+def test_more_gpus_than_there_are_are_refused_before_anything_is_run(tmp_path, monkeypatch, jobs, gpus, message):
+    monkeypatch.setattr(table_jobs, "visible_gpus", lambda: list("0123"))
+    step = Step(("train_ski_vlm.py",), "done", tmp_path, tmp_path / "a")
+    with pytest.raises(ValueError, match=message):
+        run_steps([step], jobs=jobs, gpus=gpus, runner=lambda command, **_: 1 / 0)
+
+
+def test_jobs_at_the_same_time_never_share_a_gpu_and_stages_are_started_on_all_of_theirs(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_jobs, "visible_gpus", lambda: list("abcd"))
+    busy, most, used, commands, guard = set(), [0], set(), [], threading.Lock()
+
+    def runner(command, *, log, threads, gpus, lock):
+        with guard:
+            assert not busy & {*gpus}
+            busy.update(gpus)
+            used.add(tuple(gpus))
+            commands.append(command)
+            most[0] = max(most[0], len(busy))
+        time.sleep(0.02)
+        (log.parent / "done").touch()
+        with guard:
+            busy.difference_update(gpus)
+        return 0
+
+    scripts = ["train_ski_vlm.py", "eval/zero_shot.py", "scripts/prepare_ntu.py"] * 3
+    steps = [Step((script, str(i)), "done", tmp_path, tmp_path / str(i)) for i, script in enumerate(scripts)]
+    assert run_steps(steps, jobs=2, gpus="2", runner=runner) == []
+    assert used == {("a", "b"), ("c", "d")} and most == [4]
+    for command in commands:
+        assert (command[-2:] == ["--gpus", "2"]) == ("prepare_ntu" not in command[1])
+    assert '--gpus 2"' in (tmp_path / "0" / FINISHED).read_text()
+
+
+def test_another_number_of_gpus_runs_nothing_again(tmp_path, runner, monkeypatch, capsys):
+    monkeypatch.setattr(table_jobs, "visible_gpus", lambda: list("0123"))
+    made(TABLE_6, tmp_path, runner, "--gpus", "2", "--dry_run")
+    for line in capsys.readouterr().out.splitlines():
+        assert line.endswith(" --gpus 2") == ("cache_frames" not in line)
+    made(TABLE_6, tmp_path, runner, "--gpus", "2", "--jobs", "2")
+    assert all(command[-1] in "13" for command in runner.commands)
+    again = FakeRunner()
+    made(TABLE_6, tmp_path, again)
+    assert again.folders == []
 
 
 def test_a_second_table_waits_for_the_child_of_a_killed_one(tmp_path):
@@ -282,19 +356,19 @@ def test_a_second_table_waits_for_the_child_of_a_killed_one(tmp_path):
     step = Step(("train.py",), "done", tmp_path, tmp_path / "run")
     children = []
 
-    def dies(command, *, log, threads, lock):
+    def dies(command, *, log, threads, gpus, lock):
         children.append(subprocess.Popen(["sleep", "0.6"], pass_fds=(lock,)))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        table_jobs.run_step(step, runner=dies, threads=1)
+        table_jobs.run_step(step, runner=dies, place=Place(1))
 
-    def second(command, *, log, threads, lock):
+    def second(command, *, log, threads, gpus, lock):
         assert children[0].poll() is not None or children[0].wait(timeout=0.2) == 0
         (log.parent / "done").touch()
         return 0
 
-    assert table_jobs.run_step(step, runner=second, threads=1)
+    assert table_jobs.run_step(step, runner=second, place=Place(1))
     assert (step.folder / FINISHED).exists()
 
 
