@@ -94,13 +94,14 @@ def _read(args: argparse.Namespace) -> tuple[dict[str, "Table"], list["Finding"]
 
 def _absent(file: str, table: "Table", args: argparse.Namespace) -> Iterator["Finding"]:
     from data_curation.checking.file_checks import check_present
-    from ski_lvlm.instruction_file import clip_name
 
     if args.videos:
+        from ski_lvlm.clip_names import ClipIndex
         from ski_lvlm.video import list_videos
 
-        videos = set(map(clip_name, list_videos(args.videos)))
-        yield from check_present(file, table, modality="video", where=args.videos, has=videos.__contains__)
+        videos = ClipIndex(list_videos(args.videos))
+        present = videos.find_all(entry.video for entry in table.entries if entry.video)
+        yield from check_present(file, table, modality="video", where=args.videos, has=present.__contains__)
     if args.features:
         from ski_lvlm.features import FeatureFolder
 

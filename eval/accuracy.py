@@ -7,7 +7,6 @@ for captions in the words of `--captioner kinematics`. Beside the predictions st
 set's most frequent action would reach.
 """
 
-import json
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +21,7 @@ from data_curation.synthetic.actions import SAME_OBJECT_PAIRS  # noqa: E402
 from eval.items.predictions import read_predictions  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
 from ski_lvlm.files import write_json  # noqa: E402
+from ski_lvlm.instruction_file import read_instructions  # noqa: E402
 from ski_lvlm.ntu import parse_name  # noqa: E402
 
 Row = dict[str, Any]
@@ -61,9 +61,15 @@ def percent(values: Iterable[float]) -> float | None:
 
 
 def most_frequent(instructions: Path, names: Iterable[str]) -> Row:
-    """The row of a model that always names the action most frequent in training."""
-    records = json.loads(instructions.read_text(encoding="utf-8"))
-    counts = Counter(parse_name(record["video"]).action for record in records)
+    """The row of a model that always names the action most frequent in training.
+
+    Raises:
+        ValueError: not an instruction file, or none about videos of NTU's names.
+    """
+    named = (talk.video for talk in read_instructions(instructions, drop={"object"}) if talk.video)
+    counts = Counter(parse_name(video).action for video in named)
+    if not counts:
+        raise ValueError(f"{instructions}: no record is about a video; give the training file")
     action = counts.most_common(1)[0][0]
     always = f"A person is {ACTION_PHRASES[action][1]}."
     return caption_accuracy(dict.fromkeys(names, always), condition=f"always A{action}, most frequent in training")

@@ -12,7 +12,6 @@ on clips that have both. Similarities are kept in OUT as they come, so the same 
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -181,11 +180,13 @@ def read_descriptions(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: not a JSON object.
     """
+    from ski_lvlm.json_files import read_json
+
     expected = "expected a JSON object {name or A23: sentence or list of sentences}"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error}); {expected}") from error
+        raise ValueError(f"{error}; {expected}") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path}: found a {type(found).__name__}; {expected}")
     return found

@@ -147,16 +147,30 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def read_names(file: Path) -> list[str]:
     """Clip names, each once: those of an instruction file, or one a line."""
     from ski_lvlm.instruction_file import read_instructions
-    from ski_lvlm.video import clip_stem
+    from ski_lvlm.text_files import read_lines
 
-    if file.suffix == ".json":
+    if file.suffix.lower() in (".json", ".jsonl"):
         lines = [clip or "" for c in read_instructions(file, drop={"object"}) for clip in (c.video, c.skeleton)]
     else:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
-    names = list(dict.fromkeys(clip_stem(line) for line in lines if line))
+        lines = [line.strip() for line in read_lines(file)]
+    names = list(dict.fromkeys(line for line in lines if line))
     if not names:
         raise ValueError(f"{file}: holds no clip name; write one a line, or give an instruction file")
     return names
+
+
+def chosen(wanted: Sequence[str] | None, names: Sequence[str]) -> list[str]:
+    """Return those of `names` that a list of clips means, and what it names besides; all if there is no list.
+
+    Raises:
+        ValueError: a name in the list means several clips.
+    """
+    from ski_lvlm.clip_names import ClipIndex, clip_name
+
+    if wanted is None:
+        return list(names)
+    clips = ClipIndex(names).find_all(wanted)
+    return list(dict.fromkeys(clips.get(name) or clip_name(name) for name in wanted))
 
 
 def video_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> Source:
@@ -170,7 +184,7 @@ def video_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> Sour
     tower = load_vision_tower(args.vision_tower, num_frames=args.num_frames)
     read = partial(read_frames, args.ntu, num_frames=args.num_frames, side=tower.image_size, framing=args.framing)
     entry = {"tower": tower.model_id, "digest": tower.digest, "num_frames": tower.num_frames, "framing": args.framing}
-    return Source(list(wanted or videos), read, tower, entry | {"width": tower.width, "tokens": tower.num_tokens})
+    return Source(chosen(wanted, list(videos)), read, tower, entry | {"width": tower.width, "tokens": tower.num_tokens})
 
 
 def read_frames(folder: Path, name: str, *, num_frames: int, side: int, framing: str) -> "Tensor":
@@ -210,7 +224,7 @@ def skeleton_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> S
         "tokens": args.skeleton_tokens,
     }
     read = partial(read_skeleton, packed, views=views, preprocessing=preprocessing)
-    return Source(list(wanted or packed.names), read, lambda clips: tokens_of_views(encoder, clips.to(device)), entry)
+    return Source(chosen(wanted, packed.names), read, lambda clips: tokens_of_views(encoder, clips.to(device)), entry)
 
 
 def read_skeleton(packed: "PackedSkeletons", name: str, *, views: "Views", preprocessing: "Preprocessing") -> "Tensor":

@@ -132,13 +132,14 @@ def chosen(args: argparse.Namespace, card: Any) -> tuple[list[str], list[str]]: 
     Raises:
         ValueError: the folder has no unseen test clips and none were given.
     """
-    from ski_lvlm.video import clip_stem, list_videos
+    from ski_lvlm.clip_names import clip_name
+    from ski_lvlm.video import list_videos
 
     split = split_named(card.split)
     unseen = clips(list_videos(args.ntu), split=split, protocol=args.protocol, part="unseen_test")
     if not unseen and not args.clips:
         raise ValueError(f"{args.ntu} has no unseen test clips of {split.name}; name some with --clips")
-    pictured = [clip_stem(name) for name in args.clips] if args.clips else spread(unseen, 3)
+    pictured = [clip_name(name) for name in args.clips] if args.clips else spread(unseen, 3)
     return pictured, spread([name for name in unseen if name not in pictured], args.measured)
 
 

@@ -19,7 +19,7 @@ def read_tokens(file: Path, *, finite: bool = True) -> Float[np.ndarray, "N F"]:
         FeatureError: damaged, not one array of N x F floating-point numbers, or (with `finite`) NaN or infinite values.
     """
     readers = {".npy": _read_npy, ".safetensors": _read_safetensors, ".pkl": _read_pickle}
-    tokens = readers[file.suffix](file)
+    tokens = readers[file.suffix.lower()](file)
     check_tokens(tokens, file, finite=finite)
     return tokens
 

@@ -6,13 +6,13 @@
 
 Of one's own, `.safetensors` and others' `.pkl` (through the restricted unpickler) are read as well, and `<clip>_pose`
 is taken for the skeleton's file, as LLAVIDAL and the published SKI data spell it. Where a modality has no folder of its
-own, its files may lie in DIR itself, the skeleton's then with `_pose` or `_skeleton`.
+own, its files may lie in DIR itself, the skeleton's then with `_pose` or `_skeleton`. Clips may lie in folders.
 """
 
 import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,13 @@ from filelock import FileLock
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from ski_lvlm.clip_names import ClipIndex, ClipNameError, check_one_clip, without_suffix
 from ski_lvlm.feature_files import SUFFIXES, FeatureError, check_tokens, read_tokens
 from ski_lvlm.files import atomic_path, write_json
-from ski_lvlm.video import clip_stem
 
 MANIFEST = "features.json"
 MODALITIES = ("video", "skeleton")
-_OWN_FOLDER = {"video": ("", "_video"), "skeleton": ("", "_pose", "_skeleton")}
-_SHARED_FOLDER = {"video": ("", "_video"), "skeleton": ("_pose", "_skeleton")}
+_ENDINGS = {"video": ("_rgb", "_video"), "skeleton": ("_human_pose", "_pose", "_skeleton")}
 _NAMES_ONLY = ("tower", "encoder")  # where the weights lay may change; what they are is in the digest
 
 
@@ -49,7 +48,7 @@ class FeatureFolder:
 
     def has(self, clip: str, modality: str) -> bool:
         """Whether the clip has tokens of this modality."""
-        return self._find(clip, modality) is not None
+        return self.find(clip, modality) is not None
 
     def width(self, modality: str) -> int:
         """F: from features.json, or from the first file of the modality.
@@ -99,36 +98,91 @@ class FeatureFolder:
         return {modality: int(entry["width"]) for modality, entry in self.manifest.items() if "width" in entry}
 
     def _measure(self, modality: str) -> int:
-        folder, endings = self._place(modality)
-        names = (entry.name for entry in os.scandir(folder)) if folder.is_dir() else ()
-        files = (folder / name for name in names if name.endswith(SUFFIXES) and not name.startswith("."))
-        first = min((f for f in files if f.stem.endswith(tuple(endings))), default=None)
+        files = set(self._files[modality].values())
+        if modality == "video" and self._folder("skeleton") == self._folder("video"):
+            files = files - set(self._files["skeleton"].values()) or files
+        first = min(files, default=None)
         if first is None:
             raise FeatureError(
                 f"{self.root}: no {modality} features ({modality}/<clip>.npy, .safetensors or .pkl) here"
             )
-        self._widths[modality] = read_tokens(first).shape[1]
+        self._widths[modality] = read_tokens(self._folder(modality) / first).shape[1]
         return self._widths[modality]
 
-    def _place(self, modality: str) -> tuple[Path, tuple[str, ...]]:
+    def _folder(self, modality: str) -> Path:
         own = self.root / modality
-        return (own, _OWN_FOLDER[modality]) if own.is_dir() else (self.root, _SHARED_FOLDER[modality])
+        return own if own.is_dir() else self.root
 
-    def _find(self, clip: str, modality: str) -> Path | None:
-        folder, endings = self._place(modality)
-        stem = clip_stem(clip).removesuffix("_pose")
-        candidates = (folder / f"{stem}{ending}{suffix}" for ending in endings for suffix in SUFFIXES)
-        return next((file for file in candidates if file.is_file()), None)
+    @cached_property
+    def _files(self) -> dict[str, dict[str, str]]:
+        """Modality → what the clip of a file is looked up by → the file, relative to the modality's folder."""
+        files = {name: {file: file for file in _feature_files(self._folder(name))} for name in MODALITIES}
+        if self._folder("skeleton") == self.root:
+            files["skeleton"] = _skeletons_among(files["skeleton"])
+        return files
+
+    @cached_property
+    def _indices(self) -> dict[str, ClipIndex]:
+        is_cut = {"video": False, "skeleton": self._folder("skeleton") == self.root}  # endings are cut off already
+        return {
+            name: ClipIndex(files, endings=() if is_cut[name] else _ENDINGS[name])
+            for name, files in self._files.items()
+        }
+
+    def find(self, clip: str, modality: str) -> Path | None:
+        """Return the file of a clip's tokens, or None; folders of the name may be absent here.
+
+        Raises:
+            FeatureError: the name means several files.
+        """
+        folder = self._folder(modality)
+        try:
+            name = self._indices[modality].find(clip, drop_folders=True)
+        except ClipNameError as error:
+            raise FeatureError(f"{folder}: {error}") from error
+        return None if name is None else folder / self._files[modality][name]
+
+    def check_apart(self, clips: Iterable[str], modality: str) -> None:
+        """Make sure that no two clips of different folders have the same file.
+
+        Raises:
+            FeatureError: two have.
+        """
+        clips_of: dict[Path, list[str]] = {}
+        for clip in dict.fromkeys(clips):
+            if file := self.find(clip, modality):
+                clips_of.setdefault(file, []).append(clip)
+        try:
+            for file, several in clips_of.items():
+                check_one_clip(str(file), several)
+        except ClipNameError as error:
+            raise FeatureError(str(error)) from error
 
     def _file(self, clip: str, modality: str) -> Path:
-        file = self._find(clip, modality)
+        file = self.find(clip, modality)
         if file is None:
-            folder, _ = self._place(modality)
             raise FeatureError(
-                f"no {modality} features of clip {clip!r} in {folder} (.npy, .safetensors or .pkl); extract them with "
-                "scripts/extract_features.py, or leave the clip out"
+                f"no {modality} features of clip {clip!r} in {self._folder(modality)} (.npy, .safetensors or .pkl); "
+                "extract them with scripts/extract_features.py, or leave the clip out"
             )
         return file
+
+
+def _feature_files(folder: Path) -> list[str]:
+    """The files of tokens below a folder, relative to it, but not in the folder of one modality."""
+    walked = os.walk(folder, followlinks=True) if folder.is_dir() else ()
+    files = (Path(where, name).relative_to(folder) for where, _, names in walked for name in names if name[0] != ".")
+    return sorted(str(file) for file in files if file.suffix.lower() in SUFFIXES and file.parts[0] not in MODALITIES)
+
+
+def _skeletons_among(files: Collection[str]) -> dict[str, str]:
+    """Clip → file of the skeletons in a folder that videos share: those with an ending.
+
+    A file `tree_pose` beside `tree_pose_pose` is the video of a clip that is called so.
+    """
+    stems = {without_suffix(file): file for file in files}
+    with_skeleton = {stem.removesuffix(e): stem for e in _ENDINGS["skeleton"] for stem in stems if stem.endswith(e)}
+    return {clip: stems[stem] for clip, stem in with_skeleton.items() if stem not in with_skeleton}
 
 
 class FeatureWriter:

@@ -110,7 +110,8 @@ def check_dataset(dataset: InstructDataset, *, skip_missing: bool = False) -> In
     `skip_missing`, without those whose clips have no features; both are counted in the log.
 
     Raises:
-        ValueError: clips without features, an answer without a token, or more than 1 % truncated away.
+        ValueError: clips without features, two clips with one file, an answer without a token, or more than 1 %
+            truncated away.
     """
     present = [c for c in dataset.conversations if not _missing(dataset, c)]
     absent = len(dataset) - len(present)
@@ -120,6 +121,9 @@ def check_dataset(dataset: InstructDataset, *, skip_missing: bool = False) -> In
             f"{absent} of {len(dataset)} conversations name clips without features in {dataset.features.root}, first "
             f"{first}; run scripts/extract_features.py for them, or leave them out with --skip_missing True"
         )
+    for modality in dataset.modalities:
+        clips = (clip for c in present for name, clip in clips_of(c, dataset.modalities).items() if name == modality)
+        dataset.features.check_apart(clips, modality)
     kept = [c for c in present if _trained_tokens(dataset, c)]
     truncated = len(present) - len(kept)
     if truncated > 0.01 * len(present):

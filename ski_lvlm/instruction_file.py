@@ -1,15 +1,18 @@
 """Instruction pairs on disk: the LLaVA/Video-ChatGPT list of conversations, whoever wrote it.
 
-Our own files, the SKI authors', LLAVIDAL's and Video-ChatGPT's differ in the names of keys (`skeleton`, `pose`), in the
-spelling of placeholders (`<skeleton>`, `<pose>`, `<human_pose>`) and in the ending of clip names (`x`, `x.pkl`,
-`x_pose.pkl`, `x_rgb.avi`). They are read into one form; what cannot be trained on is refused with record and remedy.
+Our own files, the SKI authors', LLAVIDAL's, Video-ChatGPT's and LLaVA's differ in the names of keys (`skeleton`,
+`pose`), in the spelling of placeholders (`<skeleton>`, `<pose>`, `<human_pose>`, LLaVA's `<image>` for a video) and in
+the ending of clip names (`x`, `x.pkl`, `x_pose.pkl`, `x_rgb.avi`). They are read into one form; what cannot be trained
+on is refused with record and remedy.
 """
 
-import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from ski_lvlm.clip_names import clip_name, normal, without_suffix
+from ski_lvlm.json_files import read_json
 
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
 _MODALITY = {  # how others spell it → our word, for keys and placeholders alike
@@ -19,10 +22,10 @@ _MODALITY = {  # how others spell it → our word, for keys and placeholders ali
     "human_pose": "skeleton",
     "object": "object",
 }
+_IMAGE_OF_A_VIDEO = {"image": "video"}  # LLaVA's sets of videos write <image> where the key is "video"
 _READABLE = ("video", "skeleton")
 _PLACEHOLDER = re.compile(r"<([A-Za-z][A-Za-z0-9_]*)>")
-_EXTENSION = re.compile(r"\.[A-Za-z]\w{1,10}$")
-_SUFFIX = re.compile(r"_(rgb|pose|human_pose|skeleton|object)$")
+_HALF = re.compile("[\ud800-\udfff]")
 _SHOWN = 10
 Record = dict[str, Any]  # one element of the JSON list
 
@@ -39,21 +42,16 @@ class Turn(NamedTuple):
 
 
 class Conversation(NamedTuple):
-    """One record: clip names without extension (None where the record has no such modality) and alternating turns."""
+    """One record: clip names without suffix (None where the record has no such modality) and alternating turns.
+
+    The skeleton's clip is spelled like the video's where they are one. Look names up with a `ClipIndex`, since a name
+    may hold folders and an ending such as `_rgb`.
+    """
 
     id: str
     video: str | None
     skeleton: str | None
     turns: tuple[Turn, ...]
-
-
-def clip_name(file_name: str) -> str:
-    """The clip that a file belongs to.
-
-    >>> clip_name("S001C001P001R001A001_pose.pkl"), clip_name("rgb/S001C001P001R001A001_rgb.avi")
-    ('S001C001P001R001A001', 'S001C001P001R001A001')
-    """
-    return _SUFFIX.sub("", _EXTENSION.sub("", file_name.replace("\\", "/").rsplit("/", 1)[-1]))
 
 
 def instruction_record(
@@ -112,9 +110,10 @@ def examine(records: Iterable[Any], *, drop: Collection[str] = ()) -> Iterator[E
 
 def _records(path: Path) -> list[Any]:
     try:
-        records = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InstructionError(f"{path}: not JSON ({error}); expected a list of conversations") from error
+        records = read_json(Path(path))
+    except ValueError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise InstructionError(f"{path}: not JSON ({reason}); expected a list of conversations") from error
     if not isinstance(records, list) or not records:
         found = "an empty list" if records == [] else type(records).__name__
         raise InstructionError(f"{path}: found {found}, expected a non-empty list of conversations")
@@ -141,7 +140,11 @@ def _conversation(
     if not isinstance(said, list) or not said:
         problems.append("no 'conversations'; expected a list of human and gpt turns")
         return None
-    turns = tuple(_turns(said, drop=drop, problems=problems))
+    if record.get("image") is not None:
+        problems.append("is about an image ('image'), and SKI-LVLM reads videos; leave the record out")
+        return None
+    spelled = _MODALITY if record.get("video") is None else _MODALITY | _IMAGE_OF_A_VIDEO
+    turns = tuple(_turns(said, spelled=spelled, drop=drop, problems=problems))
     clips = {modality: name for modality, name in _clips(record, problems) if modality not in drop}
     if not problems:  # else what follows would mostly say the same again
         _check_placeholders(clips, turns, problems)
@@ -150,37 +153,65 @@ def _conversation(
 
 
 def _clips(record: Record, problems: list[str]) -> Iterator[tuple[str, str]]:
-    for key, modality in _MODALITY.items():
-        if record.get(key) is None:
-            continue
-        if isinstance(record[key], str) and clip_name(record[key]):
-            yield modality, clip_name(record[key])
+    named = {key: _only(record[key]) for key in _MODALITY if record.get(key) is not None}
+    video = str(named.get("video", ""))
+    for key, name in named.items():
+        if not isinstance(name, str) or not clip_name(name):
+            problems.append(f"'{key}' is {name!r}; expected a clip's name")
+        elif _MODALITY[key] == "skeleton":
+            yield "skeleton", _skeleton_clip(name, video)
         else:
-            problems.append(f"'{key}' is {record[key]!r}; expected a clip's name")
+            yield _MODALITY[key], without_suffix(normal(name))
 
 
-def _turns(said: list[Any], *, drop: Collection[str], problems: list[str]) -> Iterator[Turn]:
+def _only(value: Any) -> Any:  # noqa: ANN401
+    """The element of a list of one, as in `"video": ["x.mp4"]`; anything else as it is."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _skeleton_clip(name: str, video: str) -> str:
+    """The clip of a skeleton's file, spelled like the video's if it is the same.
+
+    >>> _skeleton_clip("x_pose.pkl", "x_rgb.avi"), _skeleton_clip("tree_pose.pkl", "tree_pose.mp4")
+    ('x_rgb', 'tree_pose')
+    """
+    stem, clip = without_suffix(normal(video)), clip_name(video)
+    is_same = without_suffix(normal(name)) == stem or clip_name(name, modality="skeleton") == clip
+    return stem if is_same else clip_name(name, modality="skeleton")
+
+
+def _turns(
+    said: list[Any], *, spelled: Mapping[str, str], drop: Collection[str], problems: list[str]
+) -> Iterator[Turn]:
     for position, turn in enumerate(said):
         role, text = (turn.get("from"), turn.get("value")) if isinstance(turn, dict) else (None, None)
         expected = ("user", "assistant")[position % 2]
+        if role == "system":
+            problems.append(f"turn {position} is a system message, which SKI-LVLM does not read; remove it")
+            return
         if _ROLES.get(str(role)) != expected:
             problems.append(f"turn {position} is from {role!r}; expected {'human' if position % 2 == 0 else 'gpt'}")
             return  # the turns behind it are most likely shifted and nothing else
-        if isinstance(text, str) and text.strip():
-            yield Turn(expected, _normalised(text, position=position, drop=drop, problems=problems).strip())
-        else:
-            what = "question" if expected == "user" else "answer"
+        what = "question" if expected == "user" else "answer"
+        if not isinstance(text, str) or not text.strip():
             problems.append(f"turn {position}: the {what} is empty; remove the pair or write one")
+            continue
+        if _HALF.search(text):
+            problems.append(f"turn {position}: the {what} holds half a character (a lone surrogate): {text!r:.60}")
+        words = _normalised(text, spelled=spelled, position=position, drop=drop, problems=problems)
+        yield Turn(expected, words.strip())
     if len(said) % 2:
         problems.append("the last question has no answer; expected a gpt turn after it")
 
 
-def _normalised(text: str, *, position: int, drop: Collection[str], problems: list[str]) -> str:
+def _normalised(
+    text: str, *, spelled: Mapping[str, str], position: int, drop: Collection[str], problems: list[str]
+) -> str:
     """Spell placeholders our way and take dropped ones out; answers may hold none, and `<b>` in them is just text."""
     in_answer = position % 2 == 1
 
     def ours(match: re.Match[str]) -> str:
-        modality = _MODALITY.get(match[1])
+        modality = (_MODALITY if in_answer else spelled).get(match[1])
         if in_answer and modality is None:
             return match[0]
         if modality is not None and modality in drop:

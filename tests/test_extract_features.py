@@ -14,7 +14,7 @@ from skeleton_case import motion
 from video_case import numbered, write_video
 from vision_case import tiny_tower
 
-from scripts.extract_features import main, read_names
+from scripts.extract_features import chosen, main, read_names
 from ski_lvlm.cleaning import CLEANING
 from ski_lvlm.feature_files import FeatureError
 from ski_lvlm.features import FeatureFolder
@@ -142,6 +142,21 @@ def test_both_modalities_share_a_folder_and_a_list_of_clips(ntu, tower, prepared
         assert [f.stem for f in (tmp_path / "out" / modality).iterdir()] == [CLIPS[1]]
     failed = json.loads((tmp_path / "out" / "failed.json").read_text())
     assert list(failed["video"]) == list(failed["skeleton"]) == ["S009C009P009R001A009"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_list_of_clips_is_read_as_windows_writes_it(tmp_path, encoding):
+    (tmp_path / "clips.txt").write_bytes("a\u2028b.mp4\r\n\r\ncafé 1.avi\r\n".encode(encoding))
+    assert read_names(tmp_path / "clips.txt") == ["a\u2028b.mp4", "café 1.avi"]
+
+
+def test_a_list_of_clips_means_what_its_names_mean_everywhere():
+    names = ["S1.partA", "cam1/x", "cam2/x", "tree", "tree_pose", CLIPS[0]]
+    listed = ["tree_pose.mp4", "./cam2/x_rgb.avi", "S1.partA", f"any/{CLIPS[0]}_rgb.avi", CLIPS[0], "gone_rgb.avi"]
+    assert chosen(listed, names) == ["tree_pose", "cam2/x", "S1.partA", CLIPS[0], "gone"]
+    assert chosen(None, names) == names
+    with pytest.raises(ValueError, match="'x' means 2 files: cam1/x, cam2/x"):
+        chosen(["x"], names)
 
 
 def test_a_list_of_clips_may_be_an_instruction_file(ntu, tower, tmp_path):

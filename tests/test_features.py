@@ -67,6 +67,50 @@ def test_llavidal_s_spellings_in_one_folder(tmp_path):
     assert not folder.has("only_video", "skeleton")
 
 
+NAMES = {  # clip, files of the folder with their values
+    "an ending in the clip's own name": ("tree_pose.mp4", {"video/tree.npy": 1, "video/tree_pose.npy": 2}),
+    "a dot": ("S1.partA.mp4", {"video/S1.npy": 1, "video/S1.partA.npy": 2, "video/S1.partB.npy": 3}),
+    "a folder": ("cam1/clip01.mp4", {"video/cam1/clip01.npy": 2, "video/cam2/clip01.npy": 1}),
+    "a folder that is not here": ("academic_source/Charades/AB12C.mp4", {"video/AB12C.npy": 2}),
+    "upper case": ("x.MP4", {"video/x.NPY": 2}),
+    "the file's own suffix before ours": ("x.mp4", {"video/x.mp4.npy": 2, "video/y.npy": 1}),
+    "one folder for both": ("tree_pose.mp4", {"tree_pose.npy": 2, "tree_pose_pose.npy": 1, "tree.npy": 3}),
+    "composed characters": ("café.mp4", {"video/café.npy": 2}),
+}
+
+
+@pytest.mark.parametrize(("clip", "files"), NAMES.values(), ids=NAMES.keys())
+def test_the_file_of_a_clip_is_the_one_that_its_name_means(tmp_path, clip, files):
+    for name, value in files.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("wb") as content:
+            np.save(content, np.full((2, 3), value, np.float32))
+    assert FeatureFolder(tmp_path).load(clip, "video").unique().tolist() == [2]
+
+
+def test_skeletons_of_a_folder_of_both_are_those_with_an_ending(tmp_path):
+    for name, value in (("tree", 1), ("tree_pose", 2), ("tree_pose_pose", 3), ("x_skeleton", 4)):
+        saved(tmp_path / f"{name}.npy", np.full((2, 3), value, np.float32))
+    folder = FeatureFolder(tmp_path)
+    for clip, value in (("tree_pose", 3), ("tree_pose_pose.pkl", 3), ("x", 4), ("x_pose.pkl", 4)):
+        assert folder.load(clip, "skeleton").unique().tolist() == [value]
+    assert not folder.has("tree", "skeleton"), "tree_pose is the video of a clip that is called so"
+
+
+def test_two_files_of_a_clip_and_two_clips_of_a_file_are_refused(tmp_path):
+    saved(tmp_path / "video" / "x.npy", tokens())
+    saved(tmp_path / "video" / "x.pkl", tokens())
+    saved(tmp_path / "video" / "clip01.npy", tokens())
+    folder = FeatureFolder(tmp_path)
+    with pytest.raises(FeatureError, match=r"clip name 'x' means 2 files: x\.npy, x\.pkl"):
+        folder.load("x", "video")
+    assert folder.has("x.pkl", "video")
+    folder.check_apart(["cam1/clip01", "clip01"], "video")
+    with pytest.raises(FeatureError, match="'cam1/clip01' and 'cam2/clip01' are two clips, but both mean the file"):
+        folder.check_apart(["cam1/clip01", "cam2/clip01"], "video")
+
+
 def test_a_pickle_that_would_run_something_is_refused_and_not_run(tmp_path):
     class Bomb:
         def __reduce__(self):

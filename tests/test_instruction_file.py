@@ -5,7 +5,6 @@ import pytest
 from ski_lvlm.instruction_file import (
     InstructionError,
     Turn,
-    clip_name,
     examine,
     instruction_record,
     read_instructions,
@@ -96,6 +95,44 @@ def test_several_turns_share_one_placeholder(read):
     assert [turn.role for turn in read([record])[0].turns] == ["user", "assistant"] * 2
 
 
+LLAVA = {
+    "LLaVA-Video-178K": talk("<image>\nWhat?", video="academic_source/Charades/AB12C.mp4", data_source="0_30_s"),
+    "list of one": talk("<image>\nWhat?", video=["academic_source/Charades/AB12C.mp4"]),
+    "VideoInstruct-100K": talk("<video>\nWhat?", video="academic_source/Charades/AB12C.pkl"),
+}
+
+
+@pytest.mark.parametrize("record", LLAVA.values(), ids=LLAVA.keys())
+def test_llava_s_image_is_the_video_that_is_named(read, record):
+    (conversation,) = read([record])
+    assert conversation.video == "academic_source/Charades/AB12C"
+    assert conversation.turns[0].text == "<video>\nWhat?"
+
+
+def test_the_word_image_in_an_answer_is_text(read):
+    (conversation,) = read([talk("<image>\nWhich mark?", "It is <image>.", video="v")])
+    assert conversation.turns[1].text == "It is <image>."
+
+
+WINDOWS = {
+    "Notepad": ("i.json", "utf-8-sig", "\r\n"),
+    "PowerShell": ("i.json", "utf-16", "\r\n"),
+    "one record a line": ("i.jsonl", "utf-8", ",\n"),
+    "lines in a .json": ("i.json", "utf-8", ",\n"),
+    "lines with a mark": ("i.jsonl", "utf-8-sig", ",\n"),
+}
+
+
+@pytest.mark.parametrize(("name", "encoding", "end"), WINDOWS.values(), ids=WINDOWS.keys())
+def test_files_as_other_programs_save_them(tmp_path, name, encoding, end):
+    records = [talk("<video>\nWhat is a café?", "A\u2028B", video=f"v{number}") for number in range(2)]
+    listed = json.dumps(records, ensure_ascii=False, indent=2)
+    lines = "\n".join(json.dumps(record, ensure_ascii=False) for record in records)
+    text = lines if end == ",\n" else listed.replace("\n", end)
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    assert [talk.video for talk in read_instructions(tmp_path / name)] == ["v0", "v1"]
+
+
 def test_text_only_records_are_legal(read):
     (conversation,) = read([talk("What is a kinect?", "A depth camera.")])
     assert conversation.video is conversation.skeleton is None
@@ -106,7 +143,18 @@ def test_markup_in_an_answer_is_text(read):
 
 
 BAD = {
-    "unknown placeholder": (talk("What?\n<image>", video="v"), "unknown placeholder <image>; expected <video>"),
+    "unknown placeholder": (talk("What?\n<audio>", video="v"), "unknown placeholder <audio>; expected <video>"),
+    "image without a key": (talk("What?\n<image>"), "unknown placeholder <image>"),
+    "image": (talk("What?\n<image>", image="a.jpg"), "is about an image ('image'), and SKI-LVLM reads videos; leave"),
+    "image and video": (talk("What?\n<image>", image="a.jpg", video="v"), "is about an image"),
+    "a frame for each placeholder": (talk("<image>\n<image>\nWhat?", video="v"), "<video> occurs 2 times"),
+    "both spellings": (talk("<image>\n<video>\nWhat?", video="v"), "<video> occurs 2 times"),
+    "several videos": (talk("<video>\nWhat?", video=["v", "w"]), "'video' is ['v', 'w']; expected a clip's name"),
+    "system message": (
+        {"id": "7", "conversations": [{"from": "system", "value": "x"}]},
+        "turn 0 is a system message, which SKI-LVLM does not read; remove it",
+    ),
+    "half a character": (talk("What?\n<video>", "a \ud83d b", video="v"), "turn 1: the answer holds half a character"),
     "empty answer": (talk("What?\n<video>", "  ", video="v"), "turn 1: the answer is empty"),
     "no placeholder": (talk("What?", video="v"), "a 'video' key but no <video>"),
     "no skeleton placeholder": (talk("What?\n<video>", video="v", pose="v"), "a 'skeleton' key but no <skeleton>"),
@@ -151,21 +199,32 @@ def test_other_files_are_refused(read, text, message):
         read(text)
 
 
-def test_names_keep_what_is_not_an_ending():
-    assert clip_name("v_pose_1") == "v_pose_1"
-    assert clip_name("a\\b\\clip.mp4") == "clip"
-    assert clip_name("clip.2024") == "clip.2024"
+@pytest.mark.parametrize(
+    ("video", "pose", "clips"),
+    [
+        ("tree_pose.mp4", "tree_pose.pkl", ("tree_pose", "tree_pose")),
+        ("tree_pose.mp4", "tree_pose_pose.pkl", ("tree_pose", "tree_pose")),
+        ("S1.partA", "S1.partA_skeleton.npy", ("S1.partA", "S1.partA")),
+        ("rgb/x_rgb.avi", "rgb/x_pose.pkl", ("rgb/x_rgb", "rgb/x_rgb")),
+        ("cam1\\x.mp4", "x_pose.pkl", ("cam1/x", "x")),
+        ("x.mp4", "y_human_pose.pkl", ("x", "y")),
+        ("x.mp4", ["x_pose.pkl"], ("x", "x")),
+    ],
+)
+def test_clips_keep_what_belongs_to_their_names(read, video, pose, clips):
+    (conversation,) = read([talk("What?\n<video>\n<pose>", video=video, pose=pose)])
+    assert (conversation.video, conversation.skeleton) == clips
 
 
 def test_a_record_is_examined_to_its_end():
-    record = talk("Where is <image>?", " ", video=3, pose=["v"])
+    record = talk("Where is <audio>?", " ", video=3, pose=["v", "w"])
     (examined,) = examine([record])
     assert examined.conversation is None
     assert [problem.split(";")[0] for problem in examined.problems] == [
-        "turn 0: unknown placeholder <image>",
+        "turn 0: unknown placeholder <audio>",
         "turn 1: the answer is empty",
         "'video' is 3",
-        "'pose' is ['v']",
+        "'pose' is ['v', 'w']",
     ]
 
 

@@ -55,7 +55,7 @@ def talk(*said, **keys):
 
 RECORDS = {  # a record behind a good one: the levels and words of what is found
     "format broken": (talk("What?", "So."), [("error", "a 'video' key but no <video>")]),
-    "broken twice": (talk("<video> <image>", ""), [("error", "unknown placeholder <image>"), ("error", "is empty")]),
+    "broken twice": (talk("<video> <audio>", ""), [("error", "unknown placeholder <audio>"), ("error", "is empty")]),
     "not an object": (None, [("error", "found NoneType, expected an object")]),
     "id again": (record(0, question="Who?"), [("error", "the id is that of record 0 too")]),
     "the video's name as id": (record(1, question="Who?") | {"id": clip()}, []),

@@ -29,6 +29,8 @@ def check_table(file: str, table: Table) -> Iterator[Finding]:
     """Everything that one file alone shows."""
     for fault in table.faults:
         yield Finding(file, None, None, "error", fault)
+    for note in table.notes:
+        yield Finding(file, None, None, "note", note)
     if table.format.endswith("conversations") and not any(entry.skeleton for entry in table.entries):
         yield Finding(
             file, None, None, "note", "no usable record has a skeleton: the skeleton projector is not trained"

@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_curation.checking.json_text import load_json
 from data_curation.checking.question_records import Entry, Pair, Record, broken, question_entry
 from data_curation.results.dataset import read_dataset
+from ski_lvlm.clip_names import clip_name
 from ski_lvlm.instruction_file import Conversation, examine
+from ski_lvlm.json_files import load_json
 
 _LOOKED_AT = 1000  # records by which a format is recognised
 _CLIP_KEYS = ("video_name", "video_id", "clip")
@@ -22,11 +23,12 @@ _EXPECTED = "conversations, or video_name with Q and A, or video_id with q and a
 
 
 class Table(NamedTuple):
-    """A whole file: the name of its format, its records, and what is wrong with the file itself."""
+    """A whole file: the name of its format, its records, what is wrong with the file itself, and what is odd."""
 
     format: str
     entries: list[Entry]
     faults: list[str]
+    notes: list[str] = []  # noqa: RUF012 (never changed)
 
 
 def read_table(file: Path, *, drop: Collection[str] = ()) -> Table:
@@ -40,7 +42,7 @@ def read_table(file: Path, *, drop: Collection[str] = ()) -> Table:
         rows = read_dataset(file)
         _check_filled(rows, file)
         return Table("Parquet", [_row(number, row) for number, row in enumerate(rows)], [])
-    content, faults = load_json(file)
+    content, faults, notes = load_json(file)
     if isinstance(content, dict) and {"conversations", *_CLIP_KEYS} & set(content):
         content, faults = [content], [*faults, "holds one record; expected a list of records"]
     _check_filled(content, file)
@@ -48,7 +50,7 @@ def read_table(file: Path, *, drop: Collection[str] = ()) -> Table:
         name, entries = _recognised(content, drop)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
-    return Table(name, list(entries), faults)
+    return Table(name, list(entries), faults, notes)
 
 
 def _check_filled(content: Any, file: Path) -> None:  # noqa: ANN401
@@ -105,7 +107,8 @@ def _conversations(records: list[Any], drop: Collection[str]) -> Iterator[Entry]
         if said is None:
             yield broken(examined.number, examined.problems, name=name)
         else:
-            yield Entry(examined.number, name, said.video, said.skeleton, _turn_pairs(said), ())
+            video, skeleton = (clip_name(clip) if clip else None for clip in (said.video, said.skeleton))
+            yield Entry(examined.number, name, video, skeleton, _turn_pairs(said), ())
 
 
 def _turn_pairs(said: Conversation) -> tuple[Pair, ...]:

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from ski_lvlm.chat_protocol import whole_characters
+from ski_lvlm.json_files import read_json
 
 Item = dict[str, Any]
 TEXTS = ("Q", "A", "Q1", "Q2", "cons_A", "pred", "pred1", "pred2")
 _LLAVIDAL = {"cons_Q1": "Q1", "cons_Q2": "Q2"}
 _LMMS_EVAL = {"question": "Q", "answer": "A", "question_1": "Q1", "question_2": "Q2"}
+_HALF = re.compile("[\ud800-\udfff]")
 _UNUSED = "None"  # what lmms-eval writes into a question that a record does not have
 
 
@@ -40,28 +42,17 @@ def read_records(path: Path) -> list[Item]:
 
 
 def _content(path: Path) -> Any:  # noqa: ANN401
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise RecordsError(f"{path} does not exist; expected a JSON file of records") from error
-    except UnicodeDecodeError as error:
-        raise RecordsError(f"{path} is no JSON (byte {error.start} is no UTF-8); save it as UTF-8") from error
-    try:
-        if path.suffix == ".jsonl":
-            return [_parsed(line) for line in text.split("\n") if line.strip()]
-        return _parsed(text)
-    except ValueError as error:
-        raise RecordsError(f"{path} is no JSON ({error}); expected a list of records") from error
-    except RecursionError as error:
-        raise RecordsError(f"{path} is nested too deeply for records; expected a list of them") from error
-
-
-def _parsed(text: str) -> Any:  # noqa: ANN401
     """JSON in which halves of characters, which no file could hold again, are replaced by the character for that."""
-    content = json.loads(text)
-    if re.search(r"\\u[dD][89a-fA-F]", text):
-        return json.loads(whole_characters(json.dumps(content, ensure_ascii=False)))
-    return content
+    if not path.exists():
+        raise RecordsError(f"{path} does not exist; expected a JSON file of records")
+    try:
+        content = read_json(path)
+    except ValueError as error:
+        raise RecordsError(
+            f"{path} is no JSON ({str(error).removeprefix(f'{path}: ')}); expected a list of records"
+        ) from error
+    text = json.dumps(content, ensure_ascii=False)
+    return json.loads(whole_characters(text)) if _HALF.search(text) else content
 
 
 def _by_video(content: dict[str, Any]) -> list[tuple[str | None, Any]]:

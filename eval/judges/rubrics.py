@@ -28,6 +28,7 @@ from typing import Any, Final, Literal
 
 from eval.metrics import FIELDS, METRICS
 from ski_lvlm.chat_client import Message
+from ski_lvlm.json_files import read_json
 
 Scores = Literal["integer", "decimal"]
 OWN_FILE: Final = Path(__file__).with_name("rubrics.json")
@@ -115,12 +116,13 @@ def load_rubrics(path: Path = OWN_FILE, *, scores: Scores = "integer") -> Rubric
 
 
 def _object(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise RubricsError(f"{path} does not exist; name a rubrics file, {OWN_FILE} is an example")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RubricsError(f"{path} does not exist; name a rubrics file, {OWN_FILE} is an example") from error
+        content = read_json(path)
     except ValueError as error:
-        raise RubricsError(f"{path} is no JSON ({error}); {OWN_FILE} is an example") from error
+        reason = str(error).removeprefix(f"{path}: ")
+        raise RubricsError(f"{path} is no JSON ({reason}); {OWN_FILE} is an example") from error
     if not isinstance(content, dict):
         raise RubricsError(f"{path} holds {content!r:.60}; expected an object, {OWN_FILE} is an example")
     return content

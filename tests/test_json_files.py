@@ -1,9 +1,10 @@
+import gzip
 import json
 import os
 
 import pytest
 
-from data_curation.checking.json_text import load_json
+from ski_lvlm.json_files import load_json, read_json
 
 RECORDS = [{"id": "a", "text": 'é "quoted" \\ 😀'}, {"id": "b", "n": [1.5, -2e3, True, None]}]
 
@@ -20,14 +21,11 @@ def load(tmp_path):
 
 @pytest.mark.parametrize("indent", [None, 2])
 def test_a_list_is_read_without_fault(load, indent):
-    assert load(" \n" + json.dumps(RECORDS, indent=indent) + "\n") == (RECORDS, [])
+    assert load(" \n" + json.dumps(RECORDS, indent=indent) + "\n") == (RECORDS, [], [])
 
 
 ODD = {
     "lists one after another": ("[{}, {}][{}]\n[]", [{}, {}, {}], "3 lists one after another"),
-    "JSON lines": ('{"a": 1}\n\n{"b": 2}\r\n', [{"a": 1}, {"b": 2}], "2 values one after another"),
-    "a list, then lines": ('[1]{"a": 2}', [[1], {"a": 2}], "2 values one after another"),
-    "byte order mark": (b"\xef\xbb\xbf[1]", [1], "byte order mark"),
     "key twice": ('{"v": 1, "w": 2, "v": 3}', {"v": 3, "w": 2}, "the key 'v' occurs twice"),
 }
 
@@ -39,6 +37,47 @@ def test_what_a_strict_reader_refuses_is_read_and_named(load, text, content, fau
     assert len(loaded.faults) == 1 and fault in loaded.faults[0]
 
 
+NOTED = {
+    "JSON lines": ('{"a": 1}\n\n{"b": 2}\r\n', [{"a": 1}, {"b": 2}], "2 values one after another"),
+    "a list, then lines": ('[1]{"a": 2}', [[1], {"a": 2}], "2 values one after another"),
+    "mark": ('["é"]'.encode("utf-8-sig"), ["é"], "is in UTF-8-SIG"),
+    "PowerShell": ('["é"]\r\n'.encode("utf-16"), ["é"], "is in UTF-16"),
+    "UTF-16 without mark": ('["é"]'.encode("utf-16-le"), ["é"], "is in UTF-16-LE"),
+    "UTF-16, big end first": ('\ufeff["é"]'.encode("utf-16-be"), ["é"], "is in UTF-16"),
+    "UTF-32": ('["é"]'.encode("utf-32"), ["é"], "is in UTF-32"),
+}
+
+
+@pytest.mark.parametrize(("text", "content", "note"), NOTED.values(), ids=NOTED.keys())
+def test_what_others_may_refuse_is_read_and_noted(load, tmp_path, text, content, note):
+    loaded = load(text)
+    assert (loaded.content, loaded.faults) == (content, [])
+    assert len(loaded.notes) == 1 and note in loaded.notes[0]
+    assert read_json(tmp_path / "file.json") == content
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [('{"a": "\u2028"}\n{"b": 2}\n', [{"a": "\u2028"}, {"b": 2}]), ('{"a": 1}', [{"a": 1}]), ("[1]", [1])],
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_one_record_a_line_is_a_list(tmp_path, text, content, pack):
+    file = tmp_path / ("a.jsonl" if pack is bytes else "a.jsonl.gz")
+    file.write_bytes(pack(text.encode()))
+    assert load_json(file) == (content, [], [])
+
+
+def test_nan_is_a_missing_value(load):
+    assert load('[{"a": NaN, "b": Infinity}]').content == [{"a": None, "b": float("inf")}]
+
+
+def test_what_would_be_lost_is_refused(load, tmp_path):
+    for text, fault in (("[1][2]", "2 lists"), ('[{"v": 1, "v": 2}]', "'v' occurs twice")):
+        load(text)
+        with pytest.raises(ValueError, match=f"file.json: .*{fault}"):
+            read_json(tmp_path / "file.json")
+
+
 BAD = {
     "empty": (b"", "is empty"),
     "spaces": ("\n \n", "nothing but spaces"),
@@ -46,7 +85,8 @@ BAD = {
     "words": ("hello", r"begins with b'hello', expected a JSON list"),
     "video": (b"RIFF\x00\x01\x00\x00AVI LIST", r"begins with b'RIFF"),
     "pickle": (b"\x80\x04\x95", r"begins with b'\\x80"),
-    "UTF-16": ("[1]".encode("utf-16"), "begins with"),
+    "Git LFS pointer": ("version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "found a Git LFS.*git lfs pull"),
+    "half a gzip file": (gzip.compress(b"[1]")[:-9], "no whole gzip file"),
     "latin-1": (b'["caf\xe9"]', "byte 5 is not UTF-8"),
     "comma at the end": ("[\n1,\n2,\n]", r"is not JSON: line [34], column"),
     "quotes": ("[{'Q': 1}]", "line 1, column 3: Expecting property name"),
@@ -81,6 +121,6 @@ def test_folders_missing_files_and_pipes_are_refused_at_once(tmp_path):
 
 def test_a_film_is_not_read_into_memory(tmp_path):
     with (tmp_path / "film.json").open("wb") as file:
-        file.truncate(3 * 1024**3)  # sparse
-    with pytest.raises(ValueError, match=r"has 3\.2 GB, expected an instruction file"):
+        file.truncate(30 * 1024**3)  # sparse
+    with pytest.raises(ValueError, match=r"has 32\.2 GB, expected a JSON file"):
         load_json(tmp_path / "film.json")
