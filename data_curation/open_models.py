@@ -1,17 +1,18 @@
 """From a run's flags to those who caption its clips and write its pairs, ready to work and with a price."""
 
 from argparse import Namespace
+from functools import partial
 
 from data_curation.asking.asker import Asker, Send, sender
-from data_curation.asking.batches import BatchDesk, learn_schema, open_batches
+from data_curation.asking.batches import BatchDesk, open_batches
 from data_curation.asking.prices import BATCH_DISCOUNT, Price, listed_price, parse_price
 from data_curation.asking.purse import Purse
 from data_curation.asking.reply_log import ReplyLog
-from data_curation.captioning.caption import Captioner, load_captioner
-from data_curation.prompts import KINDS, Kind, qa_schema
-from data_curation.questions.make_qa import QaWriter, model_writer, template_writer
+from data_curation.captioning.caption import Captioner, caption_probe, load_captioner
+from data_curation.prompts import KINDS, Kind
+from data_curation.questions.make_qa import QaWriter, model_writer, question_probe, template_writer
 from data_curation.steps import Run
-from ski_lvlm.chat_client import ChatClient
+from ski_lvlm.chat_client import ChatClient, Probe
 from ski_lvlm.pace import Pace
 
 _SERVERS = ("openai:", "ollama:")
@@ -39,8 +40,9 @@ class Models:
         """
         args, asker = self._args, None
         if args.captioner.startswith(_SERVERS):
-            client = self._client(args.captioner, args.caption_base_url or args.base_url)
-            asker = self._asker("caption", client, sender(client, self._pace), args.caption_price)
+            probe = caption_probe()
+            client = self._client(args.captioner, args.caption_base_url or args.base_url, probe)
+            asker = self._asker("caption", client, sender(client, self._pace), args.caption_price, probe)
         return load_captioner(
             args.captioner,
             asker=asker,
@@ -59,16 +61,15 @@ class Models:
         args, kinds = self._args, _kinds(self._args.kinds)
         if args.qa == "template":
             return template_writer(kinds), None
-        client = self._client(f"openai:{args.qa}" if args.qa.startswith("gpt-") else args.qa, args.base_url)
+        probe = question_probe(kinds)  # a batch cannot try what the server takes, so it is learnt before
+        client = self._client(f"openai:{args.qa}" if args.qa.startswith("gpt-") else args.qa, args.base_url, probe)
         if args.batch == "no":
             if waiting := open_batches(self._run.out, model=client.name):
                 raise ValueError(
                     f"{len(waiting)} batches of {client.name} are not collected yet, and asking at once would pay for "
                     "their requests twice; run with --batch wait (or submit) first, with the same --shard as before"
                 )
-            return model_writer(self._asker("qa", client, sender(client, self._pace), args.price), kinds), None
-        if not args.estimate:
-            learn_schema(client, qa_schema(kinds))
+            return model_writer(self._asker("qa", client, sender(client, self._pace), args.price, probe), kinds), None
         desk = BatchDesk(
             client,
             self._run.out,
@@ -76,16 +77,18 @@ class Models:
             requests=args.batch_requests,
             poll=args.poll if args.batch == "wait" else None,
         )
-        asker = self._asker("qa", client, desk.send, args.price, discount=BATCH_DISCOUNT)
+        asker = self._asker("qa", client, desk.send, args.price, probe, discount=BATCH_DISCOUNT)
         return model_writer(asker, kinds), desk
 
-    def _client(self, model: str, base_url: str | None) -> ChatClient:
+    def _client(self, model: str, base_url: str | None, probe: Probe) -> ChatClient:
         client = ChatClient(model, base_url=base_url, attempts=self._args.attempts)
         if not self._args.estimate:
-            client.ping()
+            client.ping(probe)
         return client
 
-    def _asker(self, step: str, client: ChatClient, send: Send, price: str | None, *, discount: float = 1.0) -> Asker:
+    def _asker(
+        self, step: str, client: ChatClient, send: Send, price: str | None, probe: Probe, *, discount: float = 1.0
+    ) -> Asker:
         known = parse_price(price) if price else listed_price(client.name, own_server=not client.at_openai)
         if known:
             known = Price(known.prompt * discount, known.completion * discount)
@@ -94,7 +97,7 @@ class Models:
                 f"--budget needs to know what {client.name} costs; give its --price IN,OUT (or --caption_price), "
                 "0,0 if it is free"
             )
-        return Asker(client.name, step, self.log, self._purse, known, send, client.ping)
+        return Asker(client.name, step, self.log, self._purse, known, send, partial(client.ping, probe))
 
 
 def _kinds(text: str) -> tuple[Kind, ...]:

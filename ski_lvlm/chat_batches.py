@@ -6,15 +6,19 @@ twice.
 
 import io
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from ski_lvlm.chat_protocol import BadReply, ChatError, Refused, Reply, status_error
-from ski_lvlm.openai_server import OpenAiServer, openai_reply
+from ski_lvlm.openai_server import OpenAiServer
+from ski_lvlm.server_limits import reply_in_refusal
+from ski_lvlm.server_replies import openai_reply
 
 ENDPOINT: Final = "/v1/chat/completions"
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _MARK = "ski_lvlm"
+_log = logging.getLogger(__name__)
 
 
 class BatchState(NamedTuple):
@@ -86,26 +90,34 @@ class OpenAiBatches:
         with self._server.errors():
             batch = self._client.batches.retrieve(batch_id)
             files = [file for file in (batch.output_file_id, batch.error_file_id) if file]
-            texts = [self._client.files.content(file).text for file in files]
-        for text in texts:
-            for line in text.splitlines():
+            contents = [self._client.files.content(file).content for file in files]
+        for content in contents:
+            for line in content.split(b"\n"):  # at nothing else: JSON need not escape other ends of lines
                 if line.strip():
-                    yield self._result(line)
+                    yield from self._result(line)
 
-    def _result(self, line: str) -> tuple[str, Reply | ChatError]:
-        with self._server.errors():
-            entry = json.loads(line)
-            return str(entry["custom_id"]), self._answer(entry.get("response"), entry.get("error"))
+    def _result(self, line: bytes) -> Iterator[tuple[str, Reply | ChatError]]:
+        """What a line of results says, nothing if it is damaged: the next batch asks for that reply again."""
+        try:
+            entry = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
+        except (ValueError, RecursionError) as problem:
+            _log.warning("%s sent a damaged line in a batch, which is left out (%s)", self._server.where, problem)
+            return
+        if not isinstance(entry, dict) or "custom_id" not in entry:
+            _log.warning("%s sent a line in a batch that names no request, which is left out", self._server.where)
+            return
+        yield str(entry["custom_id"]), self._answer(entry.get("response"), entry.get("error"))
 
     def _answer(self, response: Any, error: Any) -> Reply | ChatError:  # noqa: ANN401
-        from openai.types.chat import ChatCompletion
-
-        if not response:
-            return BadReply(f"{self._server.where} did not answer a request of a batch: {json.dumps(error)[:300]}")
-        if response["status_code"] != 200:
-            said = json.dumps(response.get("body"))
-            return status_error(response["status_code"], said, server=self._server.where, retry_after=None)
+        where = self._server.where
+        if not isinstance(response, dict) or not response:
+            return BadReply(f"{where} did not answer a request of a batch: {json.dumps(error)[:300]}")
+        status, body = response.get("status_code", 200), response.get("body")
         try:
-            return openai_reply(ChatCompletion.model_validate(response["body"]), seconds=0.0)
-        except (ValueError, IndexError) as problem:
-            return BadReply(f"{self._server.where} sent no valid reply in a batch ({str(problem)[:200]})")
+            with self._server.errors():
+                if str(status) == "200":
+                    return openai_reply(body, server=where, seconds=0.0)
+                said = json.dumps(body)
+                raise status_error(int(status), said, server=where, retry_after=None)
+        except ChatError as problem:
+            return reply_in_refusal(problem.said) or problem

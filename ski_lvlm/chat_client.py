@@ -24,6 +24,7 @@ from ski_lvlm.chat_protocol import (
     Message,
     ModelInfo,
     ModelMissing,
+    Probe,
     Refused,
     Reply,
     Server,
@@ -36,12 +37,13 @@ from ski_lvlm.ollama_server import OllamaServer
 from ski_lvlm.openai_server import OpenAiServer
 
 __all__ = [
-    "BadReply", "Busy", "ChatClient", "ChatError", "Message", "ModelInfo", "ModelMissing", "Refused", "Reply",
-    "ServerNotRunning", "Stopped", "TimedOut", "split_model",
+    "BadReply", "Busy", "ChatClient", "ChatError", "Message", "ModelInfo", "ModelMissing", "Probe", "Refused",
+    "Reply", "ServerNotRunning", "Stopped", "TimedOut", "split_model",
 ]  # fmt: skip
 
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
+_PROBE = Probe()
 
 
 def split_model(name: str) -> tuple[str, str]:
@@ -175,13 +177,13 @@ class ChatClient:
             raise ChatError(f"{self.name}: only OpenAI's protocol has a Batch API; use openai:MODEL")
         return OpenAiBatches(self._server)
 
-    def ping(self) -> ModelInfo:
-        """Ask once whether server and model are there.
+    def ping(self, probe: Probe = _PROBE) -> ModelInfo:
+        """Ask once whether server and model are there, in the shape of the questions to come.
 
         Raises:
             ChatError: they are not; the message says what to start.
         """
-        return self._server.ping()
+        return self._server.ping(probe)
 
     def _give_up(self, state: tenacity.RetryCallState) -> bool:
         return state.attempt_number >= self._attempts or (_asked_pause(state) or 0.0) > self._max_wait

@@ -4,6 +4,7 @@ Whatever goes wrong with a server becomes one of the `ChatError`s, so that calle
 user, whether another attempt makes sense (`passing`), and how long the server asked to wait.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,10 +48,21 @@ class ModelInfo:
     quantisation: str | None = None
 
 
+@dataclass(frozen=True)
+class Probe:
+    """The shape of the questions to come: a `ping` asks in it, so that it fails where they would and only there."""
+
+    messages: tuple[Message, ...] = (Message("Say yes."),)
+    schema: dict[str, Any] | None = None
+    max_tokens: int = 16
+    temperature: float = 0.0
+
+
 class ChatError(ValueError):
-    """A server could not answer. `passing` ones may succeed when asked again."""
+    """A server could not answer. `passing` ones may succeed when asked again. `said` is the server's own text."""
 
     passing = False
+    said = ""
 
 
 class ServerNotRunning(ChatError):
@@ -107,8 +119,8 @@ class Server(Protocol):
     ) -> Reply:
         """One attempt at one answer."""
 
-    def ping(self) -> ModelInfo:
-        """Check that the server runs and has the model."""
+    def ping(self, probe: Probe) -> ModelInfo:
+        """Check that the server runs, has the model and, where an answer is needed for that, answers `probe`."""
 
 
 def whole_characters(text: str) -> str:
@@ -151,16 +163,50 @@ def image_type(image: bytes) -> str:
     raise ValueError(f"an image for a chat message starts with {image[:8]!r}; expected the bytes of a PNG or JPEG file")
 
 
-def status_error(status: int, text: str, *, server: str, retry_after: str | None) -> ChatError:
-    """The error for an HTTP status and the text that came with it: whose fault it is and whether waiting helps."""
-    found = f"{server} answered {status}: {' '.join(text.split())[:300]}"
+def is_page(text: str) -> bool:
+    """Whether a text is a web page, which no API answers with.
+
+    >>> is_page(" <!DOCTYPE html><title>Hi</title>"), is_page('{"error": "<html>"}')
+    (True, False)
+    """
+    return re.match(r"\ufeff?\s*<(?:!doctype|html|head|\?xml)\b", text, re.IGNORECASE) is not None
+
+
+def status_error(
+    status: int, text: str, *, server: str, retry_after: str | None, key: str = "OPENAI_API_KEY"
+) -> ChatError:
+    """The error for an HTTP status and the text that came with it: whose fault it is and whether waiting helps.
+
+    `key` is the variable that holds the key.
+    """
+    found = f"{server} answered {status}: {_brief(text)}"
+    error: ChatError
     if status in (401, 403):  # the text may repeat the key
-        return Refused(f"{server} answered {status}: the key or the permission is wrong; check OPENAI_API_KEY")
-    if status == 429 and "insufficient_quota" in text:
-        return Refused(f"{found}; waiting does not help, the account has no quota left")
-    if status in (408, 409, 425, 429) or status >= 500:
-        return Busy(found, retry_after=retry_after_seconds(retry_after))
-    return Refused(found)
+        error = Refused(f"{server} answered {status}: the key or the permission is wrong; check {key}")
+    elif status == 404:
+        error = ModelMissing(found)
+    elif status == 429 and "insufficient_quota" in text:
+        error = Refused(f"{found}; waiting does not help, the account has no quota left")
+    elif status in (408, 409, 425, 429) or status >= 500:
+        error = Busy(found, retry_after=retry_after_seconds(retry_after))
+    else:
+        error = Refused(found)
+    error.said = text
+    return error
+
+
+def _brief(text: str) -> str:
+    return page_name(text) if is_page(text) else " ".join(text.split())[:300]
+
+
+def page_name(page: str) -> str:
+    """What messages call a web page: by its title, if it has one.
+
+    >>> page_name("<html><title>Sign in</title>")
+    "the web page 'Sign in'"
+    """
+    title = re.search(r"<title[^>]*>([^<]{1,1000})", page, re.IGNORECASE)
+    return f"the web page {' '.join(title[1].split())[:100]!r}" if title else "a web page"
 
 
 def text_field(answer: object, name: str) -> str | None:

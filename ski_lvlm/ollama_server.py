@@ -1,9 +1,13 @@
 """Ollama's own protocol behind two calls, `chat` and `ping`."""
 
+import json
 import os
+import re
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 from ski_lvlm.chat_protocol import (
@@ -12,28 +16,57 @@ from ski_lvlm.chat_protocol import (
     Message,
     ModelInfo,
     ModelMissing,
+    Probe,
+    Refused,
     Reply,
     ServerNotRunning,
     TimedOut,
+    is_page,
+    page_name,
     status_error,
     text_field,
     whole_characters,
 )
+from ski_lvlm.proxies import PROXY_VARIABLES, certificates, proxy_for
+from ski_lvlm.secret_mask import Mask, read_key
+from ski_lvlm.server_address import OLLAMA_PORT, read_address
+from ski_lvlm.server_limits import SCHEMA, SYSTEM, ServerLimits, without_system
+from ski_lvlm.server_replies import error_of
 
 OLLAMA_CONTEXT = 8192  # tokens; Ollama's own default varies with its version and cuts longer prompts without a word
+_KEY = "OLLAMA_API_KEY"
 
 
 class OllamaServer:
-    """Ollama's own protocol, through its `ollama` package."""
+    """Ollama's own protocol, through its `ollama` package. A key comes from OLLAMA_API_KEY, most servers need none."""
 
     def __init__(self, model: str, *, base_url: str | None, timeout: float) -> None:
-        import ollama
-
+        ollama = _package()
         self.model, self._timeout = model, timeout
-        self._where = f"Ollama at {base_url or os.environ.get('OLLAMA_HOST') or 'http://127.0.0.1:11434'}"
-        # The package drops a reply's headers from its errors, so Retry-After is read before it sees the reply.
-        hooks = {"response": [self._raise_when_busy]}
-        self._client = ollama.Client(host=base_url, timeout=timeout, event_hooks=hooks)
+        source = "--base_url"
+        if base_url is None:
+            source, base_url = "OLLAMA_HOST", os.environ.get("OLLAMA_HOST", "").strip(" \t\r\n\"'") or "127.0.0.1"
+        key = read_key(_KEY)
+        if not key and os.environ.get(_KEY):  # the package would send it as it is
+            raise Refused(f"{_KEY} holds nothing but white space. Unset it, or set it again.")
+        at = read_address(base_url, protocol="ollama", source=source)
+        proxy = proxy_for(at)
+        self._mask = Mask(key, *at.secrets, *(proxy.secrets if proxy else ()))
+        self._mask.cover_logs()
+        self._where = f"Ollama at {at.url}" + (f" (asked through {proxy.variable}, {proxy.shown})" if proxy else "")
+        self._limits = ServerLimits(self._where)
+        self._client = ollama.Client(
+            host=at.url,
+            timeout=timeout,
+            headers={"authorization": f"Bearer {key}"} if key else None,
+            # The package drops headers, pages and other servers' errors, so replies are looked at before it sees them.
+            event_hooks={"response": [self._look]},
+            trust_env=False,
+            proxy=proxy.url if proxy else None,
+            verify=certificates(),
+            auth=at.user,
+            params=dict(at.query),
+        )
 
     def chat(
         self,
@@ -44,8 +77,19 @@ class OllamaServer:
         temperature: float,
         seed: int,
     ) -> Reply:
-        """One attempt at one answer."""
+        """One attempt at one answer; a server that takes no system message or schema is asked without, from then on."""
         options = {"temperature": temperature, "seed": seed, "num_predict": max_tokens, "num_ctx": OLLAMA_CONTEXT}
+        offered = {SCHEMA} if schema is not None else set[str]()
+        if any(message.role == "system" for message in messages):
+            offered.add(SYSTEM)
+
+        def send(without: frozenset[str]) -> Reply:
+            turns = without_system(messages) if SYSTEM in without else messages
+            return self._ask(turns, None if SCHEMA in without else schema, options)
+
+        return self._limits.ask(send, offered)
+
+    def _ask(self, messages: Sequence[Message], schema: dict[str, Any] | None, options: dict[str, Any]) -> Reply:
         turns = [{"role": m.role, "content": m.text, "images": list(m.images) or None} for m in messages]
         started = time.monotonic()
         with self._errors():
@@ -59,41 +103,104 @@ class OllamaServer:
             model=text_field(answer, "model"),
         )
 
-    def ping(self) -> ModelInfo:
-        """Check that the server runs and has the model; no weights are loaded for it."""
+    def ping(self, probe: Probe) -> ModelInfo:
+        """Check that the server runs and has the model, and whether its template has a place for system messages.
+
+        No weights are loaded for it.
+        """
         with self._errors():
             shown = self._client.show(self.model)
             listed = self._client.list().models
-        wanted = {self.model, f"{self.model}:latest"}
-        digest = next((entry.digest for entry in listed if entry.model in wanted), None)
+        if _drops_system(text_field(shown, "template"), text_field(shown, "modelfile")):
+            self._limits.learn({SYSTEM})
+        capabilities = shown.capabilities
+        if capabilities and "vision" not in capabilities and any(message.images for message in probe.messages):
+            raise Refused(f"{self._where}: {self.model} takes no pictures. Take a model that sees, such as llava.")
+        digest = next((entry.digest for entry in listed if _tag(entry.model or "") == _tag(self.model)), None)
         return ModelInfo(f"ollama:{self.model}", digest, shown.details.quantization_level if shown.details else None)
 
-    def _raise_when_busy(self, response: Any) -> None:  # noqa: ANN401
-        if response.status_code == 429 or response.status_code >= 500:
-            response.read()
-            header = response.headers.get("retry-after")
-            raise status_error(response.status_code, response.text, server=self._where, retry_after=header)
+    def _look(self, response: Any) -> None:  # noqa: ANN401
+        """Raise what the package would not tell: when to come back, a page, an error with status 200."""
+        response.read()
+        text, status = response.text, response.status_code
+        if is_page(text) and (status < 300 or status in (404, 405)):
+            raise Refused(
+                f"{self._where} answered with {self._mask(page_name(text))}, expected Ollama. Check the address: "
+                f"Ollama's port is {OLLAMA_PORT}, its path is empty."
+            )
+        if status >= 400:
+            raise self._status(status, self._mask(text), response.headers.get("retry-after"))
+        if status == 200 and (error := self._told(text)) is not None:
+            raise error
+
+    def _told(self, text: str) -> ChatError | None:
+        """The error that a reply with status 200 tells of."""
+        try:
+            body = json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+        return error_of({"error": body.get("error")}, server=self._where, key=_KEY) if isinstance(body, dict) else None
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         import httpx
-        import ollama
 
         try:
             yield
-        except ChatError:
+        except ChatError as error:
+            error.args, error.said = (self._mask(str(error)),), self._mask(error.said)
             raise
-        except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout) as error:
+        except httpx.LocalProtocolError:
+            raise Refused(f"{self._where} was not asked, because the request cannot be sent. Check {_KEY}.") from None
+        except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
+            cause = error.__context__ if isinstance(error, ConnectionError) else error
             raise ServerNotRunning(
-                f"{self._where} is not running; start it with `ollama serve` and fetch the model with "
-                f"`ollama pull {self.model}`"
-            ) from error
-        except httpx.TimeoutException as error:
-            raise TimedOut(f"{self._where} did not answer within {self._timeout:g} s") from error
-        except ollama.ResponseError as error:
-            if error.status_code == 404:
-                remedy = f"fetch it with `ollama pull {self.model}`"
-                raise ModelMissing(f"{self._where} has no model {self.model!r}; {remedy}") from error
-            raise status_error(error.status_code, error.error, server=self._where, retry_after=None) from error
+                f"{self._where} is not running or cannot be reached ({self._mask(str(cause))[:200]}); start it with "
+                f"`ollama serve` and fetch the model with `ollama pull {self.model}`"
+            ) from None
+        except httpx.TimeoutException:
+            raise TimedOut(f"{self._where} did not answer within {self._timeout:g} s") from None
         except (httpx.HTTPError, ValueError, TypeError) as error:
-            raise BadReply(f"{self._where} sent no valid reply ({type(error).__name__}: {str(error)[:200]})") from error
+            found = f"{type(error).__name__}: {self._mask(str(error))[:200]}"
+            raise BadReply(f"{self._where} sent no valid reply ({found})") from None
+
+    def _status(self, status: int, text: str, retry_after: str | None) -> ChatError:
+        if status != 404:
+            return status_error(status, text, server=self._where, retry_after=retry_after, key=_KEY)
+        remedy = f"fetch it with `ollama pull {self.model}`"
+        return ModelMissing(f"{self._where} has no model {self.model!r}; {remedy}")
+
+
+def _package() -> ModuleType:
+    """The `ollama` package. At its import it makes a client of the environment, whatever stands there."""
+    if "ollama" not in sys.modules:
+        names = (*PROXY_VARIABLES, "OLLAMA_HOST", _KEY)
+        aside = {name: os.environ.pop(name) for name in names if name in os.environ}
+        try:
+            import ollama
+        finally:
+            os.environ.update(aside)
+    import ollama
+
+    return ollama
+
+
+def _tag(name: str) -> str:
+    """A model's name as Ollama understands it: letters of either size, `latest` where no tag is named.
+
+    >>> _tag("Llama3.1"), _tag("registry.ollama.ai/library/llama3.1:8B-Q4_K_M")
+    ('llama3.1:latest', 'llama3.1:8b-q4_k_m')
+    """
+    bare = re.sub(r"^(?:https?://)?(?:registry\.ollama\.ai/)?(?:library/)?", "", name.casefold())
+    return bare if ":" in bare.rpartition("/")[2] else f"{bare}:latest"
+
+
+def _drops_system(template: str | None, modelfile: str | None) -> bool:
+    """Whether a template leaves system messages out without a word, as that of a bare imported GGUF file.
+
+    >>> _drops_system("{{ .Prompt }}", ""), _drops_system("{{ .System }} {{ .Prompt }}", ""), _drops_system(None, None)
+    (True, False, False)
+    """
+    if not template or "RENDERER" in (modelfile or ""):  # newer models are rendered by a program instead
+        return False
+    return not re.search(r"\.(?:System|Messages)\b", template)

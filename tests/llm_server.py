@@ -54,10 +54,13 @@ class TestDouble:
     __test__ = False
     url: str = ""
     models: tuple[str, ...] = ("llama3.1:latest",)
+    template: str | None = None  # of Ollama's model
+    capabilities: list[str] | None = None  # of Ollama's model
     plan: Callable[[dict[str, Any]], Answer] = lambda _: Answer()
     forward_to: str | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     stop: Callable[[], None] = lambda: None  # from then on nobody listens
 
 
@@ -96,13 +99,21 @@ class ChatHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if not any(request["model"] in (m, m.removesuffix(":latest")) for m in self.double.models):
+        if not any(
+            request["model"].lower() in (m.lower(), m.lower().removesuffix(":latest")) for m in self.double.models
+        ):
             self.send(Answer(status=404, body=b'{"error": "model not found, try pulling it first"}'))
-        elif self.path == "/api/show":
+        elif self.path.partition("?")[0] == "/api/show":
             details = {"format": "gguf", "quantization_level": "Q4_0"}
-            self.send(Answer(body=json.dumps({"details": details, "model_info": {}}).encode()))
+            shown: dict[str, Any] = {
+                "template": self.double.template,
+                "capabilities": self.double.capabilities,
+                "model_info": {},
+            }
+            self.send(Answer(body=json.dumps({"details": details, **shown}).encode()))
         else:
             self.double.requests.append(request)
+            self.double.paths.append(self.path)
             self.double.headers.append({name.lower(): value for name, value in self.headers.items()})
             answer = self.double.plan(request)
             if self.double.forward_to:
@@ -128,7 +139,7 @@ class ChatHandler(BaseHTTPRequestHandler):
 
     def well_formed(self, text: str, ended: str = "stop") -> bytes:
         message = {"role": "assistant", "content": text}
-        if self.path == "/api/chat":
+        if self.path.partition("?")[0] == "/api/chat":
             counts = {"done": True, "done_reason": ended, "prompt_eval_count": 3, "eval_count": 2}
             return json.dumps({"model": "m", "message": message, **counts}).encode()
         choice = {"index": 0, "message": message, "finish_reason": ended}

@@ -18,7 +18,7 @@ from data_curation.asking.asker import Asker
 from data_curation.asking.purse import BudgetSpent
 from data_curation.asking.reply_log import Request
 from data_curation.ledger import Ledger, Record, attempt, now, read_manifest, stamped
-from ski_lvlm.chat_client import Busy, ChatClient, ChatError, Message, ModelMissing, Refused, Reply
+from ski_lvlm.chat_client import Busy, ChatClient, ChatError, ModelMissing, Refused, Reply
 from ski_lvlm.files import append_jsonl
 from ski_lvlm.shards import WHOLE, Shard
 
@@ -203,8 +203,3 @@ def open_batches(folder: Path, step: str = STEP, *, model: str) -> dict[str, Rec
     for record in read_manifest(folder, step):
         batches[record["name"]] = batches.get(record["name"], {}) | record
     return {m: b for m, b in batches.items() if b["status"] in ("intended", "submitted") and b["model"] == model}
-
-
-def learn_schema(client: ChatClient, schema: Mapping[str, object]) -> None:
-    """One request outside any batch, so that the client knows whether the server takes a JSON schema."""
-    client.chat([Message("Reply with any pairs, as JSON.")], schema=dict(schema), max_tokens=16)

@@ -1,6 +1,7 @@
 """Captioners behind one interface: `kinematics` (offline), `cogvlm`, `hf:MODEL`, and models on a server."""
 
 import inspect
+import io
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from data_curation.captioning.sentences import whole_sentences
 from data_curation.captioning.vision_pool import Loading
 from data_curation.ledger import Failed, Rejected
 from data_curation.prompts import CAPTION_PROMPT, SEVERAL_FRAMES, prompt_hash
-from ski_lvlm.chat_client import Message
+from ski_lvlm.chat_client import Message, Probe
 from ski_lvlm.ntu import parse_name
 from ski_lvlm.video import VideoError
 
@@ -138,6 +139,15 @@ def _from_server(asker: "Asker", choice: str) -> Captioner:
 
     pictures = int(choice) if choice.isdigit() else 1
     return Captioner(asker.model, _version(choice), describe, asker=asker, pictures=pictures)
+
+
+def caption_probe() -> Probe:
+    """Return a question of the shape of a request for a caption, which fails where a model takes no pictures."""
+    from PIL import Image
+
+    png = io.BytesIO()
+    Image.new("RGB", (64, 64), "gray").save(png, "PNG")
+    return Probe((Message("Say yes.", images=(png.getvalue(),)),), max_tokens=MAX_TOKENS)
 
 
 def _prompt(pictures: int) -> str:

@@ -22,7 +22,7 @@ from data_curation.prompts import (
     qa_schema,
 )
 from data_curation.questions.pairs import Pair, fault, parse_pairs
-from ski_lvlm.chat_client import Message
+from ski_lvlm.chat_client import Message, Probe
 
 TEMPLATE_VERSION = prompt_hash(QUESTIONS)
 LLM_VERSION = prompt_hash(QA_SYSTEM, QA_REQUEST, QA_KINDS, QA_MOTION, qa_schema(KINDS))
@@ -133,6 +133,12 @@ def question_messages(clip: CaptionedClip, kinds: Sequence[Kind]) -> tuple[Messa
         explained="\n".join(f"- {kind}: {QA_KINDS[kind]}" for kind in dict.fromkeys(kinds)),
     )
     return Message(QA_SYSTEM, role="system"), Message(wanted)
+
+
+def question_probe(kinds: Sequence[Kind]) -> Probe:
+    """Return a question of the shape of a request for pairs, which shows what the server takes."""
+    messages = Message(QA_SYSTEM, role="system"), Message("Say yes.")
+    return Probe(messages, qa_schema(kinds[:1]), reply_tokens(1))
 
 
 def reply_tokens(count: int) -> int:

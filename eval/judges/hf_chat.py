@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ski_lvlm.chat_client import Message, ModelInfo, Refused, Reply, Stopped
+from ski_lvlm.chat_client import Message, ModelInfo, Probe, Refused, Reply, Stopped
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding
@@ -29,8 +29,8 @@ class HfChat:
         self._stopped = False
         self._one_at_a_time = threading.Lock()  # one model, and one state of the random numbers
 
-    def ping(self) -> ModelInfo:
-        """Load the weights, and say which they are.
+    def ping(self, probe: Probe | None = None) -> ModelInfo:
+        """Load the weights, and say which they are; nothing is asked.
 
         Raises:
             ValueError: they cannot be loaded, or the tokenizer has no chat template.

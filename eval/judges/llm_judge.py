@@ -13,6 +13,7 @@ from ski_lvlm.chat_client import (
     Message,
     ModelInfo,
     ModelMissing,
+    Probe,
     Refused,
     Reply,
     ServerNotRunning,
@@ -30,8 +31,8 @@ class Chat(Protocol):
     name: str
     server: str | None
 
-    def ping(self) -> ModelInfo:
-        """Say which weights answer."""
+    def ping(self, probe: Probe) -> ModelInfo:
+        """Say which weights answer, after a question of the shape of `probe` where nothing else tells."""
 
     def stop(self) -> None:
         """Begin no further answer, in any thread."""
@@ -81,8 +82,10 @@ class LlmJudge:
         self._failed, self._counting = 0, threading.Lock()
 
     def ping(self) -> ModelInfo:
-        """Check server and model."""
-        return self._chat.ping()
+        """Check server and model, with a question of the shape of the real ones."""
+        system = next((rubric.system for rubric in self.rubrics.metrics if rubric.system), "")
+        rules = (Message(system, role="system"),) if system else ()
+        return self._chat.ping(Probe((*rules, Message("Say yes.")), self.rubrics.schema, **self._told))
 
     def stop(self) -> None:
         """Send no further question, also not one again; whoever waits to send one gets `Stopped` at once."""
@@ -121,6 +124,8 @@ class LlmJudge:
         if any(reply.cut for reply in replies):
             limit = self.settings["max_tokens"]
             return f"unparsed: cut at --max_tokens {limit} before a score; raise it, most of all for a thinking model"
+        if not any(reply.text.strip() for reply in replies):
+            return f"unparsed: {ASKS} replies without a word, as of a model whose thoughts are no part of its reply"
         return f"unparsed: no score from 0 to 5 in {ASKS} replies"
 
     def _count_failure(self, error: ChatError) -> None:
@@ -131,13 +136,13 @@ class LlmJudge:
                 return
             self._failed = 0
         if isinstance(error, Refused):
-            self._chat.ping()  # fails where everything is refused, as without a quota
+            self.ping()  # fails where everything is refused, as without a quota
             return
         raise ChatError(f"{HOPELESS} grades in a row failed, the last one so: {error}") from error
 
     def _ask(self, prompt: Sequence[Message], unread: Sequence[Reply], seed: int) -> Reply:
         """Ask, or ask again after replies that could not be read."""
-        again = [[Message(reply.text, role="assistant"), Message(self.rubrics.again)] for reply in unread]
+        again = [[Message(r.text, role="assistant"), Message(self.rubrics.again)] for r in unread if r.text.strip()]
         return self._chat.chat(
             [*prompt, *chain(*again)], schema=self.rubrics.schema, seed=seed, before=self._keep_pace, **self._told
         )
