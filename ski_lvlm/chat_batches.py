@@ -99,7 +99,7 @@ class OpenAiBatches:
     def _result(self, line: bytes) -> Iterator[tuple[str, Reply | ChatError]]:
         """What a line of results says, nothing if it is damaged: the next batch asks for that reply again."""
         try:
-            entry = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
+            entry = json.loads(line.removeprefix(b"\xef\xbb\xbf"), strict=False)
         except (ValueError, RecursionError) as problem:
             _log.warning("%s sent a damaged line in a batch, which is left out (%s)", self._server.where, problem)
             return

@@ -146,7 +146,7 @@ class OpenAiServer:
             text = raw.http_response.text
             if is_page(text):
                 raise Refused(self._not_the_api(text))
-            return openai_reply(json.loads(text), server=self.where, seconds=time.monotonic() - started)
+            return openai_reply(json.loads(text, strict=False), server=self.where, seconds=time.monotonic() - started)
 
     @contextmanager
     def errors(self) -> Iterator[None]:

@@ -20,6 +20,7 @@ class Batches:
     looks: dict[str, int] = field(default_factory=dict)
     ends_as: str = "completed"
     never_begun: int = 0  # requests that the next batch leaves out
+    encoding: str = "utf-8"  # of the files that it gives out
     lost_answers: int = 0  # submissions that succeed but whose answer is lost on the way
 
 
@@ -33,7 +34,7 @@ class BatchHandler(ChatHandler):
         elif parts[1:2] == ["batches"]:
             self.json(self.looked_at(parts[2]))
         elif parts[1:2] == ["files"]:
-            self.send(Answer(body=self.store.files[parts[2]].encode()))
+            self.send(Answer(body=self.store.files[parts[2]].encode(self.store.encoding)))
         else:
             super().do_GET()
 
@@ -76,7 +77,7 @@ class BatchHandler(ChatHandler):
         return batch
 
     def answer_all(self, batch: dict[str, Any]) -> None:
-        lines = self.store.files[batch["input_file_id"]].splitlines()
+        lines = self.store.files[batch["input_file_id"]].strip("\n").split("\n")
         good, bad = [], []
         for line in lines[self.store.never_begun :]:
             asked = json.loads(line)

@@ -165,3 +165,60 @@ def test_only_what_the_budget_pays_is_submitted(curate, tmp_path):
 def test_only_openais_protocol_has_batches():
     with pytest.raises(ChatError, match="only OpenAI's protocol has a Batch API"):
         ChatClient("ollama:llama3.1").batches()
+
+
+def result(name, text="fine", **entry):
+    message = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    answered = {"status_code": 200, "body": {"model": "m", "choices": [message]}}
+    return json.dumps({"custom_id": name, "response": answered, "error": None, **entry}, ensure_ascii=False)
+
+
+def results_of(*lines, ends="\n", **files):
+    """What a client reads out of a file of results."""
+    ended = {"object": "batch", "id": "b", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    ended |= {"status": "completed", "created_at": 0, "input_file_id": "i", "output_file_id": "out", **files}
+    content = b"".join((line if isinstance(line, bytes) else line.encode()) + ends.encode() for line in lines)
+    store = Batches(files={"out": content.decode("latin-1")}, batches={"b": ended}, encoding="latin-1")
+    with batch_double(store) as double:
+        return list(ChatClient("openai:llama3.1", base_url=f"{double.url}/v1").batches().results("b"))
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_ends_of_lines_inside_a_reply_are_no_ends_of_it(mark, ends):
+    text = f"one{mark}two"
+    lines = [result("a", text).replace(json.dumps(mark)[1:-1], mark), result("b")]
+    assert [(name, reply.text) for name, reply in results_of(*lines, ends=ends)] == [("a", text), ("b", "fine")]
+
+
+DAMAGED = ["{", b"\xff\xfe\x00", "[]", "3", '{"response": null}', "null", '{"custom_id": "a", "resp']
+
+
+@pytest.mark.parametrize("line", DAMAGED, ids=range(len(DAMAGED)))
+def test_a_damaged_line_costs_itself_alone(line, caplog):
+    assert [name for name, _ in results_of(result("a"), line, "", result("c"))] == ["a", "c"]
+    assert caplog.text.count("which is left out") == 1
+
+
+ODD = [
+    {"response": None, "error": {"message": "expired"}},
+    {"response": "text"},
+    {"response": {"status_code": 200, "body": None}},
+    {"response": {"status_code": 200, "body": {"choices": []}}},
+    {"response": {"status_code": "odd", "body": {}}},
+    {"response": {"status_code": 500, "body": {"error": "x"}}},
+]
+
+
+@pytest.mark.parametrize("entry", ODD, ids=range(len(ODD)))
+def test_a_request_without_an_answer_goes_into_the_next_batch(entry):
+    (first, reply), (_, error), _ = results_of(result("a"), result("b", **entry), result("c"))
+    assert (first, reply.text) == ("a", "fine") and isinstance(error, ChatError) and error.passing
+
+
+def test_an_error_inside_an_answer_is_told_and_what_was_written_against_the_schema_is_read():
+    broke = {"status_code": 200, "body": {"error": {"message": "No credits", "code": 402}}}
+    unkept = {"message": "x", "code": "json_validate_failed", "failed_generation": "Score: 4"}
+    refused = {"status_code": 400, "body": {"error": unkept}}
+    (_, error), (_, reply) = results_of(result("a", response=broke), result("b", response=refused))
+    assert "402: No credits" in str(error) and not error.passing and reply.text == "Score: 4"

@@ -271,3 +271,11 @@ def test_the_command_names_what_is_wrong_in_one_line(tmp_path):
     command = [sys.executable, "eval/charades.py", "--annotations", str(tmp_path / "no.zip"), "--videos", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=charades_files.__file__.rpartition("/eval/")[0])
     assert done.returncode == 2 and done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1e"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_rows_of_the_table_end_at_ends_of_lines_alone(mark, ends):
+    text = ends.join(["id,script,descriptions", f"AAAA1,Walk{mark}on,Walks{mark}on", "BBBB2,Sit,Sits", ""])
+    rows = charades_files.table_rows(text, "f")
+    assert rows["AAAA1"]["descriptions"] == f"Walks{mark}on" and len(rows) == 2

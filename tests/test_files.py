@@ -25,5 +25,14 @@ def test_a_torn_last_line_is_left_out_and_does_not_spoil_the_next(tmp_path):
     assert read_jsonl(file) == [{"n": 1}, {"n": 3}]
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r"])
+def test_lines_of_a_log_end_at_line_feeds_alone(tmp_path, mark):
+    file = tmp_path / "log.jsonl"
+    append_jsonl(file, {"text": f"one{mark}two"}, {"n": 2})
+    assert read_jsonl(file) == [{"text": f"one{mark}two"}, {"n": 2}]
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    assert len(read_jsonl(file)) == 2
+
+
 def test_a_missing_log_has_no_records(tmp_path):
     assert read_jsonl(tmp_path / "none.jsonl") == []

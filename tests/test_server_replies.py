@@ -42,16 +42,16 @@ ERRORS = [
 
 @pytest.mark.parametrize(("body", "kind", "said"), ERRORS, ids=range(len(ERRORS)))
 def test_an_error_with_status_200_is_told(body, kind, said):
-    with chat_double(plan=lambda _: Answer(body=json.dumps(body).encode())) as double:
-        with pytest.raises(ChatError, match=said) as raised:
-            client_of(double).chat([Message("hi")])
+    answer = Answer(body=json.dumps(body).encode())
+    with chat_double(plan=lambda _: answer) as double, pytest.raises(ChatError, match=said) as raised:
+        client_of(double).chat([Message("hi")])
     assert type(raised.value) is kind
 
 
 def test_an_error_of_ollama_with_status_200_is_told():
-    with chat_double(plan=lambda _: Answer(body=b'{"error": "llama runner process has terminated"}')) as double:
-        with pytest.raises(Refused, match="runner process"):
-            client_of(double, "ollama").chat([Message("hi")])
+    answer = Answer(body=b'{"error": "llama runner process has terminated"}')
+    with chat_double(plan=lambda _: answer) as double, pytest.raises(Refused, match="runner process"):
+        client_of(double, "ollama").chat([Message("hi")])
 
 
 def body_of(message=None, finish="stop", **body):

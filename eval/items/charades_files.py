@@ -1,6 +1,7 @@
 """The annotations of Charades' test set, out of the authors' zip or a folder; nothing is ever extracted."""
 
 import csv
+import io
 import re
 import zipfile
 import zlib
@@ -142,7 +143,7 @@ def table_rows(text: str, where: str) -> dict[str, dict[str, str]]:
     Raises:
         CharadesError: columns are missing, a row is too short, or a video has two different rows.
     """
-    reader = csv.DictReader(text.splitlines(keepends=True), strict=True)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     rows: dict[str, dict[str, str]] = {}
     try:
         if missing := [name for name in _COLUMNS if name not in (reader.fieldnames or ())]:
