@@ -2,7 +2,8 @@
 
 import re
 
-_TAG = r"(?:seed:)?(?:think|thinking|thought|reasoning)"  # <think> and its kin, among them <seed:think>
+# <think> and its kin, among them <seed:think>
+_TAG = r"(?:seed:)?(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad)"
 _PAIRS = {  # kind → (opening, closing)
     "tag": (rf"<(?P<name>{_TAG})>", rf"</{_TAG}>"),
     "bracket": (r"\[THINK\]", r"\[/THINK\]"),  # Mistral

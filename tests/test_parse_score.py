@@ -82,6 +82,45 @@ READ = {
     "maybe score: 1, or score: 2</think>{\"score\": 3}": 3,
     "<think></think>4": 4,
     '{"score": 4}<think>was that right? score: 2</think>': 4,
+    "[THINK]Maybe score: 2?[/THINK]{\"score\": 4}": 4,
+    "<seed:think>Score: 2 is low.</seed:think>{\"score\": 4}": 4,
+    "<thought>\nScore: 2?\n</thought>\n\n{\"score\": 4}": 4,
+    "<analysis>Score: 2?</analysis>\n4": 4,
+    "◁think▷Score: 2?◁/think▷4": 4,
+    '<|channel|>analysis<|message|>Score: 2?<|end|><|start|>assistant<|channel|>final<|message|>{"score": 4}<|end|>': 4,
+    'analysisScore: 2?assistantfinal{"score": 4}': 4,
+    '<|channel>thought\nScore: 2?<channel|>{"score": 4}': 4,
+    '<think>Hm.</think>Score: 2 is too low, it names all.\n```json\n{"score": 4}\n```': 4,
+    '<think>Hm.</think>A score of 5 would need the sofa. {"score": 3, "why": "score: 1"}': 3,
+    # what Python prints
+    "{'pred': 'yes', 'score': 4.8}": 4.8,
+    "{'score': 4.8, 'reason': 'a score of 5 would need the sofa'}": 4.8,
+    "```python\n{'score': 4}\n```": 4,
+    "{'score': 4,}": 4,
+    "[{'score': 4}]": 4,
+    '{"score": 4,}': 4,
+    "{“score”: 4}": 4,
+    '{"final_score": 4}': 4,
+    '{"Overall Rating": "4/5"}': 4,
+    # habits of judges
+    "[[4]]": 4,
+    "Good.\n\n[[4.5]]": 4.5,
+    "Good.\n\nRating: [[4]]": 4,
+    "Final verdict: [[4/5]]": 4,
+    "I'd not say [[5]], since the sofa is missing.\n**[[4]]**": 4,
+    "The final score is \\boxed{4}.": 4,
+    "It is right.\n\\[\n\\boxed{4}\n\\]": 4,
+    "$\\boxed{\\text{Score: }4}$": 4,
+    "Feedback: all is there. [RESULT] 4": 4,
+    "[RESULT]: 4": 4,
+    "[[SCORE]] 3": 3,
+    "<score>4</score>": 4,
+    "<answer>\n{\"score\": 4}\n</answer>": 4,
+    "<|begin_of_box|>4<|end_of_box|>": 4,
+    "Grade: 4": 4,
+    "**Final Answer:** 4/5": 4,
+    "4<|im_end|>": 4,
+    "4</s>": 4,
 }  # fmt: skip
 UNREAD = [
     # nothing
@@ -122,7 +161,20 @@ UNREAD = [
     "{'score': 4, 'out_of': 10}", '{"score": "4 out of 10"}',
     # JSON with more than one score, or one that is no number
     '{"score": 4, "detail": {"score": 3}}', '{"score": "4, or 3"}', '{"score": "four", "why": "score: 4"}',
+    # marks that name no score, another scale, or two
+    "[[4]]\n\n[[3]]", "[[4]] or [[3]]", "[[45]]", "[[8/10]]", "[[3-4]]", "[[A]]", "Maximum: [[5]]", "I'd say [[3]]",
+    "Rating: [[5]] would be too much", "\\boxed{45}", "\\boxed{\\frac{4}{5}}", "Answer: 4",
+    "The answer deserves \\boxed{4}", "If all were named: [RESULT] 5", "[RESULT] 4/10", "Result: 4",
+    "Number of events: 4", "It has 4 parts:\n\n4",
+    "<score>4</score><score>3</score>", "Rate it 1 to 10.\n[[4]]", "On a scale of 1-7\n\\boxed{4}",
+    # Python with two scores, or of another scale
+    "{'score': 4, 'score': 2}", "{'score': True}", "{'score': [4]}", "{'score': -1}", "{'score': 4, 'max': 10}",
+    "{'score': 2 + 2}", "{'score': '4 or 3'}", "{'final_score': 4, 'score': 3}",
+    # thoughts, then two objects, half a one, or none at the end
+    '<think>x</think>{"score": 4} {"score": 3}', '<think>x</think>Score: 2. {"score": 4',
+    '<think>x</think>{ score: 2? {"score": 4}, no', '<think>x</think>Score: 2 {"score": 4} no, wait',
     # thoughts without a reply
+    "[THINK]score: 4", "<thought>score: 4", "<|channel|>analysis<|message|>score: 4", "score: 4</think>",
     "<think>score: 4", "<think>score: 4</think>", "<reasoning>4</reasoning>",
 ]  # fmt: skip
 
@@ -158,7 +210,9 @@ FLOODS = [
     '"score"' + " " * 19_000, "rating:" + "\n" * 19_000, "score" + "*" * 19_000 + " x", "on a scale" + " " * 19_000,
     "I give it" + " the" * 4_700, "I give " * 2_800, "score: 4 if " * 1_600, "4/5 and " * 2_400, '{"a":' * 3_900,
     "[" * 19_000, "<think>a</thinking>" * 1_000, "score of 4, " * 1_600, "0 to " * 3_900, "." * 19_000,
-    "if score: 4" * 1_700,
+    "if score: 4" * 1_700, "[[4]] " * 3_300, "\\boxed{" * 2_800, "$ " * 9_900, "# " * 9_900 + "x", "[RESULT] " * 2_200,
+    "{'a':" * 3_900, "{" * 19_000, "-" * 19_000, "{'score': " + "-" * 19_000, "<score>4" * 2_400, "</s>" * 4_900 + "x",
+    "\\text{" * 3_300, "<|begin_of_box|>" * 1_200, "final\n" * 3_300, "[1," * 6_600, "'\n" * 9_900, "(" * 19_000,
 ]  # fmt: skip
 
 

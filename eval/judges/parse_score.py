@@ -5,29 +5,31 @@ asked again. Decimals are kept as they are (4.8 stays 4.8), also where whole num
 Deviation: the published evaluation cuts decimals to whole numbers.
 """
 
+import ast
 import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from eval.judges.prose_score import FIVE, NUMBER, OF, SCALE, prose_scores
+from eval.judges.score_marks import plain_marks
+from ski_lvlm.thoughts import without_thoughts
 
-# Some templates open the thought themselves, so that a reply may hold the closing tag alone.
-_TAG = "(?:think|thinking|reasoning)"
-_THOUGHT = re.compile(rf"<({_TAG})>.*?(?:</\1>|\Z)|\A(?:(?!<{_TAG}>).)*</{_TAG}>", re.DOTALL)
-_FENCE = re.compile(r"```(?:json)?")
+_FENCE = re.compile(r"```(?:json|python|text)?")
 _UNFINISHED = re.compile(r"[0-9][.,]?\s*\Z")
 _LONGEST = 20_000  # characters; beyond that it is no grade
 _VALUE = re.compile(rf"\s*+{NUMBER}{OF}\s*+")
 _SCALE_KEY = re.compile("max|scale|out_?of|total")
+_SCORE_KEYS = {f"{which}{key}" for which in ("", "final_", "overall_") for key in ("score", "rating")}
 
 
 def parse_score(reply: str, *, cut: bool = False) -> float | None:
     """The one score from 0 to 5 that a reply gives; None when there is none, two different ones, or one out of range.
 
-    Of a JSON object only `score` (or `rating`) counts, whatever its other texts say; a scale that is not 0 to 5 makes
-    it None. How prose is read says `eval.judges.prose_score`. `cut` says that the reply ran into its limit: a number at
-    its very end may not be whole.
+    Thoughts are no replies. Of a JSON object, or of what Python prints of a dictionary, only `score` (or `rating`)
+    counts, whatever its other texts say; a scale that is not 0 to 5 makes it None. Where a thought came before, an
+    object at the end counts alone. How prose is read says `eval.judges.prose_score`, which marks are read
+    `eval.judges.score_marks`. `cut` says that the reply ran into its limit: a number at its very end may not be whole.
 
     >>> parse_score('{"score": 4}'), parse_score("Score: 4.5/5"), parse_score("```json\\n3\\n```")
     (4.0, 4.5, 3.0)
@@ -38,9 +40,12 @@ def parse_score(reply: str, *, cut: bool = False) -> float | None:
     """
     if len(reply) > _LONGEST or (cut and _UNFINISHED.search(reply)):
         return None
-    text = _FENCE.sub(" ", _THOUGHT.sub(" ", reply)).strip().removeprefix("\ufeff")
-    entries = list(_entries(_json(text)))
-    named = [value for key, value in entries if key in ("score", "rating")]
+    answer = without_thoughts(reply)
+    text = plain_marks(_FENCE.sub(" ", answer).strip().removeprefix("\ufeff"))
+    entries = list(_entries(_object(text)))
+    if not entries and answer != reply:
+        entries = list(_entries(_last_objects(text)))
+    named = [value for key, value in entries if key.replace(" ", "_") in _SCORE_KEYS]
     if named:
         scales = [value for key, value in entries if _SCALE_KEY.search(key)]
         scores = {None} if any(not _is_five(scale) for scale in scales) else set(map(_number, named))
@@ -48,6 +53,51 @@ def parse_score(reply: str, *, cut: bool = False) -> float | None:
         scores = prose_scores(text)
     score = scores.pop() if len(scores) == 1 else None
     return score if score is not None and 0 <= score <= 5 else None
+
+
+def _object(text: str) -> Any:  # noqa: ANN401
+    """What a text of JSON or of Python's literals holds, objects as lists of (key, value); None if it is neither."""
+    found = _json(text)
+    return _python(text) if found is None and text[:1] in ("{", "[") else found
+
+
+def _last_objects(text: str) -> list[Any] | None:
+    """The whole JSON objects in a text that ends with one, None if it does not."""
+    decoder, objects, position = json.JSONDecoder(object_pairs_hook=list, parse_int=float, parse_constant=str), [], 0
+    while (start := text.find("{", position)) >= 0:
+        try:
+            found, position = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            return None  # half an object, of which nobody knows what it would have said
+        objects.append(found)
+    return objects if not text[position:].strip() else None
+
+
+def _python(text: str) -> Any:  # noqa: ANN401
+    try:
+        return _literal(ast.parse(text, mode="eval").body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _literal(node: ast.AST) -> Any:  # noqa: ANN401
+    """The value of a literal as `_json` gives it. A key may stand twice in it, which `ast.literal_eval` would hide.
+
+    Raises:
+        ValueError: it is no literal.
+    """
+    if isinstance(node, ast.Dict):
+        keys = [None if key is None else _literal(key) for key in node.keys]
+        return [(key, _literal(value)) for key, value in zip(keys, node.values) if isinstance(key, str)]
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_literal(element) for element in node.elts]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = _literal(node.operand)
+        return -value if isinstance(value, float) else None
+    if isinstance(node, ast.Constant):
+        value = node.value
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    raise ValueError("no literal")
 
 
 def _json(text: str) -> Any:  # noqa: ANN401
@@ -69,7 +119,7 @@ def _entries(found: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
         elif isinstance(value, list):
             stack += value
         elif isinstance(value, str) and value.lstrip().startswith("{"):
-            stack.append(_json(value))
+            stack.append(_object(value.strip()))
 
 
 def _number(value: Any) -> float | None:  # noqa: ANN401

@@ -19,11 +19,11 @@ SCALE: Final = re.compile(
     re.IGNORECASE,
 )
 # A number that goes on, as a range, a list, a share or a tolerance, is not one number.
-_ONE_NUMBER = r"(?![^\W_]|[%+±]|[.,_][0-9]|\s*+(?:-|–|—|~|,|\.\.+|to\b|or\b|and\b)\s*+[0-9])"
+_ONE_NUMBER = r"(?![^\W_]|[%+±]|[.,_][0-9]|\s*+(?:-|–|—|~|,|\+|\*|\.\.+|to\b|or\b|and\b)\s*+[0-9])"
 NUMBER: Final = rf"(-?[0-9]++(?:\.[0-9]++)?){_ONE_NUMBER}"
 _M = r"([0-9]++(?:\.[0-9]++)?)(?![\w%])"
 OF: Final = rf"(?:\s*+\(?(?:/|out\s++of\b|of\b)\s*+{_M}\)?)?"
-_MARKS = r"""[\s"'*_`\\]*+"""
+_MARKS = r"""[\s"'*_`\\“”]*+"""
 # {'score': 4.8}, Score = 4/5, **Rating:** 4, "the score is 4 out of 5", "a score of 4"
 _NAMED = re.compile(rf"(?<![\w-])(?:score|rating){_MARKS}(?:(:|=)|(is|of)\b|){_MARKS}[:=]?{_MARKS}{NUMBER}{OF}", re.I)
 _FRACTION = re.compile(rf"(?<![\w.,-]){NUMBER}\s*+(?:/|out\s++of)\s*+{_M}", re.IGNORECASE)
