@@ -27,6 +27,7 @@ LAYERS = [  # a module may import from its own layer's left and from layers abov
         "sampling",
         "shards",
         "pace",
+        "thoughts",
         "page",
     ],
     ["gpu_shards", "progress"],
