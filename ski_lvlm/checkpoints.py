@@ -10,7 +10,9 @@ from typing import Any
 from safetensors import SafetensorError
 from torch import nn
 from transformers import Trainer
-from transformers.trainer_utils import TrainOutput, get_last_checkpoint, rotate_checkpoints
+from transformers.trainer_utils import TrainOutput, rotate_checkpoints
+
+from ski_lvlm.checkpoint_damage import damage, newest_whole
 
 PARTIAL = ".partial"  # checkpoints are written here and moved when whole
 
@@ -29,7 +31,7 @@ class ResumableTrainer(Trainer):
             ValueError: the checkpoint was written by another number of processes.
         """
         output_dir = Path(str(self.args.output_dir))
-        checkpoint = self.args.resume_from_checkpoint or last_whole_checkpoint(output_dir)
+        checkpoint = asked_checkpoint(self.args.resume_from_checkpoint) or last_whole_checkpoint(output_dir)
         if checkpoint:
             check_same_processes(Path(checkpoint), self.args.world_size)
             sys.stdout.write(f"resuming from {checkpoint}\n")
@@ -69,12 +71,31 @@ class ResumableTrainer(Trainer):
 
 
 def last_whole_checkpoint(output_dir: Path) -> str | None:
-    """The newest checkpoint to resume from, or None; what a kill left half-written is removed."""
+    """Return the newest whole checkpoint to resume from, or None; what a kill left half-written is removed.
+
+    Raises:
+        ValueError: there are checkpoints, and all are damaged.
+    """
     if not output_dir.is_dir():
         return None
-    if int(os.environ.get("RANK", "0")) == 0:
+    is_first = int(os.environ.get("RANK", "0")) == 0
+    if is_first:
         shutil.rmtree(output_dir / PARTIAL, ignore_errors=True)
-    return get_last_checkpoint(str(output_dir))
+    folders = [folder for folder in output_dir.glob("checkpoint-*") if folder.name.split("-")[-1].isdecimal()]
+    ascending = sorted(folders, key=lambda folder: int(folder.name.split("-")[-1]))
+    checkpoint = newest_whole(ascending, sys.stderr.write if is_first else lambda line: 0)
+    return str(checkpoint) if checkpoint else None
+
+
+def asked_checkpoint(checkpoint: str | None) -> str | None:
+    """Return the checkpoint that was asked for, if one was.
+
+    Raises:
+        ValueError: it is absent or damaged.
+    """
+    if checkpoint and (reason := damage(Path(checkpoint))):
+        raise ValueError(f"{checkpoint}: {reason}; give another --resume_from_checkpoint, or leave the flag out")
+    return checkpoint
 
 
 def check_same_processes(checkpoint: Path, processes: int) -> None:

@@ -1,12 +1,29 @@
 """Which checkpoint a run goes on from, and what a checkpoint holds."""
 
-from ski_lvlm.checkpoints import PARTIAL, last_whole_checkpoint
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from ski_lvlm.checkpoint_damage import damage
+from ski_lvlm.checkpoints import PARTIAL, asked_checkpoint, last_whole_checkpoint
+
+
+def whole_checkpoint(folder):
+    """A checkpoint with files of the kinds that a real one has."""
+    folder.mkdir()
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": 6}))
+    save_file({"w": torch.arange(1000.0)}, folder / "model.safetensors")
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        torch.save({"state": torch.arange(1000.0)}, folder / name)
+    return folder
 
 
 def test_half_written_checkpoints_are_removed_and_whole_ones_found(tmp_path):
     (tmp_path / PARTIAL / "checkpoint-30").mkdir(parents=True)
-    (tmp_path / "checkpoint-20").mkdir()
-    (tmp_path / "checkpoint-3").mkdir()
+    whole_checkpoint(tmp_path / "checkpoint-20")
+    whole_checkpoint(tmp_path / "checkpoint-3")
     assert last_whole_checkpoint(tmp_path).endswith("checkpoint-20")
     assert not (tmp_path / PARTIAL).exists()
 
@@ -14,3 +31,59 @@ def test_half_written_checkpoints_are_removed_and_whole_ones_found(tmp_path):
 def test_nothing_to_resume_from(tmp_path):
     assert last_whole_checkpoint(tmp_path / "never") is None
     assert last_whole_checkpoint(tmp_path) is None
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+def emptied(file):
+    file.write_bytes(b"")
+
+
+def zeroed(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+
+
+DAMAGE = {
+    "empty state": ("trainer_state.json", emptied),
+    "missing state": ("trainer_state.json", lambda file: file.unlink()),
+    "cut weights": ("model.safetensors", cut),
+    "empty weights": ("model.safetensors", emptied),
+    "missing weights": ("model.safetensors", lambda file: file.unlink()),
+    "cut optimizer": ("optimizer.pt", cut),
+    "empty optimizer": ("optimizer.pt", emptied),
+    "changed optimizer": ("optimizer.pt", zeroed),
+    "cut scheduler": ("scheduler.pt", cut),
+    "cut random state": ("rng_state.pth", cut),
+    "missing optimizer": ("optimizer.pt", lambda file: file.unlink()),
+}
+
+
+@pytest.mark.parametrize(("name", "harm"), DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, capsys, name, harm):
+    older, newer = (whole_checkpoint(tmp_path / f"checkpoint-{step}") for step in (9, 10))
+    assert damage(newer) is None and last_whole_checkpoint(tmp_path) == str(newer)
+    harm(newer / name)
+    assert last_whole_checkpoint(tmp_path) == str(older)
+    told = capsys.readouterr().err
+    assert f"{newer}: {name} is" in told and "going back to checkpoint-9" in told
+    with pytest.raises(ValueError, match=f"checkpoint-10: {name} is (damaged|missing)"):
+        asked_checkpoint(str(newer))
+    harm(older / name)
+    with pytest.raises(ValueError, match=f"no whole checkpoint is left: .*checkpoint-10: {name}.*checkpoint-9: {name}"):
+        last_whole_checkpoint(tmp_path)
+
+
+def test_the_shares_of_several_processes_are_looked_at_too(tmp_path):
+    checkpoint = whole_checkpoint(tmp_path / "checkpoint-6")
+    for name in ("optimizer.pt", "scheduler.pt"):
+        (checkpoint / name).unlink()
+    share = checkpoint / "global_step6" / "zero_pp_rank_0_optim_states.pt"
+    share.parent.mkdir()
+    torch.save({"state": torch.arange(1000.0)}, share)
+    assert damage(checkpoint) is None
+    cut(share)
+    assert "global_step6/zero_pp_rank_0_optim_states.pt is damaged" in damage(checkpoint)

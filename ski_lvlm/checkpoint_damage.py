@@ -1,0 +1,48 @@
+"""Checkpoints that a full disk, a broken copy or a failing disk left damaged."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ski_lvlm.weight_files import damage_of
+
+_EXPECTED = ("trainer_state.json", "model.safetensors")
+_EXPECTED_OF_ONE = ("optimizer.pt", "scheduler.pt")  # DeepSpeed keeps them in a folder of each step
+
+
+def damage(checkpoint: Path) -> str | None:
+    """Return what is wrong with a checkpoint, or None; every file is read, so that a cut or changed one is noticed."""
+    is_shared = any(checkpoint.glob("global_step*"))
+    expected = _EXPECTED if is_shared else (*_EXPECTED, *_EXPECTED_OF_ONE)
+    missing = (f"{name} is missing" for name in expected if not (checkpoint / name).is_file())
+    return next(missing, None) or next(_damaged_files(checkpoint), None)
+
+
+def _damaged_files(checkpoint: Path) -> Iterator[str]:
+    for file in sorted(file for file in checkpoint.rglob("*") if file.is_file()):
+        if reason := damage_of(file, checksums=True):
+            yield f"{file.relative_to(checkpoint)} is damaged ({reason})"
+
+
+def newest_whole(checkpoints: Sequence[Path], say: Callable[[str], object]) -> Path | None:
+    """Return the last of `checkpoints` that is whole, and say which damaged ones it stands in for.
+
+    Args:
+        checkpoints: folders, the newest last.
+        say: gets a line for each damaged checkpoint that is passed over.
+
+    Raises:
+        ValueError: all are damaged.
+    """
+    reasons: list[str] = []
+    for checkpoint in reversed(checkpoints):
+        reason = damage(checkpoint)
+        if reason is None:
+            for line in reasons:
+                say(f"{line}; going back to {checkpoint.name}\n")
+            return checkpoint
+        reasons.append(f"{checkpoint}: {reason}")
+    if reasons:
+        raise ValueError(
+            f"no whole checkpoint is left: {'; '.join(reasons)}; copy one again, or delete them to start anew"
+        )
+    return None
