@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 
@@ -15,13 +16,58 @@ REPLIES = {
     "line by line": f"{json.dumps(GOOD)}\n{json.dumps(OTHER)}",
     "cut off": reply(GOOD, OTHER, GOOD)[:-30],
     "braces before": "{sure} {" + reply(GOOD, OTHER),
+    "a draft in a thought": f"<think>Maybe {json.dumps(OTHER)}? Too vague.</think>{reply(GOOD, OTHER)}",
+    "a thought of another model": f"[THINK]{json.dumps(OTHER)}[/THINK]{reply(GOOD, OTHER)}",
+    "Python": str([GOOD, OTHER]),
+    "nested Python": str({"pairs": [GOOD, OTHER]}).replace("}]", "},]"),
+    "a comma at the end": reply(GOOD, OTHER).replace('"}', '",}'),
+    "curly quotes": reply(GOOD, OTHER).replace(': "', ": “").replace('",', "”,").replace('"}', "”}"),
+    "keys without quotes": reply(GOOD, OTHER).replace('"kind"', "kind").replace('"question"', "question"),
+    "numbered keys": json.dumps(
+        {"question_1": GOOD["question"], "Answer_1": GOOD["answer"], "Q2": OTHER["question"], "a2": OTHER["answer"]}
+    ),
+    "lines": "\n\n".join(f"{n}. **Q:** {p['question']}\n   **A:** {p['answer']}" for n, p in enumerate((GOOD, OTHER))),
     "other keys": json.dumps([{"Q": p["question"], "A": p["answer"], "kind": p["kind"]} for p in (GOOD, OTHER)]),
 }
 
 
 @pytest.mark.parametrize("text", REPLIES.values(), ids=REPLIES.keys())
 def test_pairs_are_found_in_whatever_a_model_wraps_them(text):
-    assert parse_pairs(text)[:2] == [Pair(**GOOD), Pair(**OTHER)]
+    pairs = parse_pairs(text)
+    assert [pair[1:] for pair in pairs[:2]] == [Pair(**GOOD)[1:], Pair(**OTHER)[1:]]
+    assert "kind" not in text or (pairs[0].kind, pairs[1].kind) == (GOOD["kind"], OTHER["kind"])
+
+
+LOOSE = {
+    "apostrophes in Python": "{'Q': 'What's he doing?', 'A': 'He's drinking.'}",
+    "quotes in JSON": '{"Q": "What\'s he doing?", "A": "He\'s drinking."}',
+    "escaped quotes": "{'Q': 'What\\'s he doing?', 'A': 'He\\'s drinking.'}",
+    "no comma": '{"Q": "What\'s he doing?"\n "A": "He\'s drinking."}',
+}
+
+
+@pytest.mark.parametrize("text", LOOSE.values(), ids=LOOSE.keys())
+def test_quotes_inside_texts(text):
+    assert parse_pairs(text) == [Pair("summary", "What's he doing?", "He's drinking.")]
+
+
+def test_line_breaks_and_quotes_inside_a_text_belong_to_it():
+    (pair,) = parse_pairs('{"Q": "What is\nsaid?", "A": "He says "hi" to her."}')
+    assert pair[1:] == ("What is\nsaid?", 'He says "hi" to her.')
+
+
+@pytest.mark.parametrize(
+    "text", ["Q: What?\nA: He drinks wat", "Q: What?", "<think>Q: What?\nA: This.", "{'Q': 'What?', 'A': 'Th"]
+)
+def test_half_a_pair_is_none(text):
+    assert parse_pairs(text) == []
+
+
+@pytest.mark.parametrize("piece", ["{", "{'a':", "{'a': '", "{}", "{'Q': 'x', ", "Q: a\n", "x' ", "{,", "1. ", "**"])
+def test_a_flood_of_anything_costs_no_time(piece):
+    started = time.process_time()
+    assert parse_pairs(piece * 4_000) == []
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from data_curation.ledger import Failed, Rejected
 from data_curation.prompts import CAPTION_PROMPT, SEVERAL_FRAMES, prompt_hash
 from ski_lvlm.chat_client import Message, Probe
 from ski_lvlm.ntu import parse_name
+from ski_lvlm.thoughts import without_thoughts
 from ski_lvlm.video import VideoError
 
 if TYPE_CHECKING:
@@ -167,8 +168,8 @@ def _pictures(clip: Cropped, choice: str) -> list[bytes]:
 
 
 def _checked(said: Captioned) -> Captioned:
-    """The caption on one line, and without the half sentence of a model that ran into its limit."""
-    text = " ".join(said.text.split())
+    """The caption on one line, without thoughts and without the half sentence of a model that ran into its limit."""
+    text = " ".join(without_thoughts(said.text).split())
     cost = {"prompt_tokens": said.prompt_tokens, "completion_tokens": said.completion_tokens}
     if not text:
         raise Rejected("the captioner said nothing", **cost)

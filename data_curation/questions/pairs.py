@@ -1,17 +1,26 @@
 """Question-answer pairs: read from whatever a model wraps them in, and checked before anybody trains on them."""
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from data_curation.prompts import Kind
+from data_curation.questions.loose_json import objects
+from ski_lvlm.thoughts import without_thoughts
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
 _LEAKS = re.compile(r"\b(captions?|images?|account|the text|as an ai|placeholder)\b|<\w+>", re.IGNORECASE)
+_KEY = re.compile(r"(?P<name>question|answer|q|a)[ _-]?(?P<number>\d{0,3})")
+_MARK = r"[ \t>*_#-]{0,9}(?:\d{1,2}[.)][ \t]{0,9})?[*_]{0,3}"
+_COLON = r"(?:[ \t]?\d{1,2})?[*_]{0,3}:[*_]{0,3}"
+# An answer ends with its sentence: one that was cut off is left out.
+_LINES = re.compile(
+    rf"^{_MARK}(?:Q|Question){_COLON}(?P<q>[^\n]+)\n\s*{_MARK}(?:A|Answer){_COLON}(?P<a>[^\n]+[.!?])[*_\"' \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
 _GROUNDED = 0.3  # share of an answer's content words that its caption must hold
 _SURE = 0.8  # probability from which a text counts as another language
 _STOP = frozenset(
@@ -34,36 +43,33 @@ class Pair(NamedTuple):
 def parse_pairs(text: str) -> list[Pair]:
     """All question-answer pairs in a reply: JSON in a code fence, with words around it, nested, or cut off half-way.
 
+    Thoughts are left out. JSON may be loose or Python's. Without any, lines `Q: ...` and `A: ...` are read.
+
     >>> parse_pairs('Sure! [{"Q": "What?", "A": "This."}, {"Q": "Wh')
     [Pair(kind='summary', question='What?', answer='This.')]
     """
-    return list(_scan(text))
+    answer = without_thoughts(text)
+    return list(_scan(answer)) or [Pair("summary", m["q"].strip(), m["a"].strip()) for m in _LINES.finditer(answer)]
 
 
 def _scan(text: str) -> Iterator[Pair]:
-    decoder, position = json.JSONDecoder(), text.find("{")
-    while position >= 0:
-        after = position + 1
-        try:
-            value, end = decoder.raw_decode(text, position)
-        except (ValueError, RecursionError):
-            value, end = None, after
-        pair = _pair(value)
-        if pair:
-            yield pair
-            after = end
-        position = text.find("{", after)
+    after = 0
+    for found in objects(text):
+        if found.start >= after and (pairs := _pairs(found.fields)):
+            yield from pairs
+            after = found.end
 
 
-def _pair(value: object) -> Pair | None:
-    if not isinstance(value, dict):
-        return None
-    fields = {str(key).lower(): field.strip() for key, field in value.items() if isinstance(field, str)}
-    question, answer = (fields.get(long, fields.get(long[0])) for long in ("question", "answer"))
-    if question is None or answer is None:
-        return None
-    kind = fields.get("kind", "")
-    return Pair(kind if kind in get_args(Kind) else "summary", question, answer)
+def _pairs(fields: dict[Any, Any]) -> list[Pair]:
+    """The pairs of an object: one, or several whose keys are numbered (`Q1`, `answer_2`)."""
+    texts: dict[str, dict[str, str]] = {}
+    for key, value in fields.items():
+        match = _KEY.fullmatch(str(key).strip().lower())
+        if match and isinstance(value, str):
+            texts.setdefault(match["number"], {}).setdefault(match["name"][0], value.strip())
+    kind = str(fields.get("kind", fields.get("Kind", "")))
+    kind = kind if kind in get_args(Kind) else "summary"
+    return [Pair(kind, text["q"], text["a"]) for text in texts.values() if text.keys() == {"q", "a"}]
 
 
 def fault(pair: Pair, *, known: str, taken: Sequence[Pair] = ()) -> str | None:
