@@ -145,14 +145,30 @@ def aligner(recipe: SkeletonAlignRecipe, packed: PackedSkeletons) -> tuple[Skele
     folder = Path(recipe.skeleton_encoder)
     encoder, preprocessing = load_skeleton_encoder(folder)
     preprocessing.check_matches(dataclasses.replace(preprocessing, layout=packed.layout.name, cleaning=packed.cleaning))
-    leaked = sorted(set(read_card(folder).seen) & set(split_named(recipe.split).unseen))
+    _check_goes_on(folder, read_card(folder), recipe)
+    text_encoder = load_text_encoder(recipe.text_encoder).requires_grad_(recipe.text == "trainable")
+    return SkeletonCLIP(encoder, text_encoder), preprocessing
+
+
+def _check_goes_on(folder: Path, card: SkeletonEncoderCard, recipe: SkeletonAlignRecipe) -> None:
+    """Refuse a stage 2 that would show the encoder other clips, or another speed of motion, than stage 1 did."""
+    split = split_named(recipe.split)
+    leaked = sorted(set(card.seen) & set(split.unseen))
     if leaked:
         raise ValueError(
             f"{folder} was pretrained on actions that are unseen in {recipe.split}: "
             f"{', '.join(f'A{action}' for action in leaked)}; pretrain with --split {recipe.split}"
         )
-    text_encoder = load_text_encoder(recipe.text_encoder).requires_grad_(recipe.text == "trainable")
-    return SkeletonCLIP(encoder, text_encoder), preprocessing
+    if split.dataset != "synthetic" and card.protocol != recipe.protocol:
+        raise ValueError(
+            f"{folder} was pretrained on {card.protocol}'s training clips, but --protocol is {recipe.protocol}, which "
+            f"tests some of them; pass --protocol {card.protocol}, or pretrain with --protocol {recipe.protocol}"
+        )
+    if card.num_frames != recipe.num_frames:
+        raise ValueError(
+            f"{folder} was pretrained on clips of {card.num_frames} frames, but --num_frames is {recipe.num_frames}, "
+            f"which shows motion at another speed; pass --num_frames {card.num_frames}, or pretrain again"
+        )
 
 
 def sentences(recipe: SkeletonDataRecipe, actions: Sequence[int]) -> tuple[str, ...]:

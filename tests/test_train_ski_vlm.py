@@ -109,6 +109,15 @@ def test_alignment_needs_an_encoder_that_never_saw_the_unseen(prepared, text, tm
         train_ski_vlm.main(align(prepared, tmp_path / "all", text, tmp_path / "aligned"))
 
 
+def test_alignment_keeps_to_the_speed_and_the_clips_of_pretraining(prepared, pretrained, text, tmp_path):
+    with pytest.raises(ValueError, match="pretrained on clips of 8 frames, but --num_frames is 64"):
+        train_ski_vlm.main(align(prepared, pretrained, text, tmp_path, "--num_frames", "64"))
+    ntu60 = ["--split", "ntu60/55-5"]
+    train_ski_vlm.main(pretrain(prepared, tmp_path / "xsub", "--max_steps", "1", *ntu60))
+    with pytest.raises(ValueError, match="pretrained on xsub's training clips, but --protocol is xview"):
+        train_ski_vlm.main(align(prepared, tmp_path / "xsub", text, tmp_path, *ntu60, "--protocol", "xview"))
+
+
 def test_a_folder_without_training_clips_is_told(tmp_path):
     packed = packed_set(tmp_path / "set", performers=(9,))
     with pytest.raises(ValueError, match="16 clips, but none of synthetic's seen actions that"):

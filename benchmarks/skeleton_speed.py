@@ -1,0 +1,116 @@
+"""Whether a SkeletonCLIP understands the frames that it is fed, at and beside the speed of its training.
+
+    python benchmarks/skeleton_speed.py --run runs/quickstart
+
+A clip is resized to T_s frames, so a larger T_s shows slower motion. Every row is one way to make a clip into inputs:
+one view of T_s frames, several interleaved views (scripts/extract_features.py), or windows that share the clip out. The
+mean token is compared with the class sentences of the seen and of the unseen classes, on test clips.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from jaxtyping import Float32  # noqa: E402
+from rich.progress import track  # noqa: E402
+
+from ski_lvlm.cli import parser, run  # noqa: E402
+from ski_lvlm.losses import cosine_similarity  # noqa: E402
+from ski_lvlm.ntu import Part, class_names, clips, split_named  # noqa: E402
+from ski_lvlm.packed import PackedSkeletons  # noqa: E402
+from ski_lvlm.skeleton import Preprocessing, interleaved_views, preprocess  # noqa: E402
+from ski_lvlm.skeleton_clip import SkeletonCLIP, load_skeleton_clip, read_card  # noqa: E402
+from ski_lvlm.skeleton_views import tokens_of_views  # noqa: E402
+from ski_lvlm.zero_shot import class_prompts  # noqa: E402
+
+Views = Callable[[Float32[np.ndarray, "T M J D"]], Float32[np.ndarray, "V U 2 J C"]]
+MULTIPLIERS, COUNTS, SHARES = (2, 4, 16), (4, 16), (0.25, 0.5, 0.75)
+
+
+def windows(
+    joints: Float32[np.ndarray, "T M J D"],
+    *,
+    share: float,
+    num_frames: int,
+    num_views: int,
+    preprocessing: Preprocessing,
+) -> Float32[np.ndarray, "V U 2 J C"]:
+    """Return inputs that each show a stretch of the clip, evenly spaced from its start to its end."""
+    starts = np.linspace(0, 1 - share, num_views)
+    stretches = [(start, min(1.0, start + share)) for start in starts]
+    made = partial(preprocess, joints, num_frames=num_frames, preprocessing=preprocessing)
+    return np.stack([made(window=stretch) for stretch in stretches])
+
+
+def rows(num_frames: int, preprocessing: Preprocessing) -> dict[str, Views]:
+    """Return the ways to make a clip into inputs by their titles."""
+    views = partial(interleaved_views, preprocessing=preprocessing)
+    made: dict[str, Views] = {
+        f"1 x {num_frames} frames, as trained": partial(views, num_frames=num_frames, num_views=1)
+    }
+    for multiplier in MULTIPLIERS:
+        slow = multiplier * num_frames
+        made[f"1 x {slow} frames"] = partial(views, num_frames=slow, num_views=1)
+    for count in COUNTS:
+        made[f"{count} x {num_frames} frames, interleaved"] = partial(views, num_frames=num_frames, num_views=count)
+    for share in SHARES:
+        settings: dict[str, Any] = {"num_frames": num_frames, "num_views": 16, "preprocessing": preprocessing}
+        made[f"16 x {num_frames} frames of {share:.0%} of the clip"] = partial(windows, share=share, **settings)
+    return made
+
+
+@torch.inference_mode()
+def accuracy(
+    model: SkeletonCLIP,
+    packed: PackedSkeletons,
+    names: Sequence[str],
+    make: Views,
+    *,
+    classes: Sequence[int],
+    prompt: str,
+) -> float:
+    """Return the share of clips whose own class sentence is the nearest."""
+    z_t = model.text_encoder(class_prompts(class_names(actions=classes), template=prompt))
+    right = 0
+    for name in names:
+        tokens = tokens_of_views(model.encoder, torch.from_numpy(make(packed.get(name)))[None])
+        nearest = int(cosine_similarity(model.projection(tokens.mean(1)), z_t).argmax())
+        right += classes[nearest] == int(name[-3:])
+    return right / len(names)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print a table of accuracies."""
+    args = flags().parse_args(argv)
+    folder = args.run / "skeleton_align"
+    packed, card = PackedSkeletons.open(args.run / "prepared"), read_card(folder)
+    model, preprocessing = load_skeleton_clip(folder)
+    split = split_named(card.split)
+    parts: dict[Part, tuple[int, ...]] = {"seen_test": split.seen, "unseen_test": split.unseen}
+    names = {part: clips(packed.names, split=split, protocol="xsub", part=part) for part in parts}
+    print(f"{'':42}" + "".join(f"{part} ({len(names[part])})".rjust(20) for part in parts))
+    for title, make in track(rows(card.num_frames, preprocessing).items(), transient=True):
+        cells = [
+            accuracy(model, packed, names[part], make, classes=classes, prompt=card.prompt or "{name}")
+            for part, classes in parts.items()
+        ]
+        print(f"{title:42}" + "".join(f"{cell:20.1%}" for cell in cells), flush=True)
+    return 0
+
+
+def flags() -> argparse.ArgumentParser:
+    """Return the command line."""
+    p = parser(__doc__ or "")
+    p.add_argument("--run", type=Path, default=Path("runs/quickstart"), help="folder of a finished quickstart")
+    return p
+
+
+if __name__ == "__main__":
+    run(main)
