@@ -7,10 +7,13 @@
 DIR gets crops/, append-only manifests (crops, captions, qa, replies .jsonl), and:
   instructions.json             training pairs (LLaVA/Video-ChatGPT conversations) of seen classes' training subjects
   instructions_validation.json  those held out by --validation_share
-  questions.json                questions with reference answers for seen classes' test subjects
+  questions.json                with --part all: questions with reference answers for seen classes' test subjects
   questions_unseen.json         the same for the split's unseen classes, which are in no training pair
   dataset/                      all of these as Parquet, with a dataset card
   report.html, summary.json     what happened: counts, reasons, costs, clips
+
+Captions are the dearest part. So only those clips are cropped and captioned that get pairs, unless --part all or test
+asks for held-out clips too. --captioner kinematics costs nothing, and its default is --part all.
 
 Killed at any time, the same command goes on where it stopped. Clips that cannot be used are left out and reported.
 Exit code: 0 all done; 1 run the same command again (something failed, a batch or the budget is open); 2 a mistake.
@@ -19,6 +22,7 @@ Exit code: 0 all done; 1 run the same command again (something failed, a batch o
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -54,7 +58,7 @@ def curate(args: argparse.Namespace) -> int:
     from data_curation.cropping.locate import Locator
     from data_curation.ledger import done
     from data_curation.open_models import Models
-    from data_curation.parts import divide, training
+    from data_curation.parts import captioned_clips, captioned_line, default_part, divide, training
     from data_curation.questions.pair_shares import wanted_pairs
     from data_curation.results import outcome
     from data_curation.sources import find_clips, motion_teller, skeleton_reader
@@ -66,24 +70,30 @@ def curate(args: argparse.Namespace) -> int:
     locator = Locator(crop, detector=args.detector, load=load_detector, nobody=args.nobody)
     with only_process(args.out, shard):
         sources = find_clips(args.ntu)
+        args.part = args.part or default_part(args.captioner)
         parts = divide(
             sources, split=args.split, part=args.part, validation_share=args.validation_share, by=args.validation_by
         )
         joints = skeleton_reader(sources, prepared=args.prepared)
-        names = shard.own(sorted(name for listed in parts.values() for name in listed))
+        share_out = partial(wanted_pairs, pairs=args.pairs, per_clip=args.pairs_per_clip)
+        shares, names = share_out(training(parts)), set[str]()
         with progress() as bars:
+            bars.say(captioned_line(parts, shares, part=args.part, clips=len(sources)))
             job = steps.Run(args.out, args.workers, shard, announce=bars.say, only_estimate=args.estimate)
             models = Models(args, job)
             writer, desk = models.writer()
             with models.captioner() as captioner:
-                mine = {name: sources[name] for name in names}
-                crops = steps.crop_clips(
-                    job, mine, settings=crop, locator=locator, progress=bars.track("crop", len(mine))
-                )
-                bar = bars.track("caption", len(done(crops.records)))
-                captions = steps.caption_clips(job, crops.records, captioner, joints=joints, progress=bar)
-            trained = steps.not_rejected(training(parts), crops, captions)
-            shares = wanted_pairs(trained, pairs=args.pairs, per_clip=args.pairs_per_clip)
+                # a clip that cannot be used leaves its pairs to others, which then need captions too
+                while new := captioned_clips(parts, shares) - names:
+                    names |= new
+                    mine = {name: sources[name] for name in shard.own(sorted(names))}
+                    crops = steps.crop_clips(
+                        job, mine, settings=crop, locator=locator, progress=bars.track("crop", len(mine))
+                    )
+                    bar = bars.track("caption", len(done(crops.records)))
+                    captions = steps.caption_clips(job, crops.records, captioner, joints=joints, progress=bar)
+                    trained = steps.not_rejected(training(parts), crops, captions)
+                    shares = share_out(trained)
             captioned = steps.assumed(captions) if args.estimate else done(captions.records)
             asked = {name: captioned[name] for name in trained if name in captioned}
             wanted = steps.Wanted(writer, shares, motion_teller(joints) if args.motion else None, desk)

@@ -29,7 +29,8 @@ def _clips(group: "Group") -> None:
     add("--ntu", type=Path, required=True, help="folder with rgb/ and skeletons/")
     add("--out", type=Path, required=True, help="folder for the results; may be shared by shards")
     add("--split", default="all", choices=SPLITS, help="whose unseen classes to leave out of training; all: none")
-    add("--part", default="all", choices=PARTS, help="which subjects' clips to work on")
+    add("--part", choices=PARTS, help="whose clips to caption: of training subjects, for pairs; of test subjects, for "
+        "questions; or all. default: train, but all with kinematics, which is free")  # fmt: skip
     add("--prepared", type=Path, help="output of prepare_ntu.py, to read joints from instead of .skeleton files")
     add("--validation_share", type=float, default=0.0, help="share of the training clips held out for validation")
     add("--validation_by", default="clip", choices=("clip", "subject"), help="what must not be on both sides")
@@ -53,7 +54,8 @@ def _crops(group: "Group") -> None:
 
 def _captions(group: "Group") -> None:
     add = group.add_argument
-    add("--captioner", default="cogvlm", help="kinematics (offline), cogvlm, hf:MODEL, openai:MODEL or ollama:MODEL")
+    add("--captioner", default="cogvlm", help="kinematics (offline), cogvlm (resizes crops to 490x490, the paper names "
+        "224x224), hf:MODEL, openai:MODEL or ollama:MODEL")  # fmt: skip
     add("--frames", default="middle", help="pictures to caption: middle, motion (where most moves), or a number")
     add("--trust_remote_code", action="store_true", help="let cogvlm or hf: run the code of its repository")
     add("--revision", help="commit of that repository, 40 digits")

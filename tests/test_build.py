@@ -12,11 +12,12 @@ import pytest
 from data_curation import build, validate
 from data_curation.captioning.kinematics import named_action
 from data_curation.ledger import read_manifest
-from data_curation.parts import divide
+from data_curation.parts import captioned_clips, divide, training
+from data_curation.questions.pair_shares import wanted_pairs
 from data_curation.sources import find_clips
 from ski_lvlm.files import read_jsonl
 from ski_lvlm.instruction_file import read_instructions
-from ski_lvlm.ntu import parse_name
+from ski_lvlm.ntu import names_with_skeleton, parse_name
 from ski_lvlm.shards import only_process
 from tests.batch_double import Batches, batch_double
 from tests.curation_case import body, names, write_clip
@@ -162,6 +163,72 @@ def test_the_parts_can_be_made_apart(ntu, tmp_path):
     assert not (tmp_path / "test" / "instructions.json").exists()
     for part, file in (("train", RESULTS[0]), ("test", RESULTS[1]), ("test", RESULTS[2])):
         assert (tmp_path / part / file).read_bytes() == (tmp_path / "all" / file).read_bytes()
+
+
+def test_a_captioner_that_costs_is_asked_for_training_clips_alone(ntu, tmp_path, server, capsys):
+    captions = (*server.flags, "--captioner", "openai:llama3.1", "--qa", "template")
+    assert curate(ntu, tmp_path, *captions, pairs=1) == 0
+    said = capsys.readouterr().out
+    assert "captions: 4 of 9 clips, those of the training subjects. --part all adds those held out for" in said
+    assert len(asked(server)) == 4 and len(load(tmp_path / "instructions.json")) == 4
+    assert not (tmp_path / "questions.json").exists()
+    assert len(list((tmp_path / "crops").iterdir())) == 4
+    assert curate(ntu, tmp_path, *captions, "--part", "all", pairs=1) == 0
+    assert len(asked(server)) == 7 and len(load(tmp_path / "questions.json")) == 2
+    assert "captions: 7 of 9 clips, those of the training subjects and those held out" in capsys.readouterr().out
+
+
+def test_clips_that_get_no_pairs_are_not_captioned(ntu, tmp_path, server, capsys):
+    captions = (*server.flags, "--captioner", "openai:llama3.1", "--qa", "template")
+    assert curate(ntu, tmp_path / "two", *captions, "--pairs", "2", pairs=None) == 0
+    assert "captions: 2 of 9 clips, those of the training subjects that get pairs." in capsys.readouterr().out
+    assert len(asked(server)) == 2 and len(load(tmp_path / "two" / "instructions.json")) == 2
+    assert curate(ntu, tmp_path / "two", *captions, "--pairs", "3", pairs=None) == 0
+    assert len(asked(server)) == 3 and len(load(tmp_path / "two" / "instructions.json")) == 3
+    assert curate(ntu, tmp_path / "four", *captions, "--pairs", "4", pairs=None) == 0
+    assert len(load(tmp_path / "four" / "instructions.json")) == 4
+
+
+def test_the_pairs_of_a_clip_that_cannot_be_used_go_to_one_that_is_captioned_then(tmp_path, server):
+    first = names((1, 10), (1, 2, 3))
+    for name in first:
+        write_clip(tmp_path / "ntu", name)
+    captions = (*server.flags, "--captioner", "openai:llama3.1", "--qa", "template", "--pairs", "2")
+    assert curate(tmp_path / "ntu", tmp_path / "all", *captions, pairs=None) == 0
+    used = sorted(record["name"] for record in read_jsonl(tmp_path / "all" / "captions.jsonl"))
+    assert sorted(parse_name(name).action for name in used) == [1, 10]
+    (tmp_path / "ntu" / "rgb" / f"{used[0]}_rgb.avi").write_bytes(b"")
+    good = server.answer
+    pictures = []
+
+    def sulks_at_the_first(request):
+        pictures.append(request)
+        return Answer("") if len(pictures) == 1 else good(request)
+
+    server.answer = sulks_at_the_first
+    assert curate(tmp_path / "ntu", tmp_path / "out", *captions, pairs=None) == 0
+    made = [talk.video for talk in read_instructions(tmp_path / "out" / "instructions.json")]
+    assert len(made) == 2 and used[0] not in made
+    assert len(read_jsonl(tmp_path / "out" / "captions.jsonl")) <= 3  # one was rejected, and of all others two used
+
+
+def test_the_parts_of_full_size_and_what_is_saved():
+    """README: 113,945 clips of NTU RGB+D 120 have a skeleton; the captions of test subjects are in no pair."""
+    clips = names_with_skeleton("ntu120")
+    captioned = {}
+    for split in ("all", "ntu120/110-10"):
+        for part in ("train", "all"):
+            parts = divide(clips, split=split, part=part)
+            shares = wanted_pairs(training(parts), pairs=None, per_clip=None)
+            captioned[split, part] = len(captioned_clips(parts, shares))
+    assert captioned == {
+        ("all", "train"): 63_026,
+        ("all", "all"): 113_945,
+        ("ntu120/110-10", "train"): 57_767,
+        ("ntu120/110-10", "all"): 108_686,
+    }
+    few = divide(clips, split="ntu120/110-10", part="train")
+    assert len(captioned_clips(few, wanted_pairs(training(few), pairs=1_000, per_clip=None))) == 1_000
 
 
 def test_without_a_split_every_action_trains_and_ntus_subjects_decide(ntu, tmp_path):
@@ -398,7 +465,7 @@ def test_where_joints_come_from_touches_no_caption_that_does_not_measure_them(nt
     curate(ntu, tmp_path / "out", *captions)
     asked_before = len(asked(server))
     curate(ntu, tmp_path / "out", *captions, "--prepared", str(tmp_path / "prepared"))
-    assert len(asked(server)) == asked_before == 7
+    assert len(asked(server)) == asked_before == 4
 
 
 def test_files_of_a_split_that_is_no_more_go_and_those_of_the_other_part_stay(ntu, tmp_path):
@@ -454,7 +521,7 @@ def test_an_estimate_covers_pairs_of_captions_that_are_yet_to_be_written(ntu, tm
     captions = ("--captioner", "openai:llama3.1", "--caption_price", "1,1", "--price", "1,1")
     assert curate(ntu, tmp_path, *server.flags, *captions, "--estimate", pairs=1) == 0
     said = capsys.readouterr().out
-    assert "caption by openai:llama3.1: 7 clips" in said and "qa by openai:llama3.1: 4 clips" in said
+    assert "caption by openai:llama3.1: 4 clips" in said and "qa by openai:llama3.1: 4 clips" in said
     assert server.requests == []
 
 

@@ -179,6 +179,7 @@ def test_cogvlms_call_contract_and_its_middle_frame(cogvlm, clip):
     assert said.text.startswith("clapping darkly") and not said.cut
     assert said[1:3] == (len(CAPTION_PROMPT.split()), 4)
     assert cogvlm.model.startswith("cogvlm@") and cogvlm.version == prompt_hash(CAPTION_PROMPT)
+    assert "490x490" in cogvlm.note  # for the data set's card
 
 
 def test_two_gpus_share_the_clips(cogvlm, tmp_path):

@@ -4,7 +4,7 @@ import inspect
 import io
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -17,6 +17,7 @@ from data_curation.captioning import kinematics, local_captioner, measured_motio
 from data_curation.captioning.frame_choice import chosen_frames, frames_choice
 from data_curation.captioning.local_captioner import LocalModel
 from data_curation.captioning.sentences import whole_sentences
+from data_curation.captioning.vision_models import COGVLM_PICTURES
 from data_curation.captioning.vision_pool import Loading
 from data_curation.ledger import Failed, Rejected
 from data_curation.prompts import CAPTION_PROMPT, SEVERAL_FRAMES, prompt_hash
@@ -58,6 +59,7 @@ class Captioner:
 
     `model` and `version` say who does it and how it was told to; `threads` how many clips at a time. `asker` is who is
     asked where that costs money, about so many `pictures` a clip. `measures` says that it reads joints.
+    `note` is what the data set's card says of its pictures.
     """
 
     model: str
@@ -67,6 +69,7 @@ class Captioner:
     asker: "Asker | None" = None
     pictures: int = 1
     measures: bool = False
+    note: str = ""
     close: Callable[[], None] = lambda: None
 
     def __enter__(self) -> Self:
@@ -106,7 +109,7 @@ def load_captioner(
     if name == "cogvlm":
         if choice.isdigit():
             raise ValueError(f"cogvlm takes one picture, but --frames is {frames}; use middle, motion or another model")
-        return _from_here(local_captioner.open_cogvlm(loading), choice)
+        return replace(_from_here(local_captioner.open_cogvlm(loading), choice), note=COGVLM_PICTURES)
     if name.startswith("hf:") and name != "hf:":
         return _from_here(local_captioner.open_image_text(name.removeprefix("hf:"), loading), choice)
     if name.startswith(("openai:", "ollama:")):

@@ -5,6 +5,8 @@ on the Hugging Face hub, works with transformers up to 4.41 (zai-org/CogVLM issu
 `scripts/cogvlm_environment.sh` installs that. So this file may import only what both environments have.
 
 Paper: App. D (CogVLM: Vicuna-1.5-7B, EVA2-CLIP-E, 224x224). Assumption: greedy decoding, as LLAVIDAL does.
+Deviation: cogvlm-chat-hf sees 490x490 pixels (image_size of its configuration). It resizes every crop to that itself,
+so a crop of 224x224 is enlarged 2.2 times. Only cogvlm-base-224 sees 224x224, and it does not chat.
 """
 
 import re
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 COGVLM = "THUDM/cogvlm-chat-hf"
 COGVLM_TOKENIZER = "lmsys/vicuna-7b-v1.5"
+COGVLM_PICTURES = "crops resized to 490x490 by the model (the paper names 224x224)"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 

@@ -65,6 +65,8 @@ class Outcome:
             "question writer": writer.model,
             "question prompt": writer.version,
         }
+        if captioner.note:
+            made_by["captioner's pictures"] = captioner.note
         written = self.write(facts=made_by)
         wrong = discrepancies(self.steps, self.parts)
         assert not wrong, wrong
