@@ -10,8 +10,10 @@ then is asked for again, at most --workers of them a kill.
 
 import hashlib
 import json
+import math
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -30,12 +32,32 @@ from tests.llm_server import Answer, chat_double  # noqa: E402
 PAUSE = 0.05  # seconds that the judge thinks about a grade
 
 
-def grade(request: dict[str, Any]) -> Answer:
-    """A grade that follows from the prompt."""
-    if "Say yes." in str(request["messages"]):
-        return Answer("yes")
-    digest = hashlib.sha256(prompt_of_request(request).encode()).digest()
-    return Answer(json.dumps({"score": digest[0] % 6}), pause=PAUSE)
+class Grader:
+    """A judge whose grades follow from the prompt, and who gives no more of them than allowed.
+
+    Attributes:
+        left: grades that it may still give. Whoever asks for another one waits for ever.
+    """
+
+    def __init__(self) -> None:
+        self.left = math.inf
+        self._lock = threading.Lock()
+
+    def allow(self, grades: float) -> None:
+        """Give so many grades from now on."""
+        with self._lock:
+            self.left = grades
+
+    def __call__(self, request: dict[str, Any]) -> Answer:
+        """Return the grade."""
+        if "Say yes." in str(request["messages"]):
+            return Answer("yes")
+        with self._lock:
+            self.left -= 1
+            silent = self.left < 0
+        digest = hashlib.sha256(prompt_of_request(request).encode()).digest()
+        answer = json.dumps({"score": digest[0] % 6})
+        return Answer(answer, after=threading.Event()) if silent else Answer(answer, pause=PAUSE)
 
 
 def prompt_of_request(request: dict[str, Any]) -> str:
@@ -70,8 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     predictions, whole, out = args.out / "predictions.json", args.out / "whole", args.out / "killed"
     write_json(predictions, made_up_records(args.items))
     line = [sys.executable, str(ROOT / "eval" / "score.py"), "--predictions", str(predictions), "--judge"]
-    ledger, counts = out / "judgements.jsonl", list[int]()
-    with chat_double(plan=grade, models=("double",)) as double:
+    ledger, counts, grader = out / "judgements.jsonl", list[int](), Grader()
+    with chat_double(plan=grader, models=("double",)) as double:
         line += ["openai:double", "--base_url", f"{double.url}/v1", "--workers", str(args.workers)]
         line.append("--no_reference_metrics")
         subprocess.run([*line, "--out", str(whole)], stdout=subprocess.DEVNULL, check=True)
@@ -79,11 +101,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         before = len(double.requests)
         kept: list[tuple[int, set[str]]] = []  # requests until a kill, and what was on disk then
         for _ in killed(
-            [*line, "--out", str(out)], lambda: lines(ledger), kills=args.kills, total=total, seed=args.seed
+            [*line, "--out", str(out)],
+            lambda: lines(ledger),
+            kills=args.kills,
+            total=total,
+            seed=args.seed,
+            allow=grader.allow,
         ):
             time.sleep(2 * PAUSE)  # requests of the killed process still come in
             kept.append((len(double.requests), prompts_on_disk(ledger)))
             counts.append(lines(ledger))
+        grader.allow(math.inf)
         assert not (out / "scores.json").exists() and 0 < counts[-1] < total, "a kill came too late"
         subprocess.run([*line, "--out", str(out)], stdout=subprocess.DEVNULL, check=True)
         asked = [prompt_of_request(request) for request in double.requests]

@@ -13,7 +13,15 @@ def lines(*files: Path) -> int:
     return sum(file.read_bytes().count(b"\n") for file in files if file.exists())
 
 
-def killed(line: list[str], records: Callable[[], int], *, kills: int, total: int, seed: int) -> Iterator[None]:
+def killed(
+    line: list[str],
+    records: Callable[[], int],
+    *,
+    kills: int,
+    total: int,
+    seed: int,
+    allow: Callable[[int], None] = lambda _: None,
+) -> Iterator[None]:
     """Start the command and SIGKILL it, `kills` times on the way to `total` records; yields after each kill.
 
     Args:
@@ -23,9 +31,11 @@ def killed(line: list[str], records: Callable[[], int], *, kills: int, total: in
         kills: how often.
         total: records of a run that nobody disturbs.
         seed: decides the moments.
+        allow: called before each start with how many records may still be written, so that no run ends too soon.
     """
     draw = random.Random(seed)
     for target in sorted(draw.sample(range(total), kills)):
+        allow(target - records())
         process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while records() < target and process.poll() is None:
             time.sleep(0.001)

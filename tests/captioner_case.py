@@ -8,10 +8,11 @@ from PIL import Image
 
 # A test double for CogVLM's repository: its call contract (build_conversation_input_ids, then generate with
 # token_type_ids and nested images) on a model that answers with fixed words and checks what it is given. It prints, as
-# CogVLM's code does, says which GPU it sees, and takes very long over a red picture.
+# CogVLM's code does, says which GPU it sees, and never ends with a red picture.
 # Transformers 4.41 and 5 both load it.
 REMOTE_CODE = """
 import os
+import pathlib
 import time
 
 import torch
@@ -44,7 +45,8 @@ class DoubleModel(PreTrainedModel):
         assert images[0][0].dtype == self.weight.dtype and not do_sample and max_new_tokens in (2, 256)
         red, green, _ = images[0][0].tolist()
         if red > 200 and green < 50:
-            time.sleep(60)
+            pathlib.Path(f"{self.config.name_or_path}.begun").touch()
+            time.sleep(1e6)
         seen = 6 + int(os.environ.get("CUDA_VISIBLE_DEVICES") or 0)
         answer = torch.tensor([[3, 4 + int(green > 128), seen, 2]], device=input_ids.device)
         return torch.cat([input_ids, answer], dim=1)

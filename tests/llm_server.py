@@ -43,6 +43,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | None = None  # sent as it is instead of a well-formed reply
     pause: float = 0.0
+    after: threading.Event | None = None  # waits for it; nobody need ever set it
     hangs_up: bool = False  # closes the connection without a word
     cut: bool = False  # says that the text ran into the limit
 
@@ -122,6 +123,8 @@ class ChatHandler(BaseHTTPRequestHandler):
 
     def send(self, answer: Answer) -> None:
         time.sleep(answer.pause)
+        if answer.after:
+            answer.after.wait()
         if answer.hangs_up:
             self.close_connection = True
             return

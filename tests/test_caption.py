@@ -3,7 +3,6 @@ import io
 import os
 import signal
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from data_curation.prompts import CAPTION_PROMPT, SEVERAL_FRAMES, prompt_hash
 from ski_lvlm.chat_client import Reply
 from tests.asking_case import asker_of
 from tests.captioner_case import PATCHES, cogvlm_double, tiny_llava
+from tests.command_case import HANG, until
 from tests.llm_server import Answer, chat_double
 from tests.test_crop import write_video
 
@@ -42,9 +42,14 @@ def clip(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def cogvlm(tmp_path_factory):
+def cogvlm_folder(tmp_path_factory):
+    return cogvlm_double(tmp_path_factory.mktemp("models") / "cogvlm")
+
+
+@pytest.fixture(scope="module")
+def cogvlm(cogvlm_folder):
     """CogVLM's test double, in the real processes of a machine with two GPUs."""
-    folder = cogvlm_double(tmp_path_factory.mktemp("models") / "cogvlm")
+    folder = cogvlm_folder
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vision_models, "COGVLM", str(folder))
         patch.setattr(vision_models, "COGVLM_TOKENIZER", str(folder / "tokenizer"))
@@ -190,16 +195,16 @@ def test_two_gpus_share_the_clips(cogvlm, tmp_path):
     assert set(said) == {"clapping brightly 0", "clapping brightly 1"}
 
 
-def test_a_killed_process_fails_its_clip_only_and_is_replaced(cogvlm, clip, tmp_path):
+def test_a_killed_process_fails_its_clip_only_and_is_replaced(cogvlm, cogvlm_folder, clip, tmp_path):
     long = filmed(tmp_path / "red.mp4", (255, 0, 0))
     before = workers()
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(cogvlm.describe, long)
-        threading.Event().wait(0.5)
+        until(cogvlm_folder.with_name("cogvlm.begun").exists)
         for pid in before:
             os.kill(pid, signal.SIGKILL)
         with pytest.raises(Failed, match="the captioner's process on GPU [01] ended with code -9"):
-            waiting.result(10)
+            waiting.result(HANG)
     with pytest.raises(Failed, match="ended with code -9"):
         cogvlm.describe(clip)  # the other one, which was idle
     assert cogvlm.describe(clip).text.startswith("clapping darkly")

@@ -5,10 +5,10 @@ import io
 import json
 import re
 import struct
-import subprocess
 import sys
 import zipfile
 
+import command_case
 import pytest
 from video_case import REAL
 
@@ -269,7 +269,7 @@ def test_the_genuine_head_with_a_made_up_submission_in_a_zip_beside_it(tmp_path)
 
 def test_the_command_names_what_is_wrong_in_one_line(tmp_path):
     command = [sys.executable, "eval/charades.py", "--annotations", str(tmp_path / "no.zip"), "--videos", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=charades_files.__file__.rpartition("/eval/")[0])
+    done = command_case.run(command, cwd=charades_files.__file__.rpartition("/eval/")[0])
     assert done.returncode == 2 and done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -21,6 +22,7 @@ from ski_lvlm.chat_client import (
     split_model,
 )
 from ski_lvlm.chat_protocol import retry_after_seconds
+from tests.command_case import HANG, until
 from tests.llm_server import Answer, chat_double
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 8
@@ -40,7 +42,7 @@ def _own_key(monkeypatch):
 
 
 def client_of(double, protocol, **settings):
-    settings = {"max_wait": 0.05, "timeout": 5.0, **settings}
+    settings = {"max_wait": 0.05, "timeout": HANG, **settings}
     url = double.url if protocol == "ollama" else f"{double.url}/v1"
     return ChatClient(f"{protocol}:llama3.1", base_url=url, **settings)
 
@@ -49,16 +51,17 @@ both_protocols = pytest.mark.parametrize("protocol", ["ollama", "openai"])
 
 
 def test_real_server_constrained_json_is_the_same_twice(llm_url):
-    client = ChatClient("openai:smollm2", base_url=llm_url, timeout=60.0)
+    client = ChatClient("openai:smollm2", base_url=llm_url, timeout=HANG)
     assert client.ping().name == "openai:smollm2"
-    replies = [client.chat([Message("Score this from 0 to 5.")], schema=SCORE, max_tokens=40) for _ in range(2)]
+    # The first one fills the server's cache of prompts. The others are computed in the same way, to the last bit.
+    _, *replies = [client.chat([Message("Score this from 0 to 5.")], schema=SCORE, max_tokens=40) for _ in range(3)]
     assert 0 <= json.loads(replies[0].text)["score"] <= 5
     assert replies[0].text == replies[1].text
     assert replies[0].prompt_tokens > 5 and replies[0].completion_tokens > 2 and replies[0].seconds > 0
 
 
 def test_real_server_says_when_an_answer_was_cut(llm_url):
-    reply = ChatClient("openai:smollm2", base_url=llm_url, timeout=60.0).chat(
+    reply = ChatClient("openai:smollm2", base_url=llm_url, timeout=HANG).chat(
         [Message("Tell me a long story.")], max_tokens=2
     )
     assert reply.cut and reply.completion_tokens == 2
@@ -66,7 +69,7 @@ def test_real_server_says_when_an_answer_was_cut(llm_url):
 
 def test_ollama_protocol_forwarded_to_the_real_server(llm_url):
     with chat_double(forward_to=llm_url) as double:
-        assert client_of(double, "ollama", timeout=60.0).chat([Message("Say hello.")], max_tokens=8).text.strip()
+        assert client_of(double, "ollama", timeout=HANG).chat([Message("Say hello.")], max_tokens=8).text.strip()
 
 
 @pytest.mark.parametrize(
@@ -154,22 +157,22 @@ def test_retry_after_is_waited_for_or_given_up(protocol):
         double.requests.clear()
         started = time.monotonic()
         client_of(double, protocol, max_wait=5.0).chat([Message("hi")])
-        assert 0.3 <= time.monotonic() - started < 2
+        assert time.monotonic() - started >= 0.3
 
 
 def test_retry_after_as_a_date():
-    later = datetime.now(UTC) + timedelta(seconds=30)
-    assert 25 < retry_after_seconds(format_datetime(later, usegmt=True)) <= 30
+    later = datetime.now(UTC) + timedelta(hours=1)
+    assert 1800 < retry_after_seconds(format_datetime(later, usegmt=True)) <= 3600
     assert retry_after_seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
     assert retry_after_seconds(None) is retry_after_seconds("tomorrow") is None
 
 
 @both_protocols
 def test_silence_times_out(protocol):
-    with chat_double(plan=lambda _: Answer(pause=0.6)) as double:
+    with chat_double(plan=lambda _: Answer(after=threading.Event())) as double:
         with pytest.raises(TimedOut, match="within 0.1 s"):
             client_of(double, protocol, timeout=0.1, attempts=2).chat([Message("hi")])
-        assert len(double.requests) == 2
+        until(lambda: len(double.requests) == 2)
 
 
 @both_protocols

@@ -1,6 +1,5 @@
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 import yaml
 
 from data_curation.results.dataset import CARD, Row, dataset_card, read_dataset, write_dataset
+from tests.command_case import run
 
 FACTS = {"captioner": "kinematics", "question writer": "template", "prompts": "0123456789ab"}
 
@@ -99,7 +99,7 @@ def test_a_kill_leaves_whole_files_and_the_same_call_goes_on(tmp_path):
     write_dataset(tmp_path / "killed", {"train": [row(number=7)]}, facts=FACTS)
     root = Path(__file__).parents[1]
     environment = os.environ | {"FOLDER": str(tmp_path / "killed"), "PYTHONPATH": str(root)}
-    done = subprocess.run([sys.executable, "-c", KILLED], env=environment, cwd=root, capture_output=True)
+    done = run([sys.executable, "-c", KILLED], env=environment, cwd=root)
     assert done.returncode == -signal.SIGKILL, done.stderr
     left = [path.name for path in (tmp_path / "killed").glob("[!.]*")]
     assert left == ["train.parquet"] and len(list((tmp_path / "killed").iterdir())) == 2

@@ -1,5 +1,6 @@
 """The judges: a real LLM over HTTP, one that talks nonsense, the offline one."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,6 +13,7 @@ from eval.judges.similarity_judge import SimilarityJudge, sentences
 from eval.metrics import METRICS
 from ski_lvlm.chat_client import ChatClient, ChatError, ServerNotRunning, Stopped
 from ski_lvlm.pace import Pace
+from tests.command_case import HANG
 from tests.llm_server import Answer, chat_double
 
 CORRECTNESS, DETAIL, CONTEXT, _, CONSISTENCY = RUBRICS
@@ -19,12 +21,12 @@ FIELDS = {"Q": "what?", "A": "A man waves. He sits down.", "pred": "A man waves.
 
 
 def judge_of(double, **settings):
-    settings = {"timeout": 5.0, "max_wait": 0.01, "attempts": 2, **settings}
+    settings = {"timeout": HANG, "max_wait": 0.01, "attempts": 2, **settings}
     return LlmJudge(ChatClient("llama3.1", base_url=double.url, **settings))
 
 
 def test_a_real_model_bound_to_the_schema_always_gives_a_score(llm_url):
-    judge = LlmJudge(ChatClient("openai:smollm2", base_url=llm_url, timeout=60.0))
+    judge = LlmJudge(ChatClient("openai:smollm2", base_url=llm_url, timeout=HANG))
     judgement = judge(CORRECTNESS, FIELDS)
     assert judgement.score in range(6) and judgement.reason is None
     assert judgement.replies == judge(CORRECTNESS, FIELDS).replies, "temperature 0 and a seed"
@@ -55,12 +57,12 @@ def test_nonsense_for_ever_ends_unscored():
         (Answer(status=500), "Busy"),
         (Answer(status=400, body=b"{}"), "Refused"),
         (Answer(body=b'{"mess'), "BadReply"),
-        (Answer(pause=0.3), "TimedOut"),
+        (Answer(after=threading.Event()), "TimedOut"),
     ],
 )
 def test_a_failing_server_gives_a_reason_not_a_score(answer, kind):
     with chat_double(plan=lambda _: answer) as double:
-        judgement = judge_of(double, timeout=0.1 if kind == "TimedOut" else 5.0)(CORRECTNESS, FIELDS)
+        judgement = judge_of(double, timeout=0.1 if kind == "TimedOut" else HANG)(CORRECTNESS, FIELDS)
     assert judgement.score is None and judgement.reason.startswith(f"failed: {kind}")
 
 
@@ -94,7 +96,7 @@ def test_a_stop_ends_the_wait_for_the_pace():
         waiting = pool.submit(judge, DETAIL, FIELDS)
         judge.stop()
         with pytest.raises(Stopped, match="told to stop"):
-            waiting.result(timeout=10)
+            waiting.result(timeout=HANG)
         assert len(double.requests) == 1
 
 

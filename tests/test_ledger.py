@@ -1,7 +1,7 @@
 import threading
-import time
 
 import pytest
+from command_case import HANG
 
 from data_curation.ledger import Failed, Ledger, Rejected, read_manifest
 from ski_lvlm.files import read_jsonl
@@ -86,13 +86,13 @@ def test_an_error_stops_the_run_but_what_had_begun_is_kept(path, ledger):
 
 
 def test_only_so_many_clips_at_a_time(ledger):
-    busy, most, lock = set(), [], threading.Lock()
+    busy, most, lock, three = set(), [], threading.Lock(), threading.Barrier(3, timeout=HANG)
 
     def work(name):
         with lock:
             busy.add(name)
             most.append(len(busy))
-        time.sleep(0.002)
+        three.wait()
         with lock:
             busy.remove(name)
         return {}

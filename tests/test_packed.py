@@ -1,7 +1,6 @@
 import json
 import pickle
 import resource
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from ski_lvlm.layouts import layout_named
 from ski_lvlm.packed import PackedError, PackedSkeletons, PackedWriter
+from tests.command_case import run
 
 NTU = layout_named("ntu-25")
 
@@ -190,7 +190,7 @@ def test_a_full_disk_is_said_and_the_work_so_far_is_kept(tmp_path):
 
     root = Path(__file__).parents[1]
     command = [sys.executable, "-c", FILL_THE_DISK, str(tmp_path)]
-    done = subprocess.run(command, cwd=root, preexec_fn=little_room, capture_output=True, text=True, check=False)
+    done = run(command, cwd=root, preexec_fn=little_room)
     assert "the disk is full" in done.stderr and "it goes on where it stopped" in done.stderr
     assert not (tmp_path / "index.json").exists() and not (tmp_path / "joints.npy").exists()
     with writer(tmp_path) as packed:

@@ -1,13 +1,10 @@
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_case import kill_at, run
 
 from scripts import prepare_ntu
 from ski_lvlm.cleaning import as_150, clean
@@ -140,7 +137,7 @@ def test_several_processes_write_the_same_bytes_as_one(tmp_path):
 )
 def test_a_mistake_is_one_clear_line(tmp_path, arguments, message):
     command = [sys.executable, str(SCRIPT), *arguments, "--out", "out"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run(command, cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.startswith("error: ") and message in done.stderr
     assert done.stderr.count("\n") == 1 and not (tmp_path / "out").exists()
 
@@ -161,14 +158,10 @@ def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_bytes(tmp_path):
         for action in range(1, 31):
             (ntu / "skeletons" / f"S001C001P{performer:03}R001A{action:03}.skeleton").write_bytes(text)
     command = [sys.executable, str(SCRIPT), "--ntu", str(ntu), "--dataset", "synthetic", "--workers", "1", "--out"]
-    running = subprocess.Popen([*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL)
-    journal = tmp_path / "killed" / "journal.jsonl.partial"
-    while running.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") > 1):
-        time.sleep(0.005)
-    os.kill(running.pid, signal.SIGKILL)
-    assert running.wait() == -signal.SIGKILL and not (tmp_path / "killed" / "index.json").exists()
+    kill_at([*command, str(tmp_path / "killed")], "journal.jsonl.partial", 3, folder=tmp_path)
+    assert not (tmp_path / "killed" / "index.json").exists()
     for out in ("killed", "whole"):
-        subprocess.run([*command, str(tmp_path / out)], stdout=subprocess.DEVNULL, check=True)
+        assert run([*command, str(tmp_path / out)]).returncode == 0
     for name in ("index.json", "joints.npy"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert len(PackedSkeletons.open(tmp_path / "killed")) == 600

@@ -1,6 +1,5 @@
 import json
 import math
-import subprocess
 import sys
 import types
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from command_case import run
 from test_hyperformer import largest_difference, stand_in_weight
 from text_case import tiny_tokenizer
 from transformers import CLIPConfig, CLIPModel, XCLIPModel
@@ -93,9 +93,9 @@ def test_vificlip_agrees_with_its_authors_network():
     frames = model.get_image_features(pixel_values=video.flatten(0, 1)).pooler_output
     z_v, z_t = frames.unflatten(0, (2, 4)).mean(1), model.get_text_features(input_ids=sentences).pooler_output
     logits = model.logit_scale.exp() * F.normalize(z_v, dim=-1) @ F.normalize(z_t, dim=-1).T
-    assert largest_difference(z_v, golden["video_features"]) < 1e-5
-    assert largest_difference(z_t, golden["text_features"]) < 1e-5
-    assert largest_difference(logits, golden["logits"]) < 1e-5
+    assert largest_difference(z_v, golden["video_features"]) < 1e-4
+    assert largest_difference(z_t, golden["text_features"]) < 1e-4
+    assert largest_difference(logits, golden["logits"]) < 1e-4
 
 
 @torch.no_grad()
@@ -103,9 +103,9 @@ def test_xclip_agrees_with_its_authors_network():
     inputs, golden = np.load(GOLDEN / "vificlip_golden.npz"), np.load(GOLDEN / "xclip_golden.npz")
     video, sentences = torch.from_numpy(inputs["video"]), torch.from_numpy(inputs["input_ids"])
     model = xclip_of(released("xclip"))
-    assert largest_difference(model.get_video_features(video).pooler_output, golden["video_features"]) < 1e-5
+    assert largest_difference(model.get_video_features(video).pooler_output, golden["video_features"]) < 1e-4
     out = model(input_ids=sentences, pixel_values=video)
-    assert largest_difference(out.logits_per_video, golden["logits"]) < 1e-5
+    assert largest_difference(out.logits_per_video, golden["logits"]) < 1e-4
     backwards = model.get_video_features(video.flip(1)).pooler_output
     assert largest_difference(backwards, golden["video_features"]) > 1e-3  # the order of frames counts
 
@@ -265,7 +265,7 @@ def test_a_torchscript_archive_is_refused_with_the_remedy(tmp_path):
     with pytest.raises(PublishedWeightsError, match="TorchScript archive.*torch.jit.load") as error:
         read_published(tmp_path / "ViT-B-16.pt")
     remedy = str(error.value).split('python -c "')[1].removesuffix('"')
-    subprocess.run([sys.executable, "-c", remedy], cwd=tmp_path, check=True, capture_output=True)
+    assert run([sys.executable, "-c", remedy], cwd=tmp_path).returncode == 0
     assert read_published(tmp_path / "weights.pt").keys() == {"weight", "bias"}
 
 

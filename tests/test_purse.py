@@ -77,18 +77,17 @@ def test_the_pace_is_kept_by_all_threads_together(limits, cost, least):
         thread.start()
     for thread in threads:
         thread.join()
-    assert time.monotonic() - started < 10
     assert number * cost <= 6000 or time.monotonic() - started >= 2.0  # 250 tokens too many at 100 a second
     assert (
         cost > 1 or time.monotonic() - started >= least - 0.05
     )  # 8 requests more than the bucket's 20, at 20 a second
 
 
-def test_no_limits_do_not_wait_and_impossible_ones_say_so():
-    started = time.monotonic()
+def test_no_limits_do_not_wait_and_impossible_ones_say_so(monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("it waits"))
+    monkeypatch.setattr(threading.Event, "wait", lambda event, seconds: pytest.fail("it waits"))
     for _ in range(1000):
         Pace(requests_per_minute=None, tokens_per_minute=None).wait(10_000)
-    assert time.monotonic() - started < 1
     with pytest.raises(ValueError, match="may need 500 tokens, more than --tokens_per_minute 100"):
         Pace(requests_per_minute=None, tokens_per_minute=100).wait(500)
     with pytest.raises(ValueError, match="--requests_per_minute is 0"):
@@ -97,12 +96,12 @@ def test_no_limits_do_not_wait_and_impossible_ones_say_so():
 
 def test_all_wait_when_the_server_has_asked_one_to():
     pace = Pace(requests_per_minute=None, tokens_per_minute=None)
+    started = time.monotonic()
     pace.hold(0.3)
     pace.hold(0.1)  # a shorter one does not shorten it
-    started = time.monotonic()
     threads = [threading.Thread(target=pace.wait, args=(1,)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert 0.25 < time.monotonic() - started < 2
+    assert time.monotonic() - started >= 0.3

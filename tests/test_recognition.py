@@ -121,7 +121,7 @@ def test_a_torn_row_is_done_again_and_a_foreign_file_refused(tmp_path):
     rows = np.load(file, mmap_mode="r+")
     rows[1, 1] = np.nan
     rows.flush()
-    assert torch.equal(run(tmp_path, recogniser(), names=NAMES[:3]).values, whole)
+    torch.testing.assert_close(run(tmp_path, recogniser(), names=NAMES[:3]).values, whole)
     np.save(file, np.zeros((2, 2)))
     with pytest.raises(
         RecognitionError, match=r"found float64 values of shape \(2, 2\), expected float32, \(3, 2\); delete it"

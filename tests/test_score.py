@@ -1,12 +1,8 @@
 """Scoring end to end: what is counted, what is kept through a kill, what a broken judge or file gets."""
 
 import json
-import os
 import random
-import signal
-import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -22,6 +18,7 @@ from eval.results.graded_run import read_run
 from eval.results.score_json import GradesError
 from ski_lvlm.chat_client import ChatClient, ChatError
 from ski_lvlm.files import read_jsonl
+from tests.command_case import kill_at, run
 from tests.llm_server import Answer, chat_double
 
 SCRIPT = Path(score.__file__)
@@ -331,17 +328,12 @@ def test_killed_from_outside_nothing_is_lost_and_nothing_judged_twice(tmp_path):
         "--workers",
         "2",
     ]
-    with chat_double(plan=lambda r: Answer(digits(r).text, pause=0.01)) as double:
+    with chat_double(plan=digits) as double:
         command += ["--base_url", double.url, *QUICK]
         for kept in (20, 70):
-            process = subprocess.Popen(command, cwd="/", stdout=subprocess.DEVNULL)
-            deadline = time.monotonic() + 20
-            while time.monotonic() < deadline and len(read_jsonl(ledger)) < kept:
-                time.sleep(0.01)
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            assert kept <= len(read_jsonl(ledger)) < 160
-        assert subprocess.run(command, cwd="/", stdout=subprocess.DEVNULL, check=False).returncode == 0
+            kill_at(command, ledger.name, 21 if kept == 20 else 51, folder=tmp_path)
+            assert len(read_jsonl(ledger)) == kept
+        assert run(command).returncode == 0
     ids = Counter(r["id"] for r in read_jsonl(ledger))
     assert len(ids) == 160 and set(ids.values()) == {1}
     assert len(double.requests) <= 160 + 2 * 2, "at most the records in flight are asked twice"
@@ -364,12 +356,12 @@ def test_a_full_disk_is_said_and_what_was_graded_is_kept(tmp_path):
     with chat_double(plan=digits) as double:
         command += ["--base_url", double.url, *QUICK]
         limited = ["bash", "-c", 'ulimit -f 20; exec "$@"', "bash", *command]  # 20 KiB
-        full = subprocess.run(limited, capture_output=True, text=True, check=False)
+        full = run(limited)
         kept = len(read_jsonl(tmp_path / "out" / "judgements.jsonl"))
         assert full.returncode == 2 and 0 < kept < 24
         last = full.stderr.splitlines()[-1]
         assert last.startswith("error: cannot write") and "the same command goes on" in last
-        assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+        assert run(command).returncode == 0
     assert len({r["id"] for r in read_jsonl(tmp_path / "out" / "judgements.jsonl")}) == 24
 
 

@@ -1,8 +1,8 @@
 import os
-import subprocess
 import sys
 
 import pytest
+from command_case import ROOT, run
 
 from ski_lvlm.shards import WHOLE, FolderBusy, Shard, only_process, parse_shard
 
@@ -61,7 +61,7 @@ def test_a_process_that_was_killed_holds_nothing(tmp_path):
         "import os, sys; from pathlib import Path; from ski_lvlm.shards import only_process\n"
         f"with only_process(Path({str(tmp_path)!r})): print('in', flush=True); os.kill(os.getpid(), 9)"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).stdout == b"in\n"
+    assert run([sys.executable, "-c", code], cwd=ROOT).stdout == "in\n"
     with only_process(tmp_path):
         pass
 

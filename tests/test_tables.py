@@ -4,11 +4,11 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command_case import HANG
 
 from scripts import table_command, table_jobs, table_results
 from scripts.figure_5_alpha import TABLE as FIGURE_5
@@ -245,13 +245,14 @@ def test_commands_are_shown_as_one_types_them_where_one_stands(tmp_path, monkeyp
 def test_rows_run_at_the_same_time_and_share_the_processors(tmp_path, monkeypatch):
     monkeypatch.setattr(table_jobs.os, "cpu_count", lambda: 6)
     together, most, given, lock_ = [0], [0], set(), threading.Lock()
+    three = threading.Barrier(3, timeout=HANG)
 
     def runner(command, *, log, threads, gpus, lock):
         given.add(threads)
         with lock_:
             together[0] += 1
             most[0] = max(most[0], together[0])
-        time.sleep(0.02)
+        three.wait()
         with lock_:
             together[0] -= 1
         (log.parent / "done").touch()
@@ -357,14 +358,15 @@ def test_a_second_table_waits_for_the_child_of_a_killed_one(tmp_path):
     children = []
 
     def dies(command, *, log, threads, gpus, lock):
-        children.append(subprocess.Popen(["sleep", "0.6"], pass_fds=(lock,)))
+        child = ["sh", "-c", 'sleep 0.6; touch "$0"', str(tmp_path / "child_ended")]
+        children.append(subprocess.Popen(child, pass_fds=(lock,)))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         table_jobs.run_step(step, runner=dies, place=Place(1))
 
     def second(command, *, log, threads, gpus, lock):
-        assert children[0].poll() is not None or children[0].wait(timeout=0.2) == 0
+        assert (tmp_path / "child_ended").exists() and children[0].wait() == 0
         (log.parent / "done").touch()
         return 0
 

@@ -1,33 +1,20 @@
 """The real command in real processes: launchers, kill and resume, what is left on disk."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from command_case import ENVIRONMENT, ROOT, deepspeed, has_compiler, kill_at, run, torchrun
 from lvlm_case import CLIPS, write_case, write_instructions
 from safetensors.torch import load_file
 
 import train_ski_lvlm
 from ski_lvlm.launch import adapted_flags
 
-ROOT = Path(__file__).resolve().parents[1]
-BIN = Path(sys.executable).parent
-ENVIRONMENT = os.environ | {
-    "OMP_NUM_THREADS": "1",
-    "CUDA_VISIBLE_DEVICES": "",
-    "PATH": f"{BIN}:{os.environ['PATH']}",
-    "HF_HUB_OFFLINE": "1",
-}
-
-
 needs_compiler = pytest.mark.skipif(
-    shutil.which("g++") is None, reason="DeepSpeed compiles its shared-memory communication for 2 processes on a CPU"
+    not has_compiler(), reason="DeepSpeed compiles its shared-memory communication for 2 processes on a CPU"
 )
 
 
@@ -48,8 +35,7 @@ def flags(case, output_dir, **settings):
 
 
 def train(case, output_dir, *, launcher=(sys.executable,), script=ROOT / "train_ski_lvlm.py", **settings):
-    command = [*launcher, str(script), *flags(case, output_dir, **settings)]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, cwd="/")
+    return run([*launcher, str(script), *flags(case, output_dir, **settings)])
 
 
 def projectors(output_dir):
@@ -101,21 +87,13 @@ def test_checkpoints_hold_no_frozen_weights(trained):
 
 
 def test_killed_at_any_step_the_same_command_ends_in_the_same_projectors(trained, tmp_path):
-    """SIGKILL from outside, three times at different moments, then one run to the end."""
+    """SIGKILL from outside, before, amid and after the writing of a checkpoint, then one run to the end."""
     case, undisturbed, _ = trained
     out = tmp_path / "out"
     command = [sys.executable, str(ROOT / "train_ski_lvlm.py"), *flags(case, out)]
-    kills = 0
-    for wanted in (1, 3, 4):
-        process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline:
-            if any(int(folder.name.split("-")[1]) >= wanted for folder in out.glob("checkpoint-*")):
-                process.send_signal(signal.SIGKILL)
-                break
-            time.sleep(0.002)
-        kills += process.wait() == -signal.SIGKILL
-    assert kills >= 1, "no run was slow enough to be killed"
+    for file, times, newest in (("checkpoint-*", 1, 0), ("trainer_state.json", 2, 1), ("metrics.jsonl", 3, 3)):
+        kill_at(command, file, times, folder=tmp_path)
+        assert max((int(folder.name.split("-")[1]) for folder in out.glob("checkpoint-*")), default=0) == newest
     done = train(case, out)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "resuming from" in done.stdout
@@ -133,8 +111,7 @@ def test_the_number_of_accumulation_steps_does_not_change_the_run(trained, tmp_p
 
 def test_torchrun_with_two_processes_equals_one(trained, tmp_path):
     case, undisturbed, _ = trained
-    launcher = (str(BIN / "torchrun"), "--nproc_per_node=2", "--master_port=29617")
-    done = train(case, tmp_path / "out", launcher=launcher)
+    done = train(case, tmp_path / "out", launcher=torchrun(2))
     assert done.returncode == 0, done.stderr[-3000:]
     ours, theirs = projectors(tmp_path / "out"), projectors(undisturbed)
     assert max((ours[name] - theirs[name]).abs().max().item() for name in ours) < 1e-4
@@ -155,8 +132,8 @@ def mixed(trained, tmp_path_factory):
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=needs_compiler)])
 def test_deepspeed_equals_the_plain_run_though_batches_lack_a_modality(mixed, tmp_path, config, processes):
     case, expected = mixed
-    launcher = (str(BIN / "deepspeed"), f"--num_gpus={processes}", "--master_port=29618")
-    done = train(case, tmp_path / "out", launcher=launcher, deepspeed=ROOT / config, per_device_train_batch_size=1)
+    settings = {"deepspeed": ROOT / config, "per_device_train_batch_size": 1}
+    done = train(case, tmp_path / "out", launcher=deepspeed(processes), **settings)
     assert done.returncode == 0, done.stderr[-3000:]
     found = losses(tmp_path / "out")
     assert found.keys() == expected.keys()
@@ -166,14 +143,13 @@ def test_deepspeed_equals_the_plain_run_though_batches_lack_a_modality(mixed, tm
 
 def test_zero2_resumes_bit_for_bit(trained, tmp_path):
     case, _, _ = trained
-    launcher = (str(BIN / "deepspeed"), "--num_gpus=1", "--master_port=29619")
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     for out in (whole, resumed):
-        done = train(case, out, launcher=launcher)
+        done = train(case, out, launcher=deepspeed(1))
         assert done.returncode == 0, done.stderr[-3000:]
     (resumed / "result.json").unlink()
     shutil.rmtree(resumed / "checkpoint-6")
-    done = train(case, resumed, launcher=launcher)
+    done = train(case, resumed, launcher=deepspeed(1))
     assert "resuming from" in done.stdout, done.stderr[-3000:]
     assert same(projectors(whole), projectors(resumed))
 
@@ -182,9 +158,8 @@ def test_zero2_resumes_bit_for_bit(trained, tmp_path):
 def test_another_number_of_processes_is_refused_with_a_remedy(trained, tmp_path):
     case, _, _ = trained
     for processes, code in ((2, 0), (1, 1)):
-        launcher = (str(BIN / "deepspeed"), f"--num_gpus={processes}", "--master_port=29620")
         (tmp_path / "out" / "result.json").unlink(missing_ok=True)
-        done = train(case, tmp_path / "out", launcher=launcher, max_steps=2)
+        done = train(case, tmp_path / "out", launcher=deepspeed(processes), max_steps=2)
         assert (done.returncode == 0) == (code == 0), done.stderr[-3000:]
     assert "2 processes" in done.stderr
     assert "Traceback" not in done.stderr
@@ -203,8 +178,7 @@ def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(trained):
 def test_without_files_it_names_the_command_that_makes_them(tmp_path):
     script = tmp_path / "train_ski_lvlm.py"
     script.write_text((ROOT / "train_ski_lvlm.py").read_text())
-    environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True)
+    done = run([sys.executable, str(script)], env=ENVIRONMENT | {"PYTHONPATH": str(ROOT)})
     assert done.returncode == 1
     assert "bash scripts/quickstart.sh" in done.stderr
     assert "Traceback" not in done.stderr
@@ -218,7 +192,7 @@ def test_a_full_disk_is_one_clear_line_and_costs_no_whole_checkpoint(trained, tm
     (out / "result.json").unlink()
     command = [sys.executable, str(ROOT / "train_ski_lvlm.py"), *flags(case, out)]
     limited = ["bash", "-c", 'ulimit -f 5; "$0" "$@"', *command]
-    done = subprocess.run(limited, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    done = run(limited)
     assert done.returncode == 1
     assert "could not be written" in done.stderr
     assert "same command again" in done.stderr

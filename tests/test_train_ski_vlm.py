@@ -1,13 +1,9 @@
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 import torch
+from command_case import ROOT, kill_at, run
 from safetensors.torch import load_file
 from skeleton_case import packed_set
 from text_case import tiny_sentence_encoder
@@ -16,10 +12,9 @@ import train_ski_vlm
 from ski_lvlm.clip import load_text_encoder
 from ski_lvlm.skeleton_clip import load_skeleton_clip, load_skeleton_encoder
 
-ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--num_heads", "1", "--head_dim", "12", "--depth", "2", "--strided", "2", "--num_frames", "8"]
 QUICK = ["--batch_size=8", "--per_device_train_batch_size=8", "--dataloader_num_workers=0", "--use_cpu=True"]
-TRAIN = [sys.executable, "train_ski_vlm.py"]
+TRAIN = [sys.executable, str(ROOT / "train_ski_vlm.py")]
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +43,6 @@ def align(prepared, pretrained, text, output_dir, *more):
     data = ["--prepared", str(prepared), "--split", "synthetic", "--output_dir", str(output_dir)]
     encoders = ["--skeleton_encoder", str(pretrained), "--text_encoder", text, "--num_frames", "8"]
     return ["--stage", "skeleton_align", *data, *encoders, *QUICK, "--num_train_epochs", "1", *more]
-
-
-def run(flags, **options):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.Popen([*TRAIN, *flags], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, **options)
 
 
 def test_pretraining_leaves_encoder_recipe_metrics_versions_and_result(pretrained):
@@ -125,29 +115,20 @@ def test_a_folder_without_training_clips_is_told(tmp_path):
 
 
 def test_command_line_mistakes_leave_one_line_and_no_traceback(tmp_path):
-    process = run(["--stage", "skeleton-pretrain".replace("-", "_"), "--prepared", str(tmp_path)])
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert "no GPU found: training on the CPU" in errors
-    assert errors.strip().splitlines()[-1].startswith("error: ") and "Traceback" not in errors
+    done = run([*TRAIN, "--stage", "skeleton_pretrain", "--prepared", str(tmp_path)])
+    assert done.returncode == 1
+    assert "no GPU found: training on the CPU" in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("error: ") and "Traceback" not in done.stderr
 
 
 def test_killed_and_started_again_it_ends_with_the_same_weights(prepared, tmp_path):
     """A real SIGKILL, in the middle of an epoch; the last checkpoint is in the middle of one too."""
-    steps = ["--save_strategy", "steps", "--save_steps", "3", "--num_train_epochs", "8"]
-    undisturbed = run(pretrain(prepared, tmp_path / "whole", *steps), stdout=subprocess.DEVNULL)
-    undisturbed.communicate(timeout=120)
-    assert undisturbed.returncode == 0
-    flags = pretrain(prepared, tmp_path / "killed", *steps)
-    process = run(flags, stdout=subprocess.DEVNULL)
-    while not list((tmp_path / "killed").glob("checkpoint-*")):
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not (tmp_path / "killed" / "result.json").exists()
-    process = run(flags, stdout=subprocess.PIPE)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0 and "resuming from" in output
+    steps = ["--save_strategy", "steps", "--save_steps", "3", "--num_train_epochs", "4"]
+    assert run([*TRAIN, *pretrain(prepared, tmp_path / "whole", *steps)]).returncode == 0
+    again = [*TRAIN, *pretrain(prepared, tmp_path / "killed", *steps)]
+    kill_at(again, "checkpoint-*", 2, folder=tmp_path)
+    assert len(list((tmp_path / "killed").glob("checkpoint-*"))) == 1
+    done = run(again)
+    assert done.returncode == 0 and "resuming from" in done.stdout
     whole, killed = (load_file(tmp_path / run / "model.safetensors") for run in ("whole", "killed"))
     assert all(torch.equal(whole[name], killed[name]) for name in whole)

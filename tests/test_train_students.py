@@ -1,19 +1,17 @@
 """Stages 3 and 4 as commands: what a run leaves, kill and resume, torchrun and DeepSpeed."""
 
 import json
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_case import deepspeed, kill_at, run, torchrun
 from safetensors.torch import load_file
 from skeleton_case import SPLIT, packed_set
 from student_case import KINDS, changed, flags, weights, write_case
-from test_train_ski_lvlm import BIN, ENVIRONMENT, needs_compiler
+from test_train_ski_lvlm import needs_compiler
 
 import train_ski_vlm
 from ski_lvlm.ntu import parse_name
@@ -56,15 +54,10 @@ def losses(folder):
     return {line["step"]: line["loss"] for line in lines(folder) if "loss" in line}
 
 
-def launch(asked, *launcher, **options):
-    command = [*(launcher or [sys.executable]), SCRIPT, *asked]
-    return subprocess.Popen(command, env=ENVIRONMENT, stdout=-1, stderr=-1, text=True, cwd="/", **options)
-
-
-def finished(process):
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors[-3000:]
-    return output
+def finished(asked, *, launcher=(sys.executable,)):
+    done = run([*launcher, SCRIPT, *asked])
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
 
 
 def apart(one, other):
@@ -128,10 +121,10 @@ def test_no_epoch_leaves_the_models_as_they_were(runs, case, tmp_path):
 
 
 def test_a_mistake_leaves_one_line_and_no_traceback(case, tmp_path):
-    process = launch(flags(case.distill(video_student=""), tmp_path / "run"))
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 1 and "Traceback" not in errors
-    assert errors.strip().splitlines()[-1].startswith("error: give --video_student DIR, the --output_dir of: python")
+    done = run([sys.executable, SCRIPT, *flags(case.distill(video_student=""), tmp_path / "run")])
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: give --video_student DIR, the --output_dir of: python")
     assert not (tmp_path / "run").exists()
 
 
@@ -140,22 +133,13 @@ def test_killed_and_started_again_distillation_ends_with_the_same_weights(runs, 
     recipe = case.distill(video_student=str(runs / "tuned_froster"), batch_norm="trained")
     often = {"num_train_epochs": 6, "save_strategy": "steps", "save_steps": 2}
     asked = {name: flags(recipe, tmp_path / name, **often) for name in ("whole", "killed")}
-    undisturbed, process = (launch(asked[name]) for name in asked)
-    while not list((tmp_path / "killed").glob("checkpoint-*")):
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not (tmp_path / "killed" / "result.json").exists()
-    assert "resuming from" in finished(launch(asked["killed"]))
-    finished(undisturbed)
+    finished(asked["whole"])
+    kill_at([sys.executable, SCRIPT, *asked["killed"]], "checkpoint-*", 3, folder=tmp_path)
+    assert len(list((tmp_path / "killed").glob("checkpoint-*"))) == 2
+    assert "resuming from" in finished(asked["killed"])
     for file in ("model.safetensors", "skeleton_clip/model.safetensors"):
         whole, killed = (load_file(tmp_path / name / file) for name in asked)
         assert whole.keys() == killed.keys() and all(torch.equal(whole[name], killed[name]) for name in whole)
-
-
-def torchrun(port):
-    return str(BIN / "torchrun"), "--nproc_per_node=2", f"--master_port={port}"
 
 
 def test_torchrun_with_two_processes_equals_one(case, tmp_path):
@@ -166,7 +150,7 @@ def test_torchrun_with_two_processes_equals_one(case, tmp_path):
         if per_device == 4:
             train_ski_vlm.main(asked)
         else:
-            finished(launch(asked, *torchrun(29621)))
+            finished(asked, launcher=torchrun(2))
         made[per_device] = load_file(tmp_path / str(per_device) / "model.safetensors")
     assert apart(made[4], made[2]) < 1e-5
     assert apart(made[4], load_file(Path(case.student("xclip")) / "model.safetensors")) > 1e-3
@@ -180,7 +164,7 @@ def test_torchrun_goes_on_where_one_process_has_no_skeleton_at_all(case, tmp_pat
     order = np.random.default_rng((5, 0)).permutation(24).reshape(12, 2)
     there = [[parse_name(names[clip][:20]).performer == 1 for clip in pair] for pair in order.tolist()]
     assert {(True, False), (False, True), (False, False)} <= {tuple(pair) for pair in there[:11]}
-    finished(launch(flags(recipe, tmp_path / "run", **batch), *torchrun(29622)))
+    finished(flags(recipe, tmp_path / "run", **batch), launcher=torchrun(2))
     assert all(value.isfinite().all() for value in load_file(tmp_path / "run" / "model.safetensors").values())
     teacher, _ = load_skeleton_clip(tmp_path / "run" / "skeleton_clip")
     assert changed(weights(load_skeleton_clip(Path(case.aligned))[0]), teacher)
@@ -199,8 +183,8 @@ def plain(case, tmp_path_factory):
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=needs_compiler)])
 def test_deepspeed_distils_as_the_plain_run_does(plain, tmp_path, processes):
     recipe, expected = plain
-    launcher = (str(BIN / "deepspeed"), f"--num_gpus={processes}", "--master_port=29623")
-    finished(launch(flags(recipe, tmp_path, logging_steps=1, per_device_train_batch_size=4), *launcher))
+    asked = flags(recipe, tmp_path, logging_steps=1, per_device_train_batch_size=4)
+    finished(asked, launcher=deepspeed(processes))
     assert (tmp_path / "checkpoint-3" / "zero_to_fp32.py").exists(), "it ran without DeepSpeed"
     found, wanted = losses(tmp_path), losses(expected)
     assert found.keys() == wanted.keys() and len(found) == 3

@@ -1,5 +1,4 @@
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from data_curation import validate
 from data_curation.results.dataset import write_dataset
 from ski_lvlm.instruction_file import instruction_record
+from tests.command_case import run
 from tests.test_dataset import SPLITS, row
 
 ROOT = Path(__file__).parents[1]
@@ -234,9 +234,7 @@ def test_the_command_s_exit_codes(tmp_path):
     codes = {}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-        done = subprocess.run(
-            [sys.executable, ROOT / "data_curation" / "validate.py", tmp_path / name], capture_output=True, cwd=tmp_path
-        )
+        done = run([sys.executable, str(ROOT / "data_curation" / "validate.py"), name], cwd=tmp_path)
         codes[name] = done.returncode
-        assert b"Traceback" not in done.stderr
+        assert "Traceback" not in done.stderr
     assert codes == {"good": 0, "bad": 1, "torn": 2}

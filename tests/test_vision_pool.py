@@ -4,18 +4,16 @@ import os
 import signal
 import sys
 import textwrap
-import threading
-import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from command_case import HANG, is_running, until
 
 from data_curation.captioning.vision_pool import Loading, VisionPool, visible_gpus, worker_command
 from data_curation.ledger import Failed
 
 DOUBLE = """
-import json, os, sys, time
+import json, os, pathlib, sys, time
 
 if sys.argv[1:] == ["broken"]:
     sys.exit("Traceback\\nAttributeError: this transformers is too new")
@@ -38,8 +36,14 @@ for text in sys.stdin:
     elif request["prompt"] == "half":
         print(json.dumps(reply)[:20], end="", flush=True)
         os._exit(0)
-    elif request["prompt"].startswith("wait"):
-        time.sleep(float(request["prompt"].split()[1]))
+    elif request["prompt"].startswith("hang"):  # and says so in a file
+        open(request["prompt"].split()[1], "w").close()
+        time.sleep(1e6)
+    elif request["prompt"].startswith("meet"):  # until the other process is here, too
+        place = pathlib.Path(request["prompt"].split()[1])
+        (place / str(os.getpid())).touch()
+        while len(list(place.iterdir())) < 2:
+            time.sleep(0.01)
     print(json.dumps(reply), flush=True)
 """
 
@@ -50,7 +54,7 @@ def start(tmp_path, capfd):
     script, opened = tmp_path / "double.py", []
     script.write_text(textwrap.dedent(DOUBLE))
 
-    def pool(*arguments, gpus=(), seconds=20.0):
+    def pool(*arguments, gpus=(), seconds=HANG):
         opened.append(VisionPool([sys.executable, str(script), *arguments], gpus=gpus, seconds=seconds))
         return opened[-1]
 
@@ -63,25 +67,18 @@ def ask(pool, prompt="hello", pictures=(b"PNG",)):
     return pool.ask(prompt, pictures, max_tokens=16)
 
 
-def alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def test_an_answer_with_its_tokens(start):
     pool = start()
     assert ask(pool, pictures=(b"one", b"two"))[1:] == (7, 2, False)
     assert pool.commit == "c0ffee" and len(pool) == 1
 
 
-def test_each_gpu_has_a_process_and_all_of_them_work(start):
+def test_each_gpu_has_a_process_and_all_of_them_work(start, tmp_path):
     pool = start(gpus=["0", "GPU-5f"])
+    (tmp_path / "met").mkdir()
     with ThreadPoolExecutor(len(pool)) as threads:
-        said = Counter(threads.map(lambda _: ask(pool, "wait 0.02").text, range(20)))
-    assert len(pool) == 2 and said.keys() == {"0", "GPU-5f"} and min(said.values()) >= 5
+        said = set(threads.map(lambda _: ask(pool, f"meet {tmp_path / 'met'}").text, range(2)))
+    assert len(pool) == 2 and said == {"0", "GPU-5f"}
 
 
 def test_more_threads_than_processes_wait_their_turn(start):
@@ -109,12 +106,15 @@ def test_a_process_that_ends_fails_its_clip_and_is_replaced(start, prompt, reaso
     assert ask(pool).text == "1" and ask(pool, "pid").text != before
 
 
-def test_a_kill_from_outside_amid_a_request_is_reported_with_its_signal(start):
-    pool = start()
+def test_a_kill_from_outside_amid_a_request_is_reported_with_its_signal(start, tmp_path):
+    pool, begun = start(), tmp_path / "begun"
     pid = int(ask(pool, "pid").text)
-    threading.Timer(0.3, os.kill, (pid, signal.SIGKILL)).start()
-    with pytest.raises(Failed, match="ended with code -9"):
-        ask(pool, "wait 20")
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(ask, pool, f"hang {begun}")
+        until(begun.exists)
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(Failed, match="ended with code -9"):
+            waiting.result()
     assert ask(pool).completion_tokens == 1
 
 
@@ -122,16 +122,17 @@ def test_a_process_that_was_killed_while_idle_fails_one_clip_only(start):
     pool = start()
     pid = int(ask(pool, "pid").text)
     os.kill(pid, signal.SIGKILL)
-    time.sleep(0.1)
+    until(lambda: not is_running(pid))
     with pytest.raises(Failed, match="code -9"):
         ask(pool, pictures=(b"x" * 1_000_000,))  # more than a pipe holds
     assert ask(pool).completion_tokens == 1
 
 
-def test_a_process_that_hangs_is_killed(start):
+def test_a_process_that_hangs_is_killed(start, tmp_path):
     pool = start(seconds=0.4)
     with pytest.raises(Failed, match="gave no answer in 0.4 s and was killed"):
-        ask(pool, "wait 20")
+        ask(pool, f"hang {tmp_path / 'begun'}")
+    pool._places[0]._seconds = HANG
     assert ask(pool).completion_tokens == 1
 
 
@@ -163,7 +164,7 @@ def test_closing_ends_the_processes(start):
     with ThreadPoolExecutor(2) as threads:
         pids = set(threads.map(lambda prompt: int(ask(pool, prompt).text), ["pid", "pid"]))
     pool.close()
-    assert not any(map(alive, pids))
+    assert not any(map(is_running, pids))
     pool.close()  # twice does no harm
 
 

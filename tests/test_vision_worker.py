@@ -2,15 +2,13 @@
 
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from data_curation.captioning.vision_pool import Loading, VisionPool, worker_command
 from tests.captioner_case import cogvlm_double
+from tests.command_case import ROOT, descendants, is_running, run, started, until
 
-ROOT = Path(__file__).resolve().parents[1]
 PARENT = """
 import sys
 
@@ -20,44 +18,26 @@ from tests.captioner_case import png
 
 pool = VisionPool(sys.argv[2:], gpus=[])
 print("ready", flush=True)
-pool.ask("What is seen?", [png((255, 0, 0))], max_tokens=256)  # for a minute
+pool.ask("What is seen?", [png((255, 0, 0))], max_tokens=256)  # for ever
 """
-
-
-def children(pid):
-    return [int(child) for tasks in Path(f"/proc/{pid}/task").glob("*/children") for child in tasks.read_text().split()]
-
-
-def lives(pid):
-    """Whether a process runs; one that ended but was not buried does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_it_ends_when_its_parent_is_killed_amid_a_request(tmp_path):
     folder = cogvlm_double(tmp_path / "cogvlm")
     loading = Loading(trust_remote_code=True)
     command = worker_command("cogvlm", str(folder), loading, tokenizer=str(folder / "tokenizer"))
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(ROOT), *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert parent.stdout.readline() == b"ready\n"
-    (worker,) = children(parent.pid)
-    time.sleep(0.3)  # the request is on its way
-    assert lives(worker)
-    parent.kill()
-    parent.communicate()
-    deadline = time.monotonic() + 5
-    while lives(worker) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not lives(worker)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with started([sys.executable, "-c", PARENT, str(ROOT), *command], **pipes) as parent:
+        assert parent.stdout.readline() == "ready\n"
+        (worker,) = descendants(parent.pid)
+        until(folder.with_name("cogvlm.begun").exists)
+        parent.kill()
+        until(lambda: not is_running(worker))
 
 
 def test_it_does_not_load_to_the_end_for_nobody():
-    done = subprocess.run(worker_command("hf", "no/such", Loading()), stdin=subprocess.DEVNULL, capture_output=True)
-    assert done.returncode == 0 and done.stdout == b""
+    done = run(worker_command("hf", "no/such", Loading()))
+    assert done.returncode == 0 and done.stdout == ""
 
 
 def test_it_needs_nothing_that_cogvlms_environment_lacks():
@@ -65,7 +45,8 @@ def test_it_needs_nothing_that_cogvlms_environment_lacks():
         "import sys; sys.path.insert(0, sys.argv[1]); "
         "import data_curation.captioning.vision_worker; print(*sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", listed, str(ROOT)], capture_output=True, text=True, check=True)
+    done = run([sys.executable, "-c", listed, str(ROOT)])
+    assert done.returncode == 0, done.stderr
     loaded = {name.partition(".")[0] for name in done.stdout.split()} - {"_distutils_hack"}
     ours = {name for name in done.stdout.split() if name.startswith(("data_curation", "ski_lvlm"))}
     needed = ("", ".vision_worker", ".vision_models", ".vision_protocol")
