@@ -1,5 +1,6 @@
 """Commands as processes: they end with all that they started, and no busy machine makes them late."""
 
+import json
 import os
 import shutil
 import signal
@@ -20,7 +21,6 @@ ENVIRONMENT = os.environ | {
     "PATH": f"{BIN}:{os.environ['PATH']}",
     "HF_HUB_OFFLINE": "1",
 }
-_HOLD = str(Path(__file__).with_name("hold.py"))
 
 
 @contextmanager
@@ -75,21 +75,26 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def kill_at(command: Sequence[str], name: str, times: int, *, folder: Path, **options) -> None:
-    """Run a Python script and SIGKILL it from outside when it is about to write a file for the nth time.
+    """SIGKILL a Python command from outside when it or a child is about to write a file for the nth time.
+
+    Only the command is killed: what becomes of its children is its own affair until this returns.
 
     Args:
-        command: the interpreter, the script and its arguments.
+        command: what to start.
         name: pattern of the file's name.
-        times: n, from 1; the file was written n - 1 times before.
-        folder: for the mark that the script has come so far.
+        times: n, from 1; the process has written the file n - 1 times before.
+        folder: for the mark that says that it has come so far.
+        options: of `subprocess.Popen`.
     """
     mark = folder / "held"
     mark.unlink(missing_ok=True)
-    python, *script = command
+    hold = {"PYTHONPATH": str(ROOT / "tests" / "hold"), "HOLD": json.dumps([str(mark), name, times])}
     silent = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
-    with started([python, _HOLD, str(mark), name, str(times), *script], **silent, **options) as process:
+    with started(command, env=ENVIRONMENT | hold, **silent, **options) as process:
         until(lambda: mark.exists() or process.poll() is not None)
         assert process.poll() is None, f"it ended with code {process.returncode} before it wrote {name} so often"
+        process.kill()
+        process.wait()
 
 
 def deepspeed(processes: int) -> tuple[str, ...]:

@@ -5,16 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
+from command_case import ROOT, is_running, until
 
 from ski_lvlm import gpu_shards
 from ski_lvlm.gpu_shards import add_shard_flags, processors, run_on_gpus, visible_gpus
 from ski_lvlm.shards import FolderBusy, Shard, only_process
 
-ROOT = Path(__file__).resolve().parents[1]
 # Writes what it was started with, says what it is told to, and ends, fails or waits as it is told.
 CHILD = """
 import json, os, pathlib, subprocess, sys, time
@@ -85,19 +83,6 @@ def started(tmp_path, index):
     return json.loads((tmp_path / f"{index}.json").read_text())
 
 
-def is_alive(pid):
-    stat = Path(f"/proc/{pid}/stat")
-    try:
-        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def wait_for(condition):
-    while not condition():
-        time.sleep(0.02)
-
-
 def test_each_shard_sees_one_gpu_and_its_share_of_the_threads(child, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("OMP_NUM_THREADS", "6")
     flags = ["--modalities", "video", "skeleton", "--gpus", "3"]
@@ -164,7 +149,7 @@ def test_a_mistake_stops_the_others_and_nothing_is_joined(child, tmp_path, monke
     assert code == 2 and joins == []
     assert "[2/3] ended with exit code 2: the other shards are stopped" in capfd.readouterr().err
     for index in (1, 3):
-        assert not is_alive(started(tmp_path, index)["pid"]) and not is_alive(started(tmp_path, index)["worker"])
+        assert not is_running(started(tmp_path, index)["pid"]) and not is_running(started(tmp_path, index)["worker"])
 
 
 def test_a_shard_that_a_signal_ended_is_told_as_a_shell_does(child, tmp_path, monkeypatch):
@@ -178,20 +163,20 @@ def test_whatever_ends_the_command_ends_its_shards(child, tmp_path, number, code
     (tmp_path / "tasks.json").write_text(json.dumps({"1": "wait", "2": "wait"}))
     command = [sys.executable, "-c", PARENT.format(root=str(ROOT), child=str(child)), str(tmp_path), "--gpus", "2"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: all((tmp_path / f"{index}.json").exists() for index in (1, 2)))
+    until(lambda: all((tmp_path / f"{index}.json").exists() for index in (1, 2)))
     children = [started(tmp_path, index) for index in (1, 2)]
     process.send_signal(number)
     said = process.communicate()[1]
     assert process.returncode == code
     if code == 130:
         assert "interrupted; the same command continues" in said
-        assert not any(is_alive(child["pid"]) or is_alive(child["worker"]) for child in children)
-    wait_for(lambda: not any(is_alive(child["pid"]) for child in children))
+        assert not any(is_running(child["pid"]) or is_running(child["worker"]) for child in children)
+    until(lambda: not any(is_running(child["pid"]) for child in children))
     for index in (1, 2):
         with only_process(tmp_path / "locks", Shard(index, 2)):
             pass
     for child in children:
-        if is_alive(child["worker"]):
+        if is_running(child["worker"]):
             os.kill(child["worker"], signal.SIGKILL)
 
 

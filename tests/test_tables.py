@@ -317,6 +317,7 @@ def test_more_gpus_than_there_are_are_refused_before_anything_is_run(tmp_path, m
 def test_jobs_at_the_same_time_never_share_a_gpu_and_stages_are_started_on_all_of_theirs(tmp_path, monkeypatch):
     monkeypatch.setattr(table_jobs, "visible_gpus", lambda: list("abcd"))
     busy, most, used, commands, guard = set(), [0], set(), [], threading.Lock()
+    both = threading.Barrier(2, timeout=HANG)
 
     def runner(command, *, log, threads, gpus, lock):
         with guard:
@@ -325,13 +326,13 @@ def test_jobs_at_the_same_time_never_share_a_gpu_and_stages_are_started_on_all_o
             used.add(tuple(gpus))
             commands.append(command)
             most[0] = max(most[0], len(busy))
-        time.sleep(0.02)
+        both.wait()
         (log.parent / "done").touch()
         with guard:
             busy.difference_update(gpus)
         return 0
 
-    scripts = ["train_ski_vlm.py", "eval/zero_shot.py", "scripts/prepare_ntu.py"] * 3
+    scripts = ["train_ski_vlm.py", "eval/zero_shot.py", "scripts/prepare_ntu.py"] * 4
     steps = [Step((script, str(i)), "done", tmp_path, tmp_path / str(i)) for i, script in enumerate(scripts)]
     assert run_steps(steps, jobs=2, gpus="2", runner=runner) == []
     assert used == {("a", "b"), ("c", "d")} and most == [4]

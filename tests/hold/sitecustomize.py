@@ -1,19 +1,18 @@
-"""Run a Python script and hold it when it is about to write a file for the nth time, so that a test can kill it there.
+"""Hold a Python process when it is about to write a file for the nth time, so that a test can kill it there.
 
-python tests/hold.py MARK NAME TIMES SCRIPT [arguments]
-
-MARK is a file that says that the script has come so far. A file is written by opening it to write or append, or by
-renaming another one to it.
+Python imports this at its start where PYTHONPATH names the folder. HOLD is a JSON list: a file that says that the
+process has come so far, a pattern of the file's name, and n. A file is written by opening it to write or append, or by
+renaming another one to it. Child processes are held too, each at its own nth time.
 """
 
+import json
 import os
-import runpy
 import sys
 import threading
 from fnmatch import fnmatch
 from pathlib import Path
 
-mark, name, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
+mark, name, times = json.loads(os.environ["HOLD"])
 written, lock = 0, threading.Lock()
 
 
@@ -34,9 +33,4 @@ def hold(event: str, arguments: tuple) -> None:
                 threading.Event().wait()
 
 
-if __name__ == "__main__":
-    script = Path(sys.argv[4])
-    sys.argv = sys.argv[4:]
-    sys.path[0] = str(script.parent)
-    sys.addaudithook(hold)
-    runpy.run_path(str(script), run_name="__main__")
+sys.addaudithook(hold)
