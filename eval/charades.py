@@ -123,11 +123,12 @@ def without_video(captions: list[Caption], folder: Path) -> list[str]:
         CharadesError: it holds none of them.
         VideoError: there is no such folder.
     """
-    from ski_lvlm.video import list_videos
+    from ski_lvlm.clip_names import ClipIndex
+    from ski_lvlm.video_folder import list_videos
 
-    there = list_videos(folder)
+    videos = ClipIndex(list_videos(folder))
     wanted = list(dict.fromkeys(caption.video for caption in captions))
-    missing = [video for video in wanted if video not in there]
+    missing = [video for video in wanted if videos.find(video) is None]
     if len(missing) == len(wanted):
         raise CharadesError(
             f"{folder} holds none of the {len(wanted)} videos; expected {wanted[0] if wanted else 'ID'}.mp4 and so on, "

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ski_lvlm.packed import PackedSkeletons
     from ski_lvlm.skeleton import Preprocessing
     from ski_lvlm.skeleton_views import Views
+    from ski_lvlm.video_folder import VideoFolder
 
 PAPER_TOWER = "openai/clip-vit-large-patch14"
 SHOWN = 20  # failed clips that are printed; a file lists them all
@@ -175,23 +176,23 @@ def chosen(wanted: Sequence[str] | None, names: Sequence[str]) -> list[str]:
 
 def video_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> Source:
     """Videos of NTU/rgb through the vision tower."""
-    from ski_lvlm.video import VideoError, list_videos
+    from ski_lvlm.video_folder import VideoFolder, check_has_videos
     from ski_lvlm.vision import load_vision_tower
 
-    videos = list_videos(args.ntu)
-    if not videos:
-        raise VideoError(f"{args.ntu}: no videos (.avi, .mp4, …) in it or in its rgb/; check --ntu")
+    videos = VideoFolder(args.ntu)
+    check_has_videos(args.ntu, videos.clips, flag="--ntu")
     tower = load_vision_tower(args.vision_tower, num_frames=args.num_frames)
-    read = partial(read_frames, args.ntu, num_frames=args.num_frames, side=tower.image_size, framing=args.framing)
+    read = partial(read_frames, videos, num_frames=args.num_frames, side=tower.image_size, framing=args.framing)
     entry = {"tower": tower.model_id, "digest": tower.digest, "num_frames": tower.num_frames, "framing": args.framing}
-    return Source(chosen(wanted, list(videos)), read, tower, entry | {"width": tower.width, "tokens": tower.num_tokens})
+    names = chosen(wanted, list(videos.clips))
+    return Source(names, read, tower, entry | {"width": tower.width, "tokens": tower.num_tokens})
 
 
-def read_frames(folder: Path, name: str, *, num_frames: int, side: int, framing: str) -> "Tensor":
+def read_frames(videos: "VideoFolder", name: str, *, num_frames: int, side: int, framing: str) -> "Tensor":
     """In a worker: decode one clip."""
-    from ski_lvlm.video import find_video, read_for_tower
+    from ski_lvlm.video import read_for_tower
 
-    return read_for_tower(find_video(folder, name), num_frames=num_frames, side=side, framing=framing)
+    return read_for_tower(videos.find(name), num_frames=num_frames, side=side, framing=framing)
 
 
 def skeleton_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> Source:

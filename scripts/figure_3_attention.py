@@ -133,7 +133,7 @@ def chosen(args: argparse.Namespace, card: Any) -> tuple[list[str], list[str]]: 
         ValueError: the folder has no unseen test clips and none were given.
     """
     from ski_lvlm.clip_names import clip_name
-    from ski_lvlm.video import list_videos
+    from ski_lvlm.video_folder import list_videos
 
     split = split_named(card.split)
     unseen = clips(list_videos(args.ntu), split=split, protocol=args.protocol, part="unseen_test")

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 VIDEO_SUFFIXES = (
     *(".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".m2ts"),
-    *(".3gp", ".ogv", ".vob", ".gif"),
+    *(".3gp", ".3g2", ".ogv", ".ogm", ".vob", ".asf", ".f4v", ".divx", ".m1v", ".m2v", ".mpe", ".qt", ".dv", ".mxf"),
+    *(".rm", ".rmvb", ".y4m", ".gif"),
 )
 _DATA_SUFFIXES = (
     *(".npy", ".npz", ".safetensors", ".pkl", ".pickle", ".pt", ".pth", ".bin", ".h5", ".hdf5", ".mat"),

@@ -14,7 +14,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ski_lvlm.files import atomic_path, write_json
-from ski_lvlm.video import VideoError, frames_at, list_videos, read_moments
+from ski_lvlm.video import frames_at, read_moments
+from ski_lvlm.video_folder import VideoError, check_has_videos, list_videos
 
 _VERSION = 1
 
@@ -74,8 +75,7 @@ class DecodedFrames:
         self.side, self.framing = side, framing
         self._files = list_videos(ntu_dir)
         self.names = list(self._files)
-        if not self.names:
-            raise VideoError(f"{ntu_dir}: no videos (.avi, .mp4, …) in it or in its rgb/; check the folder")
+        check_has_videos(ntu_dir, self._files, flag="the folder")
 
     def window(
         self, name: str, *, start: float, stop: float, num_frames: int, rng: np.random.Generator | None = None
@@ -106,7 +106,8 @@ class FrameCache:
         self.side: int = settings["side"]
         self.framing: str = settings["framing"]
         # a name that begins with a dot is a clip half-written
-        self.names = sorted(file.stem for file in self.folder.glob("*.npy") if file.name[0] != ".")
+        files = (file.relative_to(self.folder) for file in self.folder.rglob("*.npy") if file.name[0] != ".")
+        self.names = sorted(str(file).removesuffix(".npy") for file in files)
 
     @classmethod
     def open(cls, folder: Path) -> "FrameCache":

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ski_lvlm.ntu import all_names, missing_skeletons, parse_name
-
-_VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".webm")
+from ski_lvlm.video_folder import list_videos
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,7 @@ def find_files(folder: Path) -> NtuFolder:
             f"{folder}: no NTU .skeleton files in it, nor in skeletons/ or nturgb+d_skeletons/; unpack NTU's skeleton "
             "archive there, or make a synthetic set with data_curation/synthesize.py"
         )
-    files = [file for where in video_folders for file in where.iterdir() if file.suffix in _VIDEO_SUFFIXES]
-    videos = frozenset(file.stem.removesuffix("_rgb") for file in files)
+    videos = frozenset(name for where in video_folders for name in list_videos(where))
     return NtuFolder(folder, dict(sorted(skeletons.items())), videos if video_folders else None, tuple(misnamed))
 
 

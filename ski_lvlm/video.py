@@ -8,7 +8,6 @@ Deviation: the published code uses decord. PyAV took less CPU time (benchmarks/e
 returns frames of the wrong group of pictures from H.264 `.avi` files with B-frames and more than one key frame.
 """
 
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -21,13 +20,25 @@ from einops import rearrange
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm")
+from ski_lvlm.video_folder import VideoError, find_video, list_videos
+
+__all__ = [
+    "FRAMINGS",
+    "Box",
+    "VideoError",
+    "VideoInfo",
+    "centre_square",
+    "find_video",
+    "frames_at",
+    "list_videos",
+    "probe",
+    "read_for_tower",
+    "read_moments",
+    "read_video",
+    "sample_indices",
+]
 FRAMINGS = ("whole", "centre")
 _MAY_BE_MISSING = 0.1  # share of the announced frames that a container may lack before the file counts as truncated
-
-
-class VideoError(ValueError):
-    """A video that cannot be found or decoded; the message names the file and the remedy."""
 
 
 class VideoInfo(NamedTuple):
@@ -171,59 +182,6 @@ def _read(
         frames, _ = _decode(path, indices, size, crop)
     order = np.unique(indices, return_inverse=True)[1]
     return rearrange(torch.from_numpy(np.stack([frames[i] for i in order])), "t h w c -> t c h w")
-
-
-def find_video(folder: Path | str, clip_name: str) -> Path:
-    """The file of one clip: `<clip>_rgb.avi`, `<clip>.mp4` and so on, in `folder` or in NTU's `rgb/` below it.
-
-    Folders in `clip_name` belong to the name: `sub/clip` is the clip in the folder's `sub/` and no other of that name.
-
-    Raises:
-        VideoError: none, with the names that were tried.
-    """
-    root, name = _rgb_folder(Path(folder)), Path(clip_name)
-    clip = name.parent / clip_stem(clip_name)
-    endings = itertools.product(("_rgb", ""), (*SUFFIXES, *map(str.upper, SUFFIXES)))
-    files = [f"{clip}{middle}{suffix}" for middle, suffix in endings]
-    files = [clip_name, *files] if name.suffix.lower() in SUFFIXES else files
-    places = [root] if name.name == str(name) else [root, Path(folder)]
-    try:
-        for place, file in itertools.product(places, files):
-            inside = (place / file).absolute().is_relative_to(place.absolute()) and ".." not in name.parts
-            if inside and (place / file).is_file():
-                return place / file
-    except OSError as error:  # such as a name that is too long for any file
-        raise VideoError(f"no video of clip {str(clip)[:60]!r} in {root}: {error.strerror}") from error
-    raise VideoError(f"no video of clip {str(clip)!r} in {root}: looked for {clip}[_rgb]{{{','.join(SUFFIXES)}}}")
-
-
-def list_videos(folder: Path | str) -> dict[str, Path]:
-    """All clips of a folder (or of NTU's `rgb/` below it), sorted by name, with their files.
-
-    Raises:
-        VideoError: the folder does not exist.
-    """
-    root = _rgb_folder(Path(folder))
-    if not root.is_dir():
-        raise VideoError(f"{root}: no such folder of videos; give the folder that holds rgb/ or the videos themselves")
-    # a name that begins with a dot is a video half-written
-    files = sorted((f for f in root.iterdir() if f.suffix.lower() in SUFFIXES and f.name[0] != "."), reverse=True)
-    return dict(sorted((clip_stem(f.name), f) for f in files))
-
-
-def clip_stem(name: str) -> str:
-    """The clip's name in a file name, or in an instruction file's `video` field, whatever its extension.
-
-    >>> [clip_stem(n) for n in ("S001C001P001R001A001_rgb.avi", "S001C001P001R001A001.pkl", "v_1.5")]
-    ['S001C001P001R001A001', 'S001C001P001R001A001', 'v_1.5']
-    """
-    path = Path(name)
-    known = path.suffix.lower() in (*SUFFIXES, ".pkl", ".npy", ".safetensors")
-    return (path.stem if known else path.name).removesuffix("_rgb")
-
-
-def _rgb_folder(folder: Path) -> Path:
-    return folder / "rgb" if (folder / "rgb").is_dir() else folder
 
 
 @contextmanager

@@ -31,7 +31,7 @@ LAYERS = [  # a module may import from its own layer's left and from layers abov
         "page",
     ],
     ["gpu_shards", "progress"],
-    ["skeleton_file", "cleaning", "packed", "skeleton", "video"],
+    ["skeleton_file", "cleaning", "packed", "skeleton", "video_folder", "video"],
     [
         "ntu",
         "ntu_folder",

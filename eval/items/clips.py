@@ -8,7 +8,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ski_lvlm.video import VideoError, find_video, read_for_tower
+from ski_lvlm.video import read_for_tower
+from ski_lvlm.video_folder import VideoError, VideoFolder
 
 
 class DecodedClip(NamedTuple):
@@ -24,7 +25,7 @@ class DecodedClips(Dataset[DecodedClip]):
 
     def __init__(self, names: Sequence[str], folder: Path, *, num_frames: int, side: int, framing: str) -> None:
         self.names = names
-        self.folder = folder
+        self.videos = VideoFolder(folder)
         self.num_frames, self.side, self.framing = num_frames, side, framing
 
     def __len__(self) -> int:
@@ -33,7 +34,7 @@ class DecodedClips(Dataset[DecodedClip]):
     def __getitem__(self, index: int) -> DecodedClip:
         name = self.names[index]
         try:
-            path = find_video(self.folder, name)
+            path = self.videos.find(name)
             frames = read_for_tower(path, num_frames=self.num_frames, side=self.side, framing=self.framing)
             return DecodedClip(name, frames, None)
         except VideoError as error:
