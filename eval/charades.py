@@ -10,9 +10,11 @@ in the annotations are counted, and listed in full beside OUT (questions.checks.
 
 Paper: Sec. 4.2. The authors' references are these lines, for all 1,863 videos. Their published benchmark file asks all
 of them one and the same question, for a detailed description within about 100 words with every action and what is done
-with objects. Deviation: our question asks for the same in our words; give theirs by --question for their exact
-protocol. Assumption: they publish no wordings for consistency; ours are those of held-out clips
-(data_curation/prompts.py).
+with objects. Deviation: our question asks for the same in our words, because their repository has no licence. For
+their exact protocol give theirs as --question TEXT: it is the field q of their score file test-corr.json. LLAVIDAL's
+file of the same videos (Hugging Face dataset dreilly/ADL-X-Evals) has questions and two wordings of its own. Give it
+to eval/describe.py --questions as it is. Assumption: the SKI authors publish no wordings for consistency, ours are
+those of held-out clips (data_curation/prompts.py).
 """
 
 import argparse
@@ -160,8 +162,15 @@ def check_questions(args: argparse.Namespace) -> None:
     """Refuse questions that could not be asked, or measure nothing.
 
     Raises:
-        ValueError: an empty question, the same wording twice, or a name under which eval/describe.py reads JSON lines.
+        ValueError: an empty or the published question, the same wording twice, or a name under which eval/describe.py
+            reads JSON lines.
     """
+    if args.question.strip().lower() == "published":
+        raise ValueError(
+            "--question published: the published question is not shipped, because its repository has no licence. Give "
+            "its words as --question TEXT (field q of the SKI authors' test-corr.json), or LLAVIDAL's question file "
+            "(Hugging Face dataset dreilly/ADL-X-Evals) to eval/describe.py --questions"
+        )
     if not all(text.strip() for text in (args.question, *args.wordings)):
         raise ValueError("--question and --wordings: found an empty text; expected a question each")
     first, second = (" ".join(text.split()).casefold() for text in args.wordings)
@@ -182,7 +191,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--out", type=Path, default=Path("questions.json"), help="the benchmark file, for eval/describe.py")
     add("--reference", choices=("submission", "script", "descriptions"), default="submission", help="reference text")
     add("--missing", choices=("leave_out", "keep"), default="leave_out", help="records whose video is not there")
-    add("--question", default=QUESTION, help="what asks for the description")
+    add("--question", default=QUESTION, help="what asks for the description, in your own words or theirs")
     add("--wordings", nargs=2, default=CONSISTENCY, metavar=("Q1", "Q2"), help="the two questions for consistency")
     return flags.parse_args(argv)
 

@@ -4,6 +4,7 @@
     python eval/score.py --predictions predictions.json --judge openai:MODEL --base_url http://HOST:PORT/v1
     python eval/score.py --predictions predictions.json --judge hf:MODEL       # in this process
     python eval/score.py --predictions predictions.json --judge similarity     # offline; not the paper's judge
+    python eval/score.py --predictions predictions.json --rubrics Video-ChatGPT    # published prompts, from a clone
     python eval/score.py --judge llama3.1 --ping                               # is the judge there?
     python eval/score.py --compare SCORES_A SCORES_B                           # two models on the same items
     python eval/score.py --agreement SCORES_A SCORES_B                         # two judges, or repeats of one

@@ -65,7 +65,11 @@ def _add_grading(flags: argparse.ArgumentParser) -> None:
     flags.add_argument(
         "--metrics", nargs="+", choices=METRICS, help="grade only these; default: all that the files allow"
     )
-    flags.add_argument("--rubrics", type=Path, help="questions to the judge instead of ours (eval/judges/rubrics.json)")
+    flags.add_argument(
+        "--rubrics",
+        type=Path,
+        help="questions to the judge instead of ours: a file as eval/judges/rubrics.json, or a clone of Video-ChatGPT",
+    )
     flags.add_argument("--scores", choices=("integer", "decimal"), default="integer", help="what is asked of the judge")
     flags.add_argument("--repeats", type=int, default=1, help="grades of each record, with seeds of their own")
     flags.add_argument("--seed", type=int, default=0, help="of the first repeat")

@@ -273,6 +273,14 @@ def test_the_command_names_what_is_wrong_in_one_line(tmp_path):
     assert done.returncode == 2 and done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
 
 
+def test_the_published_question_is_not_ours_to_give(tmp_path, videos):
+    archive = pack(tmp_path / "Charades.zip")
+    words = ["--annotations", str(archive), "--videos", str(videos), "--out", str(tmp_path / "q.json")]
+    with pytest.raises(ValueError, match=r"not shipped.*test-corr.json.*dreilly/ADL-X-Evals"):
+        main([*words, "--question", "published"])
+    assert not (tmp_path / "q.json").exists()
+
+
 @pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1e"])
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
 def test_rows_of_the_table_end_at_ends_of_lines_alone(mark, ends):

@@ -14,6 +14,8 @@ A rubrics file is one JSON object. Another one, which repeats somebody's exact p
 - `schema`: the JSON schema of a reply, null for none; left out, `scales` (ours, unless given) has one for each choice
   of `--scores`, and the words that {scale} stands for, everywhere.
 
+In place of a file, a clone of Video-ChatGPT's code gives its published prompts (`eval.judges.published_rubrics`).
+
 A word in braces that stands for nothing is a mistake; with a blank, as in { word }, it is said as it is.
 """
 
@@ -26,12 +28,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from eval.judges.published_rubrics import NAME, NOT_SHIPPED, read_published
 from eval.metrics import FIELDS, METRICS
 from ski_lvlm.chat_client import Message
 from ski_lvlm.json_files import read_json
 
 Scores = Literal["integer", "decimal"]
 OWN_FILE: Final = Path(__file__).with_name("rubrics.json")
+_EXAMPLE = f"name a rubrics file, {OWN_FILE} is an example"
 _TAGS = {
     "Q": "question",
     "Q1": "first_question",
@@ -117,7 +121,9 @@ def load_rubrics(path: Path = OWN_FILE, *, scores: Scores = "integer") -> Rubric
 
 def _object(path: Path) -> dict[str, Any]:
     if not path.exists():
-        raise RubricsError(f"{path} does not exist; name a rubrics file, {OWN_FILE} is an example")
+        raise RubricsError(NOT_SHIPPED if path.name == NAME else f"{path} does not exist; {_EXAMPLE}")
+    if path.is_dir() or path.suffix == ".py":
+        return _published(path)
     try:
         content = read_json(path)
     except ValueError as error:
@@ -126,6 +132,13 @@ def _object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RubricsError(f"{path} holds {content!r:.60}; expected an object, {OWN_FILE} is an example")
     return content
+
+
+def _published(path: Path) -> dict[str, Any]:
+    try:
+        return read_published(path)
+    except ValueError as error:
+        raise RubricsError(str(error)) from error
 
 
 def _scale(scales: Any, scores: str, path: Path) -> dict[str, Any]:  # noqa: ANN401
