@@ -16,7 +16,7 @@ def progress_bar(title: str, *, total: int, completed: int = 0) -> Iterator[Call
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     last_line = time.monotonic()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    with Progress(*columns, console=console, disable=not (total and console.is_terminal)) as bars:
         task = bars.add_task(title, total=total, completed=completed)
 
         def advance(count: int) -> None:
