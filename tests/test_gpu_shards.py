@@ -1,11 +1,11 @@
 """One command on all GPUs: real processes, with GPUs that are only names."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 
+import command_case
 import pytest
 from command_case import ROOT, is_running, until
 
@@ -162,22 +162,19 @@ def test_whatever_ends_the_command_ends_its_shards(child, tmp_path, number, code
     """After SIGKILL a shard's decoding workers see for themselves that it is gone, as DataLoader's do."""
     (tmp_path / "tasks.json").write_text(json.dumps({"1": "wait", "2": "wait"}))
     command = [sys.executable, "-c", PARENT.format(root=str(ROOT), child=str(child)), str(tmp_path), "--gpus", "2"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    until(lambda: all((tmp_path / f"{index}.json").exists() for index in (1, 2)))
-    children = [started(tmp_path, index) for index in (1, 2)]
-    process.send_signal(number)
-    said = process.communicate()[1]
-    assert process.returncode == code
-    if code == 130:
-        assert "interrupted; the same command continues" in said
-        assert not any(is_running(child["pid"]) or is_running(child["worker"]) for child in children)
-    until(lambda: not any(is_running(child["pid"]) for child in children))
+    with command_case.started(command, stderr=subprocess.PIPE) as process:
+        until(lambda: all((tmp_path / f"{index}.json").exists() for index in (1, 2)))
+        children = [started(tmp_path, index) for index in (1, 2)]
+        process.send_signal(number)
+        said = process.communicate()[1]
+        assert process.returncode == code
+        if code == 130:
+            assert "interrupted; the same command continues" in said
+            assert not any(is_running(child["pid"]) or is_running(child["worker"]) for child in children)
+        until(lambda: not any(is_running(child["pid"]) for child in children))
     for index in (1, 2):
         with only_process(tmp_path / "locks", Shard(index, 2)):
             pass
-    for child in children:
-        if is_running(child["worker"]):
-            os.kill(child["worker"], signal.SIGKILL)
 
 
 def test_a_hang_up_that_nohup_ignores_is_ignored(child, tmp_path, monkeypatch):

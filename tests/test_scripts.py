@@ -3,10 +3,11 @@
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
+import command_case
 import pytest
+from command_case import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[1]
 SHELL = [*sorted((ROOT / "scripts").glob("*.sh")), ROOT / ".ci" / "run"]
@@ -16,12 +17,12 @@ NEEDED = {"torch", "transformers", "accelerate", "deepspeed", "peft", "sentencep
 
 
 def bash(script, *arguments, **environment):
-    return subprocess.run(["bash", "-c", script, *arguments], capture_output=True, text=True, env=environment or None)
+    return command_case.run(["bash", "-c", script, *arguments], env=environment or ENVIRONMENT)
 
 
 @pytest.mark.parametrize("script", SHELL, ids=lambda path: path.name)
 def test_a_script_is_valid_bash_that_stops_at_errors(script):
-    checked = subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True)
+    checked = command_case.run(["bash", "-n", str(script)])
     assert checked.returncode == 0, checked.stderr
     if script.name != "environment.sh":  # sourced by those that do
         assert "set -euo pipefail" in script.read_text()
@@ -120,7 +121,7 @@ def test_the_main_requirements_serve_the_whole_job():
 def stage(tmp_path):
     """Runs lines of bash in a shell that has quickstart.sh's stage()."""
     cut = ["sed", "-n", "/^stage() {/,/^}/p", str(ROOT / "scripts" / "quickstart.sh")]
-    function = subprocess.run(cut, capture_output=True, text=True, check=True).stdout
+    function = command_case.run(cut).stdout
     assert function.startswith("stage() {") and function.endswith("}\n")
     (tmp_path / "done").mkdir()
 

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from ski_lvlm.chat_client import ChatClient, ChatError, Message, Refused
 from ski_lvlm.secret_mask import Mask, read_key
+from tests.command_case import run
 from tests.llm_server import Answer, chat_double
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -128,5 +128,5 @@ def test_score_pings_with_a_key_out_of_a_file(end):
         words = ["--judge", "openai:llama3.1", "--base_url", f"{double.url}/v1", "--ping"]
         line = [sys.executable, str(ROOT / "eval" / "score.py"), *words]
         environment = {**os.environ, "OPENAI_API_KEY": f"sk-very-hushed{end}"}
-        done = subprocess.run(line, capture_output=True, text=True, env=environment)
+        done = run(line, env=environment)
     assert done.returncode == 0 and "sk-very-hushed" not in done.stdout + done.stderr
