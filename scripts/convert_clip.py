@@ -39,6 +39,7 @@ def network(published: "Mapping[str, Tensor]", base: str) -> "CLIPModel | XCLIPM
     from transformers import CLIPModel, XCLIPModel
 
     from ski_lvlm import published_clip as importer
+    from ski_lvlm.weight_files import weights_explained
 
     if importer.is_xclip(published):
         video_model = XCLIPModel(importer.xclip_config_of(published))
@@ -47,7 +48,8 @@ def network(published: "Mapping[str, Tensor]", base: str) -> "CLIPModel | XCLIPM
     if not importer.lacks_token_embedding(published):
         model = CLIPModel(importer.clip_config_of(published))
     elif base:
-        model = CLIPModel.from_pretrained(base, dtype=torch.float32)
+        with weights_explained(base):
+            model = CLIPModel.from_pretrained(base, dtype=torch.float32)
     else:
         raise ValueError(
             "the file has no token embeddings, as ViFi-CLIP's checkpoints do not; give the CLIP that was fine-tuned, "

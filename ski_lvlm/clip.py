@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
@@ -20,6 +21,7 @@ from transformers import (
 
 from ski_lvlm.digest import weights_digest
 from ski_lvlm.offline import resolve_model
+from ski_lvlm.weight_files import check_weights, weights_explained
 
 Module = TypeVar("Module", bound=nn.Module)
 CLIP_START_TEMPERATURE = 0.07  # tau that CLIP's own training starts from
@@ -206,7 +208,8 @@ def load_whole(architecture: Any, path: str, *, unused: tuple[str, ...] = (), ma
     Raises:
         PretrainedError: weights are missing or left over; all are listed.
     """
-    model, report = architecture.from_pretrained(path, dtype=torch.float32, output_loading_info=True)
+    with weights_explained(path):
+        model, report = architecture.from_pretrained(path, dtype=torch.float32, output_loading_info=True)
     missing = sorted(name for name in report["missing_keys"] if not name.startswith(unused or "\0"))
     left = [] if may_hold_more else sorted(report["unexpected_keys"])
     if missing or left:
@@ -225,6 +228,7 @@ def load_text_encoder(model_id: str) -> TextEncoder:
         PretrainedError: the checkpoint lacks weights.
     """
     path = resolve_model(model_id)
+    check_weights(Path(path))
     config = AutoConfig.from_pretrained(path)
     tokenizer = AutoTokenizer.from_pretrained(path)
     if config.model_type in DUAL_ENCODERS:

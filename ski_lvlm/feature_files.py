@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from ski_lvlm.array_files import array_fault
+
 SUFFIXES = (".npy", ".safetensors", ".pkl")
 
 
@@ -45,19 +47,17 @@ def _read_npy(file: Path) -> np.ndarray:
     try:
         return np.load(file, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise FeatureError(
-            f"{file}: not a whole .npy array ({error}); delete it and extract this clip again"
-        ) from error
+        fault = array_fault(file, error, remedy="delete it and extract this clip again")
+        raise FeatureError(f"{file}: not a whole .npy array: {fault}") from error
 
 
 def _read_safetensors(file: Path) -> np.ndarray:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from ski_lvlm.weight_files import WeightFileError, read_safetensors
 
     try:
-        tensors = load_file(file)
-    except SafetensorError as error:
-        raise FeatureError(f"{file}: not a whole safetensors file ({error}); write it again") from error
+        tensors = read_safetensors(file)
+    except WeightFileError as error:
+        raise FeatureError(f"{file}: not a whole safetensors file: {error}") from error
     if len(tensors) != 1:
         raise FeatureError(f"{file}: found {len(tensors)} tensors {sorted(tensors)}, expected one of shape N x F")
     tokens = next(iter(tensors.values()))

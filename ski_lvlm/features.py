@@ -10,7 +10,6 @@ own, its files may lie in DIR itself, the skeleton's then with `_pose` or `_skel
 """
 
 import errno
-import json
 import os
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
@@ -26,6 +25,7 @@ from torch import Tensor
 from ski_lvlm.clip_names import ClipIndex, ClipNameError, check_one_clip, without_suffix
 from ski_lvlm.feature_files import SUFFIXES, FeatureError, check_tokens, read_tokens
 from ski_lvlm.files import atomic_path, write_json
+from ski_lvlm.json_files import read_json
 
 MANIFEST = "features.json"
 MODALITIES = ("video", "skeleton")
@@ -258,7 +258,7 @@ def _read_manifest(root: Path) -> dict[str, dict[str, Any]]:
     if not file.is_file():
         return {}
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = read_json(file)
     except ValueError as error:
         raise FeatureError(f"{file}: damaged ({error}); extract the features again into another folder") from error
     if not isinstance(manifest, dict) or not all(isinstance(entry, dict) for entry in manifest.values()):

@@ -4,7 +4,6 @@ Decoding all of a 1080p clip for 16 small frames is what keeps a training step w
 frames of every clip, already scaled, and a step reads only those it shows.
 """
 
-import json
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,7 +12,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from ski_lvlm.array_files import array_fault
 from ski_lvlm.files import atomic_path, write_json
+from ski_lvlm.json_files import read_json
 from ski_lvlm.video import frames_at, read_moments
 from ski_lvlm.video_folder import VideoError, check_has_videos, list_videos
 
@@ -183,7 +184,8 @@ class FrameCache:
                 "(failures.json lists the unreadable ones)"
             ) from error
         except (OSError, ValueError, EOFError) as error:
-            raise FrameCacheError(f"{path}: damaged ({error}); run scripts/cache_frames.py again") from error
+            fault = array_fault(path, error, remedy="run scripts/cache_frames.py again")
+            raise FrameCacheError(f"{path}: damaged: {fault}") from error
         if frames.shape != self._shape or frames.dtype != np.uint8:
             raise FrameCacheError(
                 f"{path}: {frames.dtype} {frames.shape}, but frames.json promises uint8 {self._shape}; "
@@ -197,7 +199,7 @@ def _read_settings(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FrameCacheError(f"{folder}: no frame cache (frames.json) here; make one with scripts/cache_frames.py")
     try:
-        settings = json.loads(path.read_bytes())
+        settings = read_json(path)
     except ValueError as error:
         raise FrameCacheError(f"{path}: damaged ({error}); delete the folder and cache the frames again") from error
     expected = {"num_frames", "side", "framing", "version"}

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _BEGINNING = b"version https://git-lfs"
-_LARGEST = 1024  # bytes; the specification's own limit
+LARGEST = 1024  # bytes; the specification's own limit
 
 
 class PointerError(ValueError):
@@ -28,7 +28,7 @@ def refuse_pointers(path: Path | str) -> None:
 
 def _pointers(files: Iterable[Path]) -> Iterable[Path]:
     for file in files:
-        if file.is_file() and file.stat().st_size <= _LARGEST:
+        if file.is_file() and file.stat().st_size <= LARGEST:
             with file.open("rb") as content:
                 if content.read(len(_BEGINNING)) == _BEGINNING:
                     yield file

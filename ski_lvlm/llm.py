@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import struct
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from filelock import FileLock
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ski_lvlm.offline import resolve_model
+from ski_lvlm.weight_files import check_weights, weights_explained
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +48,9 @@ def load_llm(model_id: str, *, dtype: torch.dtype = torch.float32) -> Llm:
     if path.endswith(".gguf"):
         path = _dequantised(Path(path))
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        model = _model(path, dtype)
+        with weights_explained(path):
+            tokenizer = AutoTokenizer.from_pretrained(path)
+            model = _model(path, dtype)
     except (OSError, KeyError) as error:
         raise ValueError(
             f"no language model could be loaded from {model_id!r}: {str(error).splitlines()[0]}; expected a Hugging "
@@ -79,13 +82,19 @@ def _config_dict(path: str) -> dict[str, Any]:
 def _dequantised(gguf: Path) -> str:
     if not gguf.exists():
         raise ValueError(f"{gguf}: no such GGUF file; expected an existing path or the offline name smollm2")
+    check_weights(gguf)
     cache = Path(os.environ.get("SKI_CACHE", Path.home() / ".cache" / "ski_lvlm"))
     folder = cache / f"{gguf.stem}-{_identity(gguf)}"
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):  # the ranks of one run must not write it twice
         if not (folder / "complete.json").exists():
             logger.warning("dequantising %s into %s (once)", gguf.name, folder)
-            _dequantise(gguf, folder)
+            try:
+                _dequantise(gguf, folder)
+            except (ValueError, LookupError, OverflowError, struct.error) as error:
+                raise ValueError(
+                    f"{gguf}: cannot be read ({error}); it is cut off or damaged: fetch it again"
+                ) from error
     return str(folder)
 
 

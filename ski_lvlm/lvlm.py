@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int, UInt8
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -24,6 +24,7 @@ from ski_lvlm.llm import Llm, load_llm
 from ski_lvlm.projector import Projector, Statistics
 from ski_lvlm.splice import delimit, splice, trained_positions
 from ski_lvlm.vision import VisionTower, load_vision_tower
+from ski_lvlm.weight_files import read_safetensors
 
 WEIGHTS = "model.safetensors"
 
@@ -303,7 +304,9 @@ class SkiLvlm(PreTrainedModel):
             config.delimited = [name for name in config.delimited if name in modalities]
         model = cls(config, llm)
         prefixes = tuple(f"projectors.{name}." for name in config.token_widths)
-        weights = {name: tensor for name, tensor in load_file(folder / WEIGHTS).items() if name.startswith(prefixes)}
+        weights = {
+            name: tensor for name, tensor in read_safetensors(folder / WEIGHTS).items() if name.startswith(prefixes)
+        }
         _load_strictly(model, weights, folder / WEIGHTS)
         return model.eval()
 

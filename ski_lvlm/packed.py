@@ -18,7 +18,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
+from ski_lvlm.array_files import array_fault
 from ski_lvlm.files import append_jsonl, atomic_path, read_jsonl
+from ski_lvlm.json_files import read_json
 from ski_lvlm.layouts import Layout, layout_named
 
 _FORMAT = 1
@@ -101,7 +103,7 @@ def _read_index(folder: Path) -> dict:
     if not path.is_file():
         raise PackedError(f"{folder}: no packed skeletons (index.json) here; make them with scripts/prepare_ntu.py")
     try:
-        index = json.loads(path.read_bytes())
+        index = read_json(path)
     except ValueError as error:
         raise PackedError(
             f"{path}: damaged ({error}); delete the folder and run scripts/prepare_ntu.py again"
@@ -116,8 +118,9 @@ def _read_index(folder: Path) -> dict:
 def _map_joints(path: Path, expected: int) -> Float32[np.ndarray, " values"]:
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise PackedError(f"{path}: cannot be read ({error}); run scripts/prepare_ntu.py again") from error
+    except (OSError, ValueError, EOFError) as error:
+        fault = array_fault(path, error, remedy="run scripts/prepare_ntu.py again")
+        raise PackedError(f"{path}: cannot be read: {fault}") from error
     if values.shape != (expected,) or values.dtype != np.float32:
         raise PackedError(
             f"{path}: {values.shape} {values.dtype} values, but the index promises {expected} of float32; the files do "

@@ -10,7 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ski_lvlm.git_lfs import refuse_pointers
 from ski_lvlm.hyperformer import ActionClassifier, Hyperformer
+from ski_lvlm.weight_files import WeightFileError, read_safetensors
 
 _SKI_PROJECTION = ("fc2.weight", "fc2.bias")  # the skeleton-to-language layer that the SKI authors added
 _COUNTER = "num_batches_tracked"
@@ -42,6 +44,7 @@ def read_published(path: Path) -> dict[str, Tensor]:
     Raises:
         PublishedWeightsError: the file is damaged, a TorchScript archive, or holds something else than named tensors.
     """
+    refuse_pointers(path)
     weights = _read_safetensors(path) if path.suffix == ".safetensors" else _read_checkpoint(path)
     for wrapper in ("state_dict", "model", "model_state_dict"):
         weights = weights.get(wrapper, weights) if isinstance(weights, dict) else weights
@@ -51,12 +54,9 @@ def read_published(path: Path) -> dict[str, Tensor]:
 
 
 def _read_safetensors(path: Path) -> object:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
-        return load_file(path)
-    except SafetensorError as error:
+        return read_safetensors(path)
+    except WeightFileError as error:
         raise PublishedWeightsError(f"{path} is no .safetensors file, or damaged ({error}); fetch it again") from error
 
 

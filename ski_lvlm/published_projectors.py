@@ -1,6 +1,5 @@
 """Projectors that others have released for video tokens of this kind, before the language model they belong to."""
 
-import json
 import logging
 import re
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ski_lvlm.json_files import read_json
 from ski_lvlm.lvlm import SkiLvlm
 from ski_lvlm.projector import Projector
 from ski_lvlm.published import Place, PublishedWeightsError, load_places, read_published
@@ -176,7 +176,7 @@ def _weights_file(source: str) -> Path:
     for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
         found = cached_file(source, index, _raise_exceptions_for_missing_entries=False)
         if found:
-            weight_map = json.loads(Path(found).read_text())["weight_map"]
+            weight_map = read_json(Path(found))["weight_map"]
             shard = next((file for name, file in weight_map.items() if _VIDEO.fullmatch(name)), None)
             if shard is None:
                 raise PublishedWeightsError(f"{source}: no mm_projector among its weights; leave --video_projector out")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ski_lvlm.clip import InLanguage, TextEncoder, load_text_encoder, log_scale, temperature_of
@@ -17,6 +17,7 @@ from ski_lvlm.hyperformer import ActionClassifier, Hyperformer
 from ski_lvlm.layouts import layout_named
 from ski_lvlm.losses import cosine_similarity
 from ski_lvlm.skeleton import Preprocessing
+from ski_lvlm.weight_files import read_safetensors
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "skeleton_encoder.json"
 
@@ -106,7 +107,7 @@ def load_skeleton_encoder(folder: Path, *, expected: Preprocessing | None = None
     settings = dict(card.encoder)
     encoder = Hyperformer(**{**settings, "layout": layout_named(settings["layout"])})
     prefix = "encoder."
-    weights = load_file(folder / WEIGHTS)
+    weights = read_safetensors(folder / WEIGHTS)
     _load(encoder, {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}, folder)
     return encoder.eval(), preprocessing
 
@@ -131,7 +132,7 @@ def load_skeleton_clip(folder: Path, *, expected: Preprocessing | None = None) -
             f"{folder} was aligned with ({card.text_encoder['digest']}); use the same weights, or align again"
         )
     model = SkeletonCLIP(encoder, text_encoder)
-    _load(model, load_file(folder / WEIGHTS), folder)
+    _load(model, read_safetensors(folder / WEIGHTS), folder)
     return model.eval(), preprocessing
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from ski_lvlm.files import atomic_path
+from ski_lvlm.git_lfs import LARGEST, refuse_pointers
 
 _JOINT_COLUMNS = 12
 _BODY_COLUMNS = 10
@@ -96,6 +97,8 @@ def read_skeleton(path: Path, *, joints_only: bool = False) -> Recording:
     """
     path = Path(path)
     text = path.read_bytes()
+    if len(text) <= LARGEST:
+        refuse_pointers(path)
     if not text:
         raise SkeletonFileError(f"{path}: the file is empty; expected a frame count; download it again")
     lines = _Lines(text)

@@ -12,7 +12,9 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Float, Int
 
+from ski_lvlm.array_files import array_fault
 from ski_lvlm.cleaning import CLEANING
+from ski_lvlm.clip_names import ClipIndex
 from ski_lvlm.layouts import Layout
 from ski_lvlm.ntu import ClipName, Dataset, Protocol, is_train, names_with_skeleton, parse_name
 from ski_lvlm.packed import Prepared
@@ -87,14 +89,15 @@ def _prepared(name: str, joints: np.ndarray, layout: Layout) -> Prepared:
 def _arrays(paths: list[Path], source: Path, layout: Layout) -> Iterator[Prepared]:
     if not paths:
         raise ImportFileError(f"{source}: no .npy or .npz in the folder; expected one array a clip")
-    for path in paths:
+    by_name = ClipIndex([path.name for path in paths], endings=("_skeleton",)).clips
+    for name, path in ((name, paths[0].with_name(file)) for name, file in by_name.items()):
         try:
             array = _one_array(path)
         except ImportFileError as error:
-            yield Prepared(path.stem, None, str(error))
+            yield Prepared(name, None, str(error))
         else:
             persons_first = array if array.ndim == 4 else array[None]
-            yield _prepared(path.stem, rearrange(persons_first, "m t j c -> t m j c"), layout)
+            yield _prepared(name, rearrange(persons_first, "m t j c -> t m j c"), layout)
 
 
 def _one_array(path: Path) -> np.ndarray:
@@ -106,7 +109,8 @@ def _one_array(path: Path) -> np.ndarray:
                     raise ImportFileError(f"{path}: found the arrays {loaded.files}; expected one array of joints")
                 loaded = loaded[loaded.files[0]]
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise ImportFileError(f"{path}: not a readable array of joints ({error}); copy it again") from error
+        fault = array_fault(path, error, remedy="copy it again")
+        raise ImportFileError(f"{path}: not a readable array of joints: {fault}") from error
     if loaded.ndim not in (3, 4):
         raise ImportFileError(f"{path}: found shape {loaded.shape}; expected (T, J, 3) or (M, T, J, 3)")
     return loaded

@@ -4,12 +4,13 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from ski_lvlm.clip import TextEncoder, freeze, is_left_out
 from ski_lvlm.files import atomic_path, write_json
 from ski_lvlm.frame_encoder import FrameEncoder
 from ski_lvlm.video_clip import Student, build_student
+from ski_lvlm.weight_files import read_safetensors
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "student.json"
 
@@ -93,7 +94,7 @@ def load_student(folder: Path) -> tuple[Student, StudentCard]:
                 f"{folder} ({digest}); use the same weights, or train again"
             )
     try:
-        student.load_state_dict(load_file(folder / WEIGHTS))
+        student.load_state_dict(read_safetensors(folder / WEIGHTS))
     except RuntimeError as error:
         raise StudentError(f"{folder / WEIGHTS} does not fit {DESCRIPTION}: {error}") from error
     return student.eval(), card

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ski_lvlm.digest import weights_digest
 from ski_lvlm.offline import EFFICIENTNET
+from ski_lvlm.weight_files import weights_explained
 
 _log = logging.getLogger(__name__)
 
@@ -156,8 +157,9 @@ class _PatchTokens(nn.Module):
 
 def _load_transformer(model_id: str, num_frames: int) -> VisionTower:
     try:
-        family, transformer = _cut_transformer(model_id)
-        mean, std = normalisation(model_id, family=family)
+        with weights_explained(model_id):
+            family, transformer = _cut_transformer(model_id)
+            mean, std = normalisation(model_id, family=family)
     except OSError as error:
         raise VisionTowerError(
             f"cannot load the vision tower {model_id!r}: {str(error).splitlines()[0]} Give a local folder or a hub id "

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
 
 from ski_lvlm.git_lfs import refuse_pointers
 
@@ -51,6 +53,20 @@ def check_weights(path: Path) -> None:
             raise WeightFileError(f"{file}: damaged or not copied to its end ({reason}); fetch it again")
 
 
+def read_safetensors(file: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file by name.
+
+    Raises:
+        PointerError: the file is a Git LFS pointer.
+        WeightFileError: it is cut short or no such file.
+    """
+    refuse_pointers(file)
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise WeightFileError(f"{file}: damaged or not copied to its end ({error}); fetch it again") from error
+
+
 def damage_of(file: Path, *, checksums: bool = False) -> str | None:
     """Return what is wrong with a file of a kind that models consist of, or None.
 
@@ -64,8 +80,14 @@ def damage_of(file: Path, *, checksums: bool = False) -> str | None:
         return _safetensors_damage(file)
     if file.suffix in (".pt", ".pth", ".bin"):
         return _torch_damage(file, checksums=checksums)
-    is_empty = file.suffix in (".model", ".gguf") and file.stat().st_size == 0
-    return "it is empty" if is_empty else None
+    if file.suffix == ".gguf" and (start := _start(file, 4)) != b"GGUF":
+        return f"it begins with {start!r}"
+    return "it is empty" if file.suffix == ".model" and not _start(file, 1) else None
+
+
+def _start(file: Path, count: int) -> bytes:
+    with file.open("rb") as content:
+        return content.read(count)
 
 
 def _json_damage(file: Path) -> str | None:
@@ -87,8 +109,7 @@ def _safetensors_damage(file: Path) -> str | None:
 
 def _torch_damage(file: Path, *, checksums: bool) -> str | None:
     """A zip file ends with its table of contents; older files are a pickle, of which only the beginning is known."""
-    with file.open("rb") as content:
-        start = content.read(2)
+    start = _start(file, 2)
     if start in (b"", b"PK"):
         return _zip_damage(file, checksums=checksums)
     return None if start[:1] == b"\x80" else f"it begins with {start!r}"

@@ -20,6 +20,7 @@ LAYERS = [  # a module may import from its own layer's left and from layers abov
         "layouts",
         "git_lfs",
         "weight_files",
+        "array_files",
         "text_files",
         "json_files",
         "clip_names",

@@ -191,7 +191,7 @@ def test_a_program_in_the_file_is_refused_and_not_run(tmp_path, parts):
 
 def test_junk_and_absent_files_are_named(tmp_path, parts):
     (tmp_path / "p.bin").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
-    with pytest.raises(PublishedWeightsError, match=r"p\.bin is damaged"):
+    with pytest.raises(ValueError, match=r"p\.bin: found a Git LFS pointer.*git lfs pull"):
         video_chatgpt(tmp_path / "p.bin", **parts)
     for absent in (tmp_path / "none.bin", tmp_path):
         with pytest.raises(PublishedWeightsError, match=rf"{absent}: no such file; expected mm_projector\.bin"):

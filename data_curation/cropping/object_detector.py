@@ -23,10 +23,12 @@ class ObjectDetector:
         from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
         from ski_lvlm.digest import weights_digest
+        from ski_lvlm.weight_files import weights_explained
 
         try:
-            self._processor = AutoImageProcessor.from_pretrained(name)
-            network = AutoModelForObjectDetection.from_pretrained(name)
+            with weights_explained(name):
+                self._processor = AutoImageProcessor.from_pretrained(name)
+                network = AutoModelForObjectDetection.from_pretrained(name)
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"the detector {name!r} cannot be loaded ({str(error).splitlines()[0]}); expected blazepose, or the "

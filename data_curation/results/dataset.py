@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ski_lvlm.files import atomic_path
+from ski_lvlm.git_lfs import refuse_pointers
 
 SPLITS = ("train", "validation", "test", "test_unseen")
 CARD = "README.md"
@@ -120,6 +121,7 @@ def read_dataset(file: Path) -> list[dict[str, Any]]:
     except ImportError as error:
         raise ImportError(_MISSING) from error
 
+    refuse_pointers(file)
     try:
         with pq.ParquetFile(file) as parquet:
             table = parquet.read(columns=[name for name in Row._fields if name in parquet.schema_arrow.names])
