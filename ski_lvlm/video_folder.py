@@ -19,7 +19,8 @@ class VideoFolder:
     """The videos in a folder and its sub-folders, or in NTU's `rgb/` if it has one.
 
     A clip is called by its path in the folder, without suffix and `_rgb`: `x`, or `class/x`. Names of NTU's clips are
-    unique and stand alone. Where one clip has several files, the first suffix of `VIDEO_SUFFIXES` counts.
+    unique and stand alone, and the file that lies least deep counts, since crops may lie in a folder of their own. Two
+    files of one clip are refused.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -31,15 +32,18 @@ class VideoFolder:
         """All clips with their files, sorted by name.
 
         Raises:
-            VideoError: there is no such folder.
+            VideoError: there is no such folder, or a clip has several files.
         """
         if not self.root.is_dir():
             raise VideoError(
                 f"{self.root}: no such folder of videos; give the folder that holds rgb/ or the videos themselves"
             )
-        last_wins = sorted(_video_files(self.root), key=_precedence, reverse=True)
-        files = {clip_name(file): self.root / file for file in last_wins}
-        return dict(sorted(files.items()))
+        files: dict[str, str] = {}
+        for file in sorted(_video_files(self.root), key=lambda file: (file.count("/"), file)):
+            other = files.setdefault(clip_name(file), file)
+            if other != file and other.count("/") == file.count("/"):
+                raise VideoError(_two_files(clip_name(file), self.root, other, file))
+        return {clip: self.root / file for clip, file in sorted(files.items())}
 
     def find(self, name: str) -> Path:
         """Return the file of a clip, by its name or by a file name of the clip.
@@ -47,21 +51,23 @@ class VideoFolder:
         Folders in a name belong to it. A name without folders is also looked for in sub-folders.
 
         Raises:
-            VideoError: there is none, or the name means clips in several sub-folders.
+            VideoError: there is none, or the name means several files.
         """
         relative = self._relative(name)
         if ".." in relative.parts:
             raise VideoError(f"no video of clip {name[:60]!r} in {self.root}: '..' leads out of the folder")
         try:
-            file = next((self.root / file for file in _likely_files(relative) if (self.root / file).is_file()), None)
-            inside = None if file else self._index.find(relative.as_posix())
+            files = [self.root / file for file in _likely_files(relative) if (self.root / file).is_file()]
+            inside = None if files else self._index.find(relative.as_posix())
         except OSError as error:  # such as a name that is too long for any file
             raise VideoError(f"no video of clip {name[:60]!r} in {self.root}: {error.strerror}") from error
         except ClipNameError as error:
             raise VideoError(f"no video of clip {name!r} alone in {self.root}: {error}") from error
-        if file or inside:
-            return file or self.clips[str(inside)]
         clip = clip_name(relative.as_posix())
+        if len(files) > 1 and files[0] != self.root / relative:
+            raise VideoError(_two_files(clip, self.root, *(str(file.relative_to(self.root)) for file in files[:2])))
+        if files or inside:
+            return files[0] if files else self.clips[str(inside)]
         raise VideoError(
             f"no video of clip {clip!r} in {self.root}: looked for {clip}[_rgb]{{{','.join(VIDEO_SUFFIXES)}}}"
         )
@@ -124,15 +130,15 @@ def _video_files(root: Path) -> Iterator[str]:
             yield from (file if relative == "." else f"{relative}/{file}" for file in videos)
 
 
-def _precedence(file: str) -> tuple[int, str, int, str]:
-    stem = without_suffix(file)
-    return file.count("/"), stem, VIDEO_SUFFIXES.index(file.removeprefix(stem).lower()), file
+def _two_files(clip: str, root: Path, *files: str) -> str:
+    return f"{root}: the clip {clip!r} has two files, {' and '.join(files)}; keep one, or give the name with its suffix"
 
 
 def _likely_files(name: Path) -> Iterator[Path]:
-    """Where a clip's file is in nearly all cases, so that a large folder need not be listed."""
+    """Where a clip's file is in nearly all cases, so that a large folder need not be listed; the name itself first."""
     if name.suffix.lower() in VIDEO_SUFFIXES and not name.is_absolute():
         yield name
     stem = without_suffix(name.name)
     for ending in ("", "_rgb") if stem and not name.is_absolute() else ():
-        yield from (name.with_name(f"{stem}{ending}{suffix}") for suffix in VIDEO_SUFFIXES)
+        files = (name.with_name(f"{stem}{ending}{suffix}") for suffix in VIDEO_SUFFIXES)
+        yield from (file for file in files if file != name)

@@ -156,6 +156,17 @@ def test_a_list_of_clips_means_what_its_names_mean_everywhere():
         chosen(["x"], names)
 
 
+def test_clips_in_folders_keep_them(ntu, tower, tmp_path):
+    for camera in ("cam1", "cam2"):
+        (tmp_path / "videos" / camera).mkdir(parents=True)
+        (tmp_path / "videos" / camera / "x.avi").symlink_to(ntu / "rgb" / f"{CLIPS[0]}_rgb.avi")
+    (tmp_path / "clips.txt").write_text("cam2/x.avi\n")
+    flags = [*video_flags(tmp_path / "videos", tower, tmp_path / "out"), "--clips", str(tmp_path / "clips.txt")]
+    assert main(flags) == 0
+    assert FeatureFolder(tmp_path / "out").has("cam2/x.avi", "video")
+    assert not FeatureFolder(tmp_path / "out").has("cam1/x.avi", "video")
+
+
 def test_a_list_of_clips_may_be_an_instruction_file(ntu, tower, tmp_path):
     write_instructions(tmp_path / "i.json", (CLIPS[2], CLIPS[0], CLIPS[2]))
     assert read_names(tmp_path / "i.json") == [CLIPS[2], CLIPS[0]]

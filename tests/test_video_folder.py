@@ -57,12 +57,24 @@ def test_ntu_s_clips_keep_their_names_in_any_folder(tmp_path):
     assert find_video(tmp_path, NTU) == file
 
 
-def test_one_clip_in_several_files_is_listed_once(tmp_path):
-    files = [tmp_path / name for name in ("x.avi", "x.gif", "x.mp4", "x_rgb.avi")]
+@pytest.mark.parametrize("other", ["x.mp4", "x.gif", "x_rgb.avi"])
+def test_two_files_of_one_clip_are_refused_but_by_their_whole_names(tmp_path, other):
+    files = [tmp_path / "x.avi", tmp_path / other]
     touched(*files)
-    assert list_videos(tmp_path) == {"x": files[0]}
     assert [find_video(tmp_path, file.name) for file in files] == files
-    assert find_video(tmp_path, "x") == files[0]
+    for ask in (
+        lambda: list_videos(tmp_path),
+        lambda: find_video(tmp_path, "x"),
+        lambda: find_video(tmp_path, "x.pkl"),
+    ):
+        with pytest.raises(VideoError, match=r"the clip 'x' has two files, .*; keep one, or give the name with its"):
+            ask()
+
+
+def test_an_ntu_clip_in_two_folders_of_one_depth_is_refused(tmp_path):
+    touched(*(tmp_path / folder / f"{NTU}_rgb.avi" for folder in ("a", "b")))
+    with pytest.raises(VideoError, match=f"'{NTU}' has two files, a/{NTU}_rgb.avi and b/{NTU}_rgb.avi"):
+        list_videos(tmp_path)
 
 
 def test_folders_may_be_links_that_lead_back(tmp_path):
