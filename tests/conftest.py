@@ -11,6 +11,17 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks a model hub
 install_import_hook("ski_lvlm", "beartype.beartype")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol():
+    """Let every test, with its fixtures, meet another processor's rounding where OTHER_ROUNDING asks for it."""
+    if not (seed := os.environ.get("OTHER_ROUNDING")):
+        return (yield)
+    from tests.other_rounding import OtherRounding
+
+    with OtherRounding(int(seed)):
+        return (yield)
+
+
 @pytest.fixture(scope="session")
 def llm_url() -> Iterator[str]:
     """Base URL of a real LLM server (llama.cpp with SmolLM2), started once and only if a test asks for it."""

@@ -3,13 +3,12 @@
 import hashlib
 import json
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from command_case import kill_at, run
+from command_case import ROOT, kill_at, run
 from safetensors.torch import load_file, save_file
 from video_case import numbered, quarters, write_audio, write_video, write_zero_length
 from vision_case import tiny_tower
@@ -22,7 +21,6 @@ from ski_lvlm.conversation import IGNORED, encode
 from ski_lvlm.files import read_jsonl, write_json
 from ski_lvlm.inference import EndWatch, load_for_inference
 from ski_lvlm.instruction_file import Turn
-from ski_lvlm.llm import native_bf16
 from ski_lvlm.lvlm import SkiLvlm
 from ski_lvlm.shards import FolderBusy, Shard, only_process
 from ski_lvlm.tiny import tiny_llm
@@ -181,20 +179,19 @@ def test_a_seed_makes_sampling_repeatable(case, tmp_path, undisturbed):
     assert runs[0] != runs[2] and runs[0] != answers(undisturbed)
 
 
-def test_killed_after_its_first_answer_the_same_command_ends_as_if_undisturbed(case, tmp_path, monkeypatch):
-    monkeypatch.setattr("ski_lvlm.inference.native_bf16", native_bf16)  # as the processes below
+def test_killed_after_its_first_answer_the_same_command_ends_as_if_undisturbed(case, tmp_path):
     long = {"batch_size": 1, "max_new_tokens": 40}
-    main(flags(case, tmp_path / "undisturbed", **long))
-    script = Path(__file__).resolve().parents[1] / "eval" / "describe.py"
-    command = [sys.executable, str(script), *flags(case, tmp_path, **long)]
-    log = tmp_path / "predictions.jsonl"
-    kill_at(command, log.name, 2, folder=tmp_path)
+    command = [sys.executable, str(ROOT / "eval" / "describe.py")]
+    killed, undisturbed = ([*command, *flags(case, tmp_path / name, **long)] for name in ("killed", "undisturbed"))
+    log = tmp_path / "killed" / "predictions.jsonl"
+    kill_at(killed, log.name, 2, folder=tmp_path)
     kept = log.read_bytes()
-    assert kept.count(b"\n") == 1 and not (tmp_path / "predictions.json").exists()
-    done = run(command)
-    assert done.returncode == 0, done.stderr
+    assert kept.count(b"\n") == 1 and not (tmp_path / "killed" / "predictions.json").exists()
+    for again in (killed, undisturbed):
+        done = run(again)
+        assert done.returncode == 0, done.stderr
     assert log.read_bytes().startswith(kept)
-    assert predictions(tmp_path) == predictions(tmp_path / "undisturbed")
+    assert predictions(tmp_path / "killed") == predictions(tmp_path / "undisturbed")
 
 
 def test_a_clip_goes_through_the_tower_once_for_all_its_questions(case, tmp_path, monkeypatch):

@@ -160,8 +160,8 @@ def test_shards_and_the_run_that_joins_them_give_the_very_result_of_one_run(home
     before = {file: file.read_bytes() for file in (tmp_path / "out").glob("*-of-3.npy")}
     assert len(before) == 3 * (2 if modality == "both" else 1)
     assert evaluated(home, tmp_path / "out", *flags) == whole
-    for file in (tmp_path / "whole").glob("*.npy"):
-        assert (tmp_path / "out" / file.name).read_bytes() == file.read_bytes()
+    for file in (tmp_path / "whole").glob("*.npy"):  # a clip's company in a batch may change the last digits
+        np.testing.assert_allclose(np.load(tmp_path / "out" / file.name), np.load(file), atol=1e-6)
     assert (tmp_path / "out" / "zero_shot.json").read_bytes() == (tmp_path / "whole" / "zero_shot.json").read_bytes()
 
 

@@ -298,7 +298,8 @@ def test_killed_from_outside_it_goes_on_and_ends_with_the_same_features(ntu, tow
     assert len(list((tmp_path / "out" / "video").glob("clip*.npy"))) == 3
     done = run(command)
     assert done.returncode == 0, done.stderr
-    main(video_flags(tmp_path, tower, tmp_path / "undisturbed"))
+    undisturbed = [sys.executable, str(script), *video_flags(tmp_path, tower, tmp_path / "undisturbed")]
+    assert run([*undisturbed, "--workers", "1", "--batch_size", "1"]).returncode == 0
     files = sorted(f.name for f in (tmp_path / "out" / "video").glob("[!.]*"))
     assert files == [f"clip{k:02d}.npy" for k in range(8)]
     for name in files:

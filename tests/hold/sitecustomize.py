@@ -30,7 +30,7 @@ def hold(event: str, arguments: tuple) -> None:
             if written == times:
                 os.close(os.open(mark, os.O_CREAT))
             if written >= times:
-                threading.Event().wait()
+                threading.Event().wait(1800)  # whoever kills it does so long before
 
 
 sys.addaudithook(hold)
