@@ -14,9 +14,12 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from ski_lvlm.chat_template import DATE, ChatTemplate, stretches
 from ski_lvlm.instruction_file import Turn
+from ski_lvlm.thoughts import without_thoughts
 
 IGNORED = -100  # label of a position that is not trained
+_PLACEHOLDER = re.compile("(<video>|<skeleton>)")
 PLACEHOLDER_IDS = {"video": -1, "skeleton": -2}  # ids of positions that a projector fills; no new vocabulary
 DELIMITER_IDS = {"video": (-3, -4), "skeleton": (-5, -6)}  # start and end token of published models
 _SPLICED = {  # id of a position that no word fills → how it is shown
@@ -24,17 +27,22 @@ _SPLICED = {  # id of a position that no word fills → how it is shown
     **{start: f"{modality} start" for modality, (start, _) in DELIMITER_IDS.items()},
     **{end: f"{modality} end" for modality, (_, end) in DELIMITER_IDS.items()},
 }
-VICUNA_SYSTEM = (
-    "A chat between a curious user and an artificial intelligence assistant. "
-    "The assistant gives helpful, detailed, and polite answers to the user's questions."
-)
 
 
 class Piece(NamedTuple):
-    """A stretch of rendered text that is trained as a whole or not at all."""
+    """A stretch of rendered text that is trained as a whole or not at all.
 
-    text: str
+    `parts` are tokenised one by one. A placeholder is a part of its own, and marks of the template that stand in a
+    conversation's own words are cut in two.
+    """
+
+    parts: tuple[str, ...]
     trained: bool
+
+    @property
+    def text(self) -> str:
+        """The stretch as one text."""
+        return "".join(self.parts)
 
 
 class Encoded(NamedTuple):
@@ -44,42 +52,57 @@ class Encoded(NamedTuple):
     labels: Int[Tensor, " L"]  # IGNORED everywhere but the answers
 
 
-def render(turns: Sequence[Turn], tokenizer: PreTrainedTokenizerBase, *, chat_template: str = "auto") -> list[Piece]:
+def render(
+    turns: Sequence[Turn], tokenizer: PreTrainedTokenizerBase, *, chat_template: str = "auto", day: str = DATE
+) -> list[Piece]:
     """Lay the turns out in the LLM's chat template; only what the assistant says, and its end, is trained.
 
-    A conversation that ends with the user gets the assistant's opening, ready for generation. `chat_template` is
-    "auto" (the tokenizer's own if it has one, else Vicuna v1.1) or "vicuna".
+    A conversation that ends with the user gets the assistant's opening, ready for generation. Every answer follows the
+    opening that it is asked with, also where the template writes another one before earlier answers. `chat_template`
+    is "auto" (the tokenizer's own if it has one, else Vicuna v1.1) or "vicuna". `day` is the date that the template may
+    write.
 
     Paper: the template [USER: Q_t Q_v Q_s, Assistant:], Sec. 3.3.
     Raises:
-        ValueError: the tokenizer's template is not a sequence of turns (earlier text changes as turns are added).
+        ChatTemplateError: the tokenizer's template cannot write these turns, or rewrites them as turns are added.
     """
-    if chat_template == "vicuna" or tokenizer.chat_template is None:
-        return _vicuna(turns, tokenizer)
-    messages = [{"role": turn.role, "content": turn.text} for turn in turns]
-    pieces, done = [], ""
-    for k, turn in enumerate(turns):
-        asking = turn.role == "user"
-        whole = str(tokenizer.apply_chat_template(messages[: k + 1], tokenize=False, add_generation_prompt=asking))
-        if not whole.startswith(done):
-            raise ValueError(
-                f"the chat template of {tokenizer.name_or_path!r} rewrites earlier turns when turn {k + 1} is added, "
-                "so the answers cannot be told from the rest; expected a template that only appends; "
-                "use --chat_template vicuna or one turn a conversation"
-            )
-        pieces.append(Piece(whole[len(done) :], turn.role == "assistant"))
-        done = whole
+    template = ChatTemplate(tokenizer, chat_template, day=day)
+    pieces: list[Piece] = []
+    start, ended = 0, 0  # the first turn that is not laid out, and how much of the text before it is
+    for stop in _answers(turns):
+        frame = template.frame(turns[:stop])
+        texts = [frame.texts[start][ended:], *frame.texts[start + 1 :]]
+        pieces.append(Piece(_parts(texts, turns[start:stop], template.marks), False))
+        if stop == len(turns):
+            break
+        gap = template.frame(turns[: stop + 2]).texts[stop + 1] if stop + 1 < len(turns) else None
+        ending = template.ending(frame.tail, gap)
+        pieces.append(Piece(_parts([frame.lead, ending], turns[stop : stop + 1], template.marks), True))
+        start, ended = stop + 1, len(ending) if gap is not None and gap.startswith(ending) else 0
     return pieces
 
 
-def _vicuna(turns: Sequence[Turn], tokenizer: PreTrainedTokenizerBase) -> list[Piece]:
-    pieces = [Piece(f"{tokenizer.bos_token or ''}{VICUNA_SYSTEM}", False)]
-    for turn in turns:
-        if turn.role == "user":
-            pieces.append(Piece(f" USER: {turn.text} ASSISTANT:", False))
-        else:
-            pieces.append(Piece(f" {turn.text}{tokenizer.eos_token or ''}", True))
-    return pieces
+def _answers(turns: Sequence[Turn]) -> list[int]:
+    """Where the answers stand, the one that is to be generated included."""
+    places = [k for k, turn in enumerate(turns) if turn.role == "assistant"]
+    return places if turns[-1].role == "assistant" else [*places, len(turns)]
+
+
+def _parts(texts: Sequence[str], turns: Sequence[Turn], marks: re.Pattern[str]) -> tuple[str, ...]:
+    """The template's texts with the turns between them, cut where they must be tokenised apart."""
+    parts = [texts[0]]
+    for turn, after in zip(turns, texts[1:], strict=True):
+        first, *rest = _own_parts(turn, marks)
+        parts[-1] += first
+        parts += rest
+        parts[-1] += after
+    return tuple(part for part in parts if part)
+
+
+def _own_parts(turn: Turn, marks: re.Pattern[str]) -> list[str]:
+    """What a turn says, cut in the middle of marks; placeholders are cut out of a question, and are text in an answer."""
+    cut = stretches(turn.text, _PLACEHOLDER) if turn.role == "assistant" else _PLACEHOLDER.split(turn.text)
+    return [part for text in cut for part in ([text] if _PLACEHOLDER.fullmatch(text) else stretches(text, marks))]
 
 
 def encode(
@@ -89,6 +112,7 @@ def encode(
     token_counts: Mapping[str, int],
     chat_template: str = "auto",
     delimited: Collection[str] = (),
+    day: str = DATE,
 ) -> Encoded:
     """Token ids and labels together; a placeholder becomes `token_counts[modality]` positions for a projector.
 
@@ -96,14 +120,19 @@ def encode(
     in `delimited` stand between a position for a start token and one for an end token.
     """
     absent = [modality for modality in PLACEHOLDER_IDS if modality not in token_counts]
-    turns = [turn._replace(text=without_placeholders(turn.text, absent)) for turn in turns]
+    turns = [_without_absent(turn, absent) for turn in turns]
     ids: list[int] = []
     labels: list[int] = []
-    for piece in render(turns, tokenizer, chat_template=chat_template):
-        piece_ids = _piece_ids(piece.text, tokenizer, token_counts, delimited)
+    for piece in render(turns, tokenizer, chat_template=chat_template, day=day):
+        piece_ids = _piece_ids(piece, tokenizer, token_counts, delimited)
         ids += piece_ids
         labels += piece_ids if piece.trained else [IGNORED] * len(piece_ids)
     return Encoded(torch.tensor(ids), torch.tensor(labels))
+
+
+def _without_absent(turn: Turn, absent: Collection[str]) -> Turn:
+    text = turn.text.strip() if turn.role == "assistant" else without_placeholders(turn.text, absent)
+    return turn._replace(text=text)
 
 
 def without_placeholders(text: str, modalities: Collection[str] = tuple(PLACEHOLDER_IDS)) -> str:
@@ -118,18 +147,36 @@ def without_placeholders(text: str, modalities: Collection[str] = tuple(PLACEHOL
 
 
 def _piece_ids(
-    text: str, tokenizer: PreTrainedTokenizerBase, token_counts: Mapping[str, int], delimited: Collection[str]
+    piece: Piece, tokenizer: PreTrainedTokenizerBase, token_counts: Mapping[str, int], delimited: Collection[str]
 ) -> list[int]:
     ids: list[int] = []
-    for part in re.split("(<video>|<skeleton>)", text):
-        if part in ("<video>", "<skeleton>"):
+    for part in piece.parts:
+        if _PLACEHOLDER.fullmatch(part):
             modality = part[1:-1]
             slots = [PLACEHOLDER_IDS[modality]] * token_counts[modality]
             start, end = DELIMITER_IDS[modality]
             ids += [start, *slots, end] if modality in delimited else slots
-        elif part:
+        else:
             ids += tokenizer(_spaced(part, tokenizer), add_special_tokens=False)["input_ids"]
     return ids
+
+
+def prompt_ids(turns: Sequence[Turn], tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return what a language model without projectors is asked with: texts alone, system messages among them.
+
+    Thoughts in earlier answers are cut, as templates of reasoning models do.
+
+    Raises:
+        ChatTemplateError: the tokenizer's template cannot write these turns.
+    """
+    template = ChatTemplate(tokenizer)
+    turns = [turn._replace(text=without_thoughts(turn.text)) if turn.role == "assistant" else turn for turn in turns]
+    parts = [""]
+    for written in template.prompt(turns):
+        first, *rest = stretches(written.text, template.marks) if isinstance(written, Turn) else [written]
+        parts[-1] += first
+        parts += rest
+    return [k for part in parts for k in tokenizer(_spaced(part, tokenizer), add_special_tokens=False)["input_ids"]]
 
 
 def _spaced(text: str, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -1,6 +1,7 @@
 import pytest
 
-from ski_lvlm.conversation import IGNORED, PLACEHOLDER_IDS, VICUNA_SYSTEM, encode, marked, render
+from ski_lvlm.chat_template import VICUNA_SYSTEM
+from ski_lvlm.conversation import IGNORED, PLACEHOLDER_IDS, encode, marked, render
 from ski_lvlm.instruction_file import Turn
 from ski_lvlm.tiny import CHATML, tiny_tokenizer
 
