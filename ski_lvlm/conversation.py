@@ -100,7 +100,7 @@ def _parts(texts: Sequence[str], turns: Sequence[Turn], marks: re.Pattern[str]) 
 
 
 def _own_parts(turn: Turn, marks: re.Pattern[str]) -> list[str]:
-    """What a turn says, cut in the middle of marks; placeholders are cut out of a question, and are text in an answer."""
+    """What a turn says, cut in the middle of marks, and at the placeholders of a question."""
     cut = stretches(turn.text, _PLACEHOLDER) if turn.role == "assistant" else _PLACEHOLDER.split(turn.text)
     return [part for text in cut for part in ([text] if _PLACEHOLDER.fullmatch(text) else stretches(text, marks))]
 

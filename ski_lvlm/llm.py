@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import torch
 import transformers
 from filelock import FileLock
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from ski_lvlm.llm_limits import check_vocabulary, without_foreign_padding
 from ski_lvlm.offline import resolve_model
 from ski_lvlm.weight_files import check_weights, weights_explained
 
@@ -38,27 +39,26 @@ def load_llm(model_id: str, *, dtype: torch.dtype = torch.float32) -> Llm:
     """Load and freeze an LLM; Vicuna, Llama, Qwen, SmolLM2 and their like need no code of their own.
 
     A GGUF file is dequantised once and kept as safetensors in a cache folder (`SKI_CACHE`, default ~/.cache/ski_lvlm).
-    A tokenizer without a pad token pads with its end-of-text token, which the attention mask hides.
+    A tokenizer without a pad token, or with one that the model has no row for, pads with its end-of-text token, which
+    the attention mask hides.
 
     Raises:
-        ValueError: nothing loadable at `model_id`.
+        ValueError: nothing loadable at `model_id`, or a tokenizer with words that the model has no rows for.
     """
     transformers.utils.logging.disable_progress_bar()
     path = resolve_model(model_id)
     if path.endswith(".gguf"):
         path = _dequantised(Path(path))
-    try:
-        with weights_explained(path):
+    with weights_explained(path):
+        try:
             tokenizer = AutoTokenizer.from_pretrained(path)
             model = _model(path, dtype)
-    except (OSError, KeyError) as error:
-        raise ValueError(
-            f"no language model could be loaded from {model_id!r}: {str(error).splitlines()[0]}; expected a Hugging "
-            "Face hub id, a folder with config.json and weights, a .gguf file, or the offline name smollm2"
-        ) from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-        logger.warning("%s has no pad token; padding with %r, masked out", model_id, tokenizer.pad_token)
+        except (OSError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"no language model could be loaded from {model_id!r}: {str(error).splitlines()[0]}; expected a Hugging "
+                "Face hub id, a folder with config.json and weights, a .gguf file, or the offline name smollm2"
+            ) from error
+    check_vocabulary(model, tokenizer, model_id)
     return Llm(model.requires_grad_(False).eval(), tokenizer)
 
 
@@ -70,7 +70,13 @@ def _model(path: str, dtype: torch.dtype) -> PreTrainedModel:
 
         config = LlamaConfig.from_dict({**config_dict, "model_type": "llama"})
         return LlamaForCausalLM.from_pretrained(path, config=config, dtype=dtype)
-    return AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+    config = AutoConfig.from_pretrained(path)
+    if type(config) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise ValueError(
+            f"a model of type {config.model_type!r} is no causal language model; of a vision-language model give the "
+            "language model that it is built on"
+        )
+    return AutoModelForCausalLM.from_pretrained(path, config=without_foreign_padding(config), dtype=dtype)
 
 
 def _config_dict(path: str) -> dict[str, Any]:

@@ -43,6 +43,7 @@ LAYERS = [  # a module may import from its own layer's left and from layers abov
         "chat_template",
         "conversation",
         "llm",
+        "llm_limits",
         "chat_protocol",
         "secret_mask",
         "server_address",
