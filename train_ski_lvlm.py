@@ -26,6 +26,7 @@ from ski_lvlm.files import atomic_path, write_json
 from ski_lvlm.instruct import InstructCollator, InstructDataset, check_dataset, token_statistics
 from ski_lvlm.instruction_file import read_instructions
 from ski_lvlm.launch import adapted_flags, join_deepspeed, part_from_processes, start_processes
+from ski_lvlm.llm_limits import pad_id
 from ski_lvlm.lvlm import SkiLvlm
 from ski_lvlm.projector import Projector
 from ski_lvlm.published_projectors import load_video_projector
@@ -118,6 +119,7 @@ def main(flags: list[str]) -> None:
         model.tokenizer,
         modalities=list(model.projectors),
         max_length=recipe.model_max_length,
+        context=model.prompting.context,
         chat_template=recipe.chat_template,
         skeleton_dropout=recipe.skeleton_dropout,
         seed=args.seed,
@@ -135,7 +137,7 @@ def main(flags: list[str]) -> None:
         model=model,
         args=args,
         train_dataset=dataset,
-        data_collator=InstructCollator(int(model.tokenizer.pad_token_id), model.config.token_widths),
+        data_collator=InstructCollator(pad_id(model.tokenizer), model.config.token_widths),
         callbacks=[JsonLines(output_dir / "metrics.jsonl")],
     )
     result = trainer.train_or_resume()

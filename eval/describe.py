@@ -71,7 +71,11 @@ def describe(
                 yield from (Answer(clip.name, question, None, clip.error) for question in wanted[clip.name])
             else:
                 tokens = tower(clip.frames.unsqueeze(0).to(model.device))[0].float()
-                asked += [(clip.name, tokens, question) for question in wanted[clip.name]]
+                for question in wanted[clip.name]:
+                    if problem := model.prompting.problem(model.prompt_ids(len(tokens), question)):
+                        yield Answer(clip.name, question, None, problem)
+                    else:
+                        asked.append((clip.name, tokens, question))
         for start in range(0, len(asked), batch_size):
             yield from _answers(model, asked[start : start + batch_size], seed, generation)
 

@@ -25,8 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.video.is_file():
         raise ValueError(f"{args.video}: no such video file; check the path")
     import torch
-    from transformers import StoppingCriteriaList, TextStreamer
+    from transformers import StoppingCriteriaList
 
+    from ski_lvlm.answer_text import AnswerStreamer
     from ski_lvlm.inference import end_watch, load_for_inference
     from ski_lvlm.video import read_for_tower
 
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for question in _asked() if args.question is None else [args.question]:
         torch.manual_seed(args.seed)
         watch = end_watch(model)
-        streamer = TextStreamer(model.tokenizer, skip_prompt=True, skip_special_tokens=True)
+        streamer = AnswerStreamer(model.tokenizer, model.end_ids)
         stop = StoppingCriteriaList([watch])
         try:
             model.answer([tokens], [question], streamer=streamer, stopping_criteria=stop, **settings)

@@ -65,7 +65,7 @@ class ChatTemplate:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, kind: str = "auto", *, day: str = DATE) -> None:
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._source = VICUNA if kind == "vicuna" or not tokenizer.chat_template else _source(tokenizer)
         self._day = date.fromisoformat(day)
         self.marks = marks_of(tokenizer, self._source)
@@ -100,21 +100,26 @@ class ChatTemplate:
         """
         ending = tail
         if not self.marks.search(tail):
-            ending = self._tokenizer.eos_token or tail
+            ending = self.tokenizer.eos_token or tail
         if gap is None or gap.startswith(ending):
             return ending
         return self._leading_mark(gap) or ending
 
-    def stop_tokens(self) -> list[str]:
-        """Return the tokens that end a turn of the assistant: behind the last one, and before another question."""
+    def end_ids(self, stated: int | Sequence[int] | None = None) -> list[int]:
+        """Return the ids at which generation stops.
+
+        Those are what the template writes behind the last answer and before another question, the tokenizer's end of
+        text, and those that the model's own settings state.
+        """
         turns = [Turn("user", ""), Turn("assistant", ""), Turn("user", "")]
-        found = [mark[0] if (mark := self.marks.search(self.frame(turns[:1]).tail)) else None]
+        end = self.marks.search(self.frame(turns[:1]).tail)
         try:
             gap = self._in_order(turns, opened=True)[2]
         except ChatTemplateError:  # a template of one question
             gap = ""
-        found.append(self._leading_mark(gap).strip())
-        return [token for token in found if token]
+        tokens = [end[0] if end else None, self._leading_mark(gap).strip(), self.tokenizer.eos_token]
+        ids = [self.tokenizer.get_vocab()[token] for token in tokens if token]
+        return sorted({*ids, *([stated] if isinstance(stated, int) else stated or ())})
 
     def prompt(self, turns: Sequence[Turn]) -> list[str | Turn]:
         """Lay out a conversation up to the opening of an answer; texts of the template, and turns where theirs stand.
@@ -167,7 +172,7 @@ class ChatTemplate:
 
     def _rendered(self, messages: list[dict[str, Any]], *, opened: bool) -> str:
         return str(
-            self._tokenizer.apply_chat_template(
+            self.tokenizer.apply_chat_template(
                 messages,
                 chat_template=_CLOCK + self._source if "strftime_now" in self._source else self._source,
                 tokenize=False,
@@ -181,8 +186,8 @@ class ChatTemplate:
 
     def _error(self, found: str) -> ChatTemplateError:
         return ChatTemplateError(
-            f"the chat template of {self._tokenizer.name_or_path!r} {found}; use --chat_template vicuna, or a language "
-            "model with another template"
+            f"the chat template of {self.tokenizer.name_or_path!r} {found}; train with --chat_template vicuna, "
+            "or take a language model with another template"
         )
 
 

@@ -7,6 +7,7 @@ asked with.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -124,7 +125,7 @@ def encode(
     ids: list[int] = []
     labels: list[int] = []
     for piece in render(turns, tokenizer, chat_template=chat_template, day=day):
-        piece_ids = _piece_ids(piece, tokenizer, token_counts, delimited)
+        piece_ids = _ids(piece.parts, tokenizer, token_counts, delimited)
         ids += piece_ids
         labels += piece_ids if piece.trained else [IGNORED] * len(piece_ids)
     return Encoded(torch.tensor(ids), torch.tensor(labels))
@@ -146,13 +147,31 @@ def without_placeholders(text: str, modalities: Collection[str] = tuple(PLACEHOL
     return text.strip()
 
 
-def _piece_ids(
-    piece: Piece, tokenizer: PreTrainedTokenizerBase, token_counts: Mapping[str, int], delimited: Collection[str]
+def encode_question(
+    question: str,
+    template: ChatTemplate,
+    prompt: Sequence[str],
+    *,
+    token_counts: Mapping[str, int],
+    delimited: Collection[str] = (),
+) -> Int[Tensor, " L"]:
+    """Token ids of a question about a video, between the two texts of the `prompt` that the model was trained with.
+
+    The video comes after the question, as in training; placeholders that a question brings along are left out.
+    """
+    turn = Turn("user", f"{without_placeholders(question)}\n<video>")
+    return torch.tensor(_ids(_parts(prompt, [turn], template.marks), template.tokenizer, token_counts, delimited))
+
+
+def _ids(
+    parts: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    token_counts: Mapping[str, int] = MappingProxyType({}),
+    delimited: Collection[str] = (),
 ) -> list[int]:
     ids: list[int] = []
-    for part in piece.parts:
-        if _PLACEHOLDER.fullmatch(part):
-            modality = part[1:-1]
+    for part in parts:
+        if (modality := part[1:-1]) in token_counts and _PLACEHOLDER.fullmatch(part):
             slots = [PLACEHOLDER_IDS[modality]] * token_counts[modality]
             start, end = DELIMITER_IDS[modality]
             ids += [start, *slots, end] if modality in delimited else slots
@@ -161,22 +180,27 @@ def _piece_ids(
     return ids
 
 
-def prompt_ids(turns: Sequence[Turn], tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def written_ids(template: ChatTemplate) -> list[int]:
+    """Token ids of what the template itself writes around one question and its answer."""
+    frame = template.frame([Turn("user", "")])
+    return _ids([*frame.texts, frame.lead, template.ending(frame.tail)], template.tokenizer)
+
+
+def prompt_ids(turns: Sequence[Turn], template: ChatTemplate) -> list[int]:
     """Return what a language model without projectors is asked with: texts alone, system messages among them.
 
     Thoughts in earlier answers are cut, as templates of reasoning models do.
 
     Raises:
-        ChatTemplateError: the tokenizer's template cannot write these turns.
+        ChatTemplateError: the template cannot write these turns.
     """
-    template = ChatTemplate(tokenizer)
     turns = [turn._replace(text=without_thoughts(turn.text)) if turn.role == "assistant" else turn for turn in turns]
     parts = [""]
     for written in template.prompt(turns):
         first, *rest = stretches(written.text, template.marks) if isinstance(written, Turn) else [written]
         parts[-1] += first
         parts += rest
-    return [k for part in parts for k in tokenizer(_spaced(part, tokenizer), add_special_tokens=False)["input_ids"]]
+    return _ids(parts, template.tokenizer)
 
 
 def _spaced(text: str, tokenizer: PreTrainedTokenizerBase) -> str:

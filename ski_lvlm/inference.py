@@ -36,7 +36,7 @@ def load_for_inference(folder: Path, *, number: int = 0) -> SkiLvlm:
 class EndWatch(StoppingCriteria):
     """Given to `generate` as a stopping criterion, it stops nothing and sees which answers came to an end.
 
-    `ends` are the end tokens of the language model's generation_config. An answer without one of them when
+    `ends` are the tokens at which generation stops. An answer without one of them when
     `generate` returns ran into max_new_tokens: it is cut.
     """
 
@@ -59,4 +59,4 @@ class EndWatch(StoppingCriteria):
 
 def end_watch(model: SkiLvlm) -> EndWatch:
     """A watch over one call of `model.answer`."""
-    return EndWatch(cast(Any, model.llm.generation_config).eos_token_id)
+    return EndWatch(model.end_ids)

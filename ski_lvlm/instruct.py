@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from ski_lvlm.conversation import IGNORED, PLACEHOLDER_IDS, encode
 from ski_lvlm.features import FeatureFolder
 from ski_lvlm.instruction_file import Conversation
+from ski_lvlm.llm_limits import Context
 from ski_lvlm.projector import Statistics
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ class InstructSample(NamedTuple):
 class InstructDataset(Dataset[InstructSample]):
     """Conversations with their features; truncated to `max_length` tokens, skeletons left out at random if asked.
 
+    They are truncated to what the language model reads, its `context`, if that is less.
+
     `skeleton_dropout` leaves the skeleton tokens of a sample out (the tokens, not their values), since inference never
     has them; the choice depends on seed, epoch and sample alone, so that a resumed run makes the same one.
     """
@@ -42,6 +45,7 @@ class InstructDataset(Dataset[InstructSample]):
         *,
         modalities: Sequence[str] = ("video", "skeleton"),
         max_length: int = 2048,
+        context: Context | None = None,
         chat_template: str = "auto",
         skeleton_dropout: float = 0.0,
         seed: int = 0,
@@ -50,7 +54,10 @@ class InstructDataset(Dataset[InstructSample]):
         self.features = features
         self.tokenizer = tokenizer
         self.modalities = tuple(modalities)
-        self.max_length = max_length
+        self.max_length, self.remedy = max_length, "raise --model_max_length"
+        if context is not None and context.tokens < max_length:
+            self.max_length = context.tokens
+            self.remedy = f"the language model reads no more ({context.source}); shorten them or take one that does"
         self.chat_template = chat_template
         self.skeleton_dropout = skeleton_dropout
         self.seed = seed
@@ -76,8 +83,17 @@ class InstructDataset(Dataset[InstructSample]):
             chat_template=self.chat_template,
         )
         ids, labels = encoded.ids[: self.max_length], encoded.labels[: self.max_length]
-        _check_whole(conversation, ids, features, self.max_length)
+        self._check_whole(conversation, ids, features)
         return InstructSample(ids, labels, features)
+
+    def _check_whole(self, conversation: Conversation, ids: Int[Tensor, " L"], features: Mapping[str, Tensor]) -> None:
+        for modality, tokens in features.items():
+            left = int((ids == PLACEHOLDER_IDS[modality]).sum())
+            if left != len(tokens):
+                raise ValueError(
+                    f"conversation {conversation.id!r}: only {left} of {len(tokens)} {modality} tokens fit into "
+                    f"{self.max_length}; shorten the question, or {self.remedy}"
+                )
 
     def _drops_skeleton(self, index: int) -> bool:
         key = f"{self.seed}/{self.epoch}/{index}".encode()
@@ -91,23 +107,12 @@ def clips_of(conversation: Conversation, modalities: Sequence[str]) -> dict[str,
     return {name: clip for name, clip in named.items() if clip is not None and name in modalities}
 
 
-def _check_whole(
-    conversation: Conversation, ids: Int[Tensor, " L"], features: Mapping[str, Tensor], max_length: int
-) -> None:
-    for modality, tokens in features.items():
-        left = int((ids == PLACEHOLDER_IDS[modality]).sum())
-        if left != len(tokens):
-            raise ValueError(
-                f"conversation {conversation.id!r}: only {left} of {len(tokens)} {modality} tokens fit into "
-                f"{max_length}; raise --model_max_length or shorten the question"
-            )
-
-
 def check_dataset(dataset: InstructDataset, *, skip_missing: bool = False) -> InstructDataset:
     """Look at every conversation before training starts: clips must have features, answers must fit.
 
     Returns the dataset without the conversations that lost their whole answer to truncation (at most 1 %) and, with
-    `skip_missing`, without those whose clips have no features; both are counted in the log.
+    `skip_missing`, without those whose clips have no features. Both are counted in the log, and so are those that lose
+    a part of their answers.
 
     Raises:
         ValueError: clips without features, two clips with one file, an answer without a token, or more than 1 %
@@ -124,16 +129,26 @@ def check_dataset(dataset: InstructDataset, *, skip_missing: bool = False) -> In
     for modality in dataset.modalities:
         clips = (clip for c in present for name, clip in clips_of(c, dataset.modalities).items() if name == modality)
         dataset.features.check_apart(clips, modality)
-    kept = [c for c in present if _trained_tokens(dataset, c)]
+    shares = [_trained_share(dataset, c) for c in present]
+    kept = [c for c, share in zip(present, shares, strict=True) if share]
+    shortened = [c.id for c, share in zip(present, shares, strict=True) if 0 < share < 1]
     truncated = len(present) - len(kept)
     if truncated > 0.01 * len(present):
         raise ValueError(
             f"{truncated} of {len(present)} conversations have no trained token left within {dataset.max_length} "
-            "tokens (at most 1 % may); raise --model_max_length"
+            f"tokens (at most 1 % may); {dataset.remedy}"
         )
     for reason, count in (("without features", absent), ("truncated before their answer", truncated)):
         if count:
             logger.warning("left out %d conversations %s", count, reason)
+    if shortened:
+        logger.warning(
+            "%d conversations are longer than %d tokens and lose the end of their answers, first %s; %s",
+            len(shortened),
+            dataset.max_length,
+            shortened[:5],
+            dataset.remedy,
+        )
     dataset.conversations = kept
     return dataset
 
@@ -143,13 +158,15 @@ def _missing(dataset: InstructDataset, conversation: Conversation) -> list[str]:
     return [f"{name}/{clip}" for name, clip in clips.items() if not dataset.features.has(clip, name)]
 
 
-def _trained_tokens(dataset: InstructDataset, conversation: Conversation) -> int:
+def _trained_share(dataset: InstructDataset, conversation: Conversation) -> float:
+    """Return the share of the answers' tokens that is left when the sample is truncated."""
     clips = clips_of(conversation, dataset.modalities)
     counts = {name: dataset.features.token_count(clip, name) for name, clip in clips.items()}
     encoded = encode(conversation.turns, dataset.tokenizer, token_counts=counts, chat_template=dataset.chat_template)
-    if not (encoded.labels != IGNORED).any():
+    trained = encoded.labels != IGNORED
+    if not trained.any():
         raise ValueError(f"conversation {conversation.id!r} has no token to train on; give it a non-empty answer")
-    return int((encoded.labels[: dataset.max_length] != IGNORED).sum())
+    return float(trained[: dataset.max_length].sum() / trained.sum())
 
 
 def token_statistics(features: FeatureFolder, clips: Sequence[str], modality: str, *, most: int = 500) -> Statistics:

@@ -70,10 +70,9 @@ def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     Raises:
         ValueError: words of the vocabulary have no row.
     """
-    rows = rows_of(model)
-    words = {
-        k: word for word, k in tokenizer.get_vocab().items() if k >= rows and k not in tokenizer.added_tokens_decoder
-    }
+    rows, vocabulary = rows_of(model), tokenizer.get_vocab()
+    added = tokenizer.added_tokens_decoder
+    words = {k: word for word, k in vocabulary.items() if k >= rows and k not in added}
     if words:
         shown = [words[k] for k in sorted(words)[:_SHOWN]]
         raise ValueError(
@@ -84,7 +83,7 @@ def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
         return
     reason = "no pad token" if tokenizer.pad_token_id is None else f"no row for its pad token {tokenizer.pad_token!r}"
     special = [tokenizer.eos_token, tokenizer.unk_token, tokenizer.bos_token, *tokenizer.all_special_tokens]
-    present = [token for token in special if token and tokenizer.convert_tokens_to_ids([token])[0] < rows]
+    present = [token for token in special if token and vocabulary.get(token, rows) < rows]
     tokenizer.pad_token = present[0] if present else None
     logger.warning("%s has %s; padding with %r, masked out", name, reason, tokenizer.pad_token or "id 0")
 

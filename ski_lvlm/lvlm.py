@@ -15,13 +15,16 @@ from torch.nn import functional
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import CausalLMOutput
 
-from ski_lvlm.conversation import IGNORED, encode, without_placeholders
+from ski_lvlm.answer_text import answer_text
+from ski_lvlm.chat_template import DATE
+from ski_lvlm.conversation import IGNORED
 from ski_lvlm.digest import weights_digest
 from ski_lvlm.files import atomic_path
 from ski_lvlm.instruct import left_padded
-from ski_lvlm.instruction_file import Turn
 from ski_lvlm.llm import Llm, load_llm
+from ski_lvlm.llm_limits import pad_id
 from ski_lvlm.projector import Projector, Statistics
+from ski_lvlm.prompting import Prompting
 from ski_lvlm.splice import delimit, splice, trained_positions
 from ski_lvlm.vision import VisionTower, load_vision_tower
 from ski_lvlm.weight_files import read_safetensors
@@ -45,6 +48,8 @@ class SkiLvlmConfig(PretrainedConfig):
         standardised: bool = False,
         delimited: Collection[str] = (),
         chat_template: str = "auto",
+        date: str = DATE,
+        prompt: Sequence[str] = (),
         manifest: Mapping[str, Any] | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
@@ -56,6 +61,8 @@ class SkiLvlmConfig(PretrainedConfig):
         self.standardised = standardised
         self.delimited = sorted(delimited)  # modalities whose tokens stand between a start and an end token
         self.chat_template = chat_template
+        self.date = date  # the day that the chat template may write
+        self.prompt = list(prompt)  # what the chat template writes before and behind the question
         self.manifest = dict(manifest or {})  # features.json of the training features: tower, frames, encoder
         super().__init__(**kwargs)
 
@@ -82,6 +89,8 @@ class SkiLvlm(PreTrainedModel):
         super().__init__(config)
         self.llm = llm.model
         self.tokenizer: PreTrainedTokenizerBase = llm.tokenizer
+        self.prompting = Prompting(llm, config.prompt, chat_template=config.chat_template, day=config.date)
+        config.prompt = self.prompting.prompt
         self.projectors = nn.ModuleDict(
             {
                 modality: Projector(
@@ -213,30 +222,37 @@ class SkiLvlm(PreTrainedModel):
         """Answer from video tokens that a tower has already produced (features of one's own included).
 
         The video comes after the question, as in training; placeholders that a question brings along are left out.
+        An answer ends where the language model's context ends, if that comes before `max_new_tokens`.
+
+        Raises:
+            ValueError: question and video fill the language model's context.
         """
-        encoded = [
-            encode(
-                [Turn("user", f"{without_placeholders(text)}\n<video>")],
-                self.tokenizer,
-                token_counts={"video": len(tokens)},
-                chat_template=self.config.chat_template,
-                delimited=self.config.delimited,
-            )
-            for tokens, text in zip(video_tokens, question, strict=True)
-        ]
-        pad_id = int(self.tokenizer.pad_token_id)
-        ids = left_padded([sample.ids for sample in encoded], pad_id).to(self.device)
-        attention_mask = left_padded([torch.ones_like(sample.ids) for sample in encoded], 0).to(self.device)
+        asked = [self.prompt_ids(len(tokens), text) for tokens, text in zip(video_tokens, question, strict=True)]
+        if problem := next(filter(None, map(self.prompting.problem, asked)), None):
+            raise ValueError(problem)
+        padding = pad_id(self.tokenizer)
+        ids = left_padded(asked, padding).to(self.device)
+        attention_mask = left_padded([torch.ones_like(sample) for sample in asked], 0).to(self.device)
         embeddings = self.embed(ids, {"video": torch.cat(list(video_tokens)).to(self.device)})
         generate = cast(Callable[..., Int[Tensor, "B L"]], self.llm.generate)
         generated = generate(
             inputs_embeds=embeddings,
             attention_mask=attention_mask,
-            max_new_tokens=max_new_tokens,
-            pad_token_id=pad_id,
+            max_new_tokens=self.prompting.room(ids.shape[1], max_new_tokens),
+            pad_token_id=padding,
+            eos_token_id=self.end_ids or None,
             **({"do_sample": False} | sampling),
         )
-        return [text.strip() for text in self.tokenizer.batch_decode(generated, skip_special_tokens=True)]
+        return [answer_text(answer, self.tokenizer, self.end_ids) for answer in generated.tolist()]
+
+    @property
+    def end_ids(self) -> list[int]:
+        """The ids at which an answer ends."""
+        return self.prompting.end_ids
+
+    def prompt_ids(self, video_tokens: int, question: str) -> Int[Tensor, " L"]:
+        """Token ids of a question about a video of so many tokens, as in training."""
+        return self.prompting.ids(question, video_tokens, delimited=self.config.delimited)
 
     def load_tower(self) -> VisionTower:
         """The vision tower the training features came from, loaded at the first call.

@@ -23,6 +23,17 @@ _CLOSING = {kind: re.compile(closing, _FLAGS) for kind, (_, closing) in _PAIRS.i
 # These words are no marks where no thought was opened.
 _LONE = re.compile("|".join(_PAIRS[kind][1] for kind in _PAIRS if kind not in ("bare_harmony", "granite")), _FLAGS)
 
+_TOKENS = ("<|channel|>", "<|message|>", "<|channel>", "<channel|>", "<unused94>", "<unused95>")  # parts of marks
+
+
+def is_thought_mark(token: str) -> bool:
+    """Return whether a token is a mark that opens or closes a thought, or a part of one.
+
+    >>> is_thought_mark("[/THINK]"), is_thought_mark("</s>")
+    (True, False)
+    """
+    return token in _TOKENS or bool(_OPENING.fullmatch(token) or _LONE.fullmatch(token))
+
 
 def without_thoughts(text: str) -> str:
     """Return the text without the thoughts in it, stripped of white space if there was one.

@@ -40,6 +40,7 @@ LAYERS = [  # a module may import from its own layer's left and from layers abov
         "pictures",
         "skeleton_import",
         "instruction_file",
+        "answer_text",
         "chat_template",
         "conversation",
         "llm",
@@ -84,6 +85,7 @@ LAYERS = [  # a module may import from its own layer's left and from layers abov
     ],
     [
         "lvlm",
+        "prompting",
         "published",
         "published_clip",
         "published_projectors",

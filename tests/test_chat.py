@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from command_case import ENVIRONMENT, HANG, run, started
-from transformers import TextStreamer
 from video_case import numbered, write_audio, write_video
 from vision_case import tiny_tower
 
+from ski_lvlm.answer_text import AnswerStreamer
 from ski_lvlm.chat import main
 from ski_lvlm.lvlm import SkiLvlm
 from ski_lvlm.sampling import generation_settings
@@ -132,13 +132,13 @@ def test_control_c_stops_an_answer_and_then_the_command(case, expected, monkeypa
 
 def test_words_come_before_the_answer_is_whole(case, expected, monkeypatch, capsys):
     shown = []
-    put = TextStreamer.put
+    put = AnswerStreamer.put
 
     def watched(streamer, token):
         put(streamer, token)
         shown.append(capsys.readouterr().out)
 
-    monkeypatch.setattr(TextStreamer, "put", watched)
+    monkeypatch.setattr(AnswerStreamer, "put", watched)
     main(arguments(case, "--question", QUESTIONS[0]))
     early = "".join(shown[:-1])
     assert " " in expected[0].strip(), "the answer has one word: the test can see nothing"

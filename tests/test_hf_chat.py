@@ -28,6 +28,10 @@ def chat(tiny):
     return HfChat(str(tiny))
 
 
+def prompt_of(chat, messages):
+    return chat._llm.tokenizer.decode(chat._prompt(messages)["input_ids"][0])
+
+
 def test_greedy_is_one_reply_and_seeds_make_others(chat):
     told = [chat.chat(ASKED, max_tokens=12, temperature=t, seed=s).text for t, s in ((0, 0), (0, 1), (2, 0), (2, 1))]
     assert told[0] == told[1] and len(set(told)) == 3
@@ -57,7 +61,8 @@ def test_a_reply_that_ends_by_itself_at_the_limit_is_not_cut(chat, monkeypatch):
 def test_the_models_own_template_is_used(tmp_path):
     strict = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + CHATML
     chat = HfChat(str(tiny_llm(tmp_path, chat_template=strict)))
-    assert chat._prompt(ASKED) == "<|im_start|>user\nBe brief.\n\nWhat happens?<|im_end|>\n<|im_start|>assistant\n"
+    expected = "<|im_start|>user\nBe brief.\n\nWhat happens?<|im_end|>\n<|im_start|>assistant\n"
+    assert prompt_of(chat, ASKED) == expected
 
 
 def test_the_weights_are_told_apart(chat, tiny, tmp_path):

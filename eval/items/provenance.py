@@ -37,6 +37,7 @@ def provenance(
         },
         "video": config.manifest.get("video"),
         "chat_template": config.chat_template,
+        "prompt": config.prompt,
         "sampling": generation | ({"seed": args.seed} if args.temperature else {}),
         "batch_size": args.batch_size,
         "questions": {

@@ -11,7 +11,9 @@ from ski_lvlm.chat_client import Message, ModelInfo, Probe, Refused, Reply, Stop
 if TYPE_CHECKING:
     from transformers import BatchEncoding
 
+    from ski_lvlm.chat_template import ChatTemplate
     from ski_lvlm.llm import Llm
+    from ski_lvlm.llm_limits import Context
 
 
 class HfChat:
@@ -33,7 +35,7 @@ class HfChat:
         """Load the weights, and say which they are; nothing is asked.
 
         Raises:
-            ValueError: they cannot be loaded, or the tokenizer has no chat template.
+            ValueError: they cannot be loaded, or the tokenizer has no chat template that can ask a question.
         """
         with self._one_at_a_time:
             return self._info
@@ -60,18 +62,24 @@ class HfChat:
         """
         import torch
 
+        from ski_lvlm.answer_text import reply_text
+        from ski_lvlm.chat_template import ChatTemplateError
+
         before()
         started = time.monotonic()
         with self._one_at_a_time, torch.random.fork_rng(), torch.inference_mode():
             if self._stopped:
                 raise Stopped(f"{self.name} was not asked: told to stop")
-            tokenizer = self._llm.tokenizer
-            told = tokenizer(self._prompt(messages), add_special_tokens=False, return_tensors="pt")
+            tokenizer, ends = self._llm.tokenizer, self._ends
+            try:
+                told = self._prompt(messages)
+            except ChatTemplateError as error:
+                raise Refused(str(error)) from error
             length = told["input_ids"].shape[1]
-            longest = getattr(self._llm.model.config, "max_position_embeddings", None)
-            if longest is not None and length + max_tokens > longest:
+            if (context := self._context) is not None and length + max_tokens > context.tokens:
                 raise Refused(
-                    f"{self.name} reads {longest} tokens; found {length} and up to {max_tokens} to be written"
+                    f"{self.name} reads {context.tokens} tokens ({context.source}); found {length} and up to "
+                    f"{max_tokens} to be written"
                 )
             torch.manual_seed(seed or 0)
             try:
@@ -79,14 +87,16 @@ class HfChat:
             except RuntimeError as error:  # no memory, a number that is none: of this question, not of all
                 raise Refused(f"{self.name} could not answer ({type(error).__name__}: {str(error)[:200]})") from error
         return Reply(
-            text=str(tokenizer.decode(written, skip_special_tokens=True)),
+            text=reply_text(written, tokenizer, ends),
             prompt_tokens=length,
             completion_tokens=len(written),
             seconds=time.monotonic() - started,
-            cut=len(written) == max_tokens and written[-1] != tokenizer.eos_token_id,
+            cut=len(written) == max_tokens and written[-1] not in ends,
         )
 
     def _written(self, told: "BatchEncoding", length: int, max_tokens: int, temperature: float) -> list[int]:
+        from ski_lvlm.llm_limits import pad_id
+
         model: Any = self._llm.model
         drawn = {"do_sample": True, "temperature": float(temperature), "top_p": 1.0, "top_k": 0}
         greedy = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
@@ -94,7 +104,8 @@ class HfChat:
             **told.to(model.device),
             **(drawn if temperature > 0 else greedy),
             max_new_tokens=max_tokens,
-            pad_token_id=self._llm.tokenizer.pad_token_id,
+            pad_token_id=pad_id(self._llm.tokenizer),
+            eos_token_id=self._ends or None,
         )
         return list(ids[0, length:].tolist())
 
@@ -103,6 +114,7 @@ class HfChat:
         from ski_lvlm.digest import weights_digest
 
         model = self._llm.model
+        self._prompt([Message("Rules.", role="system"), Message("A question?")])
         return ModelInfo(self.name, weights_digest(model), str(model.dtype).removeprefix("torch."))
 
     @cached_property
@@ -118,17 +130,33 @@ class HfChat:
             torch.nn.Module.to(llm.model, "cuda")
         return llm
 
-    def _prompt(self, messages: Sequence[Message]) -> str:
-        from jinja2 import TemplateError
+    @cached_property
+    def _template(self) -> "ChatTemplate":
+        from ski_lvlm.chat_template import ChatTemplate
 
-        turns = [{"role": message.role, "content": message.text} for message in messages]
-        try:
-            return self._rendered(turns)
-        except TemplateError:  # some templates know no system role; the rules then stand before the question
-            if turns[0]["role"] != "system":
-                raise
-            rules, question, *rest = turns
-            return self._rendered([{**question, "content": f"{rules['content']}\n\n{question['content']}"}, *rest])
+        return ChatTemplate(self._llm.tokenizer)
 
-    def _rendered(self, turns: list[dict[str, str]]) -> str:
-        return str(self._llm.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    @cached_property
+    def _ends(self) -> list[int]:
+        settings: Any = self._llm.model.generation_config
+        return self._template.end_ids(settings.eos_token_id)
+
+    @cached_property
+    def _context(self) -> "Context | None":
+        from ski_lvlm.llm_limits import context_of
+
+        return context_of(*self._llm)
+
+    def _prompt(self, messages: Sequence[Message]) -> "BatchEncoding":
+        """The messages as token ids of shape [1 L]; the marks of the template in them are words like others."""
+        import torch
+        from transformers import BatchEncoding
+
+        from ski_lvlm.conversation import prompt_ids
+        from ski_lvlm.instruction_file import Turn
+        from ski_lvlm.llm_limits import check_ids
+
+        ids = prompt_ids([Turn(message.role, message.text) for message in messages], self._template)
+        check_ids(ids, *self._llm)
+        input_ids = torch.tensor([ids])
+        return BatchEncoding({"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)})
