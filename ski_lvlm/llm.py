@@ -55,8 +55,8 @@ def load_llm(model_id: str, *, dtype: torch.dtype = torch.float32) -> Llm:
             model = _model(path, dtype)
         except (OSError, KeyError, ValueError) as error:
             raise ValueError(
-                f"no language model could be loaded from {model_id!r}: {str(error).splitlines()[0]}; expected a Hugging "
-                "Face hub id, a folder with config.json and weights, a .gguf file, or the offline name smollm2"
+                f"no language model could be loaded from {model_id!r}: {str(error).splitlines()[0]}; expected a "
+                "Hugging Face hub id, a folder with config.json and weights, a .gguf file, or the offline name smollm2"
             ) from error
     check_vocabulary(model, tokenizer, model_id)
     return Llm(model.requires_grad_(False).eval(), tokenizer)
