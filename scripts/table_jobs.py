@@ -21,6 +21,7 @@ from typing import NamedTuple, Protocol
 from ski_lvlm.cli import positive
 from ski_lvlm.files import write_json
 from ski_lvlm.gpu_shards import visible_gpus
+from ski_lvlm.server_address import without_secrets
 
 ROOT = Path(__file__).resolve().parents[1]
 FINISHED = "finished.json"
@@ -63,9 +64,10 @@ class Step:
         return (*self.command, "--gpus", str(gpus)) if several else self.command
 
     def shown(self, gpus: int = 1) -> str:
-        """The command as one types it where one stands."""
+        """The command as one types it where one stands, without the secrets of an address."""
         script, *arguments = self.words(gpus)
-        return shlex.join(["python", _from_here(ROOT / script), *(_from_here(word) for word in arguments)])
+        words = (without_secrets(_from_here(word)) for word in arguments)
+        return shlex.join(["python", _from_here(ROOT / script), *words])
 
     def is_finished(self) -> bool:
         """Whether the product is there and is this very command's.

@@ -23,6 +23,9 @@ _EXAMPLES = {"openai": "http://HOST:PORT/v1", "ollama": f"http://HOST:{OLLAMA_PO
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a server listens, not where it is reached
 _HARMLESS = {"api-version", "version", "model", "deployment"}  # names in a query whose values are no secrets
 
+_USER = re.compile(r"(?<=://)[^\s'\"]+(?=@)")
+_QUERY = re.compile(r"(?<=\?)[^\s'\"?#]+=[^\s'\"#]*")
+
 
 @dataclass(frozen=True)
 class ServerAddress:
@@ -91,6 +94,20 @@ def read_address(given: str, *, protocol: Protocol, source: str) -> ServerAddres
     return ServerAddress(
         f"{parts.scheme}://{place}{path}", host, tuple(parse_qsl(parts.query, keep_blank_values=True)), user
     )
+
+
+def without_secrets(text: str) -> str:
+    """Return a text in which addresses show no user, password and values of their query, for pages and records.
+
+    >>> without_secrets("--base_url https://me:secret@host/v1?api-version=1&api-key=secret --seed 0")
+    '--base_url https://…@host/v1?api-version=1&api-key=… --seed 0'
+    """
+    return _QUERY.sub(_masked_query, _USER.sub("…", text))
+
+
+def _masked_query(query: re.Match[str]) -> str:
+    fields = (field.partition("=") for field in query[0].split("&"))
+    return "&".join(name + sign + (value if name.lower() in _HARMLESS else "…") for name, sign, value in fields)
 
 
 def _with_scheme(text: str, protocol: Protocol) -> str:

@@ -4,9 +4,10 @@ import socket
 
 import pytest
 
+from scripts.table_jobs import Step
 from ski_lvlm.chat_client import ChatClient, ChatError, Refused
 from ski_lvlm.proxies import PROXY_VARIABLES, proxy_for
-from ski_lvlm.server_address import read_address
+from ski_lvlm.server_address import read_address, without_secrets
 from tests.llm_server import Answer, chat_double
 
 
@@ -174,3 +175,16 @@ def test_a_proxy_that_cannot_be_used_says_what_to_change(monkeypatch, protocol, 
     with pytest.raises(Refused, match=rf"https_proxy.*{remedy}.*add judge.invalid to no_proxy") as raised:
         ChatClient(f"{protocol}:m", base_url="https://judge.invalid/v1")
     assert "hush" not in str(raised.value)
+
+
+@pytest.mark.parametrize("shown", ["a question? a=b", "me@host", "python x.py --out a/b", "http://host:8000/v1"])
+def test_a_text_without_a_secret_stays_as_it_is(shown):
+    assert without_secrets(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "secret", ["//me:hush@host/v1", "//me:hu/sh@host", "//hush@host", "//host/v1?api-key=hush", "//h?a=hush&b=hush"]
+)
+def test_a_command_is_recorded_without_the_secrets_of_its_addresses(tmp_path, secret):
+    step = Step(("eval/score.py", "--base_url", f"https:{secret}"), "scores.json", tmp_path, tmp_path / "a")
+    assert "hu" not in step.shown() and "--base_url" in step.shown()

@@ -3,7 +3,6 @@
 The page is a single file without scripts and without links to anything else. What a run does not have is said.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
@@ -31,9 +30,9 @@ from data_curation.results.report_figures import bin_edges, histogram
 from data_curation.results.report_words import Wording, content_words, wording
 from ski_lvlm.files import atomic_path
 from ski_lvlm.page import page_template
+from ski_lvlm.server_address import without_secrets
 
 COMMON_WORDS, REASONS_SHOWN = 30, 20
-_SECRET = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 
 def write_report(
@@ -136,7 +135,7 @@ def _figure(
 
 def _setting(value: object) -> str:
     """A flag's value as text; a password in an address is no setting to show."""
-    return "not set" if value is None else _SECRET.sub("…", str(value))
+    return "not set" if value is None else without_secrets(str(value))
 
 
 def _clips(out: Path, steps: Steps, *, shown: int, seed: int) -> list[Record]:
