@@ -8,17 +8,18 @@ import io
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ski_lvlm.chat_protocol import BadReply, ChatError, Refused, Reply, status_error
 from ski_lvlm.openai_server import OpenAiServer
 from ski_lvlm.server_limits import reply_in_refusal
-from ski_lvlm.server_replies import openai_reply
+from ski_lvlm.server_replies import error_of, openai_reply
 
 ENDPOINT: Final = "/v1/chat/completions"
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _MARK = "ski_lvlm"
 _log = logging.getLogger(__name__)
+Known = TypeVar("Known")
 
 
 class BatchState(NamedTuple):
@@ -32,6 +33,10 @@ class BatchState(NamedTuple):
     def ended(self) -> bool:
         """Whether nothing more will come."""
         return self.status in _ENDED
+
+
+class BatchFailed(Refused):
+    """The server has given up a batch as a whole, so that no reply will come."""
 
 
 class OpenAiBatches:
@@ -52,11 +57,22 @@ class OpenAiBatches:
         )
         content = io.BytesIO("\n".join(lines).encode() + b"\n")
         with self._server.errors():
-            file = self._client.files.create(file=(f"{mark}.jsonl", content), purpose="batch")
+            file = self._known(self._client.files.create(file=(f"{mark}.jsonl", content), purpose="batch"))
             batch = self._client.batches.create(
                 input_file_id=file.id, endpoint=ENDPOINT, completion_window="24h", metadata={_MARK: mark}
             )
-            return str(batch.id)
+            return str(self._known(batch).id)
+
+    def _known(self, found: Known) -> Known:
+        """A file or batch that has an id, as an error with status 200 has none.
+
+        Raises:
+            ChatError: the error.
+        """
+        if not getattr(found, "id", None):
+            error = error_of(getattr(found, "model_extra", None), server=self._server.where)
+            raise error or BadReply(f"{self._server.where} sent no valid reply: {str(found)[:200]}")
+        return found
 
     def find(self, mark: str) -> str | None:
         """The id of the batch with this mark; None if there is none."""
@@ -70,17 +86,17 @@ class OpenAiBatches:
         """Where a batch stands.
 
         Raises:
-            Refused: the server would not take the batch as a whole, as for too many tokens at a time.
+            BatchFailed: the server would not take the batch as a whole, as for too many tokens at a time.
         """
         with self._server.errors():
-            batch = self._client.batches.retrieve(batch_id)
+            batch = self._known(self._client.batches.retrieve(batch_id))
             counts = batch.request_counts
             state = BatchState(
                 batch.status, counts.completed + counts.failed if counts else 0, counts.total if counts else 0
             )
         if state.status == "failed":
             said = "; ".join(str(error.message) for error in (batch.errors.data or [])) if batch.errors else "no reason"
-            raise Refused(
+            raise BatchFailed(
                 f"{self._server.where} failed batch {batch_id}: {said[:300]}; try fewer with --batch_requests"
             )
         return state
@@ -88,7 +104,7 @@ class OpenAiBatches:
     def results(self, batch_id: str) -> Iterator[tuple[str, Reply | ChatError]]:
         """The reply to each request of a batch that has ended, or what went wrong; those never begun are left out."""
         with self._server.errors():
-            batch = self._client.batches.retrieve(batch_id)
+            batch = self._known(self._client.batches.retrieve(batch_id))
             files = [file for file in (batch.output_file_id, batch.error_file_id) if file]
             contents = [self._client.files.content(file).content for file in files]
         for content in contents:
@@ -103,6 +119,13 @@ class OpenAiBatches:
         except (ValueError, RecursionError) as problem:
             _log.warning("%s sent a damaged line in a batch, which is left out (%s)", self._server.where, problem)
             return
+        if (
+            isinstance(entry, dict)
+            and "custom_id" not in entry
+            and (error := error_of(entry, server=self._server.where))
+        ):
+            with self._server.errors():
+                raise error  # instead of the whole file
         if not isinstance(entry, dict) or "custom_id" not in entry:
             _log.warning("%s sent a line in a batch that names no request, which is left out", self._server.where)
             return

@@ -20,6 +20,7 @@ class Batches:
     looks: dict[str, int] = field(default_factory=dict)
     ends_as: str = "completed"
     never_begun: int = 0  # requests that the next batch leaves out
+    refusal: dict[str, Any] | None = None  # what comes with status 200 instead of a file
     encoding: str = "utf-8"  # of the files that it gives out
     lost_answers: int = 0  # submissions that succeed but whose answer is lost on the way
 
@@ -43,7 +44,7 @@ class BatchHandler(ChatHandler):
             body = self.rfile.read(int(self.headers["Content-Length"]))
             form = message_from_bytes(b"Content-Type: " + self.headers["Content-Type"].encode() + b"\r\n\r\n" + body)
             content = next(part for part in form.get_payload() if part.get_filename())
-            self.json(self.kept(content.get_payload(decode=True).decode()))
+            self.json(self.store.refusal or self.kept(content.get_payload(decode=True).decode()))
         elif self.path == "/v1/batches":
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             number = f"batch_{len(self.store.batches)}"
@@ -67,6 +68,8 @@ class BatchHandler(ChatHandler):
 
     def looked_at(self, number: str) -> dict[str, Any]:
         batch = self.store.batches[number]
+        if "error" in batch:
+            return batch
         self.store.looks[number] = self.store.looks.get(number, 0) + 1
         if batch["status"] == "in_progress" and self.store.looks[number] >= self.store.patience:
             batch["status"] = self.store.ends_as

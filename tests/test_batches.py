@@ -222,3 +222,33 @@ def test_an_error_inside_an_answer_is_told_and_what_was_written_against_the_sche
     refused = {"status_code": 400, "body": {"error": unkept}}
     (_, error), (_, reply) = results_of(result("a", response=broke), result("b", response=refused))
     assert "402: No credits" in str(error) and not error.passing and reply.text == "Score: 4"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda api: api.state("b"), lambda api: list(api.results("b")), lambda api: api.submit({"a": {}}, mark="m")],
+)
+def test_an_error_with_status_200_instead_of_a_batch_is_told(call):
+    store = Batches(batches={"b": {"error": {"message": "No credits", "code": 402}}}, refusal={"error": "No credits"})
+    with batch_double(store) as double, pytest.raises(ChatError, match="No credits") as raised:
+        call(ChatClient("openai:llama3.1", base_url=f"{double.url}/v1").batches())
+    assert not raised.value.passing
+
+
+def test_a_refusal_at_the_collecting_loses_no_batch(curate, tmp_path):
+    store = Batches(patience=9)
+    with pytest.raises(StillRunning):
+        curate(store, poll=None)
+    number = next(iter(store.batches))
+    batch = store.batches[number]
+    store.batches[number] = {"id": None, "error": {"message": "wrong key", "code": 401}}
+    with pytest.raises(ChatError, match="check OPENAI_API_KEY"):
+        curate(store, poll=None)
+    store.batches[number], store.patience = batch, 1
+    records, requests = curate(store, poll=None)
+    assert statuses(records) == ["done"] * 5 and len(store.batches) == 1 and len(requests) == 5
+
+
+def test_an_error_instead_of_a_file_of_results_loses_none_of_them():
+    with pytest.raises(ChatError, match="No credits"):
+        results_of('{"error": {"message": "No credits", "code": 402}}')

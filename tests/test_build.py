@@ -365,6 +365,24 @@ def test_a_server_that_sulks_now_and_then_loses_no_clip(ntu, tmp_path, server):
     assert len(read_jsonl(tmp_path / "replies.jsonl")) == 4
 
 
+def test_a_ping_has_the_shape_of_the_questions_to_come(ntu, tmp_path, server):
+    flags = ("--captioner", "openai:llama3.1", *server.flags)
+    assert curate(ntu, tmp_path, *flags, pairs=1) == 0
+    writer, captioner = (request for request in server.requests if "Say yes." in str(request["messages"]))
+    assert [m["role"] for m in writer["messages"]] == ["system", "user"] and "response_format" in writer
+    assert [part["type"] for part in captioner["messages"][0]["content"]] == ["text", "image_url"]
+    assert "response_format" not in captioner and captioner["max_tokens"] == 256
+
+
+def test_a_question_writer_without_a_system_role_is_asked_with_the_rules_before_the_question(ntu, tmp_path, server):
+    plan = server.plan
+    refusal = Answer(status=400, body=b'{"error": {"message": "System role not supported"}}')
+    server.plan = lambda request: refusal if request["messages"][0]["role"] == "system" else plan(request)
+    assert curate(ntu, tmp_path, *server.flags, pairs=1) == 0
+    assert counts(load(tmp_path / "summary.json"), "qa") == (4, 4, 0, 0)
+    assert all(request["messages"][0]["content"].startswith("You write training data") for request in asked(server))
+
+
 def test_a_budget_stops_the_run_and_a_larger_one_goes_on_without_paying_twice(ntu, tmp_path, server, capsys):
     price = ("--price", "0,1000000")  # a dollar a token out: a reply may take 200, and takes 2
     assert curate(ntu, tmp_path, *server.flags, *price, "--budget", "203", pairs=1) == 1

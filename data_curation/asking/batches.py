@@ -18,7 +18,8 @@ from data_curation.asking.asker import Asker
 from data_curation.asking.purse import BudgetSpent
 from data_curation.asking.reply_log import Request
 from data_curation.ledger import Ledger, Record, attempt, now, read_manifest, stamped
-from ski_lvlm.chat_client import Busy, ChatClient, ChatError, ModelMissing, Refused, Reply
+from ski_lvlm.chat_batches import BatchFailed
+from ski_lvlm.chat_client import Busy, ChatClient, ChatError, ModelMissing, Reply
 from ski_lvlm.files import append_jsonl
 from ski_lvlm.shards import WHOLE, Shard
 
@@ -162,7 +163,7 @@ class BatchDesk:
             try:
                 self._wait(batch_id)
                 self._keep(batch_id, batch, asker)
-            except (Refused, ModelMissing) as error:
+            except (BatchFailed, ModelMissing) as error:  # another refusal, as of a key, loses nothing
                 lost = error
                 self._note(mark, "lost", id=batch_id, reason=str(error))
                 continue
