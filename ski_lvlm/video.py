@@ -1,4 +1,4 @@
-"""Videos: find a clip's file, choose frames, and decode them already cropped and scaled.
+"""Videos: choose frames, and decode them as a player shows them, already cropped and scaled.
 
 Decoding is sequential through PyAV, scaling and cropping happen inside FFmpeg's filter graph, and only the chosen
 frames are ever converted to RGB, so a 1080p clip costs little more than the H.264 decoding itself and memory stays
@@ -8,11 +8,9 @@ Deviation: the published code uses decord. PyAV took less CPU time (benchmarks/e
 returns frames of the wrong group of pictures from H.264 `.avi` files with B-frames and more than one key frame.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +19,14 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from ski_lvlm.video_folder import VideoError, find_video, list_videos
+from ski_lvlm.video_packets import decoded_timeline, open_video, timeline, whole_frames
+from ski_lvlm.video_picture import Picture, Step, filter_graph, shown_picture, standard_range
+from ski_lvlm.video_timeline import Timeline, frames_at, sample_indices
+
+if TYPE_CHECKING:
+    from av.filter import Graph
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 __all__ = [
     "FRAMINGS",
@@ -33,16 +39,17 @@ __all__ = [
     "list_videos",
     "probe",
     "read_for_tower",
+    "read_frames",
     "read_moments",
     "read_video",
     "sample_indices",
+    "timeline",
 ]
 FRAMINGS = ("whole", "centre")
-_MAY_BE_MISSING = 0.1  # share of the announced frames that a container may lack before the file counts as truncated
 
 
 class VideoInfo(NamedTuple):
-    """What the container says about its video stream."""
+    """A video as a player shows it: its size in pixels after turning, its frames, and how many a second on average."""
 
     width: int
     height: int
@@ -51,36 +58,12 @@ class VideoInfo(NamedTuple):
 
 
 class Box(NamedTuple):
-    """A rectangle in the video's own pixels; right and bottom are exclusive."""
+    """A rectangle in the pixels of the video as it is shown; right and bottom are exclusive."""
 
     left: int
     top: int
     right: int
     bottom: int
-
-
-def sample_indices(total: int, num_frames: int) -> Int[np.ndarray, " T"]:
-    """The middle frames of `num_frames` equal segments; a shorter clip gives each of its frames once.
-
-    One frame is thus the mid-video frame. Assumption: the paper samples 100 frames and says nothing of shorter clips;
-    Video-ChatGPT fills the missing temporal tokens with zeros, we have fewer tokens instead of invented ones.
-
-    >>> sample_indices(8, 4).tolist(), sample_indices(103, 1).tolist(), sample_indices(3, 100).tolist()
-    ([1, 3, 5, 7], [51], [0, 1, 2])
-    """
-    if total <= num_frames:
-        return np.arange(total)
-    return ((np.arange(num_frames) * 2 + 1) * total) // (2 * num_frames)
-
-
-def frames_at(moments: Float[np.ndarray, " T"], *, total: int) -> Int[np.ndarray, " T"]:
-    """The frames that are shown at `moments`, which are shares of a clip of `total` frames.
-
-    >>> frames_at(np.array([0.0, 0.49, 0.5, 1.0]), total=4).tolist()
-    [0, 1, 2, 3]
-    """
-    # a moment that falls between two frames belongs to the later one, even if rounding left it a little before
-    return np.clip(np.floor(moments * total + 1e-6).astype(int), 0, total - 1)
 
 
 def centre_square(info: VideoInfo) -> Box:
@@ -107,20 +90,20 @@ def read_for_tower(
     Raises:
         VideoError: the video cannot be read, or `framing` is neither.
     """
-    return _read(Path(path), partial(sample_indices, num_frames=num_frames), (side, side), _square(framing))
+    return _read(Path(path), _middle(num_frames), (side, side), _square(framing))
 
 
 def read_moments(
     path: Path | str, *, moments: Float[np.ndarray, " T"], side: int, framing: str = "whole"
 ) -> UInt8[Tensor, "T 3 {side} {side}"]:
-    """The frames shown at `moments` (shares of the clip, ascending), framed as in `read_for_tower`.
+    """The frames shown at `moments` (shares of the clip's time, ascending), framed as in `read_for_tower`.
 
     Moments that fall into one frame give it again, so the length is that of `moments` even for a short clip.
 
     Raises:
         VideoError: the video cannot be read, or `framing` is neither.
     """
-    return _read(Path(path), lambda total: frames_at(moments, total=total), (side, side), _square(framing))
+    return _read(Path(path), lambda frames: frames.frames_at(moments), (side, side), _square(framing))
 
 
 def _square(framing: str) -> Callable[[VideoInfo], Box | None]:
@@ -130,16 +113,21 @@ def _square(framing: str) -> Callable[[VideoInfo], Box | None]:
 
 
 def probe(path: Path | str) -> VideoInfo:
-    """Size, number of frames and frame rate, without decoding.
+    """Size, number of frames and frame rate as a player shows them; only the first frame is decoded.
 
     Raises:
-        VideoError: no such file, not a video, or a video without frames.
+        VideoError: no such file, not a video, a video without frames, or one that is broken or truncated.
     """
-    with _open(Path(path)) as (container, stream):
-        total = _announced_frames(container, stream)
-        if not total:
-            raise VideoError(f"{path}: the video has no frames (zero length); copy or record it again")
-        return VideoInfo(stream.width, stream.height, total, float(stream.average_rate or 0.0))
+    file = Path(path)
+    frames = timeline(file)
+    with open_video(file) as (container, stream):
+        first = next(whole_frames(container, stream, file))
+        return _info(shown_picture(first, stream), stream, frames)
+
+
+def _info(picture: Picture, stream: "VideoStream", frames: Timeline) -> VideoInfo:
+    rate = float(stream.average_rate or 0.0) if frames.starts is None else frames.total / frames.seconds
+    return VideoInfo(picture.width, picture.height, frames.total, rate)
 
 
 def read_video(
@@ -149,61 +137,107 @@ def read_video(
     size: tuple[int, int] | None = None,
     crop: tuple[int, int, int, int] | None = None,
 ) -> UInt8[Tensor, "T_v 3 H W"]:
-    """Decode at most `num_frames` evenly spaced RGB frames, first cropped, then scaled to `size`.
+    """Decode at most `num_frames` RGB frames, evenly spaced in time, first cropped, then scaled to `size`.
 
     `size` is (height, width); the frame is fitted to it without keeping its aspect, so that no person is cut off
-    (Assumption: as Video-ChatGPT feeds its tower). `crop` is (left, top, right, bottom) in pixels of the video and is
-    clipped to the frame. Without `size`, frames keep their resolution: ask for few of them.
+    (Assumption: as Video-ChatGPT feeds its tower). `crop` is (left, top, right, bottom) in pixels of the video as it is
+    shown and is clipped to the frame. Without `size`, frames keep their resolution: ask for few of them.
 
     Raises:
         VideoError: unreadable, truncated, without a video stream or without frames; or a crop outside the frame.
     """
     file = Path(path)
-    choose = partial(sample_indices, num_frames=num_frames)
-    return _read(file, choose, size, lambda info: _clipped(crop, info, file) if crop else None)
+    return _read(file, _middle(num_frames), size, lambda info: _clipped(crop, info, file) if crop else None)
+
+
+def read_frames(
+    path: Path | str, *, numbers: Int[np.ndarray, " T"], size: tuple[int, int] | None = None
+) -> UInt8[Tensor, "T 3 H W"]:
+    """Decode the frames of these numbers, counted from 0 in the order of presentation, scaled as in `read_video`.
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    return _read(Path(path), lambda frames: np.clip(numbers, 0, frames.total - 1), size, lambda info: None)
+
+
+Choose = Callable[[Timeline], Int[np.ndarray, " T"]]
+Frame = UInt8[np.ndarray, "H W 3"]
+
+
+def _middle(num_frames: int) -> Choose:
+    return lambda frames: frames.middle_frames(num_frames)
 
 
 def _read(
-    path: Path,
-    choose: Callable[[int], Int[np.ndarray, " T"]],
-    size: tuple[int, int] | None,
-    box: Callable[[VideoInfo], Box | None],
+    path: Path, choose: Choose, size: tuple[int, int] | None, box: Callable[[VideoInfo], Box | None]
 ) -> UInt8[Tensor, "T 3 H W"]:
-    """The frames that `choose` names of as many as there are, in its order."""
-    info = probe(path)
-    crop, indices = box(info), choose(info.num_frames)
-    frames, decoded = _decode(path, indices, size, crop)
-    if len(frames) < len(np.unique(indices)):  # the stream ended before its announced end
-        if decoded < (1 - _MAY_BE_MISSING) * info.num_frames:
-            raise VideoError(
-                f"{path}: truncated or corrupt, {decoded} of {info.num_frames} frames can be decoded; copy it again"
-            )
-        indices = choose(decoded)
-        frames, _ = _decode(path, indices, size, crop)
-    order = np.unique(indices, return_inverse=True)[1]
+    """The frames that `choose` names, in its order."""
+    shown = timeline(path)
+    numbers = choose(shown)
+    frames = _decode(path, shown, numbers, size, box)
+    if len(frames) < len(np.unique(numbers)):  # not every packet became a frame
+        shown = decoded_timeline(path)
+        numbers = choose(shown)
+        frames = _decode(path, shown, numbers, size, box)
+    order = np.unique(numbers, return_inverse=True)[1]
     return rearrange(torch.from_numpy(np.stack([frames[i] for i in order])), "t h w c -> t c h w")
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[tuple[Any, Any]]:
-    import av
+def _decode(
+    path: Path,
+    shown: Timeline,
+    numbers: Int[np.ndarray, " T"],
+    size: tuple[int, int] | None,
+    box: Callable[[VideoInfo], Box | None],
+) -> list[Frame]:
+    """The frames of these numbers in the order of time, each once; fewer where the video ends early."""
+    chosen, frames = set(numbers.tolist()), []
+    with open_video(path) as (container, stream):
+        converter = None
+        for number, frame in enumerate(whole_frames(container, stream, path)):
+            if converter is None:
+                crop = box(_info(shown_picture(frame, stream), stream, shown))
+                converter = _Converter(stream, frame, crop=crop, size=size)
+            if number in chosen:
+                frames.append(converter.rgb(frame))
+            if len(frames) == len(chosen):
+                break
+    return frames
 
-    if not path.is_file():
-        raise VideoError(f"{path}: no such video file; check the path")
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise VideoError(f"{path}: holds no video stream (audio only?); give the RGB video of the clip")
-            stream = container.streams.video[0]
-            stream.thread_type = "NONE"  # many clips are decoded side by side; threads inside one only cost CPU time
-            yield container, stream
-    except av.FFmpegError as error:
-        raise VideoError(f"{path}: cannot be decoded ({error.strerror}); copy it again or re-encode it") from error
 
+class _Converter:
+    """Turns, crops and scales frames and makes them RGB; all get the size of the first, as in a player's window."""
 
-def _announced_frames(container: Any, stream: Any) -> int:  # noqa: ANN401
-    # Matroska and WebM do not store the count: packets are counted without decoding them
-    return stream.frames or sum(1 for packet in container.demux(stream) if packet.size)
+    def __init__(
+        self, stream: "VideoStream", first: "VideoFrame", *, crop: Box | None, size: tuple[int, int] | None
+    ) -> None:
+        self._stream, self._size = stream, size
+        self._window = shown_picture(first, stream)
+        self._crop = crop
+        self._graphs: dict[tuple[int, int, str], Graph] = {}
+
+    def rgb(self, frame: "VideoFrame") -> Frame:
+        kind = frame.width, frame.height, frame.format.name
+        if kind not in self._graphs:
+            self._graphs[kind] = filter_graph(frame, self._steps(frame), pixel_format="rgb24")[0]
+        graph = self._graphs[kind]
+        graph.push(frame)
+        image: Frame = graph.vpull().to_ndarray()
+        return image
+
+    def _steps(self, frame: "VideoFrame") -> list[Step]:
+        picture, window, crop = shown_picture(frame, self._stream), self._window, self._crop
+        steps = list(picture.steps)
+        if picture[:2] != window[:2]:
+            steps.append(("scale", f"{window.width}:{window.height}:flags=area"))
+        if crop:
+            area = f"{crop.right - crop.left}:{crop.bottom - crop.top}:{crop.left}:{crop.top}:exact=1"
+            steps.append(("crop", area))
+        if self._size:
+            # area averaging lets every source pixel count, and is the cheapest of FFmpeg's antialiased filters
+            steps.append(("scale", f"{self._size[1]}:{self._size[0]}:flags=area"))
+        return [*steps, *standard_range(frame)]
 
 
 def _clipped(crop: tuple[int, int, int, int], info: VideoInfo, path: Path) -> Box:
@@ -212,36 +246,3 @@ def _clipped(crop: tuple[int, int, int, int], info: VideoInfo, path: Path) -> Bo
     if box.left >= box.right or box.top >= box.bottom:
         raise VideoError(f"{path}: the crop {tuple(crop)} lies outside the {info.width}x{info.height} frame")
     return box
-
-
-def _decode(
-    path: Path, indices: Int[np.ndarray, " T"], size: tuple[int, int] | None, crop: Box | None
-) -> tuple[list[UInt8[np.ndarray, "H W 3"]], int]:
-    """The frames at `indices` (fewer when the stream ends early) and how many frames were decoded."""
-    wanted, frames, decoded = set(indices.tolist()), [], 0
-    with _open(path) as (container, stream):
-        graph = _filter_graph(stream, size, crop)
-        for frame in container.decode(stream):
-            if decoded in wanted:
-                graph.push(frame)
-                frames.append(graph.pull().to_ndarray())
-            decoded += 1
-            if len(frames) == len(wanted):
-                break
-    return frames, decoded
-
-
-def _filter_graph(stream: Any, size: tuple[int, int] | None, crop: Box | None) -> Any:  # noqa: ANN401
-    import av.filter
-
-    graph = av.filter.Graph()
-    graph.threads = 1
-    nodes = [graph.add_buffer(template=stream)]
-    if crop:
-        width, height = crop.right - crop.left, crop.bottom - crop.top
-        nodes.append(graph.add("crop", f"{width}:{height}:{crop.left}:{crop.top}:exact=1"))
-    if size:
-        # area averaging lets every source pixel count, and is the cheapest of FFmpeg's antialiased filters
-        nodes.append(graph.add("scale", f"{size[1]}:{size[0]}:flags=area"))
-    graph.link_nodes(*nodes, graph.add("format", "rgb24"), graph.add("buffersink")).configure()
-    return graph

@@ -33,7 +33,8 @@ LAYERS = [  # a module may import from its own layer's left and from layers abov
         "thoughts",
     ],
     ["gpu_shards", "progress"],
-    ["skeleton_file", "cleaning", "packed", "skeleton", "video_folder", "video"],
+    ["skeleton_file", "cleaning", "packed", "skeleton"],
+    ["matroska", "video_timeline", "video_folder", "video_packets", "video_picture", "video"],
     [
         "ntu",
         "ntu_folder",

@@ -88,12 +88,6 @@ def test_a_short_clip_is_as_long_as_the_others_and_shows_every_frame(ntu, cache)
     assert frame_numbers(whole(cache, SHORT, 8)) == [0, 1, 1, 2, 3, 4, 4, 5]
 
 
-def test_a_container_that_promises_too_many_frames_ends_with_its_last(ntu, monkeypatch):
-    monkeypatch.setattr("ski_lvlm.video._announced_frames", lambda container, stream: 54)
-    late = DecodedFrames(ntu, side=16).window(LONG, start=0.9, stop=1.0, num_frames=2)
-    assert frame_numbers(late) == [46, 48]
-
-
 def test_cached_evaluation_frames_equal_decoded_ones(ntu, cache):
     decoded = DecodedFrames(ntu, side=16)
     for name in LENGTHS:

@@ -12,7 +12,6 @@ from video_case import (
     write_zero_length,
 )
 
-import ski_lvlm.video as video
 from ski_lvlm.video import (
     VideoError,
     centre_square,
@@ -101,12 +100,6 @@ def test_an_unknown_framing_is_refused(tmp_path):
     clip = write_video(tmp_path / "q.mp4", quarters())
     with pytest.raises(VideoError, match="framing 'center' is unknown; expected whole or centre"):
         read_for_tower(clip, num_frames=1, side=28, framing="center")
-
-
-def test_a_container_that_promises_a_few_frames_too_many_is_sampled_from_what_there_is(tmp_path, monkeypatch):
-    clip = write_video(tmp_path / "clip.avi", numbered(58))
-    monkeypatch.setattr(video, "_announced_frames", lambda container, stream: 60)
-    assert frame_numbers(read_video(clip, num_frames=60)) == list(range(58))
 
 
 def hostile(name, path):

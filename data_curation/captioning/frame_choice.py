@@ -1,7 +1,6 @@
 """Which pictures of a clip are captioned: the one in the middle, several evenly spaced, or the one where most moves."""
 
 import io
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, UInt8
 
 from data_curation.ledger import Rejected
-from ski_lvlm.video import VideoError, read_video
+from ski_lvlm.video import read_frames, read_video
 
 MOST_FRAMES = 32  # models that take several pictures have been trained on no more
 _SMALL = (64, 64)  # motion is measured on frames of this size
@@ -46,8 +45,9 @@ def chosen_frames(path: Path, choice: str) -> list[bytes]:
         Rejected: motion was asked for, and all frames are black.
     """
     if choice == "motion":
-        return [_png(_frame(path, _moving_frame(path)))]
-    frames = read_video(path, num_frames=1 if choice == "middle" else int(choice))
+        frames = read_frames(path, numbers=np.array([_moving_frame(path)]))
+    else:
+        frames = read_video(path, num_frames=1 if choice == "middle" else int(choice))
     return [_png(frame) for frame in rearrange(frames, "t c h w -> t h w c").numpy()]
 
 
@@ -82,16 +82,6 @@ def most_motion(motion: Float[np.ndarray, " T"], *, allowed: Bool[np.ndarray, " 
     2
     """
     return int(np.argmax(np.where(allowed, motion, -1.0)))
-
-
-def _frame(path: Path, index: int) -> UInt8[np.ndarray, "H W 3"]:
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            return next(islice(container.decode(video=0), index, None)).to_ndarray(format="rgb24")
-    except av.FFmpegError as error:
-        raise VideoError(f"{path}: cannot be decoded ({error.strerror}); copy it again") from error
 
 
 def _png(frame: UInt8[np.ndarray, "H W 3"]) -> bytes:

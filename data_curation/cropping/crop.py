@@ -8,17 +8,21 @@ does.
 import errno
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from itertools import chain, repeat
+from itertools import chain, count, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from data_curation.cropping.boxes import KINECT, Boxes, CropError, static_box, tracking_boxes
 from data_curation.cropping.crop_settings import CropSettings
 from ski_lvlm.files import atomic_path
-from ski_lvlm.video import Box, VideoError
+from ski_lvlm.video import Box
+from ski_lvlm.video_packets import open_video, timeline, whole_frames
+from ski_lvlm.video_picture import Picture, filter_graph, shown_picture, standard_range
+from ski_lvlm.video_timeline import Timeline
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.filter import Graph
     from av.filter.context import FilterContext
     from av.video.frame import VideoFrame
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CropError", "CropResult", "CropSettings", "Fit", "fit", "write_crop"]
 
-COMPLETE = 0.9  # share of the announced frames that must decode
+_TICKS = 90_000  # a second, as in MPEG
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES}
 # A constant quantiser with "ultrafast" is as near to the source as "veryfast" at crf 18 and takes a third of its time;
 # one thread gives the same bytes each time.
@@ -34,7 +38,10 @@ _X264 = {"preset": "ultrafast", "qp": "18", "threads": "1"}
 
 
 class CropResult(NamedTuple):
-    """The rectangle that was cut out (of the first frame, where it moves) and how many frames were written."""
+    """The rectangle that was cut out (of the first frame, where it moves) and how many frames were written.
+
+    The rectangle is in the pixels of the video as a player shows it.
+    """
 
     box: Box
     frames: int
@@ -52,12 +59,14 @@ class Fit(NamedTuple):
 def fit(box: Box, *, width: int, height: int, size: int) -> Fit:
     """How a box in a video of this size fills a black square with the persons' own aspect; all numbers even.
 
-    A video that was squeezed when it was made smaller (1920x1080 to 340x256, as labs do) is unsqueezed.
+    A video that was squeezed when it was made smaller (1920x1080 to 340x256, as labs do) is unsqueezed. One that is
+    higher than wide comes from no Kinect and keeps its aspect.
 
     >>> fit(Box(0, 0, 100, 400), width=1920, height=1080, size=224)
     Fit(width=56, height=224, left=84, top=0)
     """
-    sides = ((box.right - box.left) * KINECT[0] / width, (box.bottom - box.top) * KINECT[1] / height)
+    scale = (KINECT[0] / width, KINECT[1] / height) if width >= height else (1.0, 1.0)
+    sides = ((box.right - box.left) * scale[0], (box.bottom - box.top) * scale[1])
     across, down = (max(2, 2 * round(side * size / max(sides) / 2)) for side in sides)
     return Fit(across, down, (size - across) // 4 * 2, (size - down) // 4 * 2)
 
@@ -73,29 +82,34 @@ def write_crop(source: Path, target: Path, *, boxes: Boxes, settings: CropSettin
         VideoError: the video is empty, cut off or unreadable, or has no pictures.
         OSError: the crop cannot be written, as on a full disk.
     """
-    import av
-
-    try:
-        with av.open(str(source)) as container, atomic_path(target) as temporary:
-            stream = _pictures(container, source)
-            windows = _windows(boxes, settings, width=stream.width, height=stream.height)
-            frames = _whole(container.decode(stream), expected=_announced(container, stream), source=source)
-            written = _encode(_cut(frames, stream, windows, settings), temporary, rate=_rate(stream, settings))
-    except av.FFmpegError as error:
-        if error.errno in _CANNOT_WRITE:
-            raise OSError(error.errno, f"cannot write: {error.strerror}", str(target)) from error
-        raise VideoError(f"{source}: cannot be decoded ({error.strerror}); copy it again") from error
+    shown = timeline(source)
+    with open_video(source) as (container, stream), atomic_path(target) as temporary:
+        frames = whole_frames(container, stream, source)
+        first = next(frames)
+        picture = shown_picture(first, stream)
+        windows = _windows(boxes, settings, width=picture.width, height=picture.height)
+        pace = _pace(shown, stream, settings)
+        graph, window = _filters(first, picture, windows[0], settings, pace)
+        cut = _cut(chain([first], frames), graph, window, windows, pace)
+        written = _encode(cut, temporary, rate=_rate(stream, settings), pace=pace)
     return CropResult(windows[0], written)
 
 
-def _pictures(container: "InputContainer", source: Path) -> "VideoStream":
-    if not container.streams.video:
-        raise VideoError(f"{source}: holds no video stream (audio only?); give the RGB video of the clip")
-    stream = container.streams.video[0]
-    if not stream.format:  # cut off before its first picture
-        raise VideoError(f"{source}: cut off before its first frame; copy it again")
-    stream.codec_context.thread_count = 1  # clips are many: one thread each beats many for one
-    return stream
+class _Pace(NamedTuple):
+    """When frames are shown and for how long, in units of seconds, and whether they keep these times in the crop."""
+
+    unit: Fraction
+    times: Iterable[tuple[int, int]]
+    is_kept: bool
+
+
+def _pace(shown: Timeline, stream: "VideoStream", settings: CropSettings) -> _Pace:
+    """Frames of constant rate are counted anew, since an .avi has its time stamps in the order of decoding."""
+    if shown.starts is None:
+        return _Pace(1 / (stream.average_rate or Fraction(30)), zip(count(), repeat(1)), is_kept=False)
+    edges = np.rint(np.append(shown.starts, shown.seconds) * _TICKS).astype(int)
+    times = zip(edges[:-1].tolist(), np.diff(edges).tolist(), strict=True)
+    return _Pace(Fraction(1, _TICKS), times, is_kept=settings.fps is None)
 
 
 def _windows(boxes: Boxes, settings: CropSettings, *, width: int, height: int) -> Sequence[Box]:
@@ -104,43 +118,23 @@ def _windows(boxes: Boxes, settings: CropSettings, *, width: int, height: int) -
     return tracking_boxes(boxes, width=width, height=height, slack=settings.slack)
 
 
-def _announced(container: "InputContainer", stream: "VideoStream") -> float:
-    """How many frames the file should have; Matroska and WebM say only how long they last."""
-    import av
-
-    return stream.frames or (container.duration or 0) / av.time_base * (stream.average_rate or 0)
-
-
 def _rate(stream: "VideoStream", settings: CropSettings) -> Fraction:
     if settings.fps is None:
         return stream.average_rate or Fraction(30)
     return Fraction(settings.fps).limit_denominator(1001)
 
 
-def _whole(frames: "Iterable[VideoFrame]", *, expected: float, source: Path) -> "Iterator[VideoFrame]":
-    """Hand the frames on, and raise if they end long before they should."""
-    count = 0
-    for count, frame in enumerate(frames, start=1):  # noqa: B007
-        yield frame
-    if not count:
-        raise VideoError(f"{source}: the video has no frames (zero length); copy or record it again")
-    if count < COMPLETE * expected:
-        raise VideoError(f"{source}: cut off, {count} of {expected:.0f} frames decode; copy it again")
-
-
 def _cut(
-    frames: "Iterable[VideoFrame]", stream: "VideoStream", windows: Sequence[Box], settings: CropSettings
+    frames: "Iterable[VideoFrame]", graph: "Graph", crop: "FilterContext", windows: Sequence[Box], pace: _Pace
 ) -> "Iterator[VideoFrame]":
     """The frames as they will be encoded, each cut to its window; the last window stays."""
-    graph, crop = _filters(stream, windows[0], settings)
     at = windows[0]
-    for number, (frame, window) in enumerate(zip(frames, chain(windows, repeat(windows[-1])))):
+    for (start, duration), frame, window in zip(pace.times, frames, chain(windows, repeat(windows[-1]))):
         if window != at:
             crop.process_command("x", str(window.left))
             crop.process_command("y", str(window.top))
             at = window
-        # counted anew: an .avi has its time stamps in the order of decoding, others have units of their own
-        frame.pts, frame.duration = number, 1
+        frame.pts, frame.duration = start, duration
         graph.vpush(frame)
         yield from _ready(graph)
     graph.vpush(None)
@@ -157,37 +151,42 @@ def _ready(graph: "Graph") -> "Iterator[VideoFrame]":
         return
 
 
-def _filters(stream: "VideoStream", box: Box, settings: CropSettings) -> "tuple[Graph, FilterContext]":
+def _filters(
+    first: "VideoFrame", picture: Picture, box: Box, settings: CropSettings, pace: _Pace
+) -> "tuple[Graph, FilterContext]":
     """The chain of FFmpeg's filters, and the one of them that can be moved."""
-    from av.filter import Graph
-
-    inside = fit(box, width=stream.width, height=stream.height, size=settings.size)
-    graph = Graph()
-    graph.threads = 1
-    source = graph.add_buffer(template=stream, time_base=1 / _rate(stream, CropSettings()))
-    crop = graph.add("crop", f"{box.right - box.left}:{box.bottom - box.top}:{box.left}:{box.top}")
-    nodes = [source, crop]
+    inside = fit(box, width=picture.width, height=picture.height, size=settings.size)
+    steps = [*picture.steps, ("crop", f"{box.right - box.left}:{box.bottom - box.top}:{box.left}:{box.top}")]
     if settings.fps is not None:
-        nodes.append(graph.add("fps", f"{_rate(stream, settings)}"))
-    nodes.append(graph.add("scale", f"{inside.width}:{inside.height}:flags=area"))
+        steps.append(("fps", f"{Fraction(settings.fps).limit_denominator(1001)}"))
+    steps += [("scale", f"{inside.width}:{inside.height}:flags=area"), *standard_range(first)]
     if settings.shape == "pad":
-        nodes.append(graph.add("pad", f"{settings.size}:{settings.size}:{inside.left}:{inside.top}:black"))
-    graph.link_nodes(*nodes, graph.add("format", "yuv420p"), graph.add("buffersink")).configure()
-    return graph, crop
+        steps.append(("pad", f"{settings.size}:{settings.size}:{inside.left}:{inside.top}:black"))
+    graph, filters = filter_graph(first, steps, pixel_format="yuv420p", time_base=pace.unit)
+    return graph, filters[1 + len(picture.steps)]
 
 
-def _encode(frames: "Iterable[VideoFrame]", target: Path, *, rate: Fraction) -> int:
+def _encode(frames: "Iterable[VideoFrame]", target: Path, *, rate: Fraction, pace: _Pace) -> int:
+    """Write the frames; returns how many."""
     import av
     from av.video.frame import PictureType
 
-    count = 0
-    with av.open(str(target), "w") as out:
-        video = out.add_stream("libx264", rate=rate, options=_X264)
-        video.pix_fmt = "yuv420p"
-        for count, frame in enumerate(frames, start=1):
-            if count == 1:
-                video.width, video.height = frame.width, frame.height
-            frame.pts, frame.pict_type = None, PictureType.NONE  # the source's key frames are not ours
-            out.mux(video.encode(frame))
-        out.mux(video.encode())
-    return count
+    written = 0
+    try:
+        with av.open(str(target), "w") as out:
+            video = out.add_stream("libx264", rate=rate, options=_X264)
+            video.pix_fmt = "yuv420p"
+            if pace.is_kept:
+                video.codec_context.time_base = pace.unit
+            for written, frame in enumerate(frames, start=1):
+                if written == 1:
+                    video.width, video.height = frame.width, frame.height
+                frame.pts = frame.pts if pace.is_kept else None
+                frame.pict_type = PictureType.NONE  # the source's key frames are not ours
+                out.mux(video.encode(frame))
+            out.mux(video.encode())
+    except av.FFmpegError as error:
+        if error.errno in _CANNOT_WRITE:
+            raise OSError(error.errno, f"cannot write: {error.strerror}", str(target)) from error
+        raise
+    return written

@@ -13,11 +13,11 @@ from jaxtyping import Float, UInt8
 
 from data_curation.cropping.association import Found, Person, associate
 from data_curation.cropping.boxes import KINECT, Boxes, CropError, between, smoothed
-from ski_lvlm.video import probe, read_video, sample_indices
+from ski_lvlm.video import probe, read_frames, timeline
 
 _PER_SECOND = 5  # frames looked at
 _PATIENCE = 5  # frames looked at in which a person may be hidden
-_LOOK = (360, 640)  # height and width of what the detector sees; a squeezed video is unsqueezed
+_LOOK = (360, 640)  # height and width of what the detector sees, turned for upright videos; it is unsqueezed so
 _SMOOTH = 3  # frames looked at: one wrong box among right ones does not count
 
 
@@ -60,12 +60,13 @@ def find_boxes(source: Path, *, detector: Detector, persons: int) -> Boxes:
     """
     info = probe(source)
     count = max(1, round(info.num_frames / (info.fps or 30) * _PER_SECOND))
-    frames = rearrange(read_video(source, num_frames=count, size=_LOOK).numpy(), "t c h w -> t h w c")
-    looked_at = sample_indices(info.num_frames, count)
+    looked_at = timeline(source).middle_frames(count)
+    height, width = _LOOK if info.width >= info.height else _LOOK[::-1]
+    frames = rearrange(read_frames(source, numbers=looked_at, size=(height, width)).numpy(), "t c h w -> t h w c")
     acting = associate(detector(frames), patience=_PATIENCE)[:persons]
     if not acting:
         raise CropError(f"{detector.model} found nobody in {len(frames)} frames, so there is nobody to cut out")
-    scale = KINECT[0] / _LOOK[1]
+    scale = np.tile(np.array(KINECT) / (width, height), 2)
     return np.stack([_in_every_frame(person, looked_at.tolist(), info.num_frames) for person in acting]) * scale
 
 

@@ -1,0 +1,85 @@
+"""Which frames of a video are shown at which time, and so which ones to look at.
+
+A share of a clip is a share of its time. Where the frame rate is constant, as in NTU's videos, that is the same share
+of its frames. Phones and screen recorders write files of variable rate, of which half the frames may show one second.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+def sample_indices(total: int, num_frames: int) -> Int[np.ndarray, " T"]:
+    """The middle frames of `num_frames` equal segments; a shorter clip gives each of its frames once.
+
+    One frame is thus the mid-video frame. Assumption: the paper samples 100 frames and says nothing of shorter clips;
+    Video-ChatGPT fills the missing temporal tokens with zeros, we have fewer tokens instead of invented ones.
+
+    >>> sample_indices(8, 4).tolist(), sample_indices(103, 1).tolist(), sample_indices(3, 100).tolist()
+    ([1, 3, 5, 7], [51], [0, 1, 2])
+    """
+    if total <= num_frames:
+        return np.arange(total)
+    return ((np.arange(num_frames) * 2 + 1) * total) // (2 * num_frames)
+
+
+def frames_at(moments: Float[np.ndarray, " T"], *, total: int) -> Int[np.ndarray, " T"]:
+    """The frames that are shown at `moments`, which are shares of a clip of `total` frames of equal length.
+
+    >>> frames_at(np.array([0.0, 0.49, 0.5, 1.0]), total=4).tolist()
+    [0, 1, 2, 3]
+    """
+    # a moment that falls between two frames belongs to the later one, even if rounding left it a little before
+    return np.clip(np.floor(moments * total + 1e-6).astype(int), 0, total - 1)
+
+
+class Timeline(NamedTuple):
+    """When the frames of a video are shown.
+
+    Args:
+        total: number of frames.
+        starts: seconds from the first frame to each, ascending; None where the rate is constant or unknown.
+        seconds: how long all of them are shown; 0 where that is unknown.
+    """
+
+    total: int
+    starts: Float[np.ndarray, " total"] | None
+    seconds: float
+
+    def frames_at(self, moments: Float[np.ndarray, " K"]) -> Int[np.ndarray, " K"]:
+        """Return the frames that are shown at `moments`, which are shares of the clip's time.
+
+        >>> slow_end = Timeline(total=3, starts=np.array([0.0, 0.1, 0.2]), seconds=1.0)
+        >>> slow_end.frames_at(np.array([0.05, 0.1, 0.5, 0.9])).tolist()
+        [0, 1, 2, 2]
+        """
+        if self.starts is None:
+            return frames_at(moments, total=self.total)
+        later = np.searchsorted(self.starts, moments * self.seconds + 1e-6, side="right")
+        return np.clip(later - 1, 0, self.total - 1)
+
+    def middle_frames(self, num_frames: int) -> Int[np.ndarray, " N"]:
+        """Return the frames shown in the middle of `num_frames` equal segments of time, each frame once.
+
+        >>> Timeline(total=3, starts=np.array([0.0, 0.1, 0.2]), seconds=1.0).middle_frames(2).tolist()
+        [2]
+        """
+        if self.starts is None or self.total <= num_frames:
+            return sample_indices(self.total, num_frames)
+        return np.unique(self.frames_at((np.arange(num_frames) + 0.5) / num_frames))
+
+
+def timeline_of(starts: Float[np.ndarray, " T"], *, last: float) -> Timeline:
+    """Return the timeline of frames that begin at `starts`, ascending from 0, in seconds.
+
+    The rate is constant where no frame begins further than one frame from where it should.
+
+    Args:
+        starts: one for each frame.
+        last: how long the last one is shown; 0 if unknown, then it is as long as the median frame.
+    """
+    spacing = starts[-1] / max(len(starts) - 1, 1)
+    length = last or (float(np.median(np.diff(starts))) if len(starts) > 1 else 0.0)
+    is_constant = np.abs(starts - np.arange(len(starts)) * spacing).max() <= spacing
+    return Timeline(len(starts), None if is_constant else starts, float(starts[-1]) + length)
