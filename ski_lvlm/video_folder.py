@@ -38,12 +38,23 @@ class VideoFolder:
             raise VideoError(
                 f"{self.root}: no such folder of videos; give the folder that holds rgb/ or the videos themselves"
             )
-        files: dict[str, str] = {}
+        return {clip: self._only(clip) for clip in sorted(self._files)}
+
+    @cached_property
+    def _files(self) -> dict[str, list[str]]:
+        """Each clip's files that lie least deep."""
+        files: dict[str, list[str]] = {}
         for file in sorted(_video_files(self.root), key=lambda file: (file.count("/"), file)):
-            other = files.setdefault(clip_name(file), file)
-            if other != file and other.count("/") == file.count("/"):
-                raise VideoError(_two_files(clip_name(file), self.root, other, file))
-        return {clip: self.root / file for clip, file in sorted(files.items())}
+            others = files.setdefault(clip_name(file), [])
+            if not others or others[0].count("/") == file.count("/"):
+                others.append(file)
+        return files
+
+    def _only(self, clip: str) -> Path:
+        files = self._files[clip]
+        if len(files) > 1:
+            raise VideoError(_two_files(clip, self.root, *files[:2]))
+        return self.root / files[0]
 
     def find(self, name: str) -> Path:
         """Return the file of a clip, by its name or by a file name of the clip.
@@ -67,14 +78,14 @@ class VideoFolder:
         if len(files) > 1 and files[0] != self.root / relative:
             raise VideoError(_two_files(clip, self.root, *(str(file.relative_to(self.root)) for file in files[:2])))
         if files or inside:
-            return files[0] if files else self.clips[str(inside)]
+            return files[0] if files else self._only(str(inside))
         raise VideoError(
             f"no video of clip {clip!r} in {self.root}: looked for {clip}[_rgb]{{{','.join(VIDEO_SUFFIXES)}}}"
         )
 
     @cached_property
     def _index(self) -> ClipIndex:
-        return ClipIndex(self.clips)
+        return ClipIndex(self._files)
 
     def _relative(self, name: str) -> Path:
         """The name as seen from the root; it may have been spelled from elsewhere."""
