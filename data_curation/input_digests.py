@@ -1,27 +1,18 @@
 """Fingerprints of videos and skeletons, remembered so that a run over 100,000 files starts without reading them."""
 
-import hashlib
-import os
+import logging
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from data_curation.ledger import Record, digest, read_manifest
+from data_curation.ledger import Record, read_manifest
+from ski_lvlm.file_digests import file_digest
 from ski_lvlm.files import append_jsonl
 from ski_lvlm.shards import WHOLE, Shard
 
+_log = logging.getLogger(__name__)
 STEP = "inputs"
 _MANY = 1000  # digests that a kill may cost
-_EDGE = 65536  # bytes read from either end of a file
-
-
-def file_digest(path: Path) -> str:
-    """Fingerprint of a file from its size and both ends, cheap even for terabytes of video."""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        edges = file.read(_EDGE)
-        file.seek(max(0, size - _EDGE))
-        edges += file.read(_EDGE)
-    return digest(size, hashlib.sha256(edges).hexdigest())
 
 
 class InputDigests:
@@ -46,16 +37,34 @@ class InputDigests:
             append_jsonl(self._file, *self._fresh)
             self._fresh = []
 
+    def read(self, paths: Iterable[Path | None], *, workers: int) -> None:
+        """Read the files that are not known yet, several at a time: a whole data set is read at the disk's speed."""
+        new = [path for path in paths if path is not None and not self._is_known(path)]
+        if size := sum(path.stat().st_size for path in new) // 10**9:
+            _log.warning("reading %d new files (%d GB) to know them again", len(new), size)
+        with ThreadPoolExecutor(workers) as pool:
+            for path, known in zip(new, pool.map(file_digest, new), strict=True):
+                self._keep(path, known)
+
     def of(self, path: Path | None) -> str:
         """The digest of a file, or `absent`."""
         if path is None:
             return "absent"
-        found = path.stat()
-        state = [found.st_size, found.st_mtime_ns]
-        record = self._known.get(str(path))
-        if record is None or record["state"] != state:
-            record = {"name": str(path), "state": state, "digest": file_digest(path)}
-            self._fresh.append(record)
-            if len(self._fresh) >= _MANY:
-                self._flush()
-        return str(record["digest"])
+        if not self._is_known(path):
+            self._keep(path, file_digest(path))
+        return str(self._known[str(path)]["digest"])
+
+    def _is_known(self, path: Path) -> bool:
+        return str(path) in self._known and self._known[str(path)]["state"] == _state(path)
+
+    def _keep(self, path: Path, known: str) -> None:
+        record = {"name": str(path), "state": _state(path), "digest": known}
+        self._known[str(path)] = record
+        self._fresh.append(record)
+        if len(self._fresh) >= _MANY:
+            self._flush()
+
+
+def _state(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]

@@ -10,9 +10,9 @@ from jaxtyping import Float
 
 from data_curation.action_phrases import ACTION_PHRASES
 from data_curation.captioning.kinematics import measured_sentences
-from data_curation.input_digests import file_digest
 from data_curation.ledger import Failed, Rejected, digest
 from ski_lvlm.cleaning import CleaningError, clean
+from ski_lvlm.file_digests import remembered_digest
 from ski_lvlm.ntu import parse_name
 from ski_lvlm.ntu_folder import skeleton_folders
 from ski_lvlm.skeleton_file import SkeletonFileError, read_skeleton
@@ -89,7 +89,7 @@ def skeleton_reader(sources: Mapping[str, Source], *, prepared: Path | None) -> 
             raise Failed(f"not in the prepared set {prepared}; run scripts/prepare_ntu.py again")
         return packed.get(name)
 
-    return Joints(joints, digest(packed.cleaning, file_digest(prepared / "joints.npy")))
+    return Joints(joints, digest(packed.cleaning, remembered_digest(prepared / "joints.npy")))
 
 
 def _from_file(source: Source) -> Float[np.ndarray, "T M J 3"]:

@@ -83,6 +83,7 @@ def crop_clips(
         if run.shard.holds(torn.name[1:].partition(".")[0]):
             torn.unlink()
     with InputDigests(run.out, shard=run.shard) as inputs:
+        inputs.read((file for source in sources.values() for file in source), workers=run.workers)
         keys = {name: digest(settings.version, CLEANING, *map(inputs.of, source)) for name, source in sources.items()}
     before = {file.name: file.stat().st_size for file in os.scandir(crops)} if crops.is_dir() else {}
     ledger = Ledger(

@@ -140,12 +140,14 @@ def _open(args: argparse.Namespace, shard: Shard) -> "SkiLvlm":
 
 
 def model_digest(model: "SkiLvlm") -> str:
-    """What answers: the projectors' weights, the frozen LLM's and tower's, and how a video is shown to it."""
+    """What answers: the projectors' weights, the LLM's, tokenizer's and tower's, and how a video is shown to it."""
     from ski_lvlm.digest import weights_digest
+    from ski_lvlm.llm import tokenizer_digest
 
     video = model.config.manifest.get("video", {})
     shown = (video.get("digest"), video.get("num_frames"), video.get("framing"), model.config.chat_template)
-    return f"{weights_digest(model.projectors)} {model.config.llm_digest} {' '.join(map(str, shown))}"
+    learned = weights_digest(model.projectors, rounded=False)
+    return f"{learned} {model.config.llm_digest} {tokenizer_digest(model.tokenizer)} {' '.join(map(str, shown))}"
 
 
 def _answer(

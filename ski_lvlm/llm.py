@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import struct
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ import transformers
 from filelock import FileLock
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from ski_lvlm.file_digests import cache_folder, remembered_digest
 from ski_lvlm.llm_limits import check_vocabulary, without_foreign_padding
 from ski_lvlm.offline import resolve_model
 from ski_lvlm.weight_files import check_weights, weights_explained
@@ -62,6 +62,13 @@ def load_llm(model_id: str, *, dtype: torch.dtype = torch.float32) -> Llm:
     return Llm(model.requires_grad_(False).eval(), tokenizer)
 
 
+def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return a hash of a tokenizer's words, special tokens and chat template: the same weights read other ids so."""
+    special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+    words = [sorted(tokenizer.get_vocab().items()), special, tokenizer.chat_template]
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
+
+
 def _model(path: str, dtype: torch.dtype) -> PreTrainedModel:
     config_dict = _config_dict(path)
     if config_dict.get("model_type") == "llava" and "text_config" not in config_dict:
@@ -89,8 +96,8 @@ def _dequantised(gguf: Path) -> str:
     if not gguf.exists():
         raise ValueError(f"{gguf}: no such GGUF file; expected an existing path or the offline name smollm2")
     check_weights(gguf)
-    cache = Path(os.environ.get("SKI_CACHE", Path.home() / ".cache" / "ski_lvlm"))
-    folder = cache / f"{gguf.stem}-{_identity(gguf)}"
+    cache = cache_folder()
+    folder = cache / f"{gguf.stem}-{remembered_digest(gguf)}"
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):  # the ranks of one run must not write it twice
         if not (folder / "complete.json").exists():
@@ -102,11 +109,6 @@ def _dequantised(gguf: Path) -> str:
                     f"{gguf}: cannot be read ({error}); it is cut off or damaged: fetch it again"
                 ) from error
     return str(folder)
-
-
-def _identity(gguf: Path) -> str:
-    with gguf.open("rb") as file:
-        return hashlib.sha256(file.read(1 << 20) + str(gguf.stat().st_size).encode()).hexdigest()[:12]
 
 
 def _dequantise(gguf: Path, folder: Path) -> None:

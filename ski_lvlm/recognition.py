@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ski_lvlm.clip import DualEncoder, freeze
+from ski_lvlm.file_digests import remembered_digest
 from ski_lvlm.files import atomic_path
 from ski_lvlm.frame_cache import DecodedFrames, FrameCache, FrameCacheError, FrameSource
 from ski_lvlm.ntu import Split
@@ -147,12 +148,8 @@ def skeleton_recogniser(folder: Path, packed: PackedSkeletons) -> Recogniser:
 
 
 def _digest(*files: Path) -> str:
-    """Of whole files: a few steps of fine-tuning change too little for `weights_digest`, which samples and rounds."""
-    digests = []
-    for file in files:
-        with file.open("rb") as content:
-            digests.append(hashlib.file_digest(content, "sha256").hexdigest())
-    return " ".join(digests)
+    """Of whole files: a few steps of fine-tuning change too little for `weights_digest`, which rounds."""
+    return " ".join(map(remembered_digest, files))
 
 
 def _skeleton(

@@ -170,7 +170,7 @@ def _load_transformer(model_id: str, num_frames: int) -> VisionTower:
     return VisionTower(
         _PatchTokens(transformer, num_patches),
         model_id=model_id,
-        digest=weights_digest(transformer),
+        digest=weights_digest(transformer, mean, std),
         width=vision.hidden_size,
         image_size=vision.image_size,
         num_patches=num_patches,

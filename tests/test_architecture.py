@@ -15,6 +15,7 @@ LAYERS = [  # a module may import from its own layer's left and from layers abov
         "cli",
         "files",
         "digest",
+        "file_digests",
         "offline",
         "safe_pickle",
         "layouts",

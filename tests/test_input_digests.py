@@ -54,14 +54,29 @@ def test_a_torn_line_costs_that_file_only(tmp_path, reads):
     assert reads == ["a", "b", "b"]
 
 
-def test_a_files_digest_sees_its_length_and_both_ends(tmp_path):
+def test_a_files_digest_sees_every_byte(tmp_path):
     file, digests = tmp_path / "video", []
-    for head, middle, tail in ((b"a", 300_000, b"z"), (b"b", 300_000, b"z"), (b"a", 300_000, b"y"), (b"a", 9, b"z")):
-        file.write_bytes(head + bytes(middle) + tail)
+    for place in (None, 0, 150_000, 299_999):
+        content = bytearray(300_000)
+        if place is not None:
+            content[place] = 1
+        file.write_bytes(content)
         digests.append(file_digest(file))
-    assert len(set(digests)) == 4
+    file.write_bytes(bytes(9))
+    assert len({*digests, file_digest(file)}) == 5
     file.write_bytes(b"")
     assert file_digest(file)
+
+
+def test_many_files_are_read_side_by_side_and_once(tmp_path, reads):
+    files = [tmp_path / f"{number}.avi" for number in range(6)]
+    for file in files:
+        file.write_bytes(file.name.encode())
+    with InputDigests(tmp_path / "out") as inputs:
+        inputs.read([*files, None], workers=3)
+        first = [inputs.of(file) for file in files]
+    assert sorted(reads) == [file.name for file in files]
+    assert digests(tmp_path / "out", *files) == first == [file_digest(file) for file in files]
 
 
 def test_a_kill_costs_the_last_few_only(tmp_path, monkeypatch):

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from data_curation.captioning import vision_models
 from data_curation.captioning.vision_pool import Loading, VisionPool, visible_gpus, worker_command
-from data_curation.input_digests import file_digest
 from data_curation.ledger import digest
+from ski_lvlm.file_digests import remembered_digest
 
 
 class LocalModel(NamedTuple):
@@ -53,5 +53,5 @@ def _identity(model: str, commit: str | None) -> str:
     folder = Path(model)
     if folder.is_dir():
         files = sorted(path for path in folder.iterdir() if path.is_file())
-        return f"{folder.name}@{digest(*(part for path in files for part in (path.name, file_digest(path))))}"
+        return f"{folder.name}@{digest(*(part for path in files for part in (path.name, remembered_digest(path))))}"
     return f"{model}@{commit or 'unknown'}"
