@@ -8,6 +8,7 @@ number of frames
 """
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -101,7 +102,7 @@ def read_skeleton(path: Path, *, joints_only: bool = False) -> Recording:
         refuse_pointers(path)
     if not text:
         raise SkeletonFileError(f"{path}: the file is empty; expected a frame count; download it again")
-    lines = _Lines(text)
+    lines = _Lines(_plain_numbers(text))
     num_frames, rows = _walk(lines, path)
     if not rows:
         return Recording(path.stem, num_frames, {})
@@ -116,6 +117,14 @@ def read_skeleton(path: Path, *, joints_only: bool = False) -> Recording:
         if (np.diff(track.frames) == 0).any():
             raise SkeletonFileError(f"{path}: body {body_id} occurs twice in one frame; remove or re-download the file")
     return Recording(path.stem, num_frames, tracks)
+
+
+def _plain_numbers(text: bytes) -> bytes:
+    """The text with `nan` and `inf` where a Windows program wrote `-1.#IND`, `1.#QNAN` or `1.#INF00`."""
+    if b"#" not in text and b"(" not in text:
+        return text
+    text = re.sub(rb"1\.#INF\w*", b"inf", text)
+    return re.sub(rb"-?(1\.#(IND|QNAN|SNAN)\w*|nan\(\w*\))", b"nan", text)
 
 
 def _walk(lines: _Lines, path: Path) -> tuple[int, list[_Row]]:

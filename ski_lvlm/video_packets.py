@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MAY_BE_MISSING = 0.1  # share of the packets
 _DEEPEST = 33  # packets; frames are not shown later than that after they were decoded
+_NEED_KEY = ("vp8", "vp9", "libvpx", "av1", "libdav1d")  # decoders that make up frames where a key frame is absent
 _TRAILER = 64  # bytes that may follow the last packet of a Flash video
 
 
@@ -98,8 +99,11 @@ def whole_frames(container: "InputContainer", stream: "VideoStream", path: Path)
     """
     import av
 
-    count, fault = 0, None
+    count, fault, has_key = 0, None, not stream.codec_context.name.startswith(_NEED_KEY)
     for packet in container.demux(stream):
+        has_key |= packet.is_keyframe
+        if packet.size and not has_key:
+            continue
         if fault and count and packet.size:
             raise VideoError(f"{path}: broken after {count} frames ({fault.strerror}); copy it again or re-encode it")
         try:

@@ -37,6 +37,12 @@ def test_frames_before_the_first_key_frame_are_not_shown(tmp_path, suffix):
     check_frames(copy_packets(whole, tmp_path / f"cut.{suffix}", first=5), list(range(12, 60)))
 
 
+def test_frames_of_vp9_before_the_first_key_frame_are_not_shown(tmp_path):
+    options = {"g": "12", "deadline": "realtime", "cpu-used": "8", "crf": "4", "b": "4M"}
+    whole = encode(tmp_path / "whole.webm", noisy(60), codec="libvpx-vp9", options=options)
+    assert len(read_video(copy_packets(whole, tmp_path / "cut.webm", first=5), num_frames=100)) == 48
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 def test_frames_that_refer_to_an_absent_group_are_not_shown(tmp_path, suffix):
     open_groups = {"x264-params": "open-gop=1:keyint=12:min-keyint=12:bframes=2:b-adapt=0:scenecut=0"}

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from data_curation.cropping.boxes import skeleton_boxes
 from ski_lvlm.skeleton_file import BodyTrack, Recording, SkeletonFileError, read_skeleton, write_skeleton
 from tests.recordings import GENUINE, TWO_ACTORS, needs_genuine_ntu, recording, track
 
@@ -58,6 +59,37 @@ def test_what_is_written_is_read_back(tmp_path):
     for body_id, body in made.bodies.items():
         for field in FIELDS:
             np.testing.assert_allclose(getattr(back.bodies[body_id], field), getattr(body, field), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "value"),
+    [
+        ("-1.#IND", "nan"),
+        ("1.#QNAN0", "nan"),
+        ("-nan(ind)", "nan"),
+        ("1.#INF", "inf"),
+        ("-1.#INF00", "-inf"),
+        ("NaN", "nan"),
+    ],
+)
+def test_windows_spellings_of_what_is_no_number_are_read(tmp_path, spelling, value):
+    made = recording(track(range(20)))
+    made.bodies[next(iter(made.bodies))].colour[4, 7] = 0.123456
+    plain, odd = tmp_path / "plain.skeleton", tmp_path / "odd.skeleton"
+    write_skeleton(plain, made)
+    assert plain.read_text().count(" 0.123456") == 2
+    odd.write_text(plain.read_text().replace(" 0.123456", f" {spelling}"))
+    (body,) = read_skeleton(odd).bodies.values()
+    np.testing.assert_array_equal(body.colour[4, 7], np.float32([value, value]))
+    (joints,) = read_skeleton(odd, joints_only=True).bodies.values()
+    np.testing.assert_array_equal(joints.joints, body.joints)
+    box = skeleton_boxes(read_skeleton(odd), persons=1)
+    np.testing.assert_allclose(box, skeleton_boxes(made_without(made, 4, 7), persons=1), rtol=1e-5)
+
+
+def made_without(made, frame, joint):
+    next(iter(made.bodies.values())).colour[frame, joint] = np.nan
+    return made
 
 
 def test_neighbouring_64_bit_ids_stay_apart(tmp_path):
