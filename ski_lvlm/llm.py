@@ -63,10 +63,13 @@ def load_llm(model_id: str, *, dtype: torch.dtype = torch.float32) -> Llm:
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return a hash of a tokenizer's words, special tokens and chat template: the same weights read other ids so."""
+    """Return a hash of all that turns texts into ids, and of the chat template."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = json.loads(backend.to_str()) if backend else sorted(tokenizer.get_vocab().items())
+    if isinstance(rules, dict):  # how the last batch was padded and cut is no part of it
+        rules |= {"padding": None, "truncation": None}
     special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
-    words = [sorted(tokenizer.get_vocab().items()), special, tokenizer.chat_template]
-    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([rules, special, tokenizer.chat_template]).encode()).hexdigest()[:16]
 
 
 def _model(path: str, dtype: torch.dtype) -> PreTrainedModel:

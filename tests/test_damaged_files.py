@@ -139,8 +139,10 @@ def test_files_of_torch_are_looked_at_as_far_as_they_tell(tmp_path):
     cut(new)
     with pytest.raises(WeightFileError, match=r"new\.bin: damaged or not copied to its end"):
         check_weights(tmp_path)
-    old.write_text("<html>404</html>")
-    assert "begins with b'<h'" in damage_of(old)
+    (tmp_path / "page.pth").write_text("<html>404</html>")
+    assert "begins with b'<h'" in damage_of(tmp_path / "page.pth")
+    (tmp_path / "openvino.bin").write_bytes(b"raw numbers")
+    assert damage_of(tmp_path / "openvino.bin") is None
 
 
 def test_a_hub_id_is_left_to_the_library_and_its_damage_is_still_one_line():

@@ -4,6 +4,13 @@ import os
 
 import pytest
 
+from data_curation.checking.file_formats import read_table
+from eval.items.predictions import read_predictions
+from eval.items.questions import read_questions
+from eval.judges.rubrics import OWN_FILE, load_rubrics
+from eval.results.score_json import read_json as read_scores
+from eval.zero_shot import read_descriptions
+from ski_lvlm.instruction_file import read_instructions
 from ski_lvlm.json_files import load_json, read_json
 
 RECORDS = [{"id": "a", "text": 'é "quoted" \\ 😀'}, {"id": "b", "n": [1.5, -2e3, True, None]}]
@@ -124,3 +131,38 @@ def test_a_film_is_not_read_into_memory(tmp_path):
         file.truncate(30 * 1024**3)  # sparse
     with pytest.raises(ValueError, match=r"has 32\.2 GB, expected a JSON file"):
         load_json(tmp_path / "film.json")
+
+
+RECORD = {"video_name": "café", "Q": "What?", "A": "So.", "pred": "So."}
+TALK = {"video": "v", "conversations": [{"from": "human", "value": "<video>"}, {"from": "gpt", "value": "café"}]}
+READERS = {
+    "instructions": (read_instructions, [TALK]),
+    "validate": (lambda file: read_table(file).entries, [RECORD]),
+    "questions": (read_questions, [RECORD]),
+    "predictions": (lambda file: read_predictions([file]), [RECORD]),
+    "rubrics": (load_rubrics, json.loads(OWN_FILE.read_text())),
+    "descriptions": (read_descriptions, {"café": "A café."}),
+    "scores": (lambda file: read_scores(file, expected="scores"), {"café_0": [{"score": 1}]}),
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize(("read", "content"), READERS.values(), ids=READERS.keys())
+def test_every_command_reads_what_windows_writes(tmp_path, read, content, encoding):
+    text = json.dumps(content, ensure_ascii=False, indent=1)
+    plain, windows = tmp_path / "plain.json", tmp_path / "windows.json"
+    plain.write_text(text)
+    windows.write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    assert read(windows) == read(plain)
+
+
+@pytest.mark.parametrize("name", ["instructions", "validate", "questions", "predictions"])
+def test_every_command_reads_one_record_a_line(tmp_path, name):
+    read, (record,) = READERS[name]
+    line = json.dumps(record | {"id": "a\u2028b"}, ensure_ascii=False)
+    for file in ("lines.jsonl", "lines.json"):
+        (tmp_path / file).write_text(f"{line}\n{line}\n")
+        assert len(read(tmp_path / file)) == 2
+    (tmp_path / "cut.jsonl").write_text(f"{line}\n{line[:-9]}\n")
+    with pytest.raises(ValueError, match="cut off in line 2 after 1 whole values"):
+        read(tmp_path / "cut.jsonl")

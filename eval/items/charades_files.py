@@ -11,6 +11,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
+from ski_lvlm.git_lfs import refuse_pointers
+
 SUBMISSION, TABLE = "test_submission_caption.txt", "Charades_v1_test*.csv"
 LARGEST = 50 * 2**20  # bytes; the genuine files have less than 2 MB
 _RESOURCES = "__MACOSX"  # what a Mac packs beside the files, under the same names
@@ -64,6 +66,7 @@ def _matches(annotations: Path, pattern: str, damaged: list[str]) -> Iterator[Fo
     for path in sorted(p for p in annotations.rglob("*") if p.is_file() and _RESOURCES not in p.parts):
         if fnmatch(path.name, pattern):
             _check_size(str(path), path.stat().st_size)
+            refuse_pointers(path)
             yield Found(str(path), path.read_bytes())
         elif path.suffix.lower() == ".zip":
             yield from _members(path, pattern, damaged)

@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ski_lvlm.git_lfs import refuse_pointers
+from ski_lvlm.text_files import decoded
+
 
 class GradesError(ValueError):
     """Grades are missing, damaged, or not comparable with others."""
@@ -21,8 +24,10 @@ def read_json(path: Path, *, expected: str) -> Any:  # noqa: ANN401
             lost.
         OSError: it cannot be read.
     """
+    if path.is_file():
+        refuse_pointers(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_each_once)
+        return json.loads(decoded(path.read_bytes(), path), object_pairs_hook=_each_once)
     except FileNotFoundError as error:
         raise GradesError(f"{path} does not exist; expected {expected}") from error
     except IsADirectoryError as error:
