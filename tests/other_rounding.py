@@ -29,7 +29,8 @@ class OtherRounding(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         name = func._schema.name.removeprefix("aten::")
-        if name not in ROUNDED or func._schema.is_mutable:
+        is_exact = name in ("mean", "sum") and args[0].numel() <= 8  # few are added in one order everywhere
+        if name not in ROUNDED or func._schema.is_mutable or is_exact:
             return result
         return tree_map(lambda value: self._rounded(value, name), result)
 

@@ -35,8 +35,14 @@ class Case:
     def distill(self, **changes):
         """The recipe of stage 4 with a student that was never fine-tuned."""
         asked = {"ntu": self.ntu, "split": "synthetic", "framing": "whole", "prepared": self.prepared}
-        models = {"skeleton_clip": self.aligned, "video_student": self.student()}
+        skeleton_clip = self.skeleton_clip(changes["scale"]) if "scale" in changes else self.aligned
+        models = {"skeleton_clip": skeleton_clip, "video_student": self.student()}
         return DistillRecipe(**{**asked, **models, **changes})
+
+    def skeleton_clip(self, scale):
+        """Folder of a SkeletonCLIP that was aligned in a scale."""
+        folder = self.folder / f"aligned_{scale}"
+        return str(folder if folder.exists() else skeleton_run(folder, text=self.clip, scale=scale))
 
     def student(self, kind="vificlip"):
         """Folder of a student that was never fine-tuned."""

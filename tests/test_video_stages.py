@@ -116,7 +116,7 @@ def caches(tmp_path_factory):
     ("change", "message"),
     [
         ({"ntu": ""}, "give --ntu DIR, the folder with rgb/, or --frames_cache DIR"),
-        ({"ntu": "{}"}, "no videos .* check the folder"),
+        ({"ntu": "{}/empty"}, "no videos .* check the folder"),
         ({"ntu": "{}/test_only"}, "none of the 2 videos shows a seen action of synthetic that xsub trains on"),
         ({"split": "ntu60/50-10"}, "unknown split 'ntu60/50-10'; expected one of"),
         ({"frames_cache": "{}/centre"}, "holds frames framed 'centre', asked were 'whole'; pass --framing centre"),
