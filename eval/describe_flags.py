@@ -16,7 +16,9 @@ def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Names
     """Read the command line; a mistake ends the process with a line that says what was expected."""
     p = parser(description)
     _add_model(p)
-    p.add_argument("--videos", type=Path, required=True, help="folder of videos, searched by clip name")
+    p.add_argument(
+        "--videos", type=Path, required=True, help="folder of videos, also in sub-folders, searched by clip name"
+    )
     p.add_argument("--questions", type=Path, required=True, help="benchmark file")
     p.add_argument("--out", type=Path, default=Path("predictions.json"), help="where the answers go")
     p.add_argument("--limit", type=int, help="answer this many items, evenly spaced over the file; default: all")

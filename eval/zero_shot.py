@@ -46,7 +46,7 @@ def parse(flags: Sequence[str] | None) -> argparse.Namespace:
     add("--protocol", choices=("xsub", "xview", "xset"), default="xsub", help="which clips are for testing")
     add("--generalised", action="store_true", help="also: seen test clips and unseen clips against all classes")
     add("--classes", help="your own action names, with commas; instead of --split, with --videos")
-    add("--videos", type=Path, help="folder of your own videos")
+    add("--videos", type=Path, help="folder of your own videos, also in sub-folders")
     add("--names", choices=("canonical", "ntu", "ski", "synse", "star"), help="spelling; default: as in training")
     add("--prompt", action="append", help="such as 'a photo of a {name}.'; repeat for an ensemble; default: training's")
     add("--descriptions", type=Path, help="instead of --prompt: JSON {name or A23: sentence or list of sentences}")

@@ -51,7 +51,7 @@ def arguments() -> argparse.ArgumentParser:
     """The command's flags."""
     parser = cli.parser(__doc__ or "")
     add = parser.add_argument
-    add("--ntu", type=Path, required=True, help="folder with rgb/, or with the videos themselves")
+    add("--ntu", type=Path, required=True, help="folder with rgb/, or with the videos, also in sub-folders")
     add("--out", type=Path, required=True, help="folder of the cache")
     add("--num_frames", type=cli.positive, default=16, help="frames kept of each clip, evenly spaced")
     add("--side", type=cli.positive, default=224, help="height and width of a frame in pixels")

@@ -121,7 +121,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line; folders that the chosen modalities need are required."""
     parser = cli.parser(__doc__ or "")
     add = parser.add_argument
-    add("--ntu", type=Path, help="folder with rgb/, or with the videos themselves; for video")
+    add("--ntu", type=Path, help="folder with rgb/, or with the videos, also in sub-folders; for video")
     add("--prepared", type=Path, help="output of scripts/prepare_ntu.py; for skeleton")
     add("--out", type=Path, required=True, help="features folder")
     add("--vision_tower", default=PAPER_TOWER, help="hub id or folder of a CLIP or SigLIP model, or efficientnet-lite0")

@@ -146,13 +146,14 @@ def chosen(args: argparse.Namespace, card: Any) -> tuple[list[str], list[str]]: 
 def read_clip(ntu: Path, name: str, card: Any) -> Clip:  # noqa: ANN401
     """The frames that the students see, and the joints in the same pixels."""
     from ski_lvlm.frame_cache import segment_moments
-    from ski_lvlm.video import Box, centre_square, find_video, frames_at, probe
+    from ski_lvlm.video import Box, centre_square, find_video, probe, timeline
 
-    info = probe(find_video(ntu, name))
+    file = find_video(ntu, name)
+    info = probe(file)
     moments = segment_moments(card.num_frames, start=0.0, stop=1.0)
     box = centre_square(info) if card.framing == "centre" else Box(0, 0, info.width, info.height)
     shares = np.array([box.left / info.width, box.top / info.height, box.right / info.width, box.bottom / info.height])
-    people = joints_of(ntu, name, frames_at(moments, total=info.num_frames), box=shares, side=card.side)
+    people = joints_of(ntu, name, timeline(file).frames_at(moments), box=shares, side=card.side)
     video = read_frames(ntu, name, card, side=card.side)
     return Clip(name, video, (box.bottom - box.top) / (box.right - box.left), people)
 

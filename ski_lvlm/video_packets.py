@@ -147,9 +147,9 @@ def _read_packets(container: "InputContainer", stream: "VideoStream") -> _Packet
     is_vp8 = stream.codec_context.name.startswith(("vp8", "libvpx"))
     packets, count, end = [], 0, 0
     for packet in container.demux():
+        count += packet.pts is not None or packet.dts is not None or packet.size > 0  # unlike the one that flushes
         if not packet.size:
             continue
-        count += 1
         end = max(end, (packet.pos or 0) + packet.size)
         if packet.stream_index == stream.index:
             is_hidden = packet.is_discard or (is_vp8 and not memoryview(packet)[0] & 16)

@@ -254,13 +254,14 @@ def test_folders_that_are_no_model(home, tmp_path):
 
 def test_anyone_s_videos_are_named(home, tmp_path, capsys):
     source = home / "ntu" / "rgb"
-    for number, action in enumerate((6, 23)):
-        shutil.copy(source / f"{clip(action)}_rgb.avi", tmp_path / f"my holiday {number}.avi")
+    (tmp_path / "older").mkdir()
+    for name, action in (("my holiday 0", 6), ("my holiday 1", 23), ("older/my holiday 1", 6)):
+        shutil.copy(source / f"{clip(action)}_rgb.avi", tmp_path / f"{name}.avi")
     (tmp_path / "torn.mp4").write_bytes(b"no video")
     command = ["--model", str(home / "run"), "--classes", "drink water, hand waving", "--videos", str(tmp_path)]
     assert main([*command, "--out", str(tmp_path / "out"), *CPU]) == 0
     found = json.loads((tmp_path / "out" / "named_videos.json").read_text())
-    assert [video["video"] for video in found["videos"]] == ["my holiday 0", "my holiday 1"]
+    assert [video["video"] for video in found["videos"]] == ["my holiday 0", "my holiday 1", "older/my holiday 1"]
     for video in found["videos"]:
         assert sum(video["probabilities"].values()) == pytest.approx(1, abs=2e-4)
         assert video["probability"] == max(video["probabilities"].values()) == video["probabilities"][video["class"]]

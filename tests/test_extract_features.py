@@ -165,6 +165,8 @@ def test_clips_in_folders_keep_them(ntu, tower, tmp_path):
     assert main(flags) == 0
     assert FeatureFolder(tmp_path / "out").has("cam2/x.avi", "video")
     assert not FeatureFolder(tmp_path / "out").has("cam1/x.avi", "video")
+    assert main(video_flags(tmp_path / "videos", tower, tmp_path / "out")) == 0
+    assert FeatureFolder(tmp_path / "out").has("cam1/x", "video")
 
 
 def test_a_list_of_clips_may_be_an_instruction_file(ntu, tower, tmp_path):
