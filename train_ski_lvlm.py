@@ -25,7 +25,7 @@ from ski_lvlm.features import FeatureFolder
 from ski_lvlm.files import atomic_path, write_json
 from ski_lvlm.instruct import InstructCollator, InstructDataset, check_dataset, token_statistics
 from ski_lvlm.instruction_file import read_instructions
-from ski_lvlm.launch import adapted_flags, join_deepspeed, part_from_processes, start_processes
+from ski_lvlm.launch import adapted_flags, check_shared_folder, join_deepspeed, part_from_processes, start_processes
 from ski_lvlm.llm_limits import pad_id
 from ski_lvlm.lvlm import SkiLvlm
 from ski_lvlm.projector import Projector
@@ -100,6 +100,7 @@ def main(flags: list[str]) -> None:
     parsed, args = parser.parse_args_into_dataclasses(flags)
     recipe = with_quickstart(parsed)
     output_dir = Path(args.output_dir)
+    check_shared_folder(output_dir)
     schedule = {name: getattr(args, name) for name in ("batch_size", "num_train_epochs", "learning_rate", "seed")}
     settings = dataclasses.asdict(recipe) | schedule
     if is_finished(output_dir, settings=settings):

@@ -29,7 +29,7 @@ from transformers import HfArgumentParser, set_seed
 
 from ski_lvlm.distill_stages import distill
 from ski_lvlm.files import write_json
-from ski_lvlm.launch import adapted_flags, join_deepspeed, part_from_processes, start_processes
+from ski_lvlm.launch import adapted_flags, check_shared_folder, join_deepspeed, part_from_processes, start_processes
 from ski_lvlm.recipe import (
     DISTILL_SCHEDULE,
     SKELETON_ALIGN_SCHEDULE,
@@ -114,6 +114,7 @@ def main(flags: Sequence[str]) -> None:
     """Read top to bottom: data and model, trainer, train, save, test."""
     name, recipe, args = parse(flags)
     output_dir = Path(str(args.output_dir))
+    check_shared_folder(output_dir)
     settings = {
         "stage": name,
         **dataclasses.asdict(recipe),

@@ -5,15 +5,12 @@ from pathlib import Path
 
 from ski_lvlm.weight_files import damage_of
 
-_EXPECTED = ("trainer_state.json", "model.safetensors")
-_EXPECTED_OF_ONE = ("optimizer.pt", "scheduler.pt")  # DeepSpeed keeps them in a folder of each step
+_EXPECTED = ("trainer_state.json", "model.safetensors", "optimizer.pt", "scheduler.pt")
 
 
 def damage(checkpoint: Path) -> str | None:
     """Return what is wrong with a checkpoint, or None; every file is read, so that a cut or changed one is noticed."""
-    is_shared = any(checkpoint.glob("global_step*"))
-    expected = _EXPECTED if is_shared else (*_EXPECTED, *_EXPECTED_OF_ONE)
-    missing = (f"{name} is missing" for name in expected if not (checkpoint / name).is_file())
+    missing = (f"{name} is missing" for name in _EXPECTED if not (checkpoint / name).is_file())
     return next(missing, None) or next(_damaged_files(checkpoint), None)
 
 

@@ -1,13 +1,13 @@
 """Fingerprints of weights that see every value."""
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
+
+from ski_lvlm.partitioned import gathered
 
 _WORDS = 1 << 20  # 64-bit words that are summed at a time: 8 MiB
 
@@ -28,23 +28,11 @@ def weights_digest(module: nn.Module, *settings: object, rounded: bool = True) -
     digest = hashlib.sha256("".join(f"{setting!r};" for setting in settings).encode())
     parameters = dict(module.named_parameters(remove_duplicate=False))
     for name, value in sorted(module.state_dict().items()):
-        with _gathered(parameters.get(name, value)) as tensor:
+        with gathered(parameters.get(name, value)) as tensor:
             digest.update(f"{name}{tuple(tensor.shape)}".encode())
             for block_sum in _block_sums(tensor, torch.bfloat16 if rounded else torch.float32):
                 digest.update(block_sum.to_bytes(8, "little", signed=True))
     return digest.hexdigest()[:16]
-
-
-@contextmanager
-def _gathered(tensor: Tensor) -> Iterator[Tensor]:
-    """ZeRO-3 leaves each process a part of a parameter; bring it together for as long as it is looked at."""
-    if hasattr(tensor, "ds_id"):
-        import deepspeed
-
-        with deepspeed.zero.GatheredParameters([tensor]):
-            yield tensor
-    else:
-        yield tensor
 
 
 def _block_sums(tensor: Tensor, precision: torch.dtype) -> list[int]:

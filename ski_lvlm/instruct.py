@@ -61,19 +61,16 @@ class InstructDataset(Dataset[InstructSample]):
         self.chat_template = chat_template
         self.skeleton_dropout = skeleton_dropout
         self.seed = seed
-        self.epoch = 0
 
     def __len__(self) -> int:
         return len(self.conversations)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the Trainer; another epoch drops other skeletons."""
-        self.epoch = epoch
-
-    def __getitem__(self, index: int) -> InstructSample:
+    def __getitem__(self, key: int | tuple[int, int]) -> InstructSample:
+        """The conversation `key`, or conversation `key[1]` with the skeletons that epoch `key[0]` leaves."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
         conversation = self.conversations[index]
         clips = clips_of(conversation, self.modalities)
-        if self._drops_skeleton(index):
+        if self._drops_skeleton(epoch, index):
             clips.pop("skeleton", None)
         features = {modality: self.features.load(clip, modality) for modality, clip in clips.items()}
         encoded = encode(
@@ -95,8 +92,8 @@ class InstructDataset(Dataset[InstructSample]):
                     f"{self.max_length}; shorten the question, or {self.remedy}"
                 )
 
-    def _drops_skeleton(self, index: int) -> bool:
-        key = f"{self.seed}/{self.epoch}/{index}".encode()
+    def _drops_skeleton(self, epoch: int, index: int) -> bool:
+        key = f"{self.seed}/{epoch}/{index}".encode()
         draw = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") / 2**64
         return draw < self.skeleton_dropout
 

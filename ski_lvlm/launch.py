@@ -2,13 +2,19 @@
 
 import argparse
 import atexit
+import ctypes
 import logging
 import os
+import platform
+import signal
 import sys
+import time
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import distributed
 from transformers.hf_argparser import string_to_bool
 
 from ski_lvlm.cli import underscored
@@ -43,6 +49,7 @@ def start_processes(script: str, flags: Sequence[str]) -> None:
         ValueError: `--gpus` is no number of GPUs of this machine, or mpirun or srun started several lone copies.
     """
     if "LOCAL_RANK" in os.environ:  # a launcher has started this process
+        _end_with_parent()
         return
     _refuse_lone_copies(os.environ)
     known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -111,6 +118,13 @@ def _refuse_lone_copies(environment: Mapping[str, str]) -> None:
             )
 
 
+def _end_with_parent() -> None:
+    """Let this process end with the launcher, whatever ends that: it would go on and write beside the next run."""
+    if sys.platform == "linux":
+        set_death_signal = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+
+
 def _run(script: str, flags: Sequence[str], *, processes: int) -> int:
     """Run the script in several processes; return the exit code of the first that failed, else 0."""
     from torch.distributed import run
@@ -128,6 +142,42 @@ def _run(script: str, flags: Sequence[str], *, processes: int) -> int:
     except SignalException as error:
         return 128 + int(error.sigval)
     return 0
+
+
+def check_shared_folder(folder: Path) -> None:
+    """Make sure that all processes write into one folder: the first leaves a file there and the others look for it.
+
+    Raises:
+        ValueError: a process does not see the file; on all processes, so that none waits for another.
+    """
+    if not distributed.is_initialized() or distributed.get_world_size() == 1:
+        return
+    name = [f".shared-{uuid.uuid4().hex}"]
+    distributed.broadcast_object_list(name)
+    token = folder / name[0]
+    if distributed.get_rank() == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        token.touch()
+    distributed.barrier()
+    views: list[str | None] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(views, None if _appears(token) else f"{platform.node()}:{folder.resolve()}")
+    if distributed.get_rank() == 0:
+        token.unlink()
+    if lone := sorted({view for view in views if view}):
+        raise ValueError(
+            f"process 0 wrote into {folder}, but {', '.join(lone[:4])} does not show it: {len(lone)} of the folders "
+            "are not shared. Give an --output_dir on storage that all machines mount at the same place, and start "
+            "there with deepspeed --hostfile FILE, one line 'NAME slots=GPUS' a machine, or with torchrun --nnodes"
+        )
+
+
+def _appears(file: Path, *, attempts: int = 20) -> bool:
+    """Whether a file is there; network file systems may show another machine's file a little later."""
+    for _ in range(attempts):
+        if file.exists():
+            return True
+        time.sleep(0.25)
+    return False
 
 
 def stand_alone() -> None:
@@ -153,11 +203,11 @@ def part_from_processes() -> None:
     The interpreter's own way out lets threads of the group outlive what joins them, which now and then aborts a process
     whose work is done ("terminate called without an active exception") and fails the whole launch.
     """
-    if not torch.distributed.is_initialized():
+    if not distributed.is_initialized():
         return
-    several = torch.distributed.get_world_size() > 1
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
+    several = distributed.get_world_size() > 1
+    distributed.barrier()
+    distributed.destroy_process_group()
     if several:
         atexit._run_exitfuncs()  # loggers such as W&B finish here
         sys.stdout.flush()

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from ski_lvlm.file_digests import cache_folder, remembered_digest
 from ski_lvlm.llm_limits import check_vocabulary, without_foreign_padding
 from ski_lvlm.offline import resolve_model
+from ski_lvlm.partitioned import whole_models
 from ski_lvlm.weight_files import check_weights, weights_explained
 
 logger = logging.getLogger(__name__)
@@ -106,7 +107,8 @@ def _dequantised(gguf: Path) -> str:
         if not (folder / "complete.json").exists():
             logger.warning("dequantising %s into %s (once)", gguf.name, folder)
             try:
-                _dequantise(gguf, folder)
+                with whole_models():
+                    _dequantise(gguf, folder)
             except (ValueError, LookupError, OverflowError, struct.error) as error:
                 raise ValueError(
                     f"{gguf}: cannot be read ({error}); it is cut off or damaged: fetch it again"

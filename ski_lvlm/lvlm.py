@@ -23,6 +23,7 @@ from ski_lvlm.files import atomic_path
 from ski_lvlm.instruct import left_padded
 from ski_lvlm.llm import Llm, load_llm
 from ski_lvlm.llm_limits import pad_id
+from ski_lvlm.partitioned import gathered
 from ski_lvlm.projector import Projector, Statistics
 from ski_lvlm.prompting import Prompting
 from ski_lvlm.splice import delimit, splice, trained_positions
@@ -141,7 +142,8 @@ class SkiLvlm(PreTrainedModel):
             manifest=manifest,
         )
         model = cls(config, llm)
-        size = float(embeddings.weight.float().square().mean().sqrt())
+        with gathered(embeddings.weight) as weight:
+            size = float(weight.float().square().mean().sqrt())
         for modality, found in (statistics or {}).items():
             cast(Projector, model.projectors[modality]).standardise(found, embedding_size=size)
         return model

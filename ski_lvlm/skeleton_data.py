@@ -1,13 +1,13 @@
 """Clips of a packed set as batches for the skeleton encoder, with augmentation that a resumed run repeats exactly."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from ski_lvlm.ntu import labels
 from ski_lvlm.packed import PackedSkeletons
@@ -26,28 +26,6 @@ class SkeletonBatch(TypedDict):
 
     skeleton: Float[Tensor, "B T M J C"]
     labels: Int[Tensor, " B"]
-
-
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Every clip once, in an order that depends on seed and epoch alone; yields (epoch, clip).
-
-    The epoch travels with the clip because worker processes and resumed runs cannot know it otherwise.
-    """
-
-    def __init__(self, num_clips: int, *, seed: int) -> None:
-        self.num_clips, self.seed, self.epoch = num_clips, seed, 0
-
-    def start_epoch(self, epoch: int) -> None:
-        """Choose the order and the augmentations of the next iteration."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.num_clips
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch = self.epoch
-        order = np.random.default_rng((self.seed, epoch)).permutation(self.num_clips)
-        return iter([(epoch, clip) for clip in order.tolist()])
 
 
 class SkeletonClips(Dataset[LabelledSkeleton]):

@@ -12,10 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.utils.data import Dataset
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ski_lvlm.checkpoints import ResumableTrainer
-from ski_lvlm.skeleton_data import EpochSampler
 
 _NO_PARTS = ("loss", "logits")
 _RATIO = "gradient_ratio"  # a measure among the parts of the loss
@@ -39,7 +37,7 @@ class Stage:
 
 
 class VlmTrainer(ResumableTrainer):
-    """The resumable Trainer with orders and augmentations by epoch, rates by part, and losses logged by part.
+    """The resumable Trainer with rates by part and losses logged by part.
 
     Assumption: weight decay acts on the weights of convolutions, linear layers and embeddings alone; the published code
     has it act on everything.
@@ -49,11 +47,6 @@ class VlmTrainer(ResumableTrainer):
         super().__init__(model=stage.loss, train_dataset=stage.train, data_collator=stage.collate, **trainer)
         self.stage, self.decay_at = stage, tuple(stage.decay_at)
         self.parts: dict[str, list[Tensor]] = {}
-        self.sampler = EpochSampler(len(stage.train), seed=self.args.seed)  # type: ignore[arg-type]
-        self.add_callback(_TellEpoch(self.sampler))
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:  # noqa: ANN401
-        return self.sampler
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """The weights of convolutions, linear layers and embeddings."""
@@ -110,20 +103,6 @@ class VlmTrainer(ResumableTrainer):
 
 def _logged_name(part: str) -> str:
     return part if part == _RATIO else f"loss_{part}"
-
-
-class _TellEpoch(TrainerCallback):
-    def __init__(self, sampler: EpochSampler) -> None:
-        self.sampler = sampler
-
-    def on_epoch_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **_: Any,  # noqa: ANN401
-    ) -> None:
-        self.sampler.start_epoch(int((state.epoch or 0.0) + 1e-6))
 
 
 def step_decay(step: int, *, warmup: int, decay_steps: Sequence[float]) -> float:

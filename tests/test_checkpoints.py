@@ -77,13 +77,10 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, cap
         last_whole_checkpoint(tmp_path)
 
 
-def test_the_shares_of_several_processes_are_looked_at_too(tmp_path):
+def test_the_random_numbers_of_every_process_are_looked_at_too(tmp_path):
     checkpoint = whole_checkpoint(tmp_path / "checkpoint-6")
-    for name in ("optimizer.pt", "scheduler.pt"):
-        (checkpoint / name).unlink()
-    share = checkpoint / "global_step6" / "zero_pp_rank_0_optim_states.pt"
-    share.parent.mkdir()
-    torch.save({"state": torch.arange(1000.0)}, share)
+    second = checkpoint / "rng_state_1.pth"
+    torch.save({"state": torch.arange(1000.0)}, second)
     assert damage(checkpoint) is None
-    cut(share)
-    assert "global_step6/zero_pp_rank_0_optim_states.pt is damaged" in damage(checkpoint)
+    cut(second)
+    assert "rng_state_1.pth is damaged" in damage(checkpoint)

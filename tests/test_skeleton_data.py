@@ -7,10 +7,11 @@ import torch
 from skeleton_case import SPLIT, packed_set
 from torch.utils.data import DataLoader
 
+from ski_lvlm.epoch_sampler import EpochSampler
 from ski_lvlm.ntu import clips
 from ski_lvlm.packed import PackedSkeletons
 from ski_lvlm.skeleton import Preprocessing
-from ski_lvlm.skeleton_data import EpochSampler, SkeletonClips, collate
+from ski_lvlm.skeleton_data import SkeletonClips, collate
 
 
 @pytest.fixture(scope="module")

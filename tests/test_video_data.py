@@ -7,12 +7,13 @@ from torch.utils.data import DataLoader
 from video_case import numbered, write_video
 
 from ski_lvlm.cleaning import CLEANING
+from ski_lvlm.epoch_sampler import EpochSampler
 from ski_lvlm.frame_cache import DecodedFrames, FrameCache
 from ski_lvlm.layouts import LAYOUTS
 from ski_lvlm.ntu import ClipName
 from ski_lvlm.packed import PackedSkeletons, PackedWriter
 from ski_lvlm.skeleton import Preprocessing, preprocess
-from ski_lvlm.skeleton_data import EpochSampler, SkeletonClips
+from ski_lvlm.skeleton_data import SkeletonClips
 from ski_lvlm.video_augment import NONE
 from ski_lvlm.video_data import PairedClips, collate_pairs
 
