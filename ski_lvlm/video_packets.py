@@ -43,7 +43,7 @@ def open_video(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
     if not path.is_file():
         raise VideoError(f"{path}: no such video file; check the path")
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path.absolute())) as container:  # a colon in a relative name would be that of an address
             stream = container.streams.best("video")
             if not isinstance(stream, VideoStream) or stream.disposition & av.stream.Disposition.attached_pic:
                 raise VideoError(f"{path}: holds no video stream (audio only?); give the RGB video of the clip")

@@ -5,8 +5,11 @@ import pytest
 from odd_video_case import copy_packets, damage, encode, noisy, packet_places, scaled_numbers, set_avi_count
 from video_case import frame_numbers, numbered, write_video
 
+from data_curation.cropping.boxes import WHOLE
+from data_curation.cropping.crop import write_crop
+from data_curation.cropping.crop_settings import CropSettings
 from ski_lvlm.frame_cache import DecodedFrames
-from ski_lvlm.video import VideoError, probe, read_moments, read_video, sample_indices
+from ski_lvlm.video import VideoError, probe, read_moments, read_video, sample_indices, timeline
 
 LONG_GROUP = {"g": "250", "bf": "2"}
 GROUPS = {"g": "12", "bf": "2"}
@@ -163,6 +166,23 @@ def test_a_variable_frame_rate_is_sampled_by_time(tmp_path, suffix):
     found = frame_numbers(read_video(clip, num_frames=8))
     assert found == [frame_numbers(read_video(clip, num_frames=60))[number] for number in expected]
     assert scaled_numbers(read_moments(clip, moments=moments, side=48)) == found
+
+
+def test_the_crop_of_a_variable_frame_rate_keeps_the_times(tmp_path):
+    clip = encode(tmp_path / "x.mp4", numbered(60), times=slow_end())
+    settings = CropSettings(shape="aspect", size=64)
+    assert write_crop(clip, tmp_path / "crop.mp4", boxes=WHOLE, settings=settings).frames == 60
+    crop = tmp_path / "crop.mp4"
+    np.testing.assert_allclose(timeline(crop).starts, timeline(clip).starts, atol=1e-3)
+    assert timeline(crop).seconds == pytest.approx(31, abs=1)  # the last frame's length is not written
+    settings = CropSettings(shape="aspect", size=64, fps=1)
+    assert write_crop(clip, crop, boxes=WHOLE, settings=settings).frames in (30, 31)
+
+
+def test_a_colon_in_a_name_is_not_that_of_an_address(tmp_path, monkeypatch):
+    write_video(tmp_path / "take: one.mp4", numbered(8))
+    monkeypatch.chdir(tmp_path)
+    assert probe("take: one.mp4").num_frames == 8
 
 
 def test_an_animation_is_sampled_by_time(tmp_path):
