@@ -28,7 +28,7 @@ def provenance(
     return {
         "command": list(command),
         "model": {"baseline": args.baseline, "source": str(source.resolve())},
-        "projectors": {"kind": config.projector, "digest": weights_digest(model.projectors)},
+        "projectors": {"kind": config.projector, "digest": weights_digest(model.projectors, rounded=False)},
         "delimited": config.delimited,
         "language_model": {
             "id": config.base_llm,
