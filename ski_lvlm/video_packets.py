@@ -99,22 +99,24 @@ def whole_frames(container: "InputContainer", stream: "VideoStream", path: Path)
     """
     import av
 
-    count, fault, has_key = 0, None, not stream.codec_context.name.startswith(_NEED_KEY)
+    count, fault, of_lead_in = 0, None, None
+    has_key = not stream.codec_context.name.startswith(_NEED_KEY)
     for packet in container.demux(stream):
         has_key |= packet.is_keyframe
         if packet.size and not has_key:
             continue
-        if fault and count and packet.size:
+        if packet.size and fault:
             raise VideoError(f"{path}: broken after {count} frames ({fault.strerror}); copy it again or re-encode it")
         try:
             frames = packet.decode()
         except av.InvalidDataError as error:
-            fault, frames = error, []
+            frames, of_lead_in = [], error
+            fault = error if count or packet.is_keyframe else None  # refused if another packet follows
         for frame in frames:
             count += 1
             yield frame
     if not count:
-        reason = f"cannot be decoded ({fault.strerror})" if fault else "the video has no frames (zero length)"
+        reason = f"cannot be decoded ({of_lead_in.strerror})" if of_lead_in else "the video has no frames (zero length)"
         raise VideoError(f"{path}: {reason}; copy it again or re-encode it")
 
 

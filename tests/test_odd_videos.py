@@ -128,6 +128,29 @@ def test_a_broken_packet_refuses_the_clip_in_every_container(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
+def test_a_broken_first_key_frame_is_never_shown(tmp_path, suffix):
+    clip = encode(tmp_path / f"x.{suffix}", noisy(60), options=GROUPS)
+    start, size = packet_places(clip)[0]
+    damage(clip, start=start, size=size)
+    try:
+        frames = read_video(clip, num_frames=100)
+    except VideoError as error:
+        assert "broken" in str(error) or "corrupt" in str(error)
+    else:  # FFmpeg does not take it for a key frame any more, so that the clip begins with the next one
+        assert frame_numbers(frames) == list(range(12, 60))
+
+
+def test_packets_that_fail_before_the_first_key_frame_are_passed_over(tmp_path):
+    options = {"g": "12", "deadline": "realtime", "cpu-used": "8", "crf": "4", "b": "4M"}
+    whole = encode(tmp_path / "whole.webm", numbered(60), codec="libvpx-vp9", options=options)
+    numbers = iter(range(60))
+    clip = copy_packets(
+        whole, tmp_path / "x.webm", first=5, change=lambda packet: bytes(packet) if next(numbers) > 4 else b"noise"
+    )
+    assert len(read_video(clip, num_frames=100)) == 48
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
 def test_damage_over_several_tiny_packets_refuses_the_clip(tmp_path, suffix):
     clip = encode(tmp_path / f"x.{suffix}", numbered(60), options=GROUPS)
     places = packet_places(clip)
