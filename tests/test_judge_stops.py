@@ -131,7 +131,8 @@ class OneFails:
         self.stopped.set()
 
     def __call__(self, rubric, fields, *, seed=0):
-        self.at_work.wait()
+        if fields["A"] in [f"He waves {n}." for n in range(4)]:  # a fifth may begin before the stop is known
+            self.at_work.wait()
         if fields["A"] == "He waves 0.":
             raise ModelMissing("gone")
         self.stopped.wait(HANG)
@@ -144,7 +145,7 @@ def test_grades_that_are_under_way_when_the_judge_stops_are_kept(tmp_path):
     tasks = [Task("detail", f"v_{n}", {"Q": "?", "A": f"He waves {n}.", "pred": "x"}) for n in range(40)]
     with pytest.raises(ChatError, match="of 40 grades are kept") as caught:
         judge_all(tasks, judge, ledger=file, workers=4)
-    assert judge.given == len(read_jsonl(file)) == 3 and "3 of 40" in str(caught.value)
+    assert judge.given == len(read_jsonl(file)) in (3, 4) and f"{judge.given} of 40" in str(caught.value)
 
 
 class BrokenPipe(OneFails):
