@@ -132,7 +132,11 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--skeleton_frames", type=cli.positive, help="T_s, frames of a view (default: as in the encoder's training)")
     add("--allow_other_speed", action="store_true", help="accept another T_s than in the encoder's training")
     add("--modalities", nargs="+", choices=("video", "skeleton"), default=["video", "skeleton"], help="what to extract")
-    add("--clips", type=Path, help="instruction file (.json), or text file with one clip name a line; default: all")
+    add(
+        "--clips",
+        type=Path,
+        help="instruction file (.json, .jsonl), or text file with one clip name a line; default: all",
+    )
     add("--workers", type=int, default=None, help="decoding processes; default: one, with a GPU all cores but one")
     add("--batch_size", type=int, default=4, help="clips at a time through an encoder")
     add_shard_flags(parser)
@@ -150,7 +154,7 @@ def read_names(file: Path) -> list[str]:
     from ski_lvlm.instruction_file import read_instructions
     from ski_lvlm.text_files import read_lines
 
-    if file.suffix.lower() in (".json", ".jsonl"):
+    if file.name.lower().removesuffix(".gz").endswith((".json", ".jsonl")):
         lines = [clip or "" for c in read_instructions(file, drop={"object"}) for clip in (c.video, c.skeleton)]
     else:
         lines = [line.strip() for line in read_lines(file)]

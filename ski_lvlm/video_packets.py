@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ski_lvlm.git_lfs import PointerError, refuse_pointers
 from ski_lvlm.matroska import structure
 from ski_lvlm.video_folder import VideoError
 from ski_lvlm.video_timeline import Timeline, timeline_of
@@ -42,6 +43,10 @@ def open_video(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
 
     if not path.is_file():
         raise VideoError(f"{path}: no such video file; check the path")
+    try:
+        refuse_pointers(path)
+    except PointerError as error:
+        raise VideoError(str(error)) from error
     try:
         with av.open(str(path.absolute())) as container:  # a colon in a relative name would be that of an address
             stream = container.streams.best("video")

@@ -23,6 +23,7 @@ from ski_lvlm.safe_pickle import load_arrays
 from ski_lvlm.skeleton_file import read_skeleton
 from ski_lvlm.skeleton_import import import_skeletons
 from ski_lvlm.tiny import tiny_llm
+from ski_lvlm.video import probe
 from ski_lvlm.vision import load_vision_tower
 from ski_lvlm.weight_files import WeightFileError, check_weights, damage_of, read_safetensors, weights_explained
 
@@ -88,6 +89,7 @@ def skeletons(path):
 
 
 READERS = {
+    "video": ("a.mp4", probe),
     "features": ("a.npy", read_tokens),
     "features, safetensors": ("a.safetensors", read_tokens),
     "features, pickle": ("a.pkl", read_tokens),
