@@ -135,7 +135,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--clips",
         type=Path,
-        help="instruction file (.json, .jsonl), or text file with one clip name a line; default: all",
+        help="instruction file (.json, .jsonl), or one clip name a line; default: all",
     )
     add("--workers", type=int, default=None, help="decoding processes; default: one, with a GPU all cores but one")
     add("--batch_size", type=int, default=4, help="clips at a time through an encoder")
