@@ -19,12 +19,12 @@ class Context(NamedTuple):
     source: str
 
 
-def context_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Context | None:
+def context_of(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> Context | None:
     """Return the shortest of the limits that the configuration and the tokenizer state, None where they state none.
 
     Scaled rotary embeddings reach as far as the longer of the stated limit and the scaled original one.
     """
-    config = model.config.get_text_config(decoder=True)
+    config = config.get_text_config(decoder=True)
     limits = [
         Context(_scaled(limit, config), name)
         for name in _CONTEXT

@@ -33,7 +33,7 @@ class Prompting:
         self._template = ChatTemplate(llm.tokenizer, chat_template, day=day)
         check_ids(written_ids(self._template), llm.model, llm.tokenizer)
         self.prompt = list(prompt) or self._template.frame([Turn("user", "")]).texts
-        self.context = context_of(llm.model, llm.tokenizer)
+        self.context = context_of(llm.model.config, llm.tokenizer)
         self.end_ids = self._template.end_ids(cast(Any, llm.model.generation_config).eos_token_id)
         if not self.end_ids:
             logger.warning("%s has no token that ends an answer; all run to the limit", llm.tokenizer.name_or_path)

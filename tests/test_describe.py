@@ -243,6 +243,15 @@ def test_a_long_question_is_cut_on_the_terminal(case, tmp_path, capsys):
     assert f"cut: a: {'Why ' * 49}Why…" in capsys.readouterr().out
 
 
+def test_a_question_that_the_language_model_cannot_read_has_no_answer_and_the_others_have(case, tmp_path, capsys):
+    items = [item("a", Q="Why " * 3000, Q1=None, Q2=None), item("b", Q1=None, Q2=None)]
+    write_json(tmp_path / "q.json", items)
+    assert main(flags(case, tmp_path, questions=tmp_path / "q.json")) == 0
+    long, short = predictions(tmp_path)
+    assert long["pred"] is None and "reads 2048 (max_position_embeddings)" in long["error"] and short["pred"]
+    assert "no answer: a: " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("ends", [None, 2, [1, 2]])
 def test_an_answer_is_cut_if_no_end_token_was_generated(ends):
     watch = EndWatch(ends)

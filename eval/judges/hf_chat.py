@@ -145,7 +145,7 @@ class HfChat:
     def _context(self) -> "Context | None":
         from ski_lvlm.llm_limits import context_of
 
-        return context_of(*self._llm)
+        return context_of(self._llm.model.config, self._llm.tokenizer)
 
     def _prompt(self, messages: Sequence[Message]) -> "BatchEncoding":
         """The messages as token ids of shape [1 L]; the marks of the template in them are words like others."""
