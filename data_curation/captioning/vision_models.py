@@ -96,6 +96,9 @@ def load_image_text(model_id: str, *, trust_remote_code: bool, revision: str | N
         model_id, **source, use_safetensors=True, dtype=dtype, device_map=device
     ).eval()
 
+    # Others take it for an argument of the processor.
+    without_thoughts = {"enable_thinking": False} if "enable_thinking" in str(processor.chat_template) else {}
+
     @torch.inference_mode()
     def at(prompt: str, pictures: "list[Image]", max_tokens: int) -> Said:
         content = [*({"type": "image", "image": picture} for picture in pictures), {"type": "text", "text": prompt}]
@@ -105,6 +108,7 @@ def load_image_text(model_id: str, *, trust_remote_code: bool, revision: str | N
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
+            **without_thoughts,
         ).to(model.device, dtype)
         said = model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False, num_beams=1)
         length = inputs["input_ids"].shape[1]
@@ -146,8 +150,10 @@ def _commit(model: Any) -> str | None:  # noqa: ANN401
 
 def _said(ids: list[int], prompt_tokens: int, model: Any, tokenizer: Any, *, max_tokens: int) -> Said:  # noqa: ANN401
     """The answer behind the prompt's tokens. It was cut if it is as long as allowed and does not end by itself."""
+    from ski_lvlm.answer_text import reply_text
+
     answer = ids[prompt_tokens:]
-    ends = getattr(model.generation_config, "eos_token_id", None)
-    ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
+    stated = getattr(model.generation_config, "eos_token_id", None)
+    ends = {tokenizer.eos_token_id, *(stated if isinstance(stated, list) else [stated])} - {None}
     cut = len(answer) >= max_tokens and answer[-1] not in ends
-    return Said(tokenizer.decode(answer, skip_special_tokens=True), prompt_tokens, len(answer), cut)
+    return Said(reply_text(answer, tokenizer, ends), prompt_tokens, len(answer), cut)
