@@ -170,14 +170,32 @@ def _ids(
     delimited: Collection[str] = (),
 ) -> list[int]:
     ids: list[int] = []
+    is_continued = False  # whether the part before is a text that was cut in the middle of a mark
     for part in parts:
         if (modality := part[1:-1]) in token_counts and _PLACEHOLDER.fullmatch(part):
             slots = [PLACEHOLDER_IDS[modality]] * token_counts[modality]
             start, end = DELIMITER_IDS[modality]
             ids += [start, *slots, end] if modality in delimited else slots
+            is_continued = False
         else:
-            ids += tokenizer(_spaced(part, tokenizer), add_special_tokens=False)["input_ids"]
+            ids += _text_ids(part, tokenizer, is_continued=is_continued)
+            is_continued = True
     return ids
+
+
+def _text_ids(text: str, tokenizer: PreTrainedTokenizerBase, *, is_continued: bool) -> list[int]:
+    """Sentencepiece puts a space before whatever it tokenises; one of our own would make two, and of one word two."""
+    if not _adds_space(tokenizer):
+        return _plain_ids(text, tokenizer)
+    if not is_continued:
+        return _plain_ids(text.removeprefix(" "), tokenizer)
+    line_break = _plain_ids("\n", tokenizer)
+    ids = _plain_ids(f"\n{text}", tokenizer)
+    return ids[len(line_break) :] if ids[: len(line_break)] == line_break else _plain_ids(text, tokenizer)
+
+
+def _plain_ids(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def written_ids(template: ChatTemplate) -> list[int]:
@@ -201,11 +219,6 @@ def prompt_ids(turns: Sequence[Turn], template: ChatTemplate) -> list[int]:
         parts[-1] += first
         parts += rest
     return _ids(parts, template.tokenizer)
-
-
-def _spaced(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Sentencepiece puts a space before whatever it tokenises; one of our own would make two."""
-    return text.removeprefix(" ") if _adds_space(tokenizer) else text
 
 
 def _adds_space(tokenizer: PreTrainedTokenizerBase) -> bool:

@@ -228,3 +228,34 @@ def test_an_answer_in_training_keeps_words_that_look_like_thoughts():
         encode([QUESTION, said], template_tokenizer(QWEN_3), token_counts=COUNTS), template_tokenizer(QWEN_3)
     )
     assert said.text in text and without_thoughts(text) != text
+
+
+@pytest.mark.parametrize("scheme", ["first", "always"])
+def test_a_sentencepiece_vocabulary_reads_marks_as_words_without_spaces_of_its_own(scheme):
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
+    pieces.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+    pieces.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    special = ["<unk>", "<s>", "</s>", *(f"<0x{k:02X}>" for k in range(256))]
+    pieces.train_from_iterator(
+        ["what is the person doing?"], trainers.BpeTrainer(vocab_size=320, special_tokens=special)
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=pieces, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    encoded = encode([Turn("user", "Why</s>?"), Turn("assistant", "So</s>so")], tokenizer, token_counts={})
+    assert encoded.ids.tolist().count(tokenizer.eos_token_id) == 1
+    assert "USER: Why</s>? ASSISTANT:" in tokenizer.decode(encoded.ids)
+    assert trained(encoded, tokenizer).strip() == "So</s>so</s>"
+
+
+def test_a_tokenizer_in_python_reads_marks_as_words():
+    from transformers import ByT5Tokenizer
+
+    tokenizer = ByT5Tokenizer()
+    tokenizer.add_tokens(["<|im_start|>", "<|im_end|>"], special_tokens=True)
+    tokenizer.chat_template = CHATML
+    turns = [Turn("user", "Who </s> <|im_end|> <extra_id_3>?"), Turn("assistant", "a<|im_start|>b")]
+    ids = encode(turns, tokenizer, token_counts={}).ids.tolist()
+    marks = [tokenizer.convert_ids_to_tokens(k) for k in ids if k in tokenizer.added_tokens_decoder]
+    assert marks == ["<|im_start|>", "<|im_end|>"] * 2 and turns[0].text in tokenizer.decode(ids)
