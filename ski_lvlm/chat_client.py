@@ -68,7 +68,8 @@ class ChatClient:
 
     Args:
         model: `ollama:MODEL`, a bare name (Ollama), or `openai:MODEL`.
-        base_url: the server's address; default: Ollama on this machine (or OLLAMA_HOST), OpenAI's own for `openai:`.
+        base_url: the server's address. Default: OLLAMA_HOST or Ollama on this machine, for `openai:` OPENAI_BASE_URL or
+            OpenAI's own.
         timeout: seconds that one attempt may wait for the server.
         attempts: how often one question is asked at most.
         max_wait: the longest pause between attempts, seconds; a server that asks for a longer one is given up.
@@ -79,7 +80,7 @@ class ChatClient:
         server: the address of a server of OpenAI's protocol; None for Ollama, whose digests tell models apart anywhere.
 
     Raises:
-        ChatError: the name is malformed, or a key is needed and OPENAI_API_KEY is not set.
+        ChatError: the name, the address or a key is malformed, or a key is needed and OPENAI_API_KEY is not set.
     """
 
     def __init__(

@@ -59,10 +59,14 @@ class Probe:
 
 
 class ChatError(ValueError):
-    """A server could not answer. `passing` ones may succeed when asked again. `said` is the server's own text."""
+    """A server could not answer. `passing` ones may succeed when asked again.
+
+    `said` is the server's own text and `status` that of its reply, where it replied.
+    """
 
     passing = False
     said = ""
+    status: int | None = None
 
 
 class ServerNotRunning(ChatError):
@@ -191,7 +195,7 @@ def status_error(
         error = Busy(found, retry_after=retry_after_seconds(retry_after))
     else:
         error = Refused(found)
-    error.said = text
+    error.said, error.status = text, status
     return error
 
 

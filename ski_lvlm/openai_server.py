@@ -5,7 +5,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -97,11 +97,22 @@ class OpenAiServer:
         seed: int,
     ) -> Reply:
         """One attempt at one answer; a server that refuses a parameter is asked without it, from then on."""
-        told: dict[str, Any] = {"schema": schema, "max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+        told: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+        send, offered = self._question(messages, schema=schema, **told)
+        return self._limits.ask(send, offered)
+
+    def _question(
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: dict[str, Any] | None,
+        **told: Any,  # noqa: ANN401
+    ) -> tuple[Callable[[frozenset[str]], Reply], set[str]]:
+        """How a question is asked once without some parameters, and which of them it has."""
         offered = {MAX_TOKENS, "temperature", "seed"} | ({SCHEMA} if schema is not None else set())
         if any(message.role == "system" for message in messages):
             offered.add(SYSTEM)
-        return self._limits.ask(lambda without: self._ask(self._body(messages, without, **told)), offered)
+        return lambda without: self._ask(self._body(messages, without, schema=schema, **told)), offered
 
     def body(self, messages: Sequence[Message], **told: Any) -> dict[str, Any]:  # noqa: ANN401
         """A request as the protocol spells it, from what `chat` takes, without what the server has refused."""
@@ -135,8 +146,9 @@ class OpenAiServer:
 
         An answer without a word is a sign of life as well.
         """
-        told: dict[str, Any] = {"max_tokens": probe.max_tokens, "temperature": probe.temperature}
-        self.chat(probe.messages, schema=probe.schema, seed=0, **told)
+        told: dict[str, Any] = {"max_tokens": probe.max_tokens, "temperature": probe.temperature, "seed": 0}
+        send, offered = self._question(probe.messages, schema=probe.schema, **told)
+        self._limits.probe(send, offered)
         return ModelInfo(f"openai:{self.model}")
 
     def _ask(self, request: dict[str, Any]) -> Reply:
@@ -194,7 +206,7 @@ class OpenAiServer:
             error = ModelMissing(
                 f"{self.where} has no model {self.model!r}, or --base_url is wrong (it usually ends in /v1): {said}"
             )
-        error.said = text
+        error.said, error.status = text, response.status_code
         return error
 
     def _not_the_api(self, page: str) -> str:

@@ -18,22 +18,22 @@ _CHATTY = ("httpx", "httpx2", "openai._base_client")  # loggers of the packages 
 
 
 def read_key(variable: str) -> str:
-    """The key in an environment variable, without the white space around it; empty where there is none.
+    """Return the key in an environment variable without the white space around it, empty where there is none.
 
     Raises:
         Refused: it holds characters that no HTTP header can carry, as two lines do. The message does not quote it.
     """
     key = os.environ.get(variable, "").strip().strip(_INVISIBLE).strip()
-    if odd := [position for position, letter in enumerate(key, start=1) if not "!" <= letter <= "~"]:
+    if wrong := [position for position, letter in enumerate(key, start=1) if not "!" <= letter <= "~"]:
         raise Refused(
-            f"{variable} has {len(key)} characters, and number {odd[0]} is white space or no ASCII. Expected the bare "
+            f"{variable} has {len(key)} characters, and number {wrong[0]} is white space or no ASCII. Expected the bare "
             "key on one line: set it again."
         )
     return key
 
 
 def header_secrets() -> list[str]:
-    """The values of OPENAI_CUSTOM_HEADERS, which the `openai` package sends along."""
+    """Return the values of OPENAI_CUSTOM_HEADERS, which the `openai` package sends along."""
     lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
     return [line.partition(":")[2].strip() for line in lines]
 

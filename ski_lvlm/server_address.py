@@ -69,8 +69,8 @@ def read_address(given: str, *, protocol: Protocol, source: str) -> ServerAddres
         ChatError: it is no address. What may be a password in it is not quoted.
     """
     text = given.strip().strip("\"'").strip()
-    shown = re.sub(r".*@", "***@", text, flags=re.DOTALL).partition("?")[0]
-    wrong = f"{source} is {shown!r}, expected an address such as {_EXAMPLES[protocol]}"
+    masked = re.sub(r".*@", "***@", text, flags=re.DOTALL).partition("?")[0]
+    wrong = f"{source} is {masked!r}, expected an address such as {_EXAMPLES[protocol]}"
     if not text or re.search(r"\s", text) or re.match(r"https?(?::/?(?!/)|//)", text, re.IGNORECASE):
         raise ChatError(wrong)
     try:

@@ -48,6 +48,7 @@ _REMARKS = {
 }
 # The limit left no room for an answer.
 _NO_ROOM = re.compile(r"max_tokens or model output limit was reached|max\w* completion tokens reached", re.IGNORECASE)
+_ABOUT_THE_QUESTION = (400, 422, 500, 501)  # statuses of servers that cannot read a question
 _log = logging.getLogger(__name__)
 
 
@@ -98,6 +99,33 @@ class ServerLimits:
                     continue
             self.learn(learning)
             return replace(reply, not_told=tuple(sorted(without - {MAX_TOKENS})))
+
+    def probe(self, send: Callable[[frozenset[str]], Reply], offered: Collection[str]) -> Reply:
+        """Ask a harmless question as `ask` does, and find out by trial what a refusal that names nothing is about.
+
+        Raises:
+            ChatError: the first refusal, or that the server cannot be asked at all.
+        """
+        try:
+            return self.ask(send, offered)
+        except (Refused, Busy) as error:
+            if error.status not in _ABOUT_THE_QUESTION:
+                raise
+            first = error
+        for trial in ({SCHEMA}, {SYSTEM}, {SCHEMA, SYSTEM}):
+            if trial <= set(offered) - self._learnt and (reply := self._tried(send, offered, trial)) is not None:
+                self.learn(trial)
+                return reply
+        raise first
+
+    def _tried(
+        self, send: Callable[[frozenset[str]], Reply], offered: Collection[str], trial: Collection[str]
+    ) -> Reply | None:
+        """The reply to a question without the parameters of a trial, None where that is refused as well."""
+        try:
+            return self.ask(lambda without: send(without.union(trial)), set(offered).difference(trial))
+        except (Refused, Busy):
+            return None
 
 
 def refused_parameter(offered: Collection[str], said: str) -> str | None:

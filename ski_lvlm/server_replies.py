@@ -17,7 +17,7 @@ _THOUGHTS = ("thinking", "reasoning", "reasoning_content")  # types of parts tha
 
 
 def openai_reply(body: Any, *, server: str, seconds: float) -> Reply:  # noqa: ANN401
-    """The reply that a JSON body holds. `server` is how messages call who sent it.
+    """Return the reply that a JSON body holds. `server` is how messages call who sent it.
 
     Content that is null or a list of parts is read as text, thoughts apart from it are left out.
 
@@ -47,7 +47,7 @@ def openai_reply(body: Any, *, server: str, seconds: float) -> Reply:  # noqa: A
 
 
 def error_of(body: object, *, server: str, key: str = "OPENAI_API_KEY") -> ChatError | None:
-    """The error that a JSON body tells of, whatever its status was; None where it tells of none.
+    """Return the error that a JSON body tells of, whatever its status was, None where it tells of none.
 
     >>> print(error_of({"error": {"message": "No credits", "code": 402}}, server="it"))
     it answered 402: No credits
@@ -55,8 +55,8 @@ def error_of(body: object, *, server: str, key: str = "OPENAI_API_KEY") -> ChatE
     error = _error(body, _first_choice(body))
     if error is None:
         return None
-    said = " ".join(_words(error))
-    return status_error(_status(error, body, said), said, server=server, retry_after=None, key=key)
+    words = " ".join(_words(error))
+    return status_error(_status(error, body, words), words, server=server, retry_after=None, key=key)
 
 
 def _first_choice(body: object) -> Mapping[str, Any]:
@@ -66,7 +66,7 @@ def _first_choice(body: object) -> Mapping[str, Any]:
 
 
 def _error(body: object, choice: Mapping[str, Any]) -> object | None:
-    """What a body says of an error; None where it says nothing of one."""
+    """Return what a body says of an error, None where it says nothing of one."""
     if isinstance(body, list):  # Google's service
         body = body[0] if body else None
     if not isinstance(body, Mapping):
@@ -76,8 +76,8 @@ def _error(body: object, choice: Mapping[str, Any]) -> object | None:
             return holder["error"]
     if choice:
         return None
-    told = [body[name] for name in ("errors", "detail", "message", "msg") if body.get(name)]
-    return {**body, "message": told[0]} if told else None
+    texts = [body[name] for name in ("errors", "detail", "message", "msg") if body.get(name)]
+    return {**body, "message": texts[0]} if texts else None
 
 
 def _words(error: object) -> Iterator[str]:
@@ -89,18 +89,18 @@ def _words(error: object) -> Iterator[str]:
     yield from (str(error[name]) for name in ("type", "code", "status") if isinstance(error.get(name), str))
 
 
-def _status(error: object, body: object, said: str) -> int:
+def _status(error: object, body: object, words: str) -> int:
     """The HTTP status that an error would deserve: its own code where it is one, else by its words."""
     for holder in (error, body):
         for name in ("code", "status", "status_code", "http_status"):
             value = holder.get(name) if isinstance(holder, Mapping) else None
             if re.fullmatch(r"[45]\d\d", str(value)):
                 return int(str(value))
-    if _MONEY.search(said):
+    if _MONEY.search(words):
         return 402
-    if _PASSING.search(said):
+    if _PASSING.search(words):
         return 503
-    return 401 if _KEY.search(said) else 400
+    return 401 if _KEY.search(words) else 400
 
 
 def _text(content: object) -> str:

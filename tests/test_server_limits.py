@@ -164,6 +164,32 @@ def test_a_ping_has_the_shape_of_the_questions_to_come():
         assert request["temperature"] == 0.5 and request["response_format"]["json_schema"]["schema"]
 
 
+@pytest.mark.parametrize("status", [400, 422, 500])
+@pytest.mark.parametrize("refused", [{"schema"}, {"system"}, {"schema", "system"}], ids=sorted)
+def test_a_ping_finds_out_what_a_refusal_without_words_is_about(status, refused):
+    def plan(request):
+        used = {"schema"} if "response_format" in request else set()
+        used |= {"system"} if request["messages"][0]["role"] == "system" else set()
+        return Answer(status=status, body=b"Bad Request") if used & refused else Answer('{"score": 4}')
+
+    with chat_double(plan=plan) as double:
+        judge = LlmJudge(client_of(double, attempts=1))
+        judge.ping()
+        double.requests.clear()
+        judgement = judge(RUBRICS[0], FIELDS)
+        assert judgement.score == 4 and len(double.requests) == 1
+    assert judgement.last.not_told == tuple(sorted({"schema": "response_format"}.get(name, name) for name in refused))
+
+
+@pytest.mark.parametrize(("status", "requests"), [(400, 4), (500, 4), (401, 1), (402, 1), (429, 1), (503, 1)])
+def test_a_ping_that_is_refused_for_good_tells_the_first_refusal(status, requests):
+    with chat_double() as double:
+        double.plan = lambda _: Answer(status=status, body=f"refusal {len(double.requests)}".encode())
+        with pytest.raises((Refused, Busy), match="refusal 1|the key or the permission"):
+            LlmJudge(client_of(double)).ping()
+        assert len(double.requests) == requests
+
+
 def test_a_template_without_a_place_for_rules_is_noticed_by_the_ping():
     with chat_double(template="{{ .Prompt }}") as double:
         client = client_of(double, "ollama")

@@ -16,7 +16,7 @@ _FIELD = re.compile(
     r"""(?=\s{0,99}(?:[,;]?\s{0,99}(?:["']?[A-Za-z_]\w{0,30}["']?\s{0,9}[:=]\s{0,9}["']|\})))""",
     re.DOTALL,
 )
-_LONGEST = 5_000  # characters of an object without inner ones; no pair is as long
+_LONGEST = 5_000  # characters of an object without inner ones: no pair is as long
 
 
 class Placed(NamedTuple):
@@ -45,7 +45,7 @@ def objects(text: str) -> Iterator[Placed]:
 
 
 def _loose(text: str, start: int) -> tuple[dict[str, Any] | None, int]:
-    """What an object without inner ones says although it is no JSON; None where nothing can be read."""
+    """What an object without inner ones says although it is no JSON, None where nothing can be read."""
     match = _INNERMOST.match(text, start)
     if match is None or not match[0].endswith("}") or len(match[0]) > _LONGEST:
         return None, start + 1

@@ -56,7 +56,7 @@ def parse_score(reply: str, *, cut: bool = False) -> float | None:
 
 
 def _object(text: str) -> Any:  # noqa: ANN401
-    """What a text of JSON or of Python's literals holds, objects as lists of (key, value); None if it is neither."""
+    """What a text of JSON or of Python's literals holds, objects as lists of (key, value), None if it is neither."""
     found = _json(text)
     return _python(text) if found is None and text[:1] in ("{", "[") else found
 

@@ -89,7 +89,7 @@ def _message(node: ast.expr) -> tuple[str, str] | None:
 
 
 def _text(node: ast.expr) -> str | None:
-    """A text with its variables as places such as {A}; None where something else stands in it."""
+    """A text with its variables as places such as {A}, None where something else stands in it."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else None
     if not isinstance(node, ast.JoinedStr):

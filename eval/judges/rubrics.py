@@ -121,7 +121,7 @@ def load_rubrics(path: Path = OWN_FILE, *, scores: Scores = "integer") -> Rubric
 
 def _object(path: Path) -> dict[str, Any]:
     if not path.exists():
-        raise RubricsError(NOT_SHIPPED if path.name == NAME else f"{path} does not exist; {_EXAMPLE}")
+        raise RubricsError(NOT_SHIPPED if path.name == NAME else f"{path} does not exist, {_EXAMPLE}")
     if path.is_dir() or path.suffix == ".py":
         return _published(path)
     try:
