@@ -77,6 +77,6 @@ def _is_exempt(address: ServerAddress, exempt: str) -> bool:
 
 
 def certificates() -> ssl.SSLContext | bool:
-    """Return what servers' certificates are checked against: SSL_CERT_FILE or SSL_CERT_DIR, else the library's choice."""
+    """Return what servers' certificates are checked against: SSL_CERT_FILE, SSL_CERT_DIR, or the library's choice."""
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     return ssl.create_default_context(cafile=file or None, capath=folder or None) if file or folder else True

@@ -26,8 +26,8 @@ def read_key(variable: str) -> str:
     key = os.environ.get(variable, "").strip().strip(_INVISIBLE).strip()
     if wrong := [position for position, letter in enumerate(key, start=1) if not "!" <= letter <= "~"]:
         raise Refused(
-            f"{variable} has {len(key)} characters, and number {wrong[0]} is white space or no ASCII. Expected the bare "
-            "key on one line: set it again."
+            f"{variable} has {len(key)} characters, and number {wrong[0]} is white space or no ASCII. Expected the "
+            "bare key on one line: set it again."
         )
     return key
 
