@@ -1,9 +1,15 @@
 """Train SKI-LVLM: projectors of video and skeleton tokens before a frozen language model.
 
     deepspeed train_ski_lvlm.py --deepspeed zero2.json --instructions FILE --features DIR --base_llm ID --output_dir DIR
+    python train_ski_lvlm.py --gpus 8 …                        # all GPUs of this machine; without --gpus on one of them
+    deepspeed --hostfile hosts.txt train_ski_lvlm.py …         # several machines
+    torchrun --nnodes 2 --nproc_per_node 8 --rdzv_backend c10d --rdzv_endpoint NAME:29500 train_ski_lvlm.py …  # on each
 
-Also runs under torchrun and plain python, on GPUs or on a CPU. The same command resumes after a kill. Without
---instructions and --features it trains on what the last `bash scripts/quickstart.sh` made.
+hosts.txt has a line `NAME slots=8` for each machine, which deepspeed reaches by ssh. Data and --output_dir must lie on
+storage that all machines mount at the same place. The same command resumes after a kill, also with another number of
+GPUs, with or without DeepSpeed: --batch_size stays the batch of all together.
+
+Without --instructions and --features it trains on what the last `bash scripts/quickstart.sh` made.
 
 Paper: Sec. 3.3, Sec. 4 "Implementation Details": 3 epochs, batch 32, learning rate 2e-5.
 """

@@ -7,9 +7,12 @@
     python train_ski_vlm.py --stage distill --video_student STUDENT --skeleton_clip ALIGNED --ntu DIR --prepared DIR \
         --split ntu60/48-12 --output_dir SKI_STUDENT
 
-Also runs under torchrun and deepspeed, on GPUs or on a CPU. The same command resumes after a kill. Name a stage to see
-its flags; their defaults are the paper's, where it is silent the published code's. `--num_train_epochs 0` writes the
-untrained model of a stage. A student is tested by eval/zero_shot.py.
+`--gpus 8` trains on all GPUs of a machine, `torchrun --nnodes` or `deepspeed --hostfile` on several machines. These
+must mount --output_dir and the data at the same place (see train_ski_lvlm.py --help). Without a GPU the CPU trains. The
+same command resumes after a kill, also with another number of GPUs: --batch_size stays the batch of all together.
+
+Name a stage to see its flags; their defaults are the paper's, where it is silent the published code's.
+`--num_train_epochs 0` writes the untrained model of a stage. A student is tested by eval/zero_shot.py.
 
 Paper: Sec. 3.1, Sec. 3.2, Sec. 4 "Implementation Details".
 """

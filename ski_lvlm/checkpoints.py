@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Sized
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from ski_lvlm.checkpoint_damage import damage, newest_whole
 from ski_lvlm.epoch_sampler import EpochCallback, EpochSampler
+from ski_lvlm.training import GlobalBatchArguments
 from ski_lvlm.zero_state import load_whole, whole_optimizer, whole_weights
 
 PARTIAL = ".partial"  # checkpoints are written here and moved when whole
@@ -36,7 +38,8 @@ class ResumableTrainer(Trainer):
 
     def __init__(self, *args: Any, **trainer: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **trainer)
-        self.sampler = EpochSampler(len(self.train_dataset), seed=self.args.seed)  # type: ignore[arg-type]
+        batch_size = cast(GlobalBatchArguments, self.args).batch_size
+        self.sampler = EpochSampler(len(cast(Sized, self.train_dataset)), seed=self.args.seed, batch_size=batch_size)
         self.add_callback(EpochCallback(self.sampler))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:  # noqa: ANN401

@@ -11,23 +11,24 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 class EpochSampler(Sampler[tuple[int, int]]):
     """Every sample once, in an order that depends on seed and epoch alone; yields (epoch, sample).
 
-    The epoch travels with the sample because worker processes and resumed runs cannot know it otherwise.
+    The epoch travels with the sample because worker processes and resumed runs cannot know it otherwise. The first
+    samples of an epoch also fill up its last batch: each step is one of `batch_size`, however many processes share it.
     """
 
-    def __init__(self, num_samples: int, *, seed: int) -> None:
-        self.num_samples, self.seed, self.epoch = num_samples, seed, 0
+    def __init__(self, num_samples: int, *, seed: int, batch_size: int = 1) -> None:
+        self.num_samples, self.seed, self.batch_size, self.epoch = num_samples, seed, batch_size, 0
 
     def start_epoch(self, epoch: int) -> None:
         """Choose the order and the augmentations of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.num_samples
+        return -(-self.num_samples // self.batch_size) * self.batch_size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         epoch = self.epoch
         order = np.random.default_rng((self.seed, epoch)).permutation(self.num_samples)
-        return iter([(epoch, sample) for sample in order.tolist()])
+        return iter([(epoch, sample) for sample in np.resize(order, len(self)).tolist()])
 
 
 class EpochCallback(TrainerCallback):

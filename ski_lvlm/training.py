@@ -54,9 +54,15 @@ class GlobalBatchArguments(TrainingArguments):
             stand_alone()
         processes = int(os.environ.get("WORLD_SIZE", "1"))
         self.per_device_train_batch_size = min(self.per_device_train_batch_size, max(1, self.batch_size // processes))
-        self.gradient_accumulation_steps = accumulation_steps(
+        steps = accumulation_steps(
             batch_size=self.batch_size, per_device=self.per_device_train_batch_size, processes=processes
         )
+        if self.gradient_accumulation_steps not in (1, steps):
+            raise ValueError(
+                f"--gradient_accumulation_steps {self.gradient_accumulation_steps}: expected {steps}, which follows "
+                "from --batch_size and the number of processes; leave the flag out"
+            )
+        self.gradient_accumulation_steps = steps
         super().__post_init__()
         self._check_batch(processes)
 

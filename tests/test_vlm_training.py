@@ -6,6 +6,7 @@ import pytest
 import torch
 from student_case import trainer
 from torch import nn
+from transformers import TrainerCallback
 
 from ski_lvlm.training import JsonLines
 from ski_lvlm.vlm_training import Stage, split_groups
@@ -91,16 +92,49 @@ def test_groups_in_which_all_or_none_are_chosen_stay_whole():
     assert [(len(group["params"]), group["lr"]) for group in optimizer.param_groups] == [(2, 1.0), (2, 6.0)]
 
 
-def test_an_epochs_last_incomplete_window_is_a_step_of_its_own(tmp_path):
-    """Ten clips two at a time, four a step: the third step has one batch, and counts it whole."""
+def test_the_first_clips_of_an_epoch_fill_up_its_last_batch(tmp_path):
+    """Ten clips two at a time, four a step: the third step has the last two and the first two."""
     made = stage()
     few = {"per_device_train_batch_size": 2, "batch_size": 4, "max_steps": -1, "num_train_epochs": 1}
     run = trainer(made, tmp_path, optim="sgd", lr_scheduler_type="constant", **few)
     run.train()
     x = [float(clip) for _, clip in made.train.asked]
-    steps = [sum(x[:4]) / 4, sum(x[4:8]) / 4, sum(x[8:]) / 2]
-    assert run.state.global_step == 3
-    assert made.loss.w.item() == pytest.approx(-0.01 * sum(steps), rel=1e-5)
+    assert run.state.global_step == 3 and sorted(x[:10]) == list(range(10)) and x[10:] == x[:2]
+    assert made.loss.w.item() == pytest.approx(-0.01 * sum(x) / 4, rel=1e-5)
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """Two GPUs and no launcher, as the Trainer counts them; whoever wraps a model for both fails."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(nn.DataParallel, "__init__", lambda *_: pytest.fail("the model is wrapped for several GPUs"))
+
+
+@pytest.mark.parametrize("per_device", [1, 2, 4])
+@pytest.mark.parametrize("count", [8, 10])
+def test_each_step_has_the_global_batch_though_the_machine_has_two_gpus(two_gpus, tmp_path, per_device, count):
+    made = stage(count)
+    few = {"per_device_train_batch_size": per_device, "batch_size": 4, "max_steps": -1, "num_train_epochs": 2}
+    run = trainer(made, tmp_path, use_cpu=False, bf16=False, **few)
+    run.args._n_gpu = 2
+    steps = count_samples(run, made.loss)
+    run.train()
+    assert run.args.n_gpu == 1 and run.args.train_batch_size == per_device
+    assert steps == [run.args.batch_size] * (4 if count == 8 else 6)
+
+
+def count_samples(run, model):
+    """The samples that went through the model in each step of the optimiser, as training goes on."""
+    steps, seen = [], []
+    model.register_forward_pre_hook(lambda _, args, named: seen.append(len(named["x"])), with_kwargs=True)
+
+    class Steps(TrainerCallback):
+        def on_step_end(self, *_, **__):
+            steps.append(sum(seen))
+            seen.clear()
+
+    run.add_callback(Steps())
+    return steps
 
 
 def test_every_epoch_sees_every_clip_once_in_an_order_of_its_own(tmp_path):
