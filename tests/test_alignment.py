@@ -63,8 +63,8 @@ def test_fusion_without_a_skeleton_is_the_video_alone(clip, batch):
     fusion = Fusion(student, teacher, prompts=PROMPTS).eval()
     f_lv = student(batch["video"], PROMPTS).similarity
     some, none = fusion(**without(batch, 2))["logits"], fusion(**without(batch, 0, 1, 2, 3))["logits"]
-    assert torch.allclose(some[2], f_lv[2]) and not torch.allclose(some[0], f_lv[0])
-    assert torch.allclose(none, f_lv)
+    assert torch.allclose(some[2], f_lv[2], atol=1e-5) and not torch.allclose(some[0], f_lv[0], atol=1e-3)
+    assert torch.allclose(none, f_lv, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ALIGNMENTS)

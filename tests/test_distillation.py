@@ -71,7 +71,7 @@ def test_alpha_0_is_equation_3_without_its_last_term(clip, batch):
     student, teacher = models(clip)
     found = DistillationLoss(student, teacher, prompts=PROMPTS, alpha=0.0).eval()(**batch)
     assert "distance" not in found
-    assert torch.allclose(found["loss"], found["video"] + found["skeleton"])
+    assert torch.allclose(found["loss"], found["video"] + found["skeleton"], rtol=1e-4)
 
 
 def test_online_the_distance_moves_both_sides(clip, batch):
@@ -120,7 +120,7 @@ def test_a_clip_without_skeleton_trains_the_video_side_only(kind, clip, batch):
     some = loss(**without(batch, 1, 3))
     there = torch.tensor([0, 2])
     alone = teacher(batch["skeleton"][there], PROMPTS).similarity
-    assert torch.allclose(some["video"], loss(**batch)["video"])
+    assert torch.allclose(some["video"], loss(**batch)["video"], rtol=1e-4)
     assert torch.allclose(some["skeleton"], F.cross_entropy(alone / teacher.temperature, LABELS[there]), rtol=1e-4)
     assert torch.allclose(some["distance"], F.mse_loss(some["logits"][there], alone), rtol=1e-4)
 
