@@ -1,5 +1,6 @@
 """Checkpoints that a full disk, a broken copy or a failing disk left damaged."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,8 +17,15 @@ def damage(checkpoint: Path) -> str | None:
 
 def _damaged_files(checkpoint: Path) -> Iterator[str]:
     for file in sorted(file for file in checkpoint.rglob("*") if file.is_file()):
-        if reason := damage_of(file, checksums=True):
+        if reason := damage_of(file, checksums=True) or (file.name == _EXPECTED[0] and _state_damage(file)):
             yield f"{file.relative_to(checkpoint)} is damaged ({reason})"
+
+
+def _state_damage(file: Path) -> str | None:
+    state = json.loads(file.read_bytes())
+    if isinstance(state, dict) and isinstance(state.get("global_step"), int):
+        return None
+    return "no object with a global_step"
 
 
 def newest_whole(checkpoints: Sequence[Path], say: Callable[[str], object]) -> Path | None:

@@ -175,7 +175,10 @@ class ClipIndex:
                 files[name] = file
                 names_of.setdefault(file, []).append(name)
         for file, several in names_of.items():
-            check_one_clip(file, several)
+            whole = [name for name in several if _is_part(clip_name(name), clip_name(file))] or several
+            check_one_clip(file, whole)
+            for shortened in set(several) - set(whole):  # its own file is not here, and this one is another clip's
+                del files[shortened]
         return files
 
 
@@ -187,11 +190,16 @@ def check_one_clip(file: str, names: Iterable[str]) -> None:
     """
     longest_first = sorted({clip_name(name) for name in names}, key=lambda name: (-len(name), name))
     for other in longest_first[1:]:
-        if not f"/{longest_first[0]}".endswith(f"/{other}"):
+        if not _is_part(longest_first[0], other):
             raise ClipNameError(
                 f"{longest_first[0]!r} and {other!r} are two clips, but both mean the file {file}; name the files "
                 "as the clips are named, with their folders"
             )
+
+
+def _is_part(one: str, other: str) -> bool:
+    """Whether two paths are equal as far as the shorter goes, counted from their ends."""
+    return f"/{one}".endswith(f"/{other}") or f"/{other}".endswith(f"/{one}")
 
 
 def _enter(table: _Table, spelling: str, cuts: int, file: str) -> None:

@@ -12,7 +12,7 @@ from ski_lvlm.text_files import decoded, encoding_of, is_gzip, read_bytes
 
 _LARGEST = 16 * 1024**3  # bytes; 100,000 pairs are about 60 MB
 _TOKEN = 6  # characters of an escape such as \u00e9: an error in the last token is where the file was cut off
-_SPACE = re.compile(r"\s*")
+_SPACE = re.compile(r"[\s\ufeff]*")  # a mark stands also where files were put one behind the other
 _BEGINNINGS = '[{"-0123456789'
 _CONSTANTS = {"NaN": None, "Infinity": float("inf"), "-Infinity": float("-inf")}
 

@@ -1,6 +1,5 @@
 """SkeletonCLIP: a skeleton encoder aligned with a frozen text encoder (Sec. 3.1), and its files."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from ski_lvlm.clip import InLanguage, TextEncoder, load_text_encoder, log_scale, temperature_of
 from ski_lvlm.files import atomic_path, write_json
 from ski_lvlm.hyperformer import ActionClassifier, Hyperformer
+from ski_lvlm.json_files import read_json
 from ski_lvlm.layouts import layout_named
 from ski_lvlm.losses import cosine_similarity
 from ski_lvlm.skeleton import Preprocessing
@@ -87,7 +87,7 @@ def read_card(folder: Path) -> SkeletonEncoderCard:
             "python train_ski_vlm.py --stage skeleton_pretrain --prepared DIR --split SPLIT --output_dir " + str(folder)
         )
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file)
         return SkeletonEncoderCard(**{**found, "seen": tuple(found["seen"])})
     except (KeyError, TypeError, ValueError) as error:
         raise SkeletonEncoderError(f"{file} cannot be read ({error}); train the encoder again") from error

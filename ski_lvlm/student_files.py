@@ -1,6 +1,5 @@
 """A trained student's folder: its weights, and what is needed to use it."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from safetensors.torch import save_file
 from ski_lvlm.clip import TextEncoder, freeze, is_left_out
 from ski_lvlm.files import atomic_path, write_json
 from ski_lvlm.frame_encoder import FrameEncoder
+from ski_lvlm.json_files import read_json
 from ski_lvlm.video_clip import Student, build_student
 from ski_lvlm.weight_files import read_safetensors
 
@@ -64,7 +64,7 @@ def read_student_card(folder: Path) -> StudentCard:
             f"train_ski_vlm.py --stage video_finetune --ntu DIR --split SPLIT --output_dir {folder}"
         )
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file)
         return StudentCard(**{**found, "seen": tuple(found["seen"])})
     except (KeyError, TypeError, ValueError) as error:
         raise StudentError(f"{file} cannot be read ({error}); train the student again") from error

@@ -1,7 +1,6 @@
 """What both training commands add to the Hugging Face Trainer: the global batch, JSON lines, what a run leaves."""
 
 import importlib.metadata
-import json
 import os
 import platform
 import resource
@@ -15,6 +14,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ski_lvlm.files import append_jsonl, write_json
+from ski_lvlm.json_files import read_json
 from ski_lvlm.launch import check_processes, stand_alone
 
 _MAY_CHANGE = (  # between two starts: folders move, and machines differ in what fits
@@ -164,7 +164,7 @@ def is_finished(output_dir: Path, *, settings: dict[str, Any]) -> bool:
     file = output_dir / "recipe.json"
     if not file.is_file():
         return False
-    found = json.loads(file.read_text(encoding="utf-8"))
+    found = read_json(file)
     names = [name for name in settings if name not in _MAY_CHANGE and settings[name] != found.get(name)]
     if names:
         changes = ", ".join(f"{name} {found.get(name)!r}, now {settings[name]!r}" for name in names)

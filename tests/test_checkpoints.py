@@ -49,6 +49,10 @@ def zeroed(file):
 
 DAMAGE = {
     "empty state": ("trainer_state.json", emptied),
+    "state of something else": ("trainer_state.json", lambda file: file.write_text("{}")),
+    "state of zeros": ("trainer_state.json", lambda file: file.write_bytes(bytes(100))),
+    "weights of zeros": ("model.safetensors", lambda file: file.write_bytes(bytes(file.stat().st_size))),
+    "optimizer of zeros": ("optimizer.pt", lambda file: file.write_bytes(bytes(file.stat().st_size))),
     "missing state": ("trainer_state.json", lambda file: file.unlink()),
     "cut weights": ("model.safetensors", cut),
     "empty weights": ("model.safetensors", emptied),

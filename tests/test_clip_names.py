@@ -97,6 +97,12 @@ def test_many_names_may_have_folders_that_are_not_here_but_not_two_different_one
         check_one_clip("x.npy", ["cam1/x", "cam2/x"])
 
 
+def test_a_clip_without_a_file_does_not_take_that_of_another():
+    index = ClipIndex(["tree.mp4", "x.mp4"])
+    assert index.find_all(["tree_pose.mp4", "tree.mp4", "x_rgb.avi"]) == {"tree.mp4": "tree.mp4", "x_rgb.avi": "x.mp4"}
+    assert index.find_all(["tree_pose.mp4"]) == {"tree_pose.mp4": "tree.mp4"}
+
+
 def test_an_ntu_clip_is_one_clip_in_whatever_folder_and_spelling():
     names = [
         f"a/{NTU}_rgb.avi",

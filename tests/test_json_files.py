@@ -74,6 +74,11 @@ def test_one_record_a_line_is_a_list(tmp_path, text, content, pack):
     assert load_json(file) == (content, [], [])
 
 
+def test_marks_between_files_that_were_joined_are_space(load):
+    joined = b'{"a": 1}\n'.decode().encode("utf-8-sig") + '{"b": 2}\n'.encode("utf-8-sig")
+    assert load(joined).content == [{"a": 1}, {"b": 2}]
+
+
 def test_nan_is_a_missing_value(load):
     assert load('[{"a": NaN, "b": Infinity}]').content == [{"a": None, "b": float("inf")}]
 

@@ -7,6 +7,7 @@ from data_curation.captioning import vision_models
 from data_curation.captioning.vision_pool import Loading, VisionPool, visible_gpus, worker_command
 from data_curation.ledger import digest
 from ski_lvlm.file_digests import remembered_digest
+from ski_lvlm.weight_files import check_weights
 
 
 class LocalModel(NamedTuple):
@@ -40,6 +41,7 @@ def open_image_text(model: str, loading: Loading) -> LocalModel:
 
 
 def _open(model: str, loading: Loading, command: list[str]) -> LocalModel:
+    check_weights(Path(model))
     gpus = visible_gpus(loading.python)
     try:
         pool = VisionPool(command, gpus=gpus)
