@@ -140,12 +140,13 @@ def _open(args: argparse.Namespace, shard: Shard) -> "SkiLvlm":
 
 
 def model_digest(model: "SkiLvlm") -> str:
-    """What answers: the projectors' weights, the LLM's, tokenizer's and tower's, and how a video is shown to it."""
+    """What answers: the weights of projectors, LLM and tower, the tokenizer, and how they are asked about a video."""
     from ski_lvlm.digest import weights_digest
     from ski_lvlm.llm import tokenizer_digest
 
     video = model.config.manifest.get("video", {})
-    shown = (video.get("digest"), video.get("num_frames"), video.get("framing"), model.config.chat_template)
+    prompt = hashlib.sha256(json.dumps(model.config.prompt).encode()).hexdigest()[:16]
+    shown = (video.get("digest"), video.get("num_frames"), video.get("framing"), model.config.chat_template, prompt)
     learned = weights_digest(model.projectors, rounded=False)
     return f"{learned} {model.config.llm_digest} {tokenizer_digest(model.tokenizer)} {' '.join(map(str, shown))}"
 

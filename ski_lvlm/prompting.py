@@ -35,6 +35,7 @@ class Prompting:
         self.prompt = list(prompt) or self._template.frame([Turn("user", "")]).texts
         self.context = context_of(llm.model.config, llm.tokenizer)
         self.end_ids = self._template.end_ids(cast(Any, llm.model.generation_config).eos_token_id)
+        self._has_warned = False
         if not self.end_ids:
             logger.warning("%s has no token that ends an answer; all run to the limit", llm.tokenizer.name_or_path)
 
@@ -54,15 +55,17 @@ class Prompting:
         )
 
     def room(self, length: int, max_new_tokens: int) -> int:
-        """Return how long an answer may be behind a prompt of this length."""
+        """Return how long an answer may be behind a prompt of this length; the first that is cut short is logged."""
         if self.context is None or length + max_new_tokens <= self.context.tokens:
             return max_new_tokens
         room = self.context.tokens - length
-        logger.warning(
-            "the language model reads %d tokens (%s): behind a prompt of %d, an answer is cut at %d and not at %d",
-            *self.context,
-            length,
-            room,
-            max_new_tokens,
-        )
+        if not self._has_warned:
+            logger.warning(
+                "the language model reads %d tokens (%s): behind a prompt of %d, an answer is cut at %d and not at %d",
+                *self.context,
+                length,
+                room,
+                max_new_tokens,
+            )
+        self._has_warned = True
         return room

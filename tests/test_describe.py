@@ -484,7 +484,12 @@ def test_beside_the_predictions_stands_what_made_them(case, tmp_path):
     assert made["sampling"]["seed"] == 3 and made["sampling"]["temperature"] == 0.5
     digest = hashlib.sha256((case / "questions.json").read_bytes()).hexdigest()
     assert made["questions"] == {"file": str(case / "questions.json"), "sha256": digest, "limit": 2}
-    assert made["delimited"] == [] and made["chat_template"] == "auto" and made["versions"]["torch"]
+    assert (
+        made["delimited"] == []
+        and made["chat_template"] == "auto"
+        and "assistant" in made["prompt"][1]
+        and made["versions"]["torch"]
+    )
 
 
 def test_limit_takes_items_evenly_spaced(case, undisturbed, tmp_path):

@@ -99,7 +99,9 @@ def test_an_answer_ends_with_the_context(tmp_path, monkeypatch, caplog):
     assert told["max_new_tokens"] == 60 - length and "reads" not in caplog.text
     model.answer(videos(), ["Why?"], max_new_tokens=1024)
     assert told["max_new_tokens"] == 60 - length
-    assert f"reads 60 tokens (max_position_embeddings): behind a prompt of {length}, an answer is cut" in caplog.text
+    model.answer(videos(), ["Why?"], max_new_tokens=1024)
+    warning = f"reads 60 tokens (max_position_embeddings): behind a prompt of {length}, an answer is cut"
+    assert caplog.text.count(warning) == 1
 
 
 def test_a_question_that_fills_the_context_is_refused(tmp_path):
