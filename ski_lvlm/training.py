@@ -65,11 +65,21 @@ class GlobalBatchArguments(TrainingArguments):
         self.gradient_accumulation_steps = steps
         super().__post_init__()
         self._check_batch(processes)
+        self._check_engine()
 
     @property
     def n_gpu(self) -> int:
         """GPUs of this process, at most 1: DataParallel would multiply the batch, and replicas have no parameters."""
         return min(1, super().n_gpu)
+
+    def _check_engine(self) -> None:
+        """Refuse a DeepSpeed configuration without ZeRO, whose optimiser checkpoints do not know."""
+        engine = getattr(self, "hf_deepspeed_config", None)
+        if engine and engine.get_value("zero_optimization.stage") not in (1, 2, 3):
+            raise ValueError(
+                f"{self.deepspeed}: expected a zero_optimization of stage 1, 2 or 3; name zero2.json, or leave "
+                "--deepspeed out, which trains the same as stage 0"
+            )
 
     def _check_batch(self, processes: int) -> None:
         """Refuse what would train with another batch than the one named."""

@@ -73,16 +73,10 @@ def load_whole(zero: Any, saved: Mapping[str, Any], weights: Mapping[str, Tensor
 
 
 def parameter_groups(zero: Any) -> dict[int, list[nn.Parameter]]:  # noqa: ANN401
-    """Return the parameters of each of the optimiser's groups, in the order in which PyTorch numbers them.
-
-    Raises:
-        ValueError: the engine shares nothing out (ZeRO stage 0).
-    """
+    """Return the parameters of each of the optimiser's groups, in the order in which PyTorch numbers them."""
     for name in _GROUPS:
         if hasattr(zero, name):
             return {index: list(group) for index, group in enumerate(getattr(zero, name)) if len(group)}
-    if not hasattr(zero, "sub_group_to_group_id"):
-        raise ValueError("checkpoints are built for ZeRO stages 1 to 3; name one of them, or leave --deepspeed out")
     groups: dict[int, list[nn.Parameter]] = {}
     for sub_group, parameters in enumerate(zero.fp16_groups):
         groups.setdefault(zero.sub_group_to_group_id[sub_group], []).extend(parameters)

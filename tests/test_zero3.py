@@ -1,8 +1,11 @@
 """ZeRO-3 leaves each process a part of a weight: what reads weights must bring them together."""
 
+import json
+import sys
+
 import pytest
 import torch
-from command_case import ROOT
+from command_case import ROOT, run
 from lvlm_case import TOKENS, write_case
 from safetensors.torch import save_file
 from test_train_ski_lvlm import flags, losses, needs_compiler, projectors, train
@@ -49,3 +52,12 @@ def test_a_weight_that_nobody_shares_out_is_itself():
     weight = torch.nn.Parameter(torch.ones(2))
     with gathered(weight) as whole:
         assert whole is weight
+
+
+def test_an_engine_that_shares_nothing_out_is_refused_at_once(tmp_path):
+    config = json.loads((ROOT / "zero2.json").read_text())
+    config["zero_optimization"]["stage"] = 0
+    (tmp_path / "zero0.json").write_text(json.dumps(config))
+    done = run([sys.executable, str(ROOT / "train_ski_lvlm.py"), "--deepspeed", str(tmp_path / "zero0.json")])
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "expected a zero_optimization of stage 1, 2 or 3; name zero2.json" in done.stderr
