@@ -47,6 +47,7 @@ def _block_sums(tensor: Tensor, precision: torch.dtype) -> list[int]:
 def _block_sum(block: Tensor) -> Int[Tensor, ""]:
     data = block.contiguous().view(torch.uint8)
     words = torch.nn.functional.pad(data, (0, -len(data) % 8)).view(torch.int64)
+    words = words ^ ((words >> 32) & 0xFFFFFFFF)  # else a change in a word's top bits moves the sum's top bits alone
     return (words * _places(str(block.device))[: len(words)]).sum()
 
 

@@ -63,6 +63,10 @@ def load_json(file: Path) -> Loaded:
     return Loaded(values, faults, notes)
 
 
+class NestingError(ValueError):
+    """A file whose lists and objects stand deeper in each other than any list of records."""
+
+
 def is_json_lines(file: Path) -> bool:
     """Whether a file is named `.jsonl`, also behind it `.gz`.
 
@@ -109,7 +113,9 @@ def _values(text: str, file: Path) -> tuple[list[Any], list[str]]:
             value, position = decoder.raw_decode(text, position)
         except json.JSONDecodeError as error:
             raise ValueError(f"{file}: {_told(error, text, after=len(values))}") from error
-        except (ValueError, RecursionError) as error:
+        except RecursionError as error:
+            raise NestingError(f"{file} is nested too deeply for records; expected a list of them") from error
+        except ValueError as error:
             raise ValueError(f"{file}: not usable JSON ({error}); make the file again") from error
         values.append(value)
         position = _after_space(text, position)

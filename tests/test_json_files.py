@@ -103,7 +103,7 @@ BAD = {
     "comma at the end": ("[\n1,\n2,\n]", r"is not JSON: line [34], column"),
     "quotes": ("[{'Q': 1}]", "line 1, column 3: Expecting property name"),
     "words behind": ("[1]\nTraceback (most recent call last)", "line 2, column 1 after 1 whole values"),
-    "too deep": ("[" * 200_000, "not usable JSON"),
+    "too deep": ("[" * 200_000, "nested too deeply for records"),
     "number without end": ("[" + "9" * 5000 + "]", "not usable JSON"),
     "second list cut off": ("[1][2", "is cut off in line 1 after 1 whole values"),
 }

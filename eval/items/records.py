@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ski_lvlm.chat_protocol import whole_characters
-from ski_lvlm.json_files import read_json
+from ski_lvlm.json_files import NestingError, read_json
 
 Item = dict[str, Any]
 TEXTS = ("Q", "A", "Q1", "Q2", "cons_A", "pred", "pred1", "pred2")
@@ -47,6 +47,8 @@ def _content(path: Path) -> Any:  # noqa: ANN401
         raise RecordsError(f"{path} does not exist; expected a JSON file of records")
     try:
         content = read_json(path)
+    except NestingError as error:
+        raise RecordsError(str(error)) from error
     except ValueError as error:
         raise RecordsError(
             f"{path} is no JSON ({str(error).removeprefix(f'{path}: ')}); expected a list of records"
