@@ -114,7 +114,7 @@ def _values(text: str, file: Path) -> tuple[list[Any], list[str]]:
         except json.JSONDecodeError as error:
             raise ValueError(f"{file}: {_told(error, text, after=len(values))}") from error
         except RecursionError as error:
-            raise NestingError(f"{file} is nested too deeply for records; expected a list of them") from error
+            raise NestingError(f"{file}: is nested too deeply for records; expected a list of them") from error
         except ValueError as error:
             raise ValueError(f"{file}: not usable JSON ({error}); make the file again") from error
         values.append(value)

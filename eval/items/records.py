@@ -48,7 +48,7 @@ def _content(path: Path) -> Any:  # noqa: ANN401
     try:
         content = read_json(path)
     except NestingError as error:
-        raise RecordsError(str(error)) from error
+        raise RecordsError(f"{path} {str(error).removeprefix(f'{path}: ')}") from error
     except ValueError as error:
         raise RecordsError(
             f"{path} is no JSON ({str(error).removeprefix(f'{path}: ')}); expected a list of records"
