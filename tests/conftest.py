@@ -1,10 +1,15 @@
 """Shape checks for every call in the tests: jaxtyping's annotations are enforced by beartype while pytest runs."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 from jaxtyping import install_import_hook
+
+# A shell's background job ignores SIGINT, and commands that tests start and interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks a model hub
 
