@@ -25,19 +25,25 @@ from typing import cast
 import torch
 from transformers import HfArgumentParser, set_seed
 
-from ski_lvlm.checkpoints import ResumableTrainer
-from ski_lvlm.conversation import PLACEHOLDER_IDS, Encoded, marked
-from ski_lvlm.features import FeatureFolder
-from ski_lvlm.files import atomic_path, write_json
-from ski_lvlm.instruct import InstructCollator, InstructDataset, check_dataset, token_statistics
-from ski_lvlm.instruction_file import read_instructions
-from ski_lvlm.launch import adapted_flags, check_shared_folder, join_deepspeed, part_from_processes, start_processes
-from ski_lvlm.llm_limits import pad_id
-from ski_lvlm.lvlm import SkiLvlm
-from ski_lvlm.projector import Projector
-from ski_lvlm.published_projectors import load_video_projector
+from ski_lvlm.datasets.instruction_file import read_instructions
+from ski_lvlm.llm.conversation import PLACEHOLDER_IDS, Encoded, marked
+from ski_lvlm.llm.limits import pad_id
+from ski_lvlm.lvlm.features import FeatureFolder
+from ski_lvlm.lvlm.model import SkiLvlm
+from ski_lvlm.lvlm.projector import Projector
+from ski_lvlm.lvlm.samples import InstructCollator, InstructDataset, check_dataset, token_statistics
+from ski_lvlm.parallel.launch import (
+    adapted_flags,
+    check_shared_folder,
+    join_deepspeed,
+    part_from_processes,
+    start_processes,
+)
+from ski_lvlm.published.projectors import load_video_projector
 from ski_lvlm.recipe import SkiLvlmRecipe
-from ski_lvlm.training import (
+from ski_lvlm.storage.files import atomic_path, write_json
+from ski_lvlm.training.checkpoints import ResumableTrainer
+from ski_lvlm.training.trainer import (
     GlobalBatchArguments,
     JsonLines,
     is_finished,

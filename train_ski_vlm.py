@@ -30,9 +30,13 @@ import torch
 from torch import nn
 from transformers import HfArgumentParser, set_seed
 
-from ski_lvlm.distill_stages import distill
-from ski_lvlm.files import write_json
-from ski_lvlm.launch import adapted_flags, check_shared_folder, join_deepspeed, part_from_processes, start_processes
+from ski_lvlm.parallel.launch import (
+    adapted_flags,
+    check_shared_folder,
+    join_deepspeed,
+    part_from_processes,
+    start_processes,
+)
 from ski_lvlm.recipe import (
     DISTILL_SCHEDULE,
     SKELETON_ALIGN_SCHEDULE,
@@ -44,15 +48,17 @@ from ski_lvlm.recipe import (
     SkeletonPretrainRecipe,
     VideoFinetuneRecipe,
 )
-from ski_lvlm.skeleton_stages import align, pretrain
-from ski_lvlm.training import (
+from ski_lvlm.storage.files import write_json
+from ski_lvlm.training.trainer import (
     GlobalBatchArguments,
     JsonLines,
     is_finished,
     write_run,
 )
-from ski_lvlm.video_stages import finetune
-from ski_lvlm.vlm_training import Stage, VlmTrainer
+from ski_lvlm.vlm.distill_stage import distill
+from ski_lvlm.vlm.skeleton_stages import align, pretrain
+from ski_lvlm.vlm.student_stage import finetune
+from ski_lvlm.vlm.trainer import Stage, VlmTrainer
 
 
 class _Kind(NamedTuple):

@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from data_curation.cropping.boxes import Boxes, skeleton_boxes  # noqa: E402
 from data_curation.cropping.crop import CropSettings, write_crop  # noqa: E402
 from ski_lvlm import cli  # noqa: E402
-from ski_lvlm.ntu import parse_name  # noqa: E402
-from ski_lvlm.skeleton_file import read_skeleton  # noqa: E402
-from ski_lvlm.video import list_videos, probe  # noqa: E402
+from ski_lvlm.datasets.ntu import parse_name  # noqa: E402
+from ski_lvlm.skeletons.ntu_file import read_skeleton  # noqa: E402
+from ski_lvlm.videos.decoding import list_videos, probe  # noqa: E402
 
 KINDS = {
     "static": CropSettings(),

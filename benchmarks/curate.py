@@ -23,7 +23,7 @@ from ski_lvlm.cli import parser, run  # noqa: E402
 STEPS = {"crop": "crops", "caption": "captions", "qa": "qa"}
 SERVER = """
 import sys
-from tests.llm_server import llama_server
+from tests.cases.llm_server import llama_server
 with llama_server(parallel=int(sys.argv[1]), context=1024 * int(sys.argv[1])) as url:
     print(url, flush=True)
     sys.stdin.read()

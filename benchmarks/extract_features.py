@@ -67,7 +67,7 @@ def write_clip(path: Path, *, frames: int = 300) -> Path:
 
 def report(clip: Path, repeats: int, tower_seconds: float) -> None:
     """Measure all ways on one clip and print them."""
-    from ski_lvlm.video import probe
+    from ski_lvlm.videos.decoding import probe
 
     ways = {"ours": ours, "full-size frames, float resize": full_size}
     try:
@@ -92,7 +92,7 @@ def report(clip: Path, repeats: int, tower_seconds: float) -> None:
 
 def ours(clip: Path) -> np.ndarray:
     """What scripts/extract_features.py does; [T 3 H W] uint8."""
-    from ski_lvlm.video import read_video
+    from ski_lvlm.videos.decoding import read_video
 
     return read_video(clip, num_frames=FRAMES, size=(SIDE, SIDE)).numpy()
 
@@ -101,7 +101,7 @@ def with_decord(clip: Path) -> np.ndarray:
     """The same frames through decord."""
     import decord
 
-    from ski_lvlm.video import sample_indices
+    from ski_lvlm.videos.decoding import sample_indices
 
     reader = decord.VideoReader(str(clip), width=SIDE, height=SIDE, num_threads=1)
     return reader.get_batch(sample_indices(len(reader), FRAMES)).asnumpy().transpose(0, 3, 1, 2)
@@ -111,7 +111,7 @@ def full_size(clip: Path) -> np.ndarray:
     """Decode at full size, convert to float, resize."""
     import torch
 
-    from ski_lvlm.video import read_video
+    from ski_lvlm.videos.decoding import read_video
 
     frames = [frame[None].float() for frame in read_video(clip, num_frames=FRAMES)]
     small = [torch.nn.functional.interpolate(frame, size=(SIDE, SIDE), mode="area") for frame in frames]
@@ -128,14 +128,14 @@ def normalise(video: np.ndarray) -> None:
 
 def every_frame(clip: Path) -> np.ndarray:
     """All frames in order of display, small."""
-    from ski_lvlm.video import probe, read_video
+    from ski_lvlm.videos.decoding import probe, read_video
 
     return read_video(clip, num_frames=probe(clip).num_frames, size=(SIDE, SIDE)).numpy()
 
 
 def wrong_frames(video: np.ndarray, truth: np.ndarray) -> int:
     """How many frames resemble another frame of the clip clearly more than the one that was asked for."""
-    from ski_lvlm.video import sample_indices
+    from ski_lvlm.videos.decoding import sample_indices
 
     small, whole = (v[:, :, ::8, ::8].astype(np.float32).reshape(len(v), -1) for v in (video, truth))
     errors = np.abs(small[:, None] - whole[None]).mean(-1)

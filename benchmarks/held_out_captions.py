@@ -25,11 +25,11 @@ from eval.accuracy import Row, caption_accuracy, most_frequent  # noqa: E402
 from eval.items.questions import evenly, read_questions  # noqa: E402
 from eval.items.records import Item  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.files import write_json  # noqa: E402
-from ski_lvlm.inference import load_for_inference  # noqa: E402
-from ski_lvlm.llm import native_bf16  # noqa: E402
-from ski_lvlm.lvlm import SkiLvlm  # noqa: E402
-from ski_lvlm.video import find_video, read_for_tower  # noqa: E402
+from ski_lvlm.llm.loading import native_bf16  # noqa: E402
+from ski_lvlm.lvlm.inference import load_for_inference  # noqa: E402
+from ski_lvlm.lvlm.model import SkiLvlm  # noqa: E402
+from ski_lvlm.storage.files import write_json  # noqa: E402
+from ski_lvlm.videos.decoding import find_video, read_for_tower  # noqa: E402
 
 Tokens = list[Float[Tensor, "N F"]]
 

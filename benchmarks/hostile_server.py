@@ -23,7 +23,7 @@ from benchmarks.curate import command  # noqa: E402
 from data_curation.ledger import read_manifest  # noqa: E402
 from data_curation.questions.make_qa import ROUNDS  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
-from tests.llm_server import Answer, chat_double  # noqa: E402
+from tests.cases.llm_server import Answer, chat_double  # noqa: E402
 
 ATTEMPTS, PAIRS = 6, 2
 PAIR = {"kind": "action", "question": "What is the person doing?", "answer": "The person is {phrase}."}

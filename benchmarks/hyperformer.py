@@ -24,9 +24,9 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ski_lvlm.cli import parser, run
-from ski_lvlm.hyper_attention import HyperAttention
-from ski_lvlm.hyperformer import ActionClassifier, Block, Hyperformer, TimeConv
-from ski_lvlm.layouts import LAYOUTS
+from ski_lvlm.encoders.hyper_attention import HyperAttention
+from ski_lvlm.encoders.hyperformer import ActionClassifier, Block, Hyperformer, TimeConv
+from ski_lvlm.skeletons.layouts import LAYOUTS
 
 Call = Callable[[Tensor], Tensor]
 ALLOCATOR = {

@@ -26,8 +26,8 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.judge import made_up_records  # noqa: E402
 from benchmarks.kills import killed, lines  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.files import read_jsonl, write_json  # noqa: E402
-from tests.llm_server import Answer, chat_double  # noqa: E402
+from ski_lvlm.storage.files import read_jsonl, write_json  # noqa: E402
+from tests.cases.llm_server import Answer, chat_double  # noqa: E402
 
 PAUSE = 0.05  # seconds that the judge thinks about a grade
 

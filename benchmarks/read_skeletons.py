@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np  # noqa: E402
 
-from ski_lvlm.cleaning import clean  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.skeleton_file import BodyTrack, Recording, read_skeleton, write_skeleton  # noqa: E402
+from ski_lvlm.skeletons.cleaning import clean  # noqa: E402
+from ski_lvlm.skeletons.ntu_file import BodyTrack, Recording, read_skeleton, write_skeleton  # noqa: E402
 
 _ROOT = Path(__file__).resolve().parents[1]
 _FRAMES = 103

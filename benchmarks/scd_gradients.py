@@ -23,7 +23,7 @@ from torch import Tensor  # noqa: E402
 from torch.nn.functional import cross_entropy, mse_loss, normalize, one_hot  # noqa: E402
 
 from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.losses import cosine_similarity, gradient_ratio  # noqa: E402
+from ski_lvlm.dual_encoders.losses import cosine_similarity, gradient_ratio  # noqa: E402
 from ski_lvlm.recipe import Scale  # noqa: E402
 
 WIDTH, CLIPS, SENTENCE_COSINE, TAU = 512, 512, 0.75, 0.01

@@ -38,15 +38,15 @@ from transformers.utils.logging import disable_progress_bar  # noqa: E402
 
 from benchmarks.hyperformer import ALLOCATOR, plain_feature, seconds  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.clip import TextEncoder, load_text_encoder  # noqa: E402
-from ski_lvlm.distillation import DistillationLoss  # noqa: E402
-from ski_lvlm.hyperformer import Hyperformer, SkeletonTokens  # noqa: E402
-from ski_lvlm.layouts import LAYOUTS  # noqa: E402
-from ski_lvlm.ntu import class_names  # noqa: E402
-from ski_lvlm.skeleton_clip import SkeletonCLIP  # noqa: E402
-from ski_lvlm.training import peak_memory_gb  # noqa: E402
-from ski_lvlm.video_clip import ViFiCLIP, build_student  # noqa: E402
-from ski_lvlm.zero_shot import PROMPT  # noqa: E402
+from ski_lvlm.datasets.ntu import class_names  # noqa: E402
+from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP  # noqa: E402
+from ski_lvlm.dual_encoders.students import ViFiCLIP, build_student  # noqa: E402
+from ski_lvlm.encoders.hyperformer import Hyperformer, SkeletonTokens  # noqa: E402
+from ski_lvlm.encoders.text_encoder import TextEncoder, load_text_encoder  # noqa: E402
+from ski_lvlm.recognition.classes import PROMPT  # noqa: E402
+from ski_lvlm.skeletons.layouts import LAYOUTS  # noqa: E402
+from ski_lvlm.training.trainer import peak_memory_gb  # noqa: E402
+from ski_lvlm.vlm.distillation import DistillationLoss  # noqa: E402
 
 WAYS = ("published", "plain", "ours")
 ALONE = 0.8  # share of NTU's clips that show one person

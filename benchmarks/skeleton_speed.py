@@ -22,13 +22,13 @@ from jaxtyping import Float32  # noqa: E402
 from rich.progress import track  # noqa: E402
 
 from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.losses import cosine_similarity  # noqa: E402
-from ski_lvlm.ntu import Part, class_names, clips, split_named  # noqa: E402
-from ski_lvlm.packed import PackedSkeletons  # noqa: E402
-from ski_lvlm.skeleton import Preprocessing, interleaved_views, preprocess  # noqa: E402
-from ski_lvlm.skeleton_clip import SkeletonCLIP, load_skeleton_clip, read_card  # noqa: E402
-from ski_lvlm.skeleton_views import tokens_of_views  # noqa: E402
-from ski_lvlm.zero_shot import class_prompts  # noqa: E402
+from ski_lvlm.datasets.ntu import Part, class_names, clips, split_named  # noqa: E402
+from ski_lvlm.dual_encoders.losses import cosine_similarity  # noqa: E402
+from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP, load_skeleton_clip, read_card  # noqa: E402
+from ski_lvlm.encoders.skeleton_views import tokens_of_views  # noqa: E402
+from ski_lvlm.recognition.classes import class_prompts  # noqa: E402
+from ski_lvlm.skeletons.packed import PackedSkeletons  # noqa: E402
+from ski_lvlm.skeletons.preprocessing import Preprocessing, interleaved_views, preprocess  # noqa: E402
 
 Views = Callable[[Float32[np.ndarray, "T M J D"]], Float32[np.ndarray, "V U 2 J C"]]
 MULTIPLIERS, COUNTS, SHARES = (2, 4, 16), (4, 16), (0.25, 0.5, 0.75)

@@ -24,9 +24,9 @@ from torch import Tensor  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.conversation import IGNORED, PLACEHOLDER_IDS  # noqa: E402
-from ski_lvlm.lvlm import SkiLvlm  # noqa: E402
-from ski_lvlm.training import peak_memory_gb  # noqa: E402
+from ski_lvlm.llm.conversation import IGNORED, PLACEHOLDER_IDS  # noqa: E402
+from ski_lvlm.lvlm.model import SkiLvlm  # noqa: E402
+from ski_lvlm.training.trainer import peak_memory_gb  # noqa: E402
 
 TOKENS = {"video": (356, 1024), "skeleton": (256, 216)}
 TEXT, ANSWER = 150, 40

@@ -63,7 +63,7 @@ def curate(args: argparse.Namespace) -> int:
     from data_curation.results import outcome
     from data_curation.sources import find_clips, motion_teller, skeleton_reader
     from data_curation.terminal import progress
-    from ski_lvlm.shards import only_process, parse_shard
+    from ski_lvlm.storage.shards import only_process, parse_shard
 
     shard = parse_shard(args.shard)
     crop = CropSettings(args.crop, args.shape, args.size, args.fps, args.slack, args.persons)

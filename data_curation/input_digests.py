@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from data_curation.ledger import Record, read_manifest
-from ski_lvlm.file_digests import file_digest
-from ski_lvlm.files import append_jsonl
-from ski_lvlm.shards import WHOLE, Shard
+from ski_lvlm.storage.file_digests import file_digest
+from ski_lvlm.storage.files import append_jsonl
+from ski_lvlm.storage.shards import WHOLE, Shard
 
 _log = logging.getLogger(__name__)
 STEP = "inputs"

@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ski_lvlm.files import append_jsonl, read_jsonl
-from ski_lvlm.shards import WHOLE, Shard
+from ski_lvlm.storage.files import append_jsonl, read_jsonl
+from ski_lvlm.storage.shards import WHOLE, Shard
 
 Record = dict[str, Any]
 Progress = Callable[[], object]

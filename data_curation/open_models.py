@@ -12,8 +12,8 @@ from data_curation.captioning.caption import Captioner, caption_probe, load_capt
 from data_curation.prompts import KINDS, Kind
 from data_curation.questions.make_qa import QaWriter, model_writer, question_probe, template_writer
 from data_curation.steps import Run
-from ski_lvlm.chat_client import ChatClient, Probe
-from ski_lvlm.pace import Pace
+from ski_lvlm.servers.client import ChatClient, Probe
+from ski_lvlm.servers.pace import Pace
 
 _SERVERS = ("openai:", "ollama:")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from data_curation.results.hold_out import By, hold_out
-from ski_lvlm import ntu
+from ski_lvlm.datasets import ntu
 
 Parts = dict[str, list[str]]
 

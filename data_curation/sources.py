@@ -11,12 +11,12 @@ from jaxtyping import Float
 from data_curation.action_phrases import ACTION_PHRASES
 from data_curation.captioning.kinematics import measured_sentences
 from data_curation.ledger import Failed, Rejected, digest
-from ski_lvlm.cleaning import CleaningError, clean
-from ski_lvlm.file_digests import remembered_digest
-from ski_lvlm.ntu import parse_name
-from ski_lvlm.ntu_folder import skeleton_folders
-from ski_lvlm.skeleton_file import SkeletonFileError, read_skeleton
-from ski_lvlm.video import list_videos
+from ski_lvlm.datasets.ntu import parse_name
+from ski_lvlm.datasets.ntu_folder import skeleton_folders
+from ski_lvlm.skeletons.cleaning import CleaningError, clean
+from ski_lvlm.skeletons.ntu_file import SkeletonFileError, read_skeleton
+from ski_lvlm.storage.file_digests import remembered_digest
+from ski_lvlm.videos.decoding import list_videos
 
 
 class Joints(NamedTuple):
@@ -78,7 +78,7 @@ def skeleton_reader(sources: Mapping[str, Source], *, prepared: Path | None) -> 
     """
     if prepared is None:
         return Joints(lambda name: _from_file(sources[name]), "files")
-    from ski_lvlm.packed import PackedSkeletons
+    from ski_lvlm.skeletons.packed import PackedSkeletons
 
     packed = PackedSkeletons.open(prepared)
     if packed.layout.name != "ntu-25":

@@ -20,10 +20,10 @@ from data_curation.ledger import Ledger, Progress, Record, Rejected, digest, don
 from data_curation.questions.make_qa import CaptionedClip, QaWriter
 from data_curation.questions.pairs import Pair
 from data_curation.sources import Joints, Motion, Source
-from ski_lvlm.chat_client import ServerNotRunning
-from ski_lvlm.cleaning import CLEANING
-from ski_lvlm.shards import WHOLE, Shard
-from ski_lvlm.video import VideoError
+from ski_lvlm.servers.client import ServerNotRunning
+from ski_lvlm.skeletons.cleaning import CLEANING
+from ski_lvlm.storage.shards import WHOLE, Shard
+from ski_lvlm.videos.decoding import VideoError
 
 _SHOWN = ("key", "found_by", "box")  # what a caption depends on of a crop
 _USUAL_CAPTION = "A person does something. " * 24  # about as long as CogVLM's

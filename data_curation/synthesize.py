@@ -23,9 +23,9 @@ from data_curation.synthetic.actions import ACTIONS, SAME_OBJECT_PAIRS, Performa
 from data_curation.synthetic.scene import NUM_PERFORMERS, Session, film, session  # noqa: E402
 from data_curation.synthetic.sensor import record  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.files import atomic_path, write_json  # noqa: E402
-from ski_lvlm.ntu import ClipName  # noqa: E402
-from ski_lvlm.skeleton_file import write_skeleton  # noqa: E402
+from ski_lvlm.datasets.ntu import ClipName  # noqa: E402
+from ski_lvlm.skeletons.ntu_file import write_skeleton  # noqa: E402
+from ski_lvlm.storage.files import atomic_path, write_json  # noqa: E402
 
 FPS = 20
 NUM_ROOMS = 8

@@ -96,14 +96,14 @@ def _absent(file: str, table: "Table", args: argparse.Namespace) -> Iterator["Fi
     from data_curation.checking.file_checks import check_present
 
     if args.videos:
-        from ski_lvlm.clip_names import ClipIndex
-        from ski_lvlm.video import list_videos
+        from ski_lvlm.storage.clip_names import ClipIndex
+        from ski_lvlm.videos.decoding import list_videos
 
         videos = ClipIndex(list_videos(args.videos))
         present = videos.find_all(entry.video for entry in table.entries if entry.video)
         yield from check_present(file, table, modality="video", where=args.videos, has=present.__contains__)
     if args.features:
-        from ski_lvlm.features import FeatureFolder
+        from ski_lvlm.lvlm.features import FeatureFolder
 
         folder = FeatureFolder(args.features)
         for modality in ("video", "skeleton"):
@@ -113,7 +113,7 @@ def _absent(file: str, table: "Table", args: argparse.Namespace) -> Iterator["Fi
 
 
 def _write(out: Path, findings: list["Finding"]) -> None:
-    from ski_lvlm.files import atomic_path
+    from ski_lvlm.storage.files import atomic_path
 
     with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(finding._asdict()) + "\n" for finding in findings)

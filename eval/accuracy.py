@@ -20,9 +20,9 @@ from data_curation.captioning.kinematics import named_action  # noqa: E402
 from data_curation.synthetic.actions import SAME_OBJECT_PAIRS  # noqa: E402
 from eval.items.predictions import read_predictions  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.files import write_json  # noqa: E402
-from ski_lvlm.instruction_file import read_instructions  # noqa: E402
-from ski_lvlm.ntu import parse_name  # noqa: E402
+from ski_lvlm.datasets.instruction_file import read_instructions  # noqa: E402
+from ski_lvlm.datasets.ntu import parse_name  # noqa: E402
+from ski_lvlm.storage.files import write_json  # noqa: E402
 
 Row = dict[str, Any]
 

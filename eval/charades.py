@@ -40,7 +40,7 @@ from eval.items.charades_files import (  # noqa: E402
 )
 from eval.items.records import Item  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.files import write_json  # noqa: E402
+from ski_lvlm.storage.files import write_json  # noqa: E402
 
 QUESTION = (
     "Describe in at most 100 words what people do in this video: every action, one after the other, and how they "
@@ -125,8 +125,8 @@ def without_video(captions: list[Caption], folder: Path) -> list[str]:
         CharadesError: it holds none of them.
         VideoError: there is no such folder.
     """
-    from ski_lvlm.clip_names import ClipIndex
-    from ski_lvlm.video_folder import list_videos
+    from ski_lvlm.storage.clip_names import ClipIndex
+    from ski_lvlm.videos.folder import list_videos
 
     videos = ClipIndex(list_videos(folder))
     wanted = list(dict.fromkeys(caption.video for caption in captions))

@@ -31,16 +31,16 @@ from eval.items.provenance import provenance  # noqa: E402
 from eval.items.questions import evenly, read_questions  # noqa: E402
 from eval.items.records import Item  # noqa: E402
 from ski_lvlm.cli import run  # noqa: E402
-from ski_lvlm.files import write_json  # noqa: E402
-from ski_lvlm.gpu_shards import run_on_gpus, shard_of  # noqa: E402
-from ski_lvlm.sampling import generation_settings  # noqa: E402
-from ski_lvlm.shards import WHOLE, Shard, only_process  # noqa: E402
+from ski_lvlm.llm.sampling import generation_settings  # noqa: E402
+from ski_lvlm.parallel.gpu_shards import run_on_gpus, shard_of  # noqa: E402
+from ski_lvlm.storage.files import write_json  # noqa: E402
+from ski_lvlm.storage.shards import WHOLE, Shard, only_process  # noqa: E402
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from ski_lvlm.lvlm import SkiLvlm
+    from ski_lvlm.lvlm.model import SkiLvlm
 
 SHOWN = 20  # failed or cut answers that are printed; the log has them all
 LONGEST = 200  # characters of a name, a question or a reason on the terminal
@@ -87,7 +87,7 @@ def _answers(
     import torch
     from transformers import StoppingCriteriaList
 
-    from ski_lvlm.inference import end_watch
+    from ski_lvlm.lvlm.inference import end_watch
 
     names, tokens, questions = zip(*asked, strict=True)
     digest = hashlib.sha256(json.dumps([seed, names, questions]).encode()).digest()
@@ -122,11 +122,11 @@ def main(flags: Sequence[str] | None = None) -> int:
 
 
 def _open(args: argparse.Namespace, shard: Shard) -> "SkiLvlm":
-    from ski_lvlm.inference import fast_dtype, load_for_inference, on_device
+    from ski_lvlm.lvlm.inference import fast_dtype, load_for_inference, on_device
 
     if not args.baseline:
         return load_for_inference(args.model, number=shard.index - 1)
-    from ski_lvlm.published_projectors import video_chatgpt
+    from ski_lvlm.published.projectors import video_chatgpt
 
     model = video_chatgpt(
         args.projector_weights,
@@ -141,8 +141,8 @@ def _open(args: argparse.Namespace, shard: Shard) -> "SkiLvlm":
 
 def model_digest(model: "SkiLvlm") -> str:
     """What answers: the weights of projectors, LLM and tower, the tokenizer, and how they are asked about a video."""
-    from ski_lvlm.digest import weights_digest
-    from ski_lvlm.llm import tokenizer_digest
+    from ski_lvlm.encoders.digest import weights_digest
+    from ski_lvlm.llm.loading import tokenizer_digest
 
     video = model.config.manifest.get("video", {})
     prompt = hashlib.sha256(json.dumps(model.config.prompt).encode()).hexdigest()[:16]
@@ -154,7 +154,7 @@ def model_digest(model: "SkiLvlm") -> str:
 def _answer(
     args: argparse.Namespace, model: "SkiLvlm", items: list[Item], log: AnswerLog, generation: dict[str, Any]
 ) -> None:
-    from ski_lvlm.progress import progress_bar
+    from ski_lvlm.parallel.progress import progress_bar
 
     todo = log.unanswered(items)
     total = sum(len(questions) for questions in todo.values())

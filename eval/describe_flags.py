@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ski_lvlm.cli import expect_at_least, parser
-from ski_lvlm.gpu_shards import add_shard_flags
-from ski_lvlm.sampling import add_sampling_flags
+from ski_lvlm.llm.sampling import add_sampling_flags
+from ski_lvlm.parallel.gpu_shards import add_shard_flags
 
 _NEEDED = ("projector_weights", "base_llm", "vision_tower")  # by --baseline, and by nothing else
 _OF_BASELINE = {"num_frames": 100, "delimiters": "auto"}

@@ -21,10 +21,10 @@ from eval.pages.figures import loss_curve, loss_points  # noqa: E402
 from eval.results.graded_run import how_far, is_table  # noqa: E402
 from eval.results.score_json import GradesError  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.files import atomic_path, read_jsonl  # noqa: E402
-from ski_lvlm.ntu import class_names  # noqa: E402
-from ski_lvlm.page import page_template  # noqa: E402
-from ski_lvlm.pictures import video_strip  # noqa: E402
+from ski_lvlm.datasets.ntu import class_names  # noqa: E402
+from ski_lvlm.pages.page import page_template  # noqa: E402
+from ski_lvlm.pages.pictures import video_strip  # noqa: E402
+from ski_lvlm.storage.files import atomic_path, read_jsonl  # noqa: E402
 
 STAGES = {
     "skeleton_pretrain": "Hyperformer: recognise the seen actions",
@@ -170,7 +170,7 @@ def sample_clips(folder: Path) -> list[dict[str, Any]]:
 
 
 def _frames(folder: Path, clip: str) -> dict[str, str]:
-    from ski_lvlm.video import VideoError, find_video
+    from ski_lvlm.videos.decoding import VideoError, find_video
 
     try:
         return {"frames": video_strip(str(find_video(folder / "ntu", clip)), num_frames=FRAMES)}

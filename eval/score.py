@@ -45,8 +45,8 @@ from eval.results.reference_metrics import reference_metrics  # noqa: E402
 from eval.score_flags import arguments  # noqa: E402
 from eval.score_table import TOO_MANY, show  # noqa: E402
 from ski_lvlm.cli import run  # noqa: E402
-from ski_lvlm.files import write_json  # noqa: E402
-from ski_lvlm.shards import only_process  # noqa: E402
+from ski_lvlm.storage.files import write_json  # noqa: E402
+from ski_lvlm.storage.shards import only_process  # noqa: E402
 
 QUICKSTART = ROOT / "runs" / "quickstart" / "predictions.json"
 Grades = dict[str, dict[str, Any]]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from eval.results.aggregate import averages, metric_row, too_many_unscored
 from eval.results.score_files import ScoreFile, read_scores_of
 from eval.score_table import TOO_MANY, lines_under, mean_of
-from ski_lvlm.files import write_json
+from ski_lvlm.storage.files import write_json
 
 if TYPE_CHECKING:
     from rich.table import Table

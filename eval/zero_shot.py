@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ski_lvlm.cli import parser, positive, run  # noqa: E402
-from ski_lvlm.files import write_json  # noqa: E402
-from ski_lvlm.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of, take_gpu  # noqa: E402
-from ski_lvlm.shards import WHOLE, only_process  # noqa: E402
+from ski_lvlm.parallel.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of, take_gpu  # noqa: E402
+from ski_lvlm.storage.files import write_json  # noqa: E402
+from ski_lvlm.storage.shards import WHOLE, only_process  # noqa: E402
 
 if TYPE_CHECKING:
     import torch
 
-    from ski_lvlm.ntu import Split
-    from ski_lvlm.recognition import Recogniser, Similarities
-    from ski_lvlm.zero_shot import ClassSentences
+    from ski_lvlm.datasets.ntu import Split
+    from ski_lvlm.recognition.classes import ClassSentences
+    from ski_lvlm.recognition.recogniser import Recogniser, Similarities
 
 
 def parse(flags: Sequence[str] | None) -> argparse.Namespace:
@@ -104,8 +104,8 @@ def evaluate(args: argparse.Namespace) -> int:
     from eval.recognition.class_scores import split_scores
     from eval.recognition.confusion import draw_confusion
     from eval.recognition.recognition_report import report
-    from ski_lvlm.ntu import class_names, split_named
-    from ski_lvlm.recognition import fused
+    from ski_lvlm.datasets.ntu import class_names, split_named
+    from ski_lvlm.recognition.recogniser import fused
 
     split = split_named(args.split)
     recognisers = load_recognisers(args, split)
@@ -141,8 +141,8 @@ def evaluate(args: argparse.Namespace) -> int:
 
 def load_recognisers(args: argparse.Namespace, split: "Split") -> list["Recogniser"]:
     """The model, or for "both" the two of them, which must not know the unseen classes."""
-    from ski_lvlm.packed import PackedSkeletons
-    from ski_lvlm.recognition import check_classes, skeleton_recogniser, video_recogniser
+    from ski_lvlm.recognition.recogniser import check_classes, skeleton_recogniser, video_recogniser
+    from ski_lvlm.skeletons.packed import PackedSkeletons
 
     loaded = []
     if args.modality != "skeleton":
@@ -156,7 +156,7 @@ def load_recognisers(args: argparse.Namespace, split: "Split") -> list["Recognis
 
 def split_spellings(style: str, split: "Split", actions: Sequence[int]) -> list[list[str]]:
     """For each of NTU's classes the name to use, and what else a file of descriptions may call it."""
-    from ski_lvlm.ntu import class_names, split_class_names
+    from ski_lvlm.datasets.ntu import class_names, split_class_names
 
     names = split_class_names(split, style, actions=actions)
     others = [f"A{action}" for action in actions], class_names(actions=actions)
@@ -167,7 +167,7 @@ def sentences_for(
     args: argparse.Namespace, recogniser: "Recogniser", spellings: Sequence[Sequence[str]]
 ) -> "ClassSentences":
     """The classes' sentences: described in a file, or first spellings in the templates given or trained with."""
-    from ski_lvlm.zero_shot import described, ensemble
+    from ski_lvlm.recognition.classes import described, ensemble
 
     if args.descriptions:
         return described(read_descriptions(args.descriptions), spellings, source=str(args.descriptions))
@@ -180,7 +180,7 @@ def read_descriptions(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: not a JSON object.
     """
-    from ski_lvlm.json_files import read_json
+    from ski_lvlm.storage.json_files import read_json
 
     expected = "expected a JSON object {name or A23: sentence or list of sentences}"
     try:
@@ -194,8 +194,8 @@ def read_descriptions(path: Path) -> dict[str, Any]:
 
 def choose_clips(args: argparse.Namespace, split: "Split", recognisers: Sequence["Recogniser"]) -> Chosen:
     """The clips to test on, as many as have all that the model looks at."""
-    from ski_lvlm.ntu import Part, clips
-    from ski_lvlm.video import list_videos
+    from ski_lvlm.datasets.ntu import Part, clips
+    from ski_lvlm.videos.decoding import list_videos
 
     recorded = {name for recogniser in recognisers for name in recogniser.clips}
     recorded |= set(list_videos(args.ntu)) if args.ntu else set()
@@ -218,7 +218,7 @@ def compare_clips(
     args: argparse.Namespace, recogniser: "Recogniser", sentences: "ClassSentences", names: Sequence[str]
 ) -> "Similarities":
     """Cosines of clips with classes, kept in --out."""
-    from ski_lvlm.recognition import similarities
+    from ski_lvlm.recognition.recogniser import similarities
 
     return similarities(
         recogniser,
@@ -258,7 +258,7 @@ def device_named(name: str | None) -> "torch.device":
 def name_videos(args: argparse.Namespace) -> int:
     """Say which of one's own classes each video shows; exit code 1 when no video could be read."""
     from eval.recognition.recognition_report import report_names
-    from ski_lvlm.recognition import video_recogniser
+    from ski_lvlm.recognition.recogniser import video_recogniser
 
     classes = class_list(args.classes)
     recogniser = video_recogniser(args.model, videos=args.videos, cache=args.frames_cache)

@@ -21,12 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.extract_features import Clips, failures_file, load_ahead, print_left_out  # noqa: E402
 from ski_lvlm import cli  # noqa: E402
-from ski_lvlm.files import write_json  # noqa: E402
-from ski_lvlm.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of  # noqa: E402
-from ski_lvlm.shards import WHOLE, Shard, only_process  # noqa: E402
+from ski_lvlm.parallel.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of  # noqa: E402
+from ski_lvlm.storage.files import write_json  # noqa: E402
+from ski_lvlm.storage.shards import WHOLE, Shard, only_process  # noqa: E402
 
 if TYPE_CHECKING:
-    from ski_lvlm.frame_cache import DecodedFrames, FrameCache
+    from ski_lvlm.videos.frame_cache import DecodedFrames, FrameCache
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments().parse_args(argv)
     if args.gpus:
         return run_on_gpus(__file__, argv, args, main, workers=processors)
-    from ski_lvlm.frame_cache import DecodedFrames, FrameCache
+    from ski_lvlm.videos.frame_cache import DecodedFrames, FrameCache
 
     shard = shard_of(args)
     source = DecodedFrames(args.ntu, side=args.side, framing=args.framing)
@@ -64,7 +64,7 @@ def arguments() -> argparse.ArgumentParser:
 
 def clips_of_split(names: Sequence[str], split: str) -> list[str]:
     """The clips of a split's actions, seen and unseen."""
-    from ski_lvlm.ntu import parse_name, split_named
+    from ski_lvlm.datasets.ntu import parse_name, split_named
 
     chosen = split_named(split)
     kept = [name for name in names if parse_name(name).action in (*chosen.seen, *chosen.unseen)]
@@ -77,7 +77,7 @@ def clips_of_split(names: Sequence[str], split: str) -> list[str]:
 
 def fill(cache: "FrameCache", source: "DecodedFrames", names: Sequence[str], *, workers: int) -> dict[str, str]:
     """Decode the clips that the cache lacks, side by side; returns those that cannot be read, with the reasons."""
-    from ski_lvlm.progress import progress_bar
+    from ski_lvlm.parallel.progress import progress_bar
 
     todo = [name for name in names if not cache.has(name)]
     read = partial(source.window, start=0.0, stop=1.0, num_frames=cache.num_frames)

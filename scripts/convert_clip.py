@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.files import write_json  # noqa: E402
+from ski_lvlm.storage.files import write_json  # noqa: E402
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import CLIPModel, XCLIPModel
 
-    from ski_lvlm.published_clip import Normalisation
+    from ski_lvlm.published.clip_weights import Normalisation
 
 
 def network(published: "Mapping[str, Tensor]", base: str) -> "CLIPModel | XCLIPModel":
@@ -38,8 +38,8 @@ def network(published: "Mapping[str, Tensor]", base: str) -> "CLIPModel | XCLIPM
     import torch
     from transformers import CLIPModel, XCLIPModel
 
-    from ski_lvlm import published_clip as importer
-    from ski_lvlm.weight_files import weights_explained
+    from ski_lvlm.published import clip_weights as importer
+    from ski_lvlm.storage.weight_files import weights_explained
 
     if importer.is_xclip(published):
         video_model = XCLIPModel(importer.xclip_config_of(published))
@@ -61,7 +61,7 @@ def network(published: "Mapping[str, Tensor]", base: str) -> "CLIPModel | XCLIPM
 
 def normalisation(choice: str, published: "Mapping[str, Tensor]") -> "Normalisation":
     """The normalisation that the user chose, or that the names in the file tell."""
-    from ski_lvlm import published_clip as importer
+    from ski_lvlm.published import clip_weights as importer
 
     chosen = {"clip": importer.CLIP_NORMALISATION, "imagenet": importer.IMAGENET_NORMALISATION}
     return chosen[choice] if choice in chosen else importer.normalisation_of(published)
@@ -144,7 +144,7 @@ def arguments() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     args = arguments().parse_args(argv)
-    from ski_lvlm.published import read_published
+    from ski_lvlm.published.weights import read_published
 
     published = read_published(args.weights)
     with whole_folder(args.out) as folder:

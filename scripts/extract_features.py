@@ -30,18 +30,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from ski_lvlm import cli  # noqa: E402
-from ski_lvlm.files import write_json  # noqa: E402
-from ski_lvlm.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of, take_gpu  # noqa: E402
-from ski_lvlm.shards import WHOLE, Shard, only_process  # noqa: E402
+from ski_lvlm.parallel.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of, take_gpu  # noqa: E402
+from ski_lvlm.storage.files import write_json  # noqa: E402
+from ski_lvlm.storage.shards import WHOLE, Shard, only_process  # noqa: E402
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ski_lvlm.features import FeatureWriter
-    from ski_lvlm.packed import PackedSkeletons
-    from ski_lvlm.skeleton import Preprocessing
-    from ski_lvlm.skeleton_views import Views
-    from ski_lvlm.video_folder import VideoFolder
+    from ski_lvlm.encoders.skeleton_views import Views
+    from ski_lvlm.lvlm.features import FeatureWriter
+    from ski_lvlm.skeletons.packed import PackedSkeletons
+    from ski_lvlm.skeletons.preprocessing import Preprocessing
+    from ski_lvlm.videos.folder import VideoFolder
 
 PAPER_TOWER = "openai/clip-vit-large-patch14"
 SHOWN = 20  # failed clips that are printed; a file lists them all
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments(argv)
     if args.gpus:
         return run_on_gpus(__file__, argv, args, main, workers=decoding_workers)
-    from ski_lvlm.features import FeatureWriter
+    from ski_lvlm.lvlm.features import FeatureWriter
 
     shard = shard_of(args)
     take_gpu(shard)
@@ -151,8 +151,8 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def read_names(file: Path) -> list[str]:
     """Clip names, each once: those of an instruction file, or one a line."""
-    from ski_lvlm.instruction_file import read_instructions
-    from ski_lvlm.text_files import read_lines
+    from ski_lvlm.datasets.instruction_file import read_instructions
+    from ski_lvlm.storage.text_files import read_lines
 
     if file.name.lower().removesuffix(".gz").endswith((".json", ".jsonl")):
         lines = [clip or "" for c in read_instructions(file, drop={"object"}) for clip in (c.video, c.skeleton)]
@@ -170,7 +170,7 @@ def chosen(wanted: Sequence[str] | None, names: Sequence[str]) -> list[str]:
     Raises:
         ValueError: a name in the list means several clips.
     """
-    from ski_lvlm.clip_names import ClipIndex, clip_name
+    from ski_lvlm.storage.clip_names import ClipIndex, clip_name
 
     if wanted is None:
         return list(names)
@@ -180,8 +180,8 @@ def chosen(wanted: Sequence[str] | None, names: Sequence[str]) -> list[str]:
 
 def video_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> Source:
     """Videos of NTU/rgb through the vision tower."""
-    from ski_lvlm.video_folder import VideoFolder, check_has_videos
-    from ski_lvlm.vision import load_vision_tower
+    from ski_lvlm.encoders.vision_tower import load_vision_tower
+    from ski_lvlm.videos.folder import VideoFolder, check_has_videos
 
     videos = VideoFolder(args.ntu)
     check_has_videos(args.ntu, videos.clips, flag="--ntu")
@@ -194,7 +194,7 @@ def video_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> Sour
 
 def read_frames(videos: "VideoFolder", name: str, *, num_frames: int, side: int, framing: str) -> "Tensor":
     """In a worker: decode one clip."""
-    from ski_lvlm.video import read_for_tower
+    from ski_lvlm.videos.decoding import read_for_tower
 
     return read_for_tower(videos.find(name), num_frames=num_frames, side=side, framing=framing)
 
@@ -203,10 +203,10 @@ def skeleton_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> S
     """Clips of the packed set through the skeleton encoder."""
     import torch
 
-    from ski_lvlm.digest import weights_digest
-    from ski_lvlm.packed import PackedSkeletons
-    from ski_lvlm.skeleton_clip import load_skeleton_encoder, read_card
-    from ski_lvlm.skeleton_views import tokens_of_views, views_for
+    from ski_lvlm.dual_encoders.skeleton_clip import load_skeleton_encoder, read_card
+    from ski_lvlm.encoders.digest import weights_digest
+    from ski_lvlm.encoders.skeleton_views import tokens_of_views, views_for
+    from ski_lvlm.skeletons.packed import PackedSkeletons
 
     packed = PackedSkeletons.open(args.prepared)
     encoder, preprocessing = load_skeleton_encoder(args.skeleton_encoder)
@@ -236,7 +236,7 @@ def read_skeleton(packed: "PackedSkeletons", name: str, *, views: "Views", prepr
     """Preprocess one clip into its views, in a worker."""
     import torch
 
-    from ski_lvlm.skeleton import interleaved_views, is_present
+    from ski_lvlm.skeletons.preprocessing import interleaved_views, is_present
 
     clip = interleaved_views(packed.get(name), **views._asdict(), preprocessing=preprocessing)
     if not all(is_present(view).any() for view in clip):
@@ -248,7 +248,7 @@ def extract(
     writer: "FeatureWriter", modality: str, source: Source, *, batch_size: int, workers: int | None
 ) -> dict[str, str]:
     """Extract the clips that `writer` lacks; returns the clips that failed with their reasons."""
-    from ski_lvlm.progress import progress_bar
+    from ski_lvlm.parallel.progress import progress_bar
 
     todo = [name for name in source.names if not writer.has(name, modality)]
     failed = {}
@@ -287,7 +287,7 @@ def encode_and_store(writer: "FeatureWriter", modality: str, source: Source, bat
     """Encode and store clips of equal length together; returns those whose tokens could not be stored as numbers."""
     import torch
 
-    from ski_lvlm.feature_files import FeatureError
+    from ski_lvlm.lvlm.feature_files import FeatureError
 
     by_length = defaultdict(list)
     for item in batch:

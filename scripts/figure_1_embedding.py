@@ -26,13 +26,13 @@ from jaxtyping import Float, Float64, Int
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.embedding_picture import DISTANCES, WHEN, Embedded, draw_planes, student_name  # noqa: E402
+from scripts.figures.planes import DISTANCES, WHEN, Embedded, draw_planes, student_name  # noqa: E402
 from ski_lvlm import cli  # noqa: E402
-from ski_lvlm.files import write_json  # noqa: E402
-from ski_lvlm.ntu import Split, class_names, clips, labels, parse_name, split_named  # noqa: E402
+from ski_lvlm.datasets.ntu import Split, class_names, clips, labels, parse_name, split_named  # noqa: E402
+from ski_lvlm.storage.files import write_json  # noqa: E402
 
 if TYPE_CHECKING:
-    from ski_lvlm.frame_cache import FrameSource
+    from ski_lvlm.videos.frame_cache import FrameSource
 
 Part = Literal["seen_test", "unseen_test"]
 PARTS: dict[str, tuple[Part, ...]] = {
@@ -127,8 +127,8 @@ def opened(folder: Path, args: argparse.Namespace) -> tuple["FrameSource", Any, 
     """
     import torch
 
-    from ski_lvlm.frame_cache import DecodedFrames, FrameCache
-    from ski_lvlm.student_files import load_student
+    from ski_lvlm.dual_encoders.checkpoints import load_student
+    from ski_lvlm.videos.frame_cache import DecodedFrames, FrameCache
 
     student, card = load_student(folder)
     student.to(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -169,7 +169,7 @@ def embedded(
     import torch
     from rich.progress import track
 
-    from ski_lvlm.zero_shot import class_prompts
+    from ski_lvlm.recognition.classes import class_prompts
 
     prompts = class_prompts(class_names(card.names, actions=actions), template=card.prompt)
     device = next(student.parameters()).device

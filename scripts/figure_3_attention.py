@@ -25,12 +25,12 @@ from jaxtyping import Float, Int
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.attention_picture import WHEN, Shown, draw_maps  # noqa: E402
-from scripts.embedding_picture import student_name  # noqa: E402
 from scripts.figure_1_embedding import spread  # noqa: E402
+from scripts.figures.heat_maps import WHEN, Shown, draw_maps  # noqa: E402
+from scripts.figures.planes import student_name  # noqa: E402
 from ski_lvlm import cli  # noqa: E402
-from ski_lvlm.files import write_json  # noqa: E402
-from ski_lvlm.ntu import class_names, clips, parse_name, split_named  # noqa: E402
+from ski_lvlm.datasets.ntu import class_names, clips, parse_name, split_named  # noqa: E402
+from ski_lvlm.storage.files import write_json  # noqa: E402
 
 COLOUR_WIDTH, COLOUR_HEIGHT = 1920, 1080  # of the image that a .skeleton file's colour coordinates are in
 SHOWN_SIDE = 288  # of the frames in the picture, at least
@@ -106,7 +106,7 @@ def opened(folder: Path, device: str | None) -> Model:
     """A student on its device."""
     import torch
 
-    from ski_lvlm.student_files import load_student
+    from ski_lvlm.dual_encoders.checkpoints import load_student
 
     student, card = load_student(folder)
     return Model(student.to(device or ("cuda" if torch.cuda.is_available() else "cpu")), card)
@@ -132,8 +132,8 @@ def chosen(args: argparse.Namespace, card: Any) -> tuple[list[str], list[str]]: 
     Raises:
         ValueError: the folder has no unseen test clips and none were given.
     """
-    from ski_lvlm.clip_names import clip_name
-    from ski_lvlm.video_folder import list_videos
+    from ski_lvlm.storage.clip_names import clip_name
+    from ski_lvlm.videos.folder import list_videos
 
     split = split_named(card.split)
     unseen = clips(list_videos(args.ntu), split=split, protocol=args.protocol, part="unseen_test")
@@ -145,8 +145,8 @@ def chosen(args: argparse.Namespace, card: Any) -> tuple[list[str], list[str]]: 
 
 def read_clip(ntu: Path, name: str, card: Any) -> Clip:  # noqa: ANN401
     """The frames that the students see, and the joints in the same pixels."""
-    from ski_lvlm.frame_cache import segment_moments
-    from ski_lvlm.video import Box, centre_square, find_video, probe, timeline
+    from ski_lvlm.videos.decoding import Box, centre_square, find_video, probe, timeline
+    from ski_lvlm.videos.frame_cache import segment_moments
 
     file = find_video(ntu, name)
     info = probe(file)
@@ -160,8 +160,8 @@ def read_clip(ntu: Path, name: str, card: Any) -> Clip:  # noqa: ANN401
 
 def read_frames(ntu: Path, name: str, card: Any, *, side: int) -> Any:  # noqa: ANN401  # UInt8 [T 3 side side]
     """The moments that a student sees, in any size."""
-    from ski_lvlm.frame_cache import segment_moments
-    from ski_lvlm.video import find_video, read_moments
+    from ski_lvlm.videos.decoding import find_video, read_moments
+    from ski_lvlm.videos.frame_cache import segment_moments
 
     moments = segment_moments(card.num_frames, start=0.0, stop=1.0)
     return read_moments(find_video(ntu, name), moments=moments, side=side, framing=card.framing)
@@ -174,9 +174,9 @@ def joints_of(
 
     None if there is no .skeleton file, or nobody in it. Joints that the Kinect could not place in the image are NaN.
     """
-    from ski_lvlm.cleaning import CleaningError, clean
-    from ski_lvlm.ntu_folder import skeleton_folders
-    from ski_lvlm.skeleton_file import read_skeleton
+    from ski_lvlm.datasets.ntu_folder import skeleton_folders
+    from ski_lvlm.skeletons.cleaning import CleaningError, clean
+    from ski_lvlm.skeletons.ntu_file import read_skeleton
 
     file = next((f for folder in skeleton_folders(ntu) if (f := folder / f"{name}.skeleton").is_file()), None)
     if file is None:
@@ -240,8 +240,8 @@ def heat_of(
     """A student's map, of class `own` or else of the one it predicts, and its cosines."""
     import torch
 
-    from ski_lvlm.attention_maps import gradcam, rollout
-    from ski_lvlm.zero_shot import class_prompts
+    from scripts.figures.attention_maps import gradcam, rollout
+    from ski_lvlm.recognition.classes import class_prompts
 
     student, card = model
     prompts = class_prompts(class_names(card.names, actions=actions), template=card.prompt)
@@ -261,7 +261,7 @@ def radius_of(args: argparse.Namespace, card: Any) -> float:  # noqa: ANN401
 
 def near_joints(clip: Clip, radius: float) -> Any:  # noqa: ANN401  # Bool [T' H W] of the frames with somebody in them
     """The pixels near a joint, in the frames that have any; None where no frame has."""
-    from ski_lvlm.attention_maps import discs
+    from scripts.figures.attention_maps import discs
 
     if not clip.people or not any(clip.people):
         return None
@@ -271,7 +271,7 @@ def near_joints(clip: Clip, radius: float) -> Any:  # noqa: ANN401  # Bool [T' H
 
 def near_share(heat: Float[np.ndarray, "T H W"], clip: Clip, near: Any) -> float | None:  # noqa: ANN401
     """The share of the heat near joints, in the frames that have any; None without heat."""
-    from ski_lvlm.attention_maps import share_inside
+    from scripts.figures.attention_maps import share_inside
 
     return share_inside(heat[[bool(people) for people in clip.people or ()]], near)
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.table_command import flags_of, make, report  # noqa: E402
-from scripts.table_results import Results  # noqa: E402
-from scripts.table_rows import SKI_VIFICLIP, Row, Table, heading  # noqa: E402
+from scripts.tables.command import flags_of, make, report  # noqa: E402
+from scripts.tables.results import Results  # noqa: E402
+from scripts.tables.rows import SKI_VIFICLIP, Row, Table, heading  # noqa: E402
 from ski_lvlm.cli import run  # noqa: E402
-from ski_lvlm.files import atomic_path  # noqa: E402
+from ski_lvlm.storage.files import atomic_path  # noqa: E402
 
 # fmt: off
 PUBLISHED = {

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.files import write_json  # noqa: E402
+from ski_lvlm.storage.files import write_json  # noqa: E402
 
 
 def join(sources: dict[str, Path], out: Path) -> None:
@@ -23,8 +23,8 @@ def join(sources: dict[str, Path], out: Path) -> None:
         FeatureError: a folder lacks its modality, or does not say what made it.
         ValueError: `out` holds a modality already that is no such link.
     """
-    from ski_lvlm.feature_files import FeatureError
-    from ski_lvlm.features import MANIFEST, FeatureFolder
+    from ski_lvlm.lvlm.feature_files import FeatureError
+    from ski_lvlm.lvlm.features import MANIFEST, FeatureFolder
 
     manifest = {}
     for modality, source in sources.items():

@@ -25,15 +25,15 @@ from rich.console import Console  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from ski_lvlm.cleaning import CLEANING, CleaningError, clean  # noqa: E402
 from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.files import write_json  # noqa: E402
-from ski_lvlm.layouts import layout_named  # noqa: E402
-from ski_lvlm.ntu import is_train, missing_skeletons, names_with_skeleton, parse_name  # noqa: E402
-from ski_lvlm.ntu_folder import NtuFolder, compare, find_files, fingerprint  # noqa: E402
-from ski_lvlm.packed import PackedSkeletons, PackedWriter, Prepared  # noqa: E402
-from ski_lvlm.skeleton_file import SkeletonFileError, read_skeleton  # noqa: E402
-from ski_lvlm.skeleton_import import import_skeletons  # noqa: E402
+from ski_lvlm.datasets.ntu import is_train, missing_skeletons, names_with_skeleton, parse_name  # noqa: E402
+from ski_lvlm.datasets.ntu_folder import NtuFolder, compare, find_files, fingerprint  # noqa: E402
+from ski_lvlm.datasets.skeleton_import import import_skeletons  # noqa: E402
+from ski_lvlm.skeletons.cleaning import CLEANING, CleaningError, clean  # noqa: E402
+from ski_lvlm.skeletons.layouts import layout_named  # noqa: E402
+from ski_lvlm.skeletons.ntu_file import SkeletonFileError, read_skeleton  # noqa: E402
+from ski_lvlm.skeletons.packed import PackedSkeletons, PackedWriter, Prepared  # noqa: E402
+from ski_lvlm.storage.files import write_json  # noqa: E402
 
 _CLIPS_BETWEEN_CHECKPOINTS = 200
 _PROTOCOLS = {"ntu60": ("xsub", "xview"), "ntu120": ("xsub", "xset"), "synthetic": ("synthetic",)}

@@ -8,7 +8,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 run="${RUN:-runs/quickstart}"
 mkdir -p "$run/done"
-bf16=$(python -c 'from ski_lvlm.llm import native_bf16; print(native_bf16())' 2>/dev/null)
+bf16=$(python -c 'from ski_lvlm.llm.loading import native_bf16; print(native_bf16())' 2>/dev/null)
 
 # stage NAME COMMAND...: run a command unless the same one has finished before, after the same stages; keep its wall time
 stage() {

@@ -17,8 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.table_command import table_main  # noqa: E402
-from scripts.table_rows import (  # noqa: E402
+from scripts.tables.command import table_main  # noqa: E402
+from scripts.tables.rows import (  # noqa: E402
     SKI,
     SKI_FROSTER,
     SKI_VIFICLIP,

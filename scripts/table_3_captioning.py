@@ -20,11 +20,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.table_3_print import write  # noqa: E402
-from scripts.table_3_results import Training, read_training  # noqa: E402
-from scripts.table_3_runs import PAPER, SYNTHETIC, Plan, Published, Trained  # noqa: E402
-from scripts.table_3_sources import plan_of  # noqa: E402
-from scripts.table_jobs import (  # noqa: E402
+from scripts.tables.captioning_markdown import write  # noqa: E402
+from scripts.tables.captioning_results import Training, read_training  # noqa: E402
+from scripts.tables.captioning_runs import PAPER, SYNTHETIC, Plan, Published, Trained  # noqa: E402
+from scripts.tables.captioning_sources import plan_of  # noqa: E402
+from scripts.tables.jobs import (  # noqa: E402
     ROOT,
     Runner,
     Step,

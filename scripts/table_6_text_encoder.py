@@ -13,8 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.table_command import table_main  # noqa: E402
-from scripts.table_rows import SKI_VIFICLIP, Row, Table  # noqa: E402
+from scripts.tables.command import table_main  # noqa: E402
+from scripts.tables.rows import SKI_VIFICLIP, Row, Table  # noqa: E402
 from ski_lvlm.cli import run  # noqa: E402
 
 TRAINABLE = replace(SKI_VIFICLIP, teacher_text="trainable")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ski_lvlm.cli import parser, run
-from ski_lvlm.sampling import add_sampling_flags, generation_settings
+from ski_lvlm.llm.sampling import add_sampling_flags, generation_settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,9 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     import torch
     from transformers import StoppingCriteriaList
 
-    from ski_lvlm.answer_text import AnswerStreamer
-    from ski_lvlm.inference import end_watch, load_for_inference
-    from ski_lvlm.video import read_for_tower
+    from ski_lvlm.llm.answer_text import AnswerStreamer
+    from ski_lvlm.lvlm.inference import end_watch, load_for_inference
+    from ski_lvlm.videos.decoding import read_for_tower
 
     model = load_for_inference(args.model)
     tower = model.load_tower()

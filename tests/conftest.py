@@ -21,7 +21,7 @@ def pytest_runtest_protocol():
     """Let every test, with its fixtures, meet another processor's rounding where OTHER_ROUNDING asks for it."""
     if not (seed := os.environ.get("OTHER_ROUNDING")):
         return (yield)
-    from tests.other_rounding import OtherRounding
+    from tests.cases.other_rounding import OtherRounding
 
     with OtherRounding(int(seed)):
         return (yield)
@@ -30,7 +30,7 @@ def pytest_runtest_protocol():
 @pytest.fixture(scope="session")
 def llm_url() -> Iterator[str]:
     """Base URL of a real LLM server (llama.cpp with SmolLM2), started once and only if a test asks for it."""
-    from tests.llm_server import llama_server
+    from tests.cases.llm_server import llama_server
 
     with llama_server() as url:
         yield url

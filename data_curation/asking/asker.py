@@ -9,7 +9,7 @@ from data_curation.asking.prices import Price, image_tokens, text_tokens
 from data_curation.asking.purse import Purse
 from data_curation.asking.reply_log import ReplyLog, Request
 from data_curation.ledger import Failed, Rejected, now
-from ski_lvlm.chat_client import (
+from ski_lvlm.servers.client import (
     Busy,
     ChatClient,
     ChatError,
@@ -20,7 +20,7 @@ from ski_lvlm.chat_client import (
     Reply,
     ServerNotRunning,
 )
-from ski_lvlm.pace import Pace
+from ski_lvlm.servers.pace import Pace
 
 Send = Callable[[Request], Reply]
 

@@ -18,10 +18,10 @@ from data_curation.asking.asker import Asker
 from data_curation.asking.purse import BudgetSpent
 from data_curation.asking.reply_log import Request
 from data_curation.ledger import Ledger, Record, attempt, now, read_manifest, stamped
-from ski_lvlm.chat_batches import BatchFailed
-from ski_lvlm.chat_client import Busy, ChatClient, ChatError, ModelMissing, Reply
-from ski_lvlm.files import append_jsonl
-from ski_lvlm.shards import WHOLE, Shard
+from ski_lvlm.servers.client import Busy, ChatClient, ChatError, ModelMissing, Reply
+from ski_lvlm.servers.openai_batches import BatchFailed
+from ski_lvlm.storage.files import append_jsonl
+from ski_lvlm.storage.shards import WHOLE, Shard
 
 STEP = "batches"
 MOST_REQUESTS = 50_000

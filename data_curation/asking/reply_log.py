@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_curation.ledger import Record, digest, read_manifest
-from ski_lvlm.chat_client import Message, Reply
-from ski_lvlm.files import append_jsonl
-from ski_lvlm.shards import WHOLE, Shard
+from ski_lvlm.servers.client import Message, Reply
+from ski_lvlm.storage.files import append_jsonl
+from ski_lvlm.storage.shards import WHOLE, Shard
 
 STEP = "replies"
 

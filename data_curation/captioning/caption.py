@@ -21,10 +21,10 @@ from data_curation.captioning.vision_models import COGVLM_PICTURES
 from data_curation.captioning.vision_pool import Loading
 from data_curation.ledger import Failed, Rejected
 from data_curation.prompts import CAPTION_PROMPT, SEVERAL_FRAMES, prompt_hash
-from ski_lvlm.chat_client import Message, Probe
-from ski_lvlm.ntu import parse_name
-from ski_lvlm.thoughts import without_thoughts
-from ski_lvlm.video import VideoError
+from ski_lvlm.datasets.ntu import parse_name
+from ski_lvlm.llm.thoughts import without_thoughts
+from ski_lvlm.servers.client import Message, Probe
+from ski_lvlm.videos.decoding import VideoError
 
 if TYPE_CHECKING:
     from data_curation.asking.asker import Asker

@@ -8,7 +8,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, UInt8
 
 from data_curation.ledger import Rejected
-from ski_lvlm.video import read_frames, read_video
+from ski_lvlm.videos.decoding import read_frames, read_video
 
 MOST_FRAMES = 32  # models that take several pictures have been trained on no more
 _SMALL = (64, 64)  # motion is measured on frames of this size

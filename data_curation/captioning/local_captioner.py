@@ -6,8 +6,8 @@ from typing import NamedTuple
 from data_curation.captioning import vision_models
 from data_curation.captioning.vision_pool import Loading, VisionPool, visible_gpus, worker_command
 from data_curation.ledger import digest
-from ski_lvlm.file_digests import remembered_digest
-from ski_lvlm.weight_files import check_weights
+from ski_lvlm.storage.file_digests import remembered_digest
+from ski_lvlm.storage.weight_files import check_weights
 
 
 class LocalModel(NamedTuple):

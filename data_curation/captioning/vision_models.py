@@ -150,7 +150,7 @@ def _commit(model: Any) -> str | None:  # noqa: ANN401
 
 def _said(ids: list[int], prompt_tokens: int, model: Any, tokenizer: Any, *, max_tokens: int) -> Said:  # noqa: ANN401
     """The answer behind the prompt's tokens. It was cut if it is as long as allowed and does not end by itself."""
-    from ski_lvlm.answer_text import reply_text
+    from ski_lvlm.llm.answer_text import reply_text
 
     answer = ids[prompt_tokens:]
     stated = getattr(model.generation_config, "eos_token_id", None)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from data_curation.captioning.vision_process import Ended, VisionProcess
 from data_curation.captioning.vision_protocol import Request, Said, Unanswered
 from data_curation.ledger import Failed
-from ski_lvlm.gpu_shards import gpu_names
+from ski_lvlm.parallel.gpu_shards import gpu_names
 
 ANSWER_SECONDS = 600.0  # whoever takes longer over one clip hangs
 MOST_DEATHS = 3  # of one process and those that take its place, with no answer in between

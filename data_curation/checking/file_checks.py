@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from data_curation.checking.file_formats import Table
 from data_curation.checking.question_records import Entry, Pair
 from data_curation.results.hold_out import By
-from ski_lvlm.ntu import parse_name
+from ski_lvlm.datasets.ntu import parse_name
 
 Level = Literal["error", "warning", "note"]
 _LEAK = re.compile(r"\b(captions?|images?|as an ai)\b|<(?:video|skeleton|pose|human_pose|object|image)>", re.IGNORECASE)

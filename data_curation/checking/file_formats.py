@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from data_curation.checking.question_records import Entry, Pair, Record, broken, question_entry
 from data_curation.results.dataset import read_dataset
-from ski_lvlm.clip_names import clip_name
-from ski_lvlm.instruction_file import Conversation, examine
-from ski_lvlm.json_files import load_json
+from ski_lvlm.datasets.instruction_file import Conversation, examine
+from ski_lvlm.storage.clip_names import clip_name
+from ski_lvlm.storage.json_files import load_json
 
 _LOOKED_AT = 1000  # records by which a format is recognised
 _CLIP_KEYS = ("video_name", "video_id", "clip")

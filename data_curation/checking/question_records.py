@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ski_lvlm.clip_names import clip_name
+from ski_lvlm.storage.clip_names import clip_name
 
 Record = dict[str, Any]
 _SPELLED = {  # as our files, Video-ChatGPT's, LLAVIDAL's, SKI-Models' and Parquet rows name them

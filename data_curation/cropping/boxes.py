@@ -15,9 +15,9 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Float
 
-from ski_lvlm.cleaning import clean
-from ski_lvlm.skeleton_file import BodyTrack, Recording
-from ski_lvlm.video import Box
+from ski_lvlm.skeletons.cleaning import clean
+from ski_lvlm.skeletons.ntu_file import BodyTrack, Recording
+from ski_lvlm.videos.decoding import Box
 
 Boxes = Float[np.ndarray, "M T 4"]
 

@@ -16,11 +16,11 @@ import numpy as np
 
 from data_curation.cropping.boxes import KINECT, Boxes, CropError, static_box, tracking_boxes
 from data_curation.cropping.crop_settings import CropSettings
-from ski_lvlm.files import atomic_path
-from ski_lvlm.video import Box
-from ski_lvlm.video_packets import open_video, timeline, whole_frames
-from ski_lvlm.video_picture import Picture, filter_graph, shown_picture, standard_range
-from ski_lvlm.video_timeline import Timeline
+from ski_lvlm.storage.files import atomic_path
+from ski_lvlm.videos.decoding import Box
+from ski_lvlm.videos.packets import open_video, timeline, whole_frames
+from ski_lvlm.videos.picture import Picture, filter_graph, shown_picture, standard_range
+from ski_lvlm.videos.timeline import Timeline
 
 if TYPE_CHECKING:
     from av.filter import Graph

@@ -22,8 +22,8 @@ class ObjectDetector:
         import torch
         from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
-        from ski_lvlm.digest import weights_digest
-        from ski_lvlm.weight_files import weights_explained
+        from ski_lvlm.encoders.digest import weights_digest
+        from ski_lvlm.storage.weight_files import weights_explained
 
         try:
             with weights_explained(name):

@@ -22,7 +22,7 @@ from data_curation.prompts import (
     qa_schema,
 )
 from data_curation.questions.pairs import Pair, fault, parse_pairs
-from ski_lvlm.chat_client import Message, Probe
+from ski_lvlm.servers.client import Message, Probe
 
 TEMPLATE_VERSION = prompt_hash(QUESTIONS)
 LLM_VERSION = prompt_hash(QA_SYSTEM, QA_REQUEST, QA_KINDS, QA_MOTION, qa_schema(KINDS))

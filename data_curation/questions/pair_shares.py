@@ -4,7 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 
-from ski_lvlm.ntu import parse_name
+from ski_lvlm.datasets.ntu import parse_name
 
 PAIRS = 100_000  # Paper: Sec. 4, Datasets.
 MOST_PER_CLIP = 6  # Assumption: as many as the published code makes of a clip; more repeat themselves

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from data_curation.prompts import Kind
 from data_curation.questions.loose_json import objects
-from ski_lvlm.thoughts import without_thoughts
+from ski_lvlm.llm.thoughts import without_thoughts
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier

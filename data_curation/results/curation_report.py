@@ -28,9 +28,9 @@ from data_curation.results.report_counts import (
 )
 from data_curation.results.report_figures import bin_edges, histogram
 from data_curation.results.report_words import Wording, content_words, wording
-from ski_lvlm.files import atomic_path
-from ski_lvlm.page import page_template
-from ski_lvlm.server_address import without_secrets
+from ski_lvlm.pages.page import page_template
+from ski_lvlm.servers.address import without_secrets
+from ski_lvlm.storage.files import atomic_path
 
 COMMON_WORDS, REASONS_SHOWN = 30, 20
 

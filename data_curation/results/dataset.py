@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ski_lvlm.files import atomic_path
-from ski_lvlm.git_lfs import refuse_pointers
+from ski_lvlm.storage.files import atomic_path
+from ski_lvlm.storage.git_lfs import refuse_pointers
 
 SPLITS = ("train", "validation", "test", "test_unseen")
 CARD = "README.md"

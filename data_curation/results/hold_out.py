@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Literal, get_args
 
-from ski_lvlm.ntu import parse_name
+from ski_lvlm.datasets.ntu import parse_name
 
 By = Literal["clip", "subject"]
 

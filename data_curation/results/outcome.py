@@ -16,10 +16,10 @@ from data_curation.results.report_costs import spending
 from data_curation.results.report_counts import Reason, StepCount, clips_left_out, discrepancies, step_counts
 from data_curation.steps import Step
 from data_curation.terminal import print_counts
-from ski_lvlm.files import write_json
-from ski_lvlm.instruction_file import instruction_record, read_instructions
-from ski_lvlm.ntu import class_names, parse_name
-from ski_lvlm.shards import Shard
+from ski_lvlm.datasets.instruction_file import instruction_record, read_instructions
+from ski_lvlm.datasets.ntu import class_names, parse_name
+from ski_lvlm.storage.files import write_json
+from ski_lvlm.storage.shards import Shard
 
 _PAIRS = {"train": "instructions.json", "validation": "instructions_validation.json"}
 _QUESTIONS = {"test": "questions.json", "unseen": "questions_unseen.json"}

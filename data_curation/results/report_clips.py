@@ -6,9 +6,9 @@ from itertools import chain, islice, zip_longest
 from pathlib import Path
 
 from data_curation.ledger import Record
-from ski_lvlm.ntu import class_names, parse_name
-from ski_lvlm.pictures import video_strip
-from ski_lvlm.video import VideoError
+from ski_lvlm.datasets.ntu import class_names, parse_name
+from ski_lvlm.pages.pictures import video_strip
+from ski_lvlm.videos.decoding import VideoError
 
 FRAMES = 6
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from data_curation.ledger import Record, done
-from ski_lvlm.ntu import class_names, parse_name
+from ski_lvlm.datasets.ntu import class_names, parse_name
 
 Steps = Mapping[str, Mapping[str, Record]]
 NAMES_SHOWN = 5

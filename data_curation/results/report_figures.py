@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Int
 
-from ski_lvlm.pictures import ACCENT, INK, quiet_axes, svg_url
+from ski_lvlm.pages.pictures import ACCENT, INK, quiet_axes, svg_url
 
 _BARS = 30
 _SHOWN = 99.5  # per cent of the values that get a bar of their own; one endless answer must not squeeze all others

@@ -16,7 +16,7 @@ from data_curation.synthetic.furniture import Palette, palette, prop_shapes
 from data_curation.synthetic.motion import ANKLE_L, ANKLE_R, FOOT_L, FOOT_R, SPINE_BASE, Build
 from data_curation.synthetic.render import Shape, View, paint
 from data_curation.synthetic.room import Room, backdrop, furnished
-from ski_lvlm.ntu import ClipName
+from ski_lvlm.datasets.ntu import ClipName
 
 NUM_PERFORMERS = 12
 LEFT_HANDED = (3, 7, 11)

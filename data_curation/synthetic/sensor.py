@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from data_curation.synthetic.camera import Camera, colour_pixels, depth_pixels
 from data_curation.synthetic.motion import ANKLE_L, ANKLE_R, CHEST, FOOT_L, FOOT_R, HAND_L, HAND_R, SPINE_BASE
-from ski_lvlm.layouts import LAYOUTS
-from ski_lvlm.skeleton_file import BodyTrack, Recording
+from ski_lvlm.skeletons.layouts import LAYOUTS
+from ski_lvlm.skeletons.ntu_file import BodyTrack, Recording
 
 NOISE = 0.005
 """Standard deviation of a tracked joint, metres."""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from eval.items.questions import questions_of
 from eval.items.records import Item
-from ski_lvlm.files import append_jsonl, read_jsonl
-from ski_lvlm.shards import WHOLE, Shard
+from ski_lvlm.storage.files import append_jsonl, read_jsonl
+from ski_lvlm.storage.shards import WHOLE, Shard
 
 _FIELDS = {"key", "video_name", "question", "answer", "error"}
 _BEGINNING = b'{"key": "'

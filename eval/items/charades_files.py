@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
-from ski_lvlm.git_lfs import refuse_pointers
+from ski_lvlm.storage.git_lfs import refuse_pointers
 
 SUBMISSION, TABLE = "test_submission_caption.txt", "Charades_v1_test*.csv"
 LARGEST = 50 * 2**20  # bytes; the genuine files have less than 2 MB

@@ -8,8 +8,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ski_lvlm.video import read_for_tower
-from ski_lvlm.video_folder import VideoError, VideoFolder
+from ski_lvlm.videos.decoding import read_for_tower
+from ski_lvlm.videos.folder import VideoError, VideoFolder
 
 
 class DecodedClip(NamedTuple):

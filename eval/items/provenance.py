@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ski_lvlm.lvlm import SkiLvlm
+    from ski_lvlm.lvlm.model import SkiLvlm
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "av")
 
@@ -20,8 +20,8 @@ def provenance(
     in the same template, with the same frames, videos and sampling; batches, precision, device and versions are those
     of the last start.
     """
-    from ski_lvlm.digest import weights_digest
-    from ski_lvlm.training import environment
+    from ski_lvlm.encoders.digest import weights_digest
+    from ski_lvlm.training.trainer import environment
 
     config = model.config
     source = args.model if args.model else args.projector_weights

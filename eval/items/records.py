@@ -13,8 +13,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ski_lvlm.chat_protocol import whole_characters
-from ski_lvlm.json_files import NestingError, read_json
+from ski_lvlm.servers.protocol import whole_characters
+from ski_lvlm.storage.json_files import NestingError, read_json
 
 Item = dict[str, Any]
 TEXTS = ("Q", "A", "Q1", "Q2", "cons_A", "pred", "pred1", "pred2")

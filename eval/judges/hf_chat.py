@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ski_lvlm.chat_client import Message, ModelInfo, Probe, Refused, Reply, Stopped
+from ski_lvlm.servers.client import Message, ModelInfo, Probe, Refused, Reply, Stopped
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding
 
-    from ski_lvlm.chat_template import ChatTemplate
-    from ski_lvlm.llm import Llm
-    from ski_lvlm.llm_limits import Context
+    from ski_lvlm.llm.chat_template import ChatTemplate
+    from ski_lvlm.llm.limits import Context
+    from ski_lvlm.llm.loading import Llm
 
 
 class HfChat:
@@ -22,7 +22,7 @@ class HfChat:
     The weights are loaded when they are first needed. A JSON schema is not enforced: parse the answer with care.
 
     Args:
-        model: hub id, folder, .gguf file, or an offline short name (`ski_lvlm.offline`).
+        model: hub id, folder, .gguf file, or an offline short name (`ski_lvlm.encoders.offline`).
     """
 
     def __init__(self, model: str) -> None:
@@ -62,8 +62,8 @@ class HfChat:
         """
         import torch
 
-        from ski_lvlm.answer_text import reply_text
-        from ski_lvlm.chat_template import ChatTemplateError
+        from ski_lvlm.llm.answer_text import reply_text
+        from ski_lvlm.llm.chat_template import ChatTemplateError
 
         before()
         started = time.monotonic()
@@ -95,7 +95,7 @@ class HfChat:
         )
 
     def _written(self, told: "BatchEncoding", length: int, max_tokens: int, temperature: float) -> list[int]:
-        from ski_lvlm.llm_limits import pad_id
+        from ski_lvlm.llm.limits import pad_id
 
         model: Any = self._llm.model
         drawn = {"do_sample": True, "temperature": float(temperature), "top_p": 1.0, "top_k": 0}
@@ -111,7 +111,7 @@ class HfChat:
 
     @cached_property
     def _info(self) -> ModelInfo:
-        from ski_lvlm.digest import weights_digest
+        from ski_lvlm.encoders.digest import weights_digest
 
         model = self._llm.model
         self._prompt([Message("Rules.", role="system"), Message("A question?")])
@@ -121,7 +121,7 @@ class HfChat:
     def _llm(self) -> "Llm":
         import torch
 
-        from ski_lvlm.llm import load_llm, native_bf16
+        from ski_lvlm.llm.loading import load_llm, native_bf16
 
         llm = load_llm(self._model, dtype=torch.bfloat16 if native_bf16() else torch.float32)
         if not llm.tokenizer.chat_template:
@@ -132,7 +132,7 @@ class HfChat:
 
     @cached_property
     def _template(self) -> "ChatTemplate":
-        from ski_lvlm.chat_template import ChatTemplate
+        from ski_lvlm.llm.chat_template import ChatTemplate
 
         return ChatTemplate(self._llm.tokenizer)
 
@@ -143,7 +143,7 @@ class HfChat:
 
     @cached_property
     def _context(self) -> "Context | None":
-        from ski_lvlm.llm_limits import context_of
+        from ski_lvlm.llm.limits import context_of
 
         return context_of(self._llm.model.config, self._llm.tokenizer)
 
@@ -152,9 +152,9 @@ class HfChat:
         import torch
         from transformers import BatchEncoding
 
-        from ski_lvlm.conversation import prompt_ids
-        from ski_lvlm.instruction_file import Turn
-        from ski_lvlm.llm_limits import check_ids
+        from ski_lvlm.datasets.instruction_file import Turn
+        from ski_lvlm.llm.conversation import prompt_ids
+        from ski_lvlm.llm.limits import check_ids
 
         ids = prompt_ids([Turn(message.role, message.text) for message in messages], self._template)
         check_ids(ids, *self._llm)

@@ -4,8 +4,8 @@ from eval.judges.judgement import Judge
 from eval.judges.llm_judge import Chat, LlmJudge
 from eval.judges.rubrics import OWN, Rubrics
 from eval.judges.similarity_judge import SIMILARITY, SimilarityJudge
-from ski_lvlm.chat_client import ChatClient, ChatError
-from ski_lvlm.pace import Pace
+from ski_lvlm.servers.client import ChatClient, ChatError
+from ski_lvlm.servers.pace import Pace
 
 
 def open_judge(
@@ -35,7 +35,7 @@ def open_judge(
         ImportError: the offline sentence encoder is not installed.
     """
     if name == SIMILARITY:
-        from ski_lvlm.clip import load_text_encoder
+        from ski_lvlm.encoders.text_encoder import load_text_encoder
 
         return SimilarityJudge(load_text_encoder("minilm"))
     chat = _chat(name, base_url, timeout)

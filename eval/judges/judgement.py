@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from eval.judges.rubrics import Rubric, Rubrics
-from ski_lvlm.chat_client import Message, ModelInfo, Reply
+from ski_lvlm.servers.client import Message, ModelInfo, Reply
 
 
 @dataclass(frozen=True)

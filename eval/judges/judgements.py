@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from ski_lvlm.files import append_jsonl, atomic_path, read_jsonl
+from ski_lvlm.storage.files import append_jsonl, atomic_path, read_jsonl
 
 Record = dict[str, Any]
 

@@ -13,7 +13,7 @@ from typing import Any
 from eval.items.predictions import Task, video_of
 from eval.judges.judgement import Judge
 from eval.judges.judgements import Judgements, Record
-from ski_lvlm.chat_client import ChatError, ModelInfo, Reply
+from ski_lvlm.servers.client import ChatError, ModelInfo, Reply
 
 _log = logging.getLogger(__name__)
 

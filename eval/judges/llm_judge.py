@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from eval.judges.judgement import Judgement
 from eval.judges.parse_score import parse_score
 from eval.judges.rubrics import OWN, Rubric, Rubrics, messages
-from ski_lvlm.chat_client import (
+from ski_lvlm.servers.client import (
     ChatError,
     Message,
     ModelInfo,
@@ -19,7 +19,7 @@ from ski_lvlm.chat_client import (
     ServerNotRunning,
     Stopped,
 )
-from ski_lvlm.pace import Pace
+from ski_lvlm.servers.pace import Pace
 
 ASKS = 3  # first the question, then twice "only the JSON, please"
 HOPELESS = 20  # grades in a row that the server failed to give, each after all its attempts; the next would fare alike

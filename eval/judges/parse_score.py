@@ -13,7 +13,7 @@ from typing import Any
 
 from eval.judges.prose_score import FIVE, NUMBER, OF, SCALE, prose_scores
 from eval.judges.score_marks import plain_marks
-from ski_lvlm.thoughts import without_thoughts
+from ski_lvlm.llm.thoughts import without_thoughts
 
 _FENCE = re.compile(r"```(?:json|python|text)?")
 _UNFINISHED = re.compile(r"[0-9][.,]?\s*\Z")

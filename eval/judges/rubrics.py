@@ -30,8 +30,8 @@ from typing import Any, Final, Literal
 
 from eval.judges.published_rubrics import NAME, NOT_SHIPPED, read_published
 from eval.metrics import FIELDS, METRICS
-from ski_lvlm.chat_client import Message
-from ski_lvlm.json_files import read_json
+from ski_lvlm.servers.client import Message
+from ski_lvlm.storage.json_files import read_json
 
 Scores = Literal["integer", "decimal"]
 OWN_FILE: Final = Path(__file__).with_name("rubrics.json")

@@ -11,10 +11,10 @@ from jaxtyping import Float
 
 from eval.judges.judgement import Judgement
 from eval.judges.rubrics import Rubric, Rubrics
-from ski_lvlm.chat_client import ModelInfo
+from ski_lvlm.servers.client import ModelInfo
 
 if TYPE_CHECKING:
-    from ski_lvlm.clip import TextEncoder
+    from ski_lvlm.encoders.text_encoder import TextEncoder
 
 SIMILARITY: Final = "similarity"
 SIMILARITY_NOTE: Final = (

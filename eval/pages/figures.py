@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from ski_lvlm.pictures import ACCENT, INK, quiet_axes, svg_url
+from ski_lvlm.pages.pictures import ACCENT, INK, quiet_axes, svg_url
 
 
 def loss_points(metrics: list[dict[str, Any]]) -> list[tuple[float, float]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ski_lvlm.pictures import ACCENT, INK, MUTED, quiet_axes, svg_url
+from ski_lvlm.pages.pictures import ACCENT, INK, MUTED, quiet_axes, svg_url
 
 _MARKERS = ("o", "^", "s", "D")
 

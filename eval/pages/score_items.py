@@ -12,7 +12,7 @@ from eval.results.aggregate import NOT_JUDGED
 from eval.results.graded_run import how_far, is_table
 from eval.results.plan import LEDGER, TABLE
 from eval.results.score_json import GradesError, read_json
-from ski_lvlm.files import read_jsonl
+from ski_lvlm.storage.files import read_jsonl
 
 Record = dict[str, Any]
 

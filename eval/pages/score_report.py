@@ -12,9 +12,9 @@ from eval.pages.score_figures import Bar, score_bars, score_histogram
 from eval.pages.score_items import Item, Record, read_items, read_scores
 from eval.pages.table_3 import METRIC_NAMES, PAPER_JUDGE, PUBLISHED
 from eval.results.aggregate import too_many_unscored
-from ski_lvlm.files import atomic_path
-from ski_lvlm.page import page_template
-from ski_lvlm.pictures import video_strip
+from ski_lvlm.pages.page import page_template
+from ski_lvlm.pages.pictures import video_strip
+from ski_lvlm.storage.files import atomic_path
 
 SHOWN, UNSCORED_SHOWN, FRAMES = 20, 200, 6
 METRICS = tuple(name for name in METRIC_NAMES if name != "average")
@@ -180,7 +180,7 @@ def _shown(item: Item, videos: Path | None) -> dict[str, Any]:
 
 
 def _frames(video_name: str, videos: Path | None) -> dict[str, str]:
-    from ski_lvlm.video import VideoError, find_video
+    from ski_lvlm.videos.decoding import VideoError, find_video
 
     if videos is None:
         return {}

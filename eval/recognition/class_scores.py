@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ski_lvlm.ntu import Split, labels, parse_name
-from ski_lvlm.zero_shot import (
+from ski_lvlm.datasets.ntu import Split, labels, parse_name
+from ski_lvlm.recognition.classes import (
     bootstrap_interval,
     confusion_matrix,
     harmonic_mean,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from ski_lvlm.files import atomic_path
+from ski_lvlm.storage.files import atomic_path
 
 LONGEST_NAME, MOST_WITH_COUNTS = 34, 60
 

@@ -14,7 +14,7 @@ from eval.metrics import METRICS
 from eval.results.aggregate import NOT_JUDGED, Graded
 from eval.results.plan import JUDGE, LEDGER, PLAN, TABLE, Place, Plan, Record, read_plan
 from eval.results.score_json import GradesError, read_json
-from ski_lvlm.files import read_jsonl
+from ski_lvlm.storage.files import read_jsonl
 
 _MISSING = (NO_ANSWER, NO_REFERENCE)  # why older runs left items to nobody
 _UNNAMED = "no grade in the file"

@@ -13,7 +13,7 @@ from eval.items.predictions import Task
 from eval.judges.judgement import Judge
 from eval.judges.judging import judgement_id
 from eval.results.score_json import GradesError, read_json
-from ski_lvlm.files import write_json
+from ski_lvlm.storage.files import write_json
 
 PLAN, LEDGER, TABLE, REPORT = "plan.json", "judgements.jsonl", "scores.json", "report.html"
 JUDGE = ("judge", "digest", "quantisation", "rubrics", "temperature", "max_tokens", "server")  # what moves the grades

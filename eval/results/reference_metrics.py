@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from eval.results.bootstrap import bootstrap_interval, by_video, percentile_interval, resampled_sums
 
 if TYPE_CHECKING:
-    from ski_lvlm.clip import TextEncoder
+    from ski_lvlm.encoders.text_encoder import TextEncoder
 
 Texts = list[tuple[str, str, str]]  # video, caption, reference
 Metric = dict[str, Any]
@@ -154,7 +154,7 @@ def sentence_similarity(texts: Texts) -> Metric:
     try:
         import torch
 
-        from ski_lvlm.clip import load_text_encoder
+        from ski_lvlm.encoders.text_encoder import load_text_encoder
 
         encoder = load_text_encoder("minilm").to("cuda" if torch.cuda.is_available() else "cpu")
     except ImportError as error:
@@ -168,7 +168,7 @@ def sentence_similarity(texts: Texts) -> Metric:
 
 def _vectors(encoder: "TextEncoder", texts: Sequence[str]) -> dict[str, Float[np.ndarray, " F"]]:
     """Unit vectors of the texts that are not too long; those of like length together, which spares padding."""
-    from ski_lvlm.clip import TextEncoderError
+    from ski_lvlm.encoders.text_encoder import TextEncoderError
 
     ordered = sorted(texts, key=lambda text: (len(text), text))
     found: dict[str, Float[np.ndarray, " F"]] = {}
@@ -182,7 +182,7 @@ def _vectors(encoder: "TextEncoder", texts: Sequence[str]) -> dict[str, Float[np
 
 
 def _one_by_one(encoder: "TextEncoder", texts: Sequence[str]) -> dict[str, Float[np.ndarray, " F"]]:
-    from ski_lvlm.clip import TextEncoderError
+    from ski_lvlm.encoders.text_encoder import TextEncoderError
 
     found = {}
     for text in texts:

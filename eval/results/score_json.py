@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ski_lvlm.git_lfs import refuse_pointers
-from ski_lvlm.text_files import decoded
+from ski_lvlm.storage.git_lfs import refuse_pointers
+from ski_lvlm.storage.text_files import decoded
 
 
 class GradesError(ValueError):

@@ -1,0 +1,1 @@
+"""Measurements. Nothing imports them but their tests."""

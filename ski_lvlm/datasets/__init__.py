@@ -1,0 +1,1 @@
+"""Data sets: NTU RGB+D, imported skeletons, clips for training, instruction files."""

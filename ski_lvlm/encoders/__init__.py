@@ -1,0 +1,1 @@
+"""Pretrained encoders of skeletons, text and frames."""

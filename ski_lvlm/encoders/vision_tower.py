@@ -1,0 +1,217 @@
+"""f_v of SKI-LVLM: a frozen image tower that turns a clip into temporal and spatial tokens."""
+
+import logging
+from typing import Any
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from ski_lvlm.encoders.digest import weights_digest
+from ski_lvlm.encoders.offline import EFFICIENTNET
+from ski_lvlm.storage.weight_files import weights_explained
+
+_log = logging.getLogger(__name__)
+
+CLIP_L14 = "openai/clip-vit-large-patch14"  # the paper's tower
+_FAMILY_NORMALISATION = {  # what each family's processor does when a checkpoint comes without a processor file
+    "clip": ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]),
+    "siglip": ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5]),
+}
+_FRAMES_AT_ONCE = {"cpu": 16, "cuda": 128}
+
+
+class VisionTowerError(ValueError):
+    """A vision tower that cannot be loaded, or a video that does not fit it."""
+
+
+class VisionTower(nn.Module):
+    """A frozen image backbone over the frames of a clip, Video-ChatGPT's way.
+
+    `backbone` maps normalised frames to patch tokens [B P F]. T_v temporal tokens (each frame's mean over its patches)
+    are followed by P spatial tokens (each patch's mean over the frames).
+
+    Paper: Sec. 3.3, 356 x 1024 video tokens: 100 temporal and 256 spatial ones of CLIP ViT-L/14.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        model_id: str,
+        digest: str,
+        width: int,
+        image_size: int,
+        num_patches: int,
+        num_frames: int,
+        mean: list[float],
+        std: list[float],
+    ) -> None:
+        super().__init__()
+        self.backbone, self.model_id, self.digest = backbone, model_id, digest
+        self.width, self.image_size, self.num_frames = width, image_size, num_frames
+        self.num_tokens = num_frames + num_patches
+        self.register_buffer("mean", rearrange(torch.tensor(mean), "c -> c 1 1"))
+        self.register_buffer("std", rearrange(torch.tensor(std), "c -> c 1 1"))
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "VisionTower":
+        """Stay in evaluation mode: the tower is frozen."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, video: UInt8[Tensor, "B T_v 3 H W"]) -> Float[Tensor, "B N F"]:
+        """Tokens of clips of equal length; a clip of fewer than `num_frames` frames has fewer temporal tokens.
+
+        Raises:
+            VisionTowerError: frames of another size than the tower's, or more frames than `num_frames`.
+        """
+        self._check(video)
+        frames = rearrange(video, "b t c h w -> (b t) c h w")
+        patches = torch.cat([self._patches(part) for part in frames.split(_FRAMES_AT_ONCE.get(self._device.type, 16))])
+        return temporal_and_spatial(rearrange(patches, "(b t) p f -> b t p f", b=len(video)))
+
+    @property
+    def _device(self) -> torch.device:
+        return self.get_buffer("mean").device
+
+    def _patches(self, frames: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B P F"]:
+        pixels = frames.to(self._device, non_blocking=True).float()
+        pixels = pixels.sub_(self.get_buffer("mean").float()).div_(self.get_buffer("std").float())
+        return self.backbone(pixels.to(next(self.backbone.parameters()).dtype))
+
+    def _check(self, video: UInt8[Tensor, "B T_v 3 H W"]) -> None:
+        side, frames, found = self.image_size, video.shape[1], tuple(video.shape[-2:])
+        if found != (side, side):
+            raise VisionTowerError(
+                f"{self.model_id} takes frames of {side}x{side} pixels, found {found[0]}x{found[1]}; "
+                f"decode with read_video(..., size=({side}, {side}))"
+            )
+        if not 0 < frames <= self.num_frames:
+            raise VisionTowerError(
+                f"{self.model_id} was loaded for 1 to {self.num_frames} frames a clip, found {frames}; "
+                "load it with a larger num_frames or sample fewer"
+            )
+
+
+def temporal_and_spatial(patches: Float[Tensor, "B T P F"]) -> Float[Tensor, "B T+P F"]:
+    """Mean over the patches of each frame, then mean over the frames of each patch, in fp32.
+
+    >>> temporal_and_spatial(torch.tensor([[[[1.0], [3.0]], [[5.0], [7.0]]]])).flatten().tolist()
+    [2.0, 6.0, 3.0, 5.0]
+    """
+    return torch.cat([patches.mean(2, dtype=torch.float32), patches.mean(1, dtype=torch.float32)], dim=1)
+
+
+def load_vision_tower(
+    model_id: str = CLIP_L14,
+    *,
+    num_frames: int = 100,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> VisionTower:
+    """Load a frozen tower: a CLIP or SigLIP checkpoint (hub id or local folder), or `efficientnet-lite0`.
+
+    The device is the GPU where there is one; the type bfloat16 on a GPU and float32 on a CPU.
+
+    Raises:
+        VisionTowerError: the checkpoint cannot be reached, or is of another architecture.
+        ImportError: the packages of the offline tower are not installed.
+    """
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    load = _load_efficientnet if model_id == EFFICIENTNET else _load_transformer
+    precision = dtype or (torch.bfloat16 if place.type == "cuda" else torch.float32)
+    tower = load(model_id, num_frames)
+    tower.backbone.to(precision)
+    return tower.to(place)
+
+
+def _load_efficientnet(model_id: str, num_frames: int) -> VisionTower:
+    from ski_lvlm.encoders import efficientnet as net
+
+    backbone = net.EfficientNetLite0()
+    return VisionTower(
+        backbone,
+        model_id=model_id,
+        digest=backbone.digest,
+        width=net.WIDTH,
+        image_size=net.IMAGE_SIZE,
+        num_patches=net.GRID**2,
+        num_frames=num_frames,
+        mean=[net.MEAN] * 3,
+        std=[net.STD] * 3,
+    )
+
+
+class _PatchTokens(nn.Module):
+    """A Hugging Face vision transformer, cut after its second-to-last layer, without class token."""
+
+    def __init__(self, transformer: nn.Module, num_patches: int) -> None:
+        super().__init__()
+        self.transformer, self.num_patches = transformer, num_patches
+
+    def forward(self, pixels: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B P F"]:
+        return self.transformer(pixel_values=pixels).last_hidden_state[:, -self.num_patches :]
+
+
+def _load_transformer(model_id: str, num_frames: int) -> VisionTower:
+    try:
+        with weights_explained(model_id):
+            family, transformer = _cut_transformer(model_id)
+            mean, std = normalisation(model_id, family=family)
+    except OSError as error:
+        raise VisionTowerError(
+            f"cannot load the vision tower {model_id!r}: {str(error).splitlines()[0]} Give a local folder or a hub id "
+            f"that this machine can reach, or the offline tower {EFFICIENTNET!r}."
+        ) from error
+    vision: Any = transformer.config
+    num_patches = (vision.image_size // vision.patch_size) ** 2
+    return VisionTower(
+        _PatchTokens(transformer, num_patches),
+        model_id=model_id,
+        digest=weights_digest(transformer, mean, std),
+        width=vision.hidden_size,
+        image_size=vision.image_size,
+        num_patches=num_patches,
+        num_frames=num_frames,
+        mean=[255 * value for value in mean],
+        std=[255 * value for value in std],
+    )
+
+
+def _cut_transformer(model_id: str) -> tuple[str, Any]:
+    """The family's name and its vision model without the last layer and all that follows it."""
+    from transformers import AutoConfig, CLIPVisionModel, SiglipVisionModel
+
+    config = AutoConfig.from_pretrained(model_id)
+    family = config.model_type.removesuffix("_vision_model")
+    models: dict[str, Any] = {"clip": CLIPVisionModel, "siglip": SiglipVisionModel}
+    if family not in models:
+        raise VisionTowerError(
+            f"the vision tower {model_id!r} is a {config.model_type!r} model; CLIP and SigLIP towers and "
+            f"{EFFICIENTNET!r} are supported"
+        )
+    vision = getattr(config, "vision_config", config)
+    vision.num_hidden_layers -= 1  # the second-to-last layer's output is wanted: the last layer is never even loaded
+    vision.vision_use_head = False
+    transformer, report = models[family].from_pretrained(
+        model_id, config=vision, dtype=torch.float32, output_loading_info=True
+    )
+    if absent := sorted(report["missing_keys"]):
+        raise VisionTowerError(f"the checkpoint of {model_id!r} lacks {len(absent)} weights, such as {absent[0]!r}")
+    transformer.post_layernorm = nn.Identity()
+    return family, transformer
+
+
+def normalisation(model_id: str, *, family: str) -> tuple[list[float], list[float]]:
+    """Mean and deviation of pixel values between 0 and 1 that a checkpoint's frames are normalised by."""
+    from transformers.image_processing_base import ImageProcessingMixin
+
+    try:
+        processor, _ = ImageProcessingMixin.get_image_processor_dict(model_id)
+    except OSError:
+        mean, std = _FAMILY_NORMALISATION[family]
+        _log.warning("%s has no preprocessor_config.json; frames are normalised as %s does: %s", model_id, family, mean)
+        return mean, std
+    return processor["image_mean"], processor["image_std"]

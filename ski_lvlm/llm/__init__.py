@@ -1,0 +1,1 @@
+"""The language model: loading, chat template, prompt, answer."""

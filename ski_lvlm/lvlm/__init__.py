@@ -1,0 +1,1 @@
+"""SKI-LVLM: features, projectors, samples, model, inference."""

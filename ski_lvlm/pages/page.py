@@ -1,0 +1,24 @@
+"""Pages that commands write: what they all look like stands once, in data/page.html.j2."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import jinja2
+
+
+def page_template(file: Path) -> "jinja2.Template":
+    """The template of a page, which extends `page.html.j2`; values are escaped, and a name without one is an error.
+
+    It has a filter `grouped`, for numbers with commas.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([file.parent, Path(__file__).parent]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    environment.filters["grouped"] = lambda number: f"{number:,}"
+    return environment.get_template(file.name)

@@ -1,0 +1,1 @@
+"""Several processes of one command: launchers, shards, progress, partitioned weights."""

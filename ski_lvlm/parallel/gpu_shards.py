@@ -1,0 +1,254 @@
+"""One command on all GPUs of a machine: a process for each GPU that works on one shard, then a run that joins them.
+
+On a machine without a GPU the processes share its processors instead.
+"""
+
+import argparse
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+from ski_lvlm.cli import underscored, without
+from ski_lvlm.storage.shards import WHOLE, Shard, parse_shard
+
+Main = Callable[[Sequence[str] | None], int]
+_HOPELESS = 2  # exit codes from here on: a mistake, or a process that a signal ended
+_GRACE = 5.0  # seconds between the request to end and the kill
+_POLL = 0.05  # seconds
+_PR_SET_PDEATHSIG = 1
+
+
+def add_shard_flags(flags: argparse.ArgumentParser) -> None:
+    """Add `--shard` and `--gpus`."""
+    flags.add_argument(
+        "--shard", help="i/n: work on part i of n, on GPU i of this machine; the run without it joins them"
+    )
+    flags.add_argument(
+        "--gpus",
+        help="a number or all: start this many shards, each with a GPU of its own (or a share of the processors where "
+        "there is no GPU), then join them; with --shard i/n: machine i of n does its part with this many",
+    )
+
+
+def shard_of(args: argparse.Namespace) -> Shard:
+    """The shard that `--shard` names, or the whole.
+
+    Raises:
+        ValueError: as `parse_shard`.
+    """
+    return parse_shard(args.shard) if args.shard else WHOLE
+
+
+def processors(processes: int = 1) -> int:
+    """How many processors each of `processes` may use, at least one."""
+    return max(1, len(os.sched_getaffinity(0)) // processes)
+
+
+def gpu_names(count: int) -> list[str]:
+    """The first `count` GPUs by the names that CUDA_VISIBLE_DEVICES has for them."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (allowed.split(",") if allowed else [str(number) for number in range(count)])[:count]
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that torch finds here, by the names that CUDA_VISIBLE_DEVICES has for them."""
+    import torch
+
+    return gpu_names(torch.cuda.device_count())
+
+
+def take_gpu(shard: Shard) -> None:
+    """Make "cuda" mean the shard's GPU in this process, counted round where there are fewer."""
+    import torch
+
+    if gpus := torch.cuda.device_count():
+        torch.cuda.set_device((shard.index - 1) % gpus)
+
+
+def run_on_gpus(
+    script: str,
+    flags: Sequence[str] | None,
+    args: argparse.Namespace,
+    main: Main,
+    *,
+    workers: Callable[[int], int] | None = None,
+) -> int:
+    """Run `script` once for each of `--gpus` shards, then `main` without these flags, which joins them.
+
+    Args:
+        script: path of the command.
+        flags: its command line, None for that of this process.
+        args: the parsed command line.
+        main: runs the command in this process.
+        workers: from the number of processes, the value of `--workers` of each, if the command line has none.
+
+    Returns the exit code of the run that joins. Where a shard ends with a mistake or by a signal, the other shards are
+    stopped, nothing is joined, and the worst exit code is returned.
+
+    Raises:
+        ValueError: `--gpus` is no number of GPUs of this machine.
+        KeyboardInterrupt: Ctrl-C, or SIGTERM or SIGHUP. All processes have ended.
+    """
+    from ski_lvlm.parallel.launch import asked_processes
+
+    gpus = visible_gpus()
+    count = asked_processes(args.gpus, available=len(gpus))
+    words = list(sys.argv[1:] if flags is None else flags)
+    part = shard_of(args)
+    if count == 1:
+        return main(without(words, ["--gpus"]))
+    plain = without(words, ["--gpus", "--shard"])
+    command = [sys.executable, str(Path(script).resolve()), *plain]
+    if workers and not any(underscored(word).partition("=")[0] == "--workers" for word in words):
+        command += ["--workers", str(workers(count))]
+    code = _run_shards(command, part.divided(count), gpus[:count] or [None] * count)
+    return code if code >= _HOPELESS or part != WHOLE else main(plain)
+
+
+class _Child(NamedTuple):
+    shard: Shard
+    process: subprocess.Popen[str]
+    readers: list[threading.Thread]
+
+    def pass_on_output(self) -> None:
+        for source, is_error in ((self.process.stdout, False), (self.process.stderr, True)):
+            reader = threading.Thread(target=_pass_on, args=(self.shard, source, is_error), daemon=True)
+            reader.start()
+            self.readers.append(reader)
+
+
+def _run_shards(command: Sequence[str], shards: Sequence[Shard], places: Sequence[str | None]) -> int:
+    """The worst exit code of all shards."""
+    threads = max(1, _threads() // len(shards))
+    codes: list[int] = []
+    with _signals_interrupt(), _all_ended() as running:
+        for shard, gpu in zip(shards, places, strict=True):
+            running.append(_start(command, shard, gpu=gpu, threads=threads))
+        for child in running:  # threads start only now, since a fork beside threads is not safe
+            child.pass_on_output()
+        while running:
+            for child in [child for child in running if _has_ended(child.process)]:
+                codes.append(_end(child))
+                running.remove(child)
+                if codes[-1] >= _HOPELESS:
+                    _say(child.shard, f"ended with exit code {codes[-1]}: the other shards are stopped")
+                    return codes[-1]
+            time.sleep(_POLL)
+    return max(codes)
+
+
+def _threads() -> int:
+    """The threads that this process would use: OMP_NUM_THREADS, else one for each processor."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdigit() else processors()
+
+
+def _start(command: Sequence[str], shard: Shard, *, gpu: str | None, threads: int) -> _Child:
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+    if gpu is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = gpu
+    process = subprocess.Popen(
+        [*command, "--shard", f"{shard.index}/{shard.count}"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,  # a group of its own, so that its decoding workers end with it
+        preexec_fn=_end_with_parent(os.getpid()),
+    )
+    return _Child(shard, process, [])
+
+
+def _end_with_parent(parent: int) -> Callable[[], None]:
+    """Let the system kill the child when this process is killed, so that the next run finds the folder free."""
+    prctl = ctypes.CDLL(None).prctl
+
+    def in_child() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it was killed before the line above
+            os._exit(1)
+
+    return in_child
+
+
+def _pass_on(shard: Shard, source: TextIOWrapper, is_error: bool) -> None:
+    """Each line with its shard before it."""
+    with source:
+        for line in source:
+            if line.strip():
+                target = sys.stderr if is_error else sys.stdout
+                target.write(f"[{shard.index}/{shard.count}] {line.rstrip()}\n")
+                target.flush()
+
+
+def _say(shard: Shard, text: str) -> None:
+    sys.stderr.write(f"[{shard.index}/{shard.count}] {text}\n")
+
+
+def _has_ended(process: subprocess.Popen[str]) -> bool:
+    """Whether it has, without collecting it: its process id still names its group."""
+    if process.returncode is not None:
+        return True
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _signal_group(child: _Child, number: int) -> None:
+    if child.process.returncode is None:  # collected, its process id may be another's
+        with suppress(ProcessLookupError):
+            os.killpg(child.process.pid, number)
+
+
+def _end(child: _Child) -> int:
+    """End what is left of the child's group, pass on its last lines, and return its exit code as a shell tells it."""
+    _signal_group(child, signal.SIGKILL)
+    code = child.process.wait()
+    for reader in child.readers:
+        reader.join(_GRACE)
+    return code if code >= 0 else 128 - code
+
+
+@contextmanager
+def _all_ended() -> Iterator[list[_Child]]:
+    """Yield a list. Whichever way the block ends, so do the children that are still in the list."""
+    running: list[_Child] = []
+    try:
+        yield running
+    finally:
+        for child in running:
+            _signal_group(child, signal.SIGTERM)
+        deadline = time.monotonic() + _GRACE
+        while time.monotonic() < deadline and not all(_has_ended(child.process) for child in running):
+            time.sleep(_POLL)
+        for child in running:
+            _end(child)
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Treat SIGTERM and SIGHUP as Ctrl-C."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]  # nohup
+    earlier = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)

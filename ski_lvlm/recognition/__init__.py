@@ -1,0 +1,1 @@
+"""Zero-shot recognition by class texts."""

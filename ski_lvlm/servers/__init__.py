@@ -1,0 +1,1 @@
+"""Clients for chat servers: Ollama and OpenAI-compatible APIs."""

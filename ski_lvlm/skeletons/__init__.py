@@ -1,0 +1,1 @@
+"""3D skeletons: reading, cleaning, packing, preprocessing."""

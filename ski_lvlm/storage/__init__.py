@@ -1,0 +1,1 @@
+"""Files, digests, shards and names of clips on disk."""

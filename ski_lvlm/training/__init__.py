@@ -1,0 +1,1 @@
+"""The Hugging Face Trainer of both training commands, and its checkpoints."""

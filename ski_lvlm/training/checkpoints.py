@@ -1,0 +1,161 @@
+"""Checkpoints that are whole or absent, hold no frozen weights, and are found again after a kill."""
+
+import shutil
+import sys
+from collections.abc import Sized
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from accelerate.utils import broadcast_object_list
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+from transformers import Trainer, set_seed
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
+from transformers.trainer_utils import TrainOutput, rotate_checkpoints
+from transformers.utils import SAFE_WEIGHTS_NAME
+
+from ski_lvlm.training.checkpoint_damage import damage, newest_whole
+from ski_lvlm.training.epoch_sampler import EpochCallback, EpochSampler
+from ski_lvlm.training.trainer import GlobalBatchArguments
+from ski_lvlm.training.zero_state import load_whole, whole_optimizer, whole_weights
+
+PARTIAL = ".partial"  # checkpoints are written here and moved when whole
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that could not be written, most often for want of space."""
+
+
+class ResumableTrainer(Trainer):
+    """The Trainer, with checkpoints that are whole or absent, and an order of samples that they all go on with.
+
+    The dataset takes the keys (epoch, sample) of an `EpochSampler`.
+    """
+
+    def __init__(self, *args: Any, **trainer: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **trainer)
+        batch_size = cast(GlobalBatchArguments, self.args).batch_size
+        self.sampler = EpochSampler(len(cast(Sized, self.train_dataset)), seed=self.args.seed, batch_size=batch_size)
+        self.add_callback(EpochCallback(self.sampler))
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:  # noqa: ANN401
+        return self.sampler
+
+    def train_or_resume(self) -> TrainOutput:
+        """Train, from the checkpoint asked for or else the last whole one, if there is any.
+
+        Raises:
+            ValueError: the checkpoint asked for, or all there are, are damaged.
+        """
+        checkpoint: list[str | None] = [None]
+        if self.args.process_index == 0:  # what the others see may lag behind on a network file system
+            output_dir = Path(str(self.args.output_dir))
+            checkpoint = [asked_checkpoint(self.args.resume_from_checkpoint) or last_whole_checkpoint(output_dir)]
+            if checkpoint[0]:
+                sys.stdout.write(f"resuming from {checkpoint[0]}\n")
+                sys.stdout.flush()
+        broadcast_object_list(checkpoint)
+        return self.train(resume_from_checkpoint=checkpoint[0])
+
+    def _get_output_dir(self, trial: Any) -> str:  # noqa: ANN401
+        return str(Path(str(self.args.output_dir)) / PARTIAL)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:  # noqa: ANN401
+        try:
+            super()._save_checkpoint(model, trial)
+        except (OSError, SafetensorError, RuntimeError) as error:  # what Python, safetensors and torch.save raise
+            raise CheckpointError(
+                f"checkpoint {self.state.global_step} could not be written to {self.args.output_dir}: {error}; "
+                "make room and start the same command again: it goes on from the last whole checkpoint"
+            ) from error
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            output_dir, name = Path(str(self.args.output_dir)), f"checkpoint-{self.state.global_step}"
+            shutil.rmtree(output_dir / name, ignore_errors=True)
+            (output_dir / PARTIAL / name).replace(output_dir / name)
+            rotate_checkpoints(output_dir=str(output_dir), save_total_limit=self.args.save_total_limit)
+        self.accelerator.wait_for_everyone()
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write what is trained in full precision, under DeepSpeed as without it."""
+        if not self.is_deepspeed_enabled:
+            super().save_model(output_dir, _internal_call)
+            return
+        model = cast(nn.Module, self.model)
+        self._save(output_dir, state_dict={**model.state_dict(), **whole_weights(model)})
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self.is_deepspeed_enabled:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        zero: Any = self.model_wrapped.optimizer
+        optimizer = whole_optimizer(zero)
+        if self.args.should_save:
+            torch.save(optimizer | {"loss_scaler": _numbers(zero)}, Path(output_dir) / OPTIMIZER_NAME)
+            torch.save(cast(LRScheduler, self.lr_scheduler).state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:  # noqa: ANN401
+        if not (self.is_deepspeed_enabled and resume_from_checkpoint):
+            return super()._prepare_for_training(max_steps, train_dataloader, resume_from_checkpoint)
+        self._load_from_checkpoint(resume_from_checkpoint)  # the engine makes its working weights from these
+        prepared = super()._prepare_for_training(max_steps, train_dataloader, None)
+        self._load_shares(Path(resume_from_checkpoint))
+        return prepared
+
+    def _load_shares(self, checkpoint: Path) -> None:
+        saved = torch.load(checkpoint / OPTIMIZER_NAME, weights_only=True, map_location="cpu")
+        zero: Any = self.model_wrapped.optimizer
+        load_whole(zero, saved, load_file(checkpoint / SAFE_WEIGHTS_NAME), cast(nn.Module, self.model))
+        if hasattr(zero, "loss_scaler"):
+            vars(zero.loss_scaler).update(saved.get("loss_scaler", {}))
+        schedule = torch.load(checkpoint / SCHEDULER_NAME, weights_only=True)
+        cast(LRScheduler, self.lr_scheduler).load_state_dict(schedule)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Go on with the random numbers of the checkpoint; other processes than wrote it start new ones."""
+        if checkpoint is None or processes_of(Path(checkpoint)) == self.args.world_size:
+            super()._load_rng_state(checkpoint)
+            return
+        place = (self.args.seed, self.state.global_step, self.args.process_index)
+        set_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
+
+
+def _numbers(zero: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return the state of the loss scale, which fp16 alone changes."""
+    state = vars(zero.loss_scaler) if hasattr(zero, "loss_scaler") else {}
+    return {name: value for name, value in state.items() if isinstance(value, bool | int | float)}
+
+
+def last_whole_checkpoint(output_dir: Path) -> str | None:
+    """Return the newest whole checkpoint to resume from, or None; what a kill left half-written is removed.
+
+    Raises:
+        ValueError: there are checkpoints, and all are damaged.
+    """
+    if not output_dir.is_dir():
+        return None
+    shutil.rmtree(output_dir / PARTIAL, ignore_errors=True)
+    folders = [folder for folder in output_dir.glob("checkpoint-*") if folder.name.split("-")[-1].isdecimal()]
+    ascending = sorted(folders, key=lambda folder: int(folder.name.split("-")[-1]))
+    checkpoint = newest_whole(ascending, sys.stderr.write)
+    return str(checkpoint) if checkpoint else None
+
+
+def asked_checkpoint(checkpoint: str | None) -> str | None:
+    """Return the checkpoint that was asked for, if one was.
+
+    Raises:
+        ValueError: it is absent or damaged.
+    """
+    if checkpoint and (reason := damage(Path(checkpoint))):
+        raise ValueError(f"{checkpoint}: {reason}; give another --resume_from_checkpoint, or leave the flag out")
+    return checkpoint
+
+
+def processes_of(checkpoint: Path) -> int:
+    """Return the number of processes that wrote a checkpoint; each left its random numbers."""
+    return len(list(checkpoint.glob("rng_state*.pth")))

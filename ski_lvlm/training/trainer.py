@@ -1,0 +1,198 @@
+"""What both training commands add to the Hugging Face Trainer: the global batch, JSON lines, what a run leaves."""
+
+import importlib.metadata
+import os
+import platform
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from ski_lvlm.parallel.launch import check_processes, stand_alone
+from ski_lvlm.storage.files import append_jsonl, write_json
+from ski_lvlm.storage.json_files import read_json
+
+_MAY_CHANGE = (  # between two starts: folders move, and machines differ in what fits
+    *("prepared", "ntu", "frames_cache", "instructions", "features"),
+    *("skeleton_encoder", "skeleton_clip", "video_student", "per_device_train_batch_size"),
+)
+
+
+@dataclass
+class GlobalBatchArguments(TrainingArguments):
+    """The Trainer's arguments, with the batch named as papers do: over all processes and accumulation steps."""
+
+    batch_size: int = field(default=32, metadata={"help": "global batch, over all processes and accumulation steps"})
+    per_device_train_batch_size: int = field(
+        default=8, metadata={"help": "samples at a time in one process, at most its share of --batch_size"}
+    )
+    gpus: str = field(
+        default="",
+        metadata={
+            "help": "train on this number of this machine's GPUs, or 'all', in as many processes; without a GPU they "
+            "run on the CPU. Several machines: torchrun --nnodes or deepspeed --hostfile, and no --gpus"
+        },
+    )
+    bf16: bool = field(default_factory=lambda: torch.cuda.is_available())
+    logging_steps: float = 10
+    save_total_limit: int | None = 2
+    report_to: None | str | list[str] = "none"  # noqa: RUF036 (HfArgumentParser knows this order only)
+    remove_unused_columns: bool = False
+    dataloader_num_workers: int = 2
+    ddp_find_unused_parameters: bool | None = False
+    label_names: list[str] | None = field(default_factory=lambda: ["labels"])
+
+    def __post_init__(self) -> None:
+        """Derive the accumulation steps before DeepSpeed's configuration is filled in from them."""
+        check_processes(self.gpus, use_cpu=self.use_cpu)
+        if self.deepspeed:
+            stand_alone()
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        self.per_device_train_batch_size = min(self.per_device_train_batch_size, max(1, self.batch_size // processes))
+        steps = accumulation_steps(
+            batch_size=self.batch_size, per_device=self.per_device_train_batch_size, processes=processes
+        )
+        if self.gradient_accumulation_steps not in (1, steps):
+            raise ValueError(
+                f"--gradient_accumulation_steps {self.gradient_accumulation_steps}: expected {steps}, which follows "
+                "from --batch_size and the number of processes; leave the flag out"
+            )
+        self.gradient_accumulation_steps = steps
+        super().__post_init__()
+        self._check_batch(processes)
+        self._check_engine()
+
+    @property
+    def n_gpu(self) -> int:
+        """GPUs of this process, at most 1: DataParallel would multiply the batch, and replicas have no parameters."""
+        return min(1, super().n_gpu)
+
+    def _check_engine(self) -> None:
+        """Refuse a DeepSpeed configuration without ZeRO, whose optimiser checkpoints do not know."""
+        engine = getattr(self, "hf_deepspeed_config", None)
+        if engine and engine.get_value("zero_optimization.stage") not in (1, 2, 3):
+            raise ValueError(
+                f"{self.deepspeed}: expected a zero_optimization of stage 1, 2 or 3; name zero2.json, or leave "
+                "--deepspeed out, which trains the same as stage 0"
+            )
+
+    def _check_batch(self, processes: int) -> None:
+        """Refuse what would train with another batch than the one named."""
+        if self.world_size != processes:
+            raise ValueError(
+                f"WORLD_SIZE is {processes}, but {self.world_size} processes train together; start them with --gpus, "
+                "torchrun or deepspeed, or take WORLD_SIZE out of the environment"
+            )
+        if self.auto_find_batch_size or getattr(self.accelerator_config, "split_batches", False):
+            raise ValueError(
+                "--auto_find_batch_size and split_batches would train with another batch than --batch_size; for "
+                "memory, lower --per_device_train_batch_size: the global batch stays as it is"
+            )
+
+
+class JsonLines(TrainerCallback):
+    """Append what the Trainer logs to `metrics.jsonl`, with speed and peak memory since the last line."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.seen = (0.0, 0, 0)  # time, steps, tokens at the last line
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,  # noqa: ANN401
+    ) -> None:
+        """Start the clock."""
+        self.seen = (time.monotonic(), state.global_step, int(state.num_input_tokens_seen))
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,  # noqa: ANN401
+    ) -> None:
+        """Write one line; only the first process does."""
+        if not state.is_world_process_zero or logs is None:
+            return
+        now = (time.monotonic(), state.global_step, int(state.num_input_tokens_seen))
+        seconds, steps, tokens = (a - b for a, b in zip(now, self.seen, strict=True))
+        speed: dict[str, float] = {}
+        if steps and seconds > 0:
+            samples = steps * args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+            speed["samples_per_second"] = round(samples / seconds, 3)
+            if tokens:
+                speed["tokens_per_second"] = round(tokens / seconds, 1)
+        self.seen = now
+        append_jsonl(self.file, {"step": state.global_step, **logs, **speed, "peak_memory_gb": peak_memory_gb()})
+
+
+def peak_memory_gb() -> float:
+    """Largest memory held so far: the GPU's where there is one, else this process's resident memory, in GB."""
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 1e9, 3)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 3)
+
+
+def accumulation_steps(*, batch_size: int, per_device: int, processes: int) -> int:
+    """Micro-batches per optimiser step that make the global batch `batch_size`, however many processes there are.
+
+    >>> accumulation_steps(batch_size=32, per_device=4, processes=8)
+    1
+
+    Raises:
+        ValueError: `batch_size` is no multiple of what one micro-step processes.
+    """
+    steps, left = divmod(batch_size, per_device * processes)
+    if left or not steps:
+        share, uneven = divmod(batch_size, processes)
+        fits = next((size for size in range(per_device, 0, -1) if not uneven and share and share % size == 0), None)
+        remedy = f"--per_device_train_batch_size {fits}" if fits else "another number of processes"
+        raise ValueError(
+            f"a global batch of {batch_size} cannot be made of {processes} processes × {per_device} samples; give "
+            f"{remedy}, or a --batch_size that is a multiple of their product"
+        )
+    return steps
+
+
+def is_finished(output_dir: Path, *, settings: dict[str, Any]) -> bool:
+    """Whether `output_dir` holds the result of this very run; what another run began there is refused.
+
+    Folders may have moved and the batch per device may be another, all other settings must be the same.
+
+    Raises:
+        ValueError: the folder was begun with other settings.
+    """
+    file = output_dir / "recipe.json"
+    if not file.is_file():
+        return False
+    found = read_json(file)
+    names = [name for name in settings if name not in _MAY_CHANGE and settings[name] != found.get(name)]
+    if names:
+        changes = ", ".join(f"{name} {found.get(name)!r}, now {settings[name]!r}" for name in names)
+        raise ValueError(
+            f"{output_dir} was begun with other settings ({changes}); go on with those, or choose another --output_dir"
+        )
+    return (output_dir / "result.json").is_file()
+
+
+def write_run(output_dir: Path, *, recipe: dict[str, Any], seed: int) -> None:
+    """Leave what is needed to tell this run from another: recipe, seed, versions, machine."""
+    packages = ("torch", "transformers", "accelerate", "deepspeed", "safetensors", "numpy")
+    write_json(output_dir / "recipe.json", recipe)
+    write_json(output_dir / "run.json", {"seed": seed, **environment(packages)})
+
+
+def environment(packages: Sequence[str]) -> dict[str, Any]:
+    """Where a run takes place: Python, the device, and the versions of these packages."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU ({platform.machine()})"
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {"python": platform.python_version(), "device": device, "versions": versions}

@@ -1,0 +1,1 @@
+"""Videos: decoding, frames on disk, augmentation."""

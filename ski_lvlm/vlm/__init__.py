@@ -1,0 +1,1 @@
+"""Training stages of SKI-VLM: SkeletonCLIP, students, SCD."""

@@ -1,0 +1,128 @@
+"""The Trainer of all stages of SKI-VLM, and what a stage brings to it."""
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.utils.data import Dataset
+
+from ski_lvlm.training.checkpoints import ResumableTrainer
+
+_NO_PARTS = ("loss", "logits")
+_RATIO = "gradient_ratio"  # a measure among the parts of the loss
+_NEGLIGIBLE = 1e-3  # of the video's gradient
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Stage:
+    """What one stage of `train_ski_vlm.py` brings to the Trainer, and what follows the training."""
+
+    loss: nn.Module  # its forward takes a batch and returns {"loss", parts of it…}
+    train: Dataset[Any]
+    collate: Callable[[Any], Any]
+    about: str  # a line for the start
+    save: Callable[[Path], None]
+    test: Callable[[torch.device], dict[str, Any]]
+    decay_at: Sequence[float] = ()
+    untrained: Collection[str] = ()  # names of the loss's weights that were not pretrained
+    untrained_rate: float = 1.0  # factor of their learning rate
+
+
+class VlmTrainer(ResumableTrainer):
+    """The resumable Trainer with rates by part and losses logged by part.
+
+    Assumption: weight decay acts on the weights of convolutions, linear layers and embeddings alone; the published code
+    has it act on everything.
+    """
+
+    def __init__(self, stage: Stage, **trainer: Any) -> None:  # noqa: ANN401
+        super().__init__(model=stage.loss, train_dataset=stage.train, data_collator=stage.collate, **trainer)
+        self.stage, self.decay_at = stage, tuple(stage.decay_at)
+        self.parts: dict[str, list[Tensor]] = {}
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """The weights of convolutions, linear layers and embeddings."""
+        return [name for name, p in model.named_parameters() if name.endswith(".weight") and p.ndim > 1]
+
+    def create_optimizer(self, model: Any = None) -> Optimizer:  # noqa: ANN401
+        """The Trainer's optimizer, with a rate of their own for weights that were not pretrained."""
+        made = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        if made and self.stage.untrained_rate != 1.0:
+            untrained = {id(p) for name, p in self.stage.loss.named_parameters() if name in self.stage.untrained}
+            split_groups(optimizer, untrained, factor=self.stage.untrained_rate)
+        return optimizer
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:  # noqa: ANN401
+        """The loss, with its parts remembered for the next line of the log."""
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
+        if _RATIO in outputs and not self.parts and not self.state.global_step:
+            self._report_ratio(float(outputs[_RATIO]))
+        for name, part in outputs.items():
+            if name not in _NO_PARTS:
+                self.parts.setdefault(name, []).append(part.detach().float())
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], *args: Any, **more: Any) -> None:  # noqa: ANN401
+        """Log, with the mean of each part of the loss since the last time (this process's part)."""
+        means = {_logged_name(name): torch.stack(values).mean().item() for name, values in self.parts.items()}
+        self.parts.clear()
+        super().log({**logs, **means}, *args, **more)
+
+    def _report_ratio(self, ratio: float) -> None:
+        if self.is_world_process_zero():
+            advice = "; SCD will do next to nothing, raise --alpha" if ratio < _NEGLIGIBLE else ""
+            logger.info("first batch: alpha * L_D has %.2g times the video's gradient%s", ratio, advice)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
+        """The Trainer's schedules; `constant_with_warmup` falls to a tenth at each of `decay_at`."""
+        if self.args.lr_scheduler_type != "constant_with_warmup" or not self.decay_at:
+            return super().create_scheduler(num_training_steps, optimizer)
+        if self.lr_scheduler is None:
+            warmup = self.args.get_warmup_steps(num_training_steps)
+            steps = tuple(share * num_training_steps for share in self.decay_at)
+            factor = partial(step_decay, warmup=warmup, decay_steps=steps)
+            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)  # type: ignore[arg-type]
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+
+def _logged_name(part: str) -> str:
+    return part if part == _RATIO else f"loss_{part}"
+
+
+def step_decay(step: int, *, warmup: int, decay_steps: Sequence[float]) -> float:
+    """Factor of the learning rate: rising in a line over `warmup` steps, then a tenth of it at each of `decay_steps`.
+
+    >>> [step_decay(step, warmup=2, decay_steps=[4.0]) for step in (0, 1, 2, 3, 4)]
+    [0.0, 0.5, 1.0, 1.0, 0.1]
+    """
+    if step < warmup:
+        return step / warmup
+    return 0.1 ** sum(step >= decay for decay in decay_steps)
+
+
+def split_groups(optimizer: Optimizer, chosen: set[int], *, factor: float) -> None:
+    """Give the parameters whose ids are `chosen` groups of their own, with the rate times `factor`."""
+    groups = list(optimizer.param_groups)
+    optimizer.param_groups.clear()
+    for group in groups:
+        for is_chosen in (False, True):
+            parameters = [p for p in group["params"] if (id(p) in chosen) == is_chosen]
+            if parameters:
+                rate = group["lr"] * (factor if is_chosen else 1.0)
+                optimizer.add_param_group({**group, "params": parameters, "lr": rate})

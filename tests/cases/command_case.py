@@ -1,0 +1,115 @@
+"""Commands as processes: they end with all that they started, and no busy machine makes them late."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HANG = 1800.0  # seconds: whatever takes longer hangs; it is no measure of speed
+BIN = Path(sys.executable).parent
+ENVIRONMENT = os.environ | {
+    "OMP_NUM_THREADS": "1",
+    "CUDA_VISIBLE_DEVICES": "",
+    "PATH": f"{BIN}:{os.environ['PATH']}",
+    "HF_HUB_OFFLINE": "1",
+}
+
+
+@contextmanager
+def started(command: Sequence[str], **options) -> Iterator[subprocess.Popen]:
+    """Start a command in a session of its own, which ends when the block does."""
+    settings = {"env": ENVIRONMENT, "cwd": "/", "text": True, **options}
+    process = subprocess.Popen(command, start_new_session=True, **settings)
+    try:
+        yield process
+    finally:
+        kill(process)
+
+
+def run(command: Sequence[str], *, stdin: str = "", **options) -> subprocess.CompletedProcess:
+    """Run a command to its end and return what it printed."""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with started(command, **pipes, **options) as process:
+        output, errors = process.communicate(stdin, timeout=HANG)
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def kill(process: subprocess.Popen) -> None:
+    """SIGKILL a process with its descendants: torchrun gives each of its workers a session of its own."""
+    family = descendants(process.pid) if process.poll() is None else []
+    for end, pid in [(os.killpg, process.pid), *((os.kill, pid) for pid in family)]:
+        with suppress(ProcessLookupError):
+            end(pid, signal.SIGKILL)
+    process.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes below this one."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    below = [int(child) for children in tasks for child in children.read_text().split()]
+    return [*below, *(pid for child in below for pid in descendants(child))]
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process runs. One that ended and that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + HANG
+    while not condition():
+        assert time.monotonic() < deadline, "it hangs"
+        time.sleep(0.002)
+
+
+def kill_at(command: Sequence[str], name: str, times: int, *, folder: Path, **options) -> None:
+    """SIGKILL a Python command from outside when it or a child is about to write a file for the nth time.
+
+    Only the command is killed: what becomes of its children is its own affair until this returns.
+
+    Args:
+        command: what to start.
+        name: pattern of the file's name.
+        times: n, from 1; the process has written the file n - 1 times before.
+        folder: for the mark that says that it has come so far.
+        options: of `subprocess.Popen`.
+    """
+    mark = folder / "held"
+    mark.unlink(missing_ok=True)
+    hold = {"PYTHONPATH": str(ROOT / "tests" / "hold"), "HOLD": json.dumps([str(mark), name, times])}
+    silent = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
+    with started(command, env=ENVIRONMENT | hold, **silent, **options) as process:
+        until(lambda: mark.exists() or process.poll() is not None)
+        assert process.poll() is None, f"it ended with code {process.returncode} before it wrote {name} so often"
+        process.kill()
+        process.wait()
+
+
+def deepspeed(processes: int) -> tuple[str, ...]:
+    """Return the launcher, on a port that is free."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return str(BIN / "deepspeed"), f"--num_gpus={processes}", f"--master_port={port}"
+
+
+def torchrun(processes: int) -> tuple[str, ...]:
+    """Return the launcher, which finds a free port itself."""
+    return str(BIN / "torchrun"), "--standalone", "--local_addr=127.0.0.1", f"--nproc_per_node={processes}"
+
+
+def has_compiler() -> bool:
+    """Return whether DeepSpeed can compile its shared-memory communication for two processes on a CPU."""
+    return shutil.which("g++") is not None

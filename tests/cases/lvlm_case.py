@@ -1,0 +1,44 @@
+"""A tiny SKI-LVLM case on disk: features of four clips, an instruction file, a random LLM."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ski_lvlm.datasets.instruction_file import instruction_record
+from ski_lvlm.storage.files import write_json
+from tests.cases.tiny_llm import tiny_llm
+
+CLIPS = ["S001C001P001R001A001", "S001C001P001R001A008", "S001C002P002R001A009", "S001C002P002R001A010"]
+TOKENS = {"video": (6, 12), "skeleton": (4, 8)}  # N and F of each modality
+
+
+def write_features(folder: Path, clips=tuple(CLIPS), tokens=None) -> Path:
+    generator = np.random.default_rng(0)
+    for modality, shape in (tokens or TOKENS).items():
+        (folder / modality).mkdir(parents=True, exist_ok=True)
+        for clip in clips:
+            np.save(folder / modality / f"{clip}.npy", generator.normal(size=shape).astype(np.float16))
+    return folder
+
+
+def write_instructions(file: Path, clips=tuple(CLIPS), *, video_only=()) -> Path:
+    records = [
+        instruction_record(
+            f"{clip}_0",
+            clip=clip,
+            question="What is the person doing?",
+            answer=f"The person does action {clip[-3:]}.",
+            with_skeleton=clip not in video_only,
+        )
+        for clip in clips
+    ]
+    write_json(file, records)
+    return file
+
+
+def write_case(folder: Path) -> dict[str, str]:
+    return {
+        "instructions": str(write_instructions(folder / "instructions.json")),
+        "features": str(write_features(folder / "features")),
+        "base_llm": str(tiny_llm(folder / "llm")),
+    }

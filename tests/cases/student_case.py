@@ -1,0 +1,107 @@
+"""Students and their teacher in miniature: a CLIP of two layers, videos of three frames, skeletons of half of them."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from ski_lvlm.recipe import DistillRecipe, VideoFinetuneRecipe
+from ski_lvlm.vlm.student_stage import finetune
+from ski_lvlm.vlm.trainer import VlmTrainer
+from tests.cases.recognition_case import PROMPT, ntu_videos, skeleton_run
+from tests.cases.skeleton_case import SPLIT, packed_set
+from tests.cases.text_case import tiny_clip
+from train_ski_vlm import VlmArguments
+
+KINDS = ("vificlip", "xclip", "froster")
+QUICK = {"per_device_train_batch_size": 8, "batch_size": 8, "dataloader_num_workers": 0, "use_cpu": True}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Folders that the stages of a student read: 24 videos, of which performer 1's twelve have a skeleton."""
+
+    folder: Path
+    clip: str
+    ntu: str
+    prepared: str
+    aligned: str  # a SkeletonCLIP
+
+    def finetune(self, **changes):
+        """The recipe of a student of two frames."""
+        asked = {"ntu": self.ntu, "split": "synthetic", "framing": "whole", "num_frames": 2, "prompt": PROMPT}
+        return VideoFinetuneRecipe(**{**asked, "backbone": self.clip, **changes})
+
+    def distill(self, **changes):
+        """The recipe of stage 4 with a student that was never fine-tuned."""
+        asked = {"ntu": self.ntu, "split": "synthetic", "framing": "whole", "prepared": self.prepared}
+        skeleton_clip = self.skeleton_clip(changes["scale"]) if "scale" in changes else self.aligned
+        models = {"skeleton_clip": skeleton_clip, "video_student": self.student()}
+        return DistillRecipe(**{**asked, **models, **changes})
+
+    def skeleton_clip(self, scale):
+        """Folder of a SkeletonCLIP that was aligned in a scale."""
+        folder = self.folder / f"aligned_{scale}"
+        return str(folder if folder.exists() else skeleton_run(folder, text=self.clip, scale=scale))
+
+    def student(self, kind="vificlip"):
+        """Folder of a student that was never fine-tuned."""
+        folder = self.folder / kind
+        if not folder.exists():
+            finetune(self.finetune(student=kind), seed=0).save(folder)
+        return str(folder)
+
+
+def write_case(folder):
+    clip = tiny_clip(folder / "clip")
+    return Case(
+        folder=folder,
+        clip=clip,
+        ntu=str(ntu_videos(folder / "ntu", actions=SPLIT.seen, performers=(1, 2))),
+        prepared=str(packed_set(folder / "prepared", actions=SPLIT.seen, performers=(1,))),
+        aligned=str(skeleton_run(folder / "aligned", text=clip)),
+    )
+
+
+def trainer(stage, folder, **settings):
+    """A Trainer for a few steps so large that rounding hides no change.
+
+    Three, because FROSTER's residuals start at 0 and compare equal features in the first step: the outer layer moves in
+    the second step, and only then the inner one has a gradient.
+    """
+    few = {"max_steps": 3, "learning_rate": 0.01, "max_grad_norm": 0.0, "save_strategy": "no", "disable_tqdm": True}
+    return VlmTrainer(stage, args=VlmArguments(output_dir=str(folder), **{**QUICK, **few, **settings}))
+
+
+def flags(recipe, output_dir, **settings):
+    """The command line that asks for a recipe."""
+    stage = "distill" if isinstance(recipe, DistillRecipe) else "video_finetune"
+    asked = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
+    chosen = {name: value for name, value in asked.items() if value not in ("", None)}
+    chosen |= {"output_dir": output_dir, "num_train_epochs": 1, "learning_rate": 0.01, **QUICK, **settings}
+    return ["--stage", stage, *(part for name, value in chosen.items() for part in (f"--{name}", str(value)))]
+
+
+def weights(module):
+    """A copy of every parameter, those of frozen towers included."""
+    return {name: value.detach().clone() for name, value in module.named_parameters()}
+
+
+def changed(before, module):
+    """Names of the parameters that are not bit for bit as they were."""
+    return {name for name, value in module.named_parameters() if not value.equal(before[name])}
+
+
+def left_alone_by_mathematics(module):
+    """Names of the parameters whose gradient is 0 in mathematics. Rounding decides whether a step changes them.
+
+    A key's bias adds the same to all scores of a query, which softmax ignores. In the first block of X-CLIP the class
+    tokens have seen no picture yet. They are equal in all frames, so any attention over them has the same outcome.
+    """
+    first = ".vision_model.encoder.layers.0.message_attn."
+    equal = (f"{first}q_proj.weight", f"{first}q_proj.bias", f"{first}k_proj.weight")
+    return {name for name, _ in module.named_parameters() if name.endswith((".k_proj.bias", *equal))}
+
+
+def starting_with(beginnings, module):
+    """Names of the parameters that begin with any of these."""
+    return {name for name, _ in module.named_parameters() if name.startswith(tuple(beginnings))}

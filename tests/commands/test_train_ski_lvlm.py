@@ -1,0 +1,207 @@
+"""The real command in real processes: launchers, kill and resume, what is left on disk."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+import train_ski_lvlm
+from ski_lvlm.parallel.launch import adapted_flags
+from tests.cases.command_case import ENVIRONMENT, ROOT, deepspeed, has_compiler, kill_at, run, torchrun
+from tests.cases.lvlm_case import CLIPS, write_case, write_instructions
+
+needs_compiler = pytest.mark.skipif(
+    not has_compiler(), reason="DeepSpeed compiles its shared-memory communication for 2 processes on a CPU"
+)
+
+
+def flags(case, output_dir, **settings):
+    defaults = {
+        "output_dir": output_dir,
+        "batch_size": 4,
+        "per_device_train_batch_size": 2,
+        "num_train_epochs": 6,
+        "learning_rate": 0.01,
+        "save_steps": 1,
+        "logging_steps": 1,
+        "dataloader_num_workers": 0,
+        "video_projector": "none",
+    }
+    chosen = case | defaults | settings
+    return [part for name, value in chosen.items() for part in (f"--{name}", str(value))]
+
+
+def train(case, output_dir, *, launcher=(sys.executable,), script=ROOT / "train_ski_lvlm.py", **settings):
+    return run([*launcher, str(script), *flags(case, output_dir, **settings)])
+
+
+def projectors(output_dir):
+    return load_file(Path(output_dir) / "model.safetensors")
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all((a[name] == b[name]).all() for name in a)
+
+
+def losses(output_dir):
+    lines = [json.loads(line) for line in (Path(output_dir) / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line["loss"] for line in lines if "loss" in line}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """An undisturbed run of six steps."""
+    folder = tmp_path_factory.mktemp("lvlm")
+    case = write_case(folder)
+    done = train(case, folder / "out")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return case, folder / "out", done
+
+
+def test_the_run_says_what_it_trains(trained):
+    _, _, done = trained
+    assert "no GPU found" in done.stderr
+    assert "⟦The person does action 001.<|im_end|>" in done.stdout
+    assert "⟨video × 6⟩\n⟨skeleton × 4⟩" in done.stdout
+
+
+def test_the_run_leaves_weights_recipe_versions_and_metrics(trained):
+    _, out, _ = trained
+    names = {file.name for file in out.iterdir()}
+    assert {"model.safetensors", "config.json", "recipe.json", "run.json", "metrics.jsonl", "sample.txt"} <= names
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    step = next(line for line in lines if line["step"] == 3)
+    wanted = {"loss", "learning_rate", "grad_norm", "samples_per_second", "tokens_per_second", "peak_memory_gb"}
+    assert wanted <= step.keys()
+
+
+def test_checkpoints_hold_no_frozen_weights(trained):
+    _, out, _ = trained
+    checkpoint = out / "checkpoint-6"
+    assert all("llm" not in name for name in load_file(checkpoint / "model.safetensors"))
+    assert sum(file.stat().st_size for file in checkpoint.rglob("*") if file.is_file()) < 200_000
+    assert not (out / ".partial").exists() or not any((out / ".partial").iterdir())
+
+
+def test_killed_at_any_step_the_same_command_ends_in_the_same_projectors(trained, tmp_path):
+    """SIGKILL from outside, before, amid and after the writing of a checkpoint, then one run to the end."""
+    case, undisturbed, _ = trained
+    out = tmp_path / "out"
+    command = [sys.executable, str(ROOT / "train_ski_lvlm.py"), *flags(case, out)]
+    for file, times, newest in (("checkpoint-*", 1, 0), ("trainer_state.json", 2, 1), ("metrics.jsonl", 3, 3)):
+        kill_at(command, file, times, folder=tmp_path)
+        assert max((int(folder.name.split("-")[1]) for folder in out.glob("checkpoint-*")), default=0) == newest
+    done = train(case, out)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "resuming from" in done.stdout
+    assert same(projectors(out), projectors(undisturbed))
+
+
+def test_the_number_of_accumulation_steps_does_not_change_the_run(trained, tmp_path):
+    case, undisturbed, _ = trained
+    done = train(case, tmp_path / "out", per_device_train_batch_size=4)
+    assert done.returncode == 0, done.stderr[-3000:]
+    ours, theirs = losses(tmp_path / "out"), losses(undisturbed)
+    assert ours.keys() == theirs.keys()
+    assert max(abs(ours[step] - theirs[step]) for step in ours) < 1e-4
+
+
+def test_torchrun_with_two_processes_equals_one(trained, tmp_path):
+    case, undisturbed, _ = trained
+    done = train(case, tmp_path / "out", launcher=torchrun(2))
+    assert done.returncode == 0, done.stderr[-3000:]
+    ours, theirs = projectors(tmp_path / "out"), projectors(undisturbed)
+    assert max((ours[name] - theirs[name]).abs().max().item() for name in ours) < 1e-4
+
+
+@pytest.fixture(scope="module")
+def mixed(trained, tmp_path_factory):
+    """Two of four clips have no skeleton, so ranks see different modalities in one step; and a plain run of it."""
+    case, _, _ = trained
+    folder = tmp_path_factory.mktemp("mixed")
+    case = case | {"instructions": str(write_instructions(folder / "mixed.json", video_only=CLIPS[:2]))}
+    done = train(case, folder / "out")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return case, losses(folder / "out")
+
+
+@pytest.mark.parametrize("config", ["zero2.json", "scripts/zero3.json"])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=needs_compiler)])
+def test_deepspeed_equals_the_plain_run_though_batches_lack_a_modality(mixed, tmp_path, config, processes):
+    case, expected = mixed
+    settings = {"deepspeed": ROOT / config, "per_device_train_batch_size": 1}
+    done = train(case, tmp_path / "out", launcher=deepspeed(processes), **settings)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = losses(tmp_path / "out")
+    assert found.keys() == expected.keys()
+    assert max(abs(found[step] - expected[step]) for step in found) < 1e-3
+    assert not [f for f in (tmp_path / "out" / "checkpoint-6").rglob("*") if f.stat().st_size > 100_000]
+
+
+def test_zero2_resumes_bit_for_bit(trained, tmp_path):
+    case, _, _ = trained
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    for out in (whole, resumed):
+        done = train(case, out, launcher=deepspeed(1))
+        assert done.returncode == 0, done.stderr[-3000:]
+    (resumed / "result.json").unlink()
+    shutil.rmtree(resumed / "checkpoint-6")
+    done = train(case, resumed, launcher=deepspeed(1))
+    assert "resuming from" in done.stdout, done.stderr[-3000:]
+    assert same(projectors(whole), projectors(resumed))
+
+
+def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(trained):
+    case, out, _ = trained
+    before = (out / "model.safetensors").stat().st_mtime_ns
+    again = train(case, out)
+    assert "is finished" in again.stdout
+    assert (out / "model.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(ValueError, match="begun with other settings .*projector 'linear', now 'mlp'"):
+        train_ski_lvlm.main(adapted_flags(flags(case, out, projector="mlp")))
+
+
+def test_without_files_it_names_the_command_that_makes_them(tmp_path):
+    script = tmp_path / "train_ski_lvlm.py"
+    script.write_text((ROOT / "train_ski_lvlm.py").read_text())
+    done = run([sys.executable, str(script)], env=ENVIRONMENT | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 1
+    assert "bash scripts/quickstart.sh" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_is_one_clear_line_and_costs_no_whole_checkpoint(trained, tmp_path):
+    """A limit on the size of files stands for the disk: the third checkpoint's optimiser state does not fit."""
+    case, _, _ = trained
+    out = tmp_path / "out"
+    assert train(case, out, max_steps=2).returncode == 0
+    (out / "result.json").unlink()
+    command = [sys.executable, str(ROOT / "train_ski_lvlm.py"), *flags(case, out)]
+    limited = ["bash", "-c", 'ulimit -f 5; "$0" "$@"', *command]
+    done = run(limited)
+    assert done.returncode == 1
+    assert "could not be written" in done.stderr
+    assert "same command again" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (out / "checkpoint-2").exists()
+    assert not (out / "checkpoint-3").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"features": "/nowhere"}, "/nowhere"),
+        ({"base_llm": "no/such-llm"}, "no/such-llm"),
+        ({"instructions": "/nowhere.json"}, "/nowhere.json"),
+        ({"modalities": "video,audio"}, "audio.*expected video, skeleton"),
+        ({"batch_size": 5}, "global batch of 5"),
+        ({"projector": "resampler"}, "linear or mlp"),
+    ],
+)
+def test_a_wrong_flag_is_named(trained, tmp_path, change, message):
+    case, _, _ = trained
+    with pytest.raises((ValueError, OSError), match=message):
+        train_ski_lvlm.main(adapted_flags(flags(case, tmp_path / "out", **change)))

@@ -1,0 +1,175 @@
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn import functional
+
+from ski_lvlm.datasets.instruction_file import read_instructions
+from ski_lvlm.llm.conversation import IGNORED, PLACEHOLDER_IDS
+from ski_lvlm.lvlm.features import FeatureFolder
+from ski_lvlm.lvlm.model import SkiLvlm
+from ski_lvlm.lvlm.samples import InstructCollator, InstructDataset
+from tests.cases.lvlm_case import CLIPS, TOKENS, write_case
+from tests.cases.tiny_llm import tiny_llm
+
+WIDTHS = {name: width for name, (_, width) in TOKENS.items()}
+SKELETON = PLACEHOLDER_IDS["skeleton"]
+
+
+@pytest.fixture
+def case(tmp_path):
+    return write_case(tmp_path)
+
+
+@pytest.fixture
+def model(case):
+    torch.manual_seed(0)
+    return SkiLvlm.build(base_llm=case["base_llm"], token_widths=WIDTHS)
+
+
+@pytest.fixture
+def batch(case, model):
+    data = InstructDataset(
+        read_instructions(Path(case["instructions"])), FeatureFolder(case["features"]), model.tokenizer
+    )
+    return InstructCollator(int(model.tokenizer.pad_token_id), WIDTHS)([data[k] for k in range(3)])
+
+
+def test_loss_with_few_logits_equals_the_loss_with_all(model, batch):
+    embeddings = model.embed(batch["ids"], batch["features"])
+    mask = batch["attention_mask"]
+    logits = model.llm(inputs_embeds=embeddings, attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(0)).logits
+    expected = functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten(), ignore_index=IGNORED
+    )
+    torch.testing.assert_close(model(**batch).loss, expected)
+
+
+def test_padding_does_not_change_the_loss(model, case):
+    data = InstructDataset(
+        read_instructions(Path(case["instructions"])), FeatureFolder(case["features"]), model.tokenizer
+    )
+    collate = InstructCollator(int(model.tokenizer.pad_token_id), WIDTHS)
+    alone = model(**collate([data[0]])).loss
+    padded = collate([data[0]])
+    for name, value in (("ids", 2), ("labels", IGNORED), ("attention_mask", 0)):
+        padded[name] = functional.pad(padded[name], (5, 0), value=value)
+    torch.testing.assert_close(model(**padded).loss, alone)
+
+
+def test_loss_over_a_whole_step_is_a_sum_over_its_trained_tokens(model, batch):
+    trained = int((batch["labels"] != IGNORED).sum())
+    torch.testing.assert_close(model(**batch, num_items_in_batch=2 * trained).loss, model(**batch).loss / 2)
+
+
+def test_a_step_changes_the_projectors_and_nothing_else(model, batch):
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-2)
+    model.train()
+    model(**batch).loss.backward()
+    optimizer.step()
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name]) != name.startswith("projectors."), name
+
+
+def test_an_absent_modality_gets_a_zero_gradient_and_not_none(model, batch):
+    video_only = copy.copy(batch)
+    keep = batch["ids"] != SKELETON
+    assert keep.sum(1).unique().numel() == 1
+    for name in ("ids", "labels", "attention_mask"):
+        video_only[name] = batch[name][keep].view(len(keep), -1)
+    video_only["features"] = batch["features"] | {"skeleton": torch.empty(0, WIDTHS["skeleton"])}
+    model(**video_only).loss.backward()
+    assert model.projectors["skeleton"].layers.weight.grad.abs().sum() == 0
+    assert model.projectors["video"].layers.weight.grad.abs().sum() > 0
+
+
+def test_what_is_saved_is_the_projectors_only(model, tmp_path):
+    model.save_pretrained(tmp_path / "out")
+    saved = load_file(tmp_path / "out" / "model.safetensors")
+    assert set(saved) == {f"projectors.{m}.layers.{p}" for m in WIDTHS for p in ("weight", "bias")}
+    assert {f.name for f in (tmp_path / "out").iterdir()} == {"config.json", "model.safetensors"}
+
+
+def test_save_and_load_give_the_same_answers(model, tmp_path):
+    model.save_pretrained(tmp_path / "out")
+    loaded = SkiLvlm.from_pretrained(tmp_path / "out")
+    tokens = [torch.randn(TOKENS["video"]), torch.randn(3, WIDTHS["video"])]
+    asked = ["What is the person doing?", "Why?"]
+    assert loaded.answer(tokens, asked, max_new_tokens=8) == model.eval().answer(tokens, asked, max_new_tokens=8)
+    assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in model.state_dict().items())
+
+
+def test_inference_works_with_the_skeleton_projector_deleted(model, tmp_path):
+    model.save_pretrained(tmp_path / "out")
+    file = tmp_path / "out" / "model.safetensors"
+    save_file({n: t for n, t in load_file(file).items() if "skeleton" not in n}, file)
+    loaded = SkiLvlm.from_pretrained(tmp_path / "out", modalities=("video",))
+    tokens = [torch.randn(TOKENS["video"])]
+    with_both = model.eval().answer(tokens, ["What?"], max_new_tokens=8)
+    assert loaded.answer(tokens, ["What?"], max_new_tokens=8) == with_both
+    with pytest.raises(ValueError, match="missing .*projectors.skeleton"):
+        SkiLvlm.from_pretrained(tmp_path / "out")
+
+
+def test_an_answer_does_not_depend_on_its_neighbours_in_the_batch(model):
+    tokens = [torch.randn(TOKENS["video"]), torch.randn(2, WIDTHS["video"])]
+    together = model.eval().answer(tokens, ["What is the person doing?", "Why?"], max_new_tokens=8)
+    assert together[1] == model.answer(tokens[1:], ["Why?"], max_new_tokens=8)[0]
+
+
+@pytest.mark.parametrize(
+    "asked", ["<video>\nWhy?", "Why?\n<video>", "<skeleton>Why?", "<video>\n<skeleton>\nWhy?\n<video>"]
+)
+def test_a_question_s_own_placeholders_change_nothing(model, asked):
+    tokens = [torch.randn(TOKENS["video"])] * 2
+    expected = model.eval().answer(tokens, ["Why?", "Who?"], max_new_tokens=8)
+    assert model.answer(tokens, [asked, "Who?"], max_new_tokens=8) == expected
+
+
+def test_another_llm_is_refused(model, tmp_path, case):
+    model.save_pretrained(tmp_path / "out")
+    tiny_llm(tmp_path / "llm", seed=1)
+    with pytest.raises(ValueError, match="language model .* digest .* expected"):
+        SkiLvlm.from_pretrained(tmp_path / "out")
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    with pytest.raises(ValueError, match="no model.safetensors.*--output_dir"):
+        SkiLvlm.from_pretrained(tmp_path)
+
+
+def test_a_model_trained_on_own_features_says_why_it_takes_no_video(model):
+    with pytest.raises(ValueError, match=r"without a features.json.*answer\(video_tokens"):
+        model.generate([torch.zeros(2, 3, 8, 8, dtype=torch.uint8)], ["What?"])
+
+
+def test_overfits_four_captions(model, case):
+    """The projectors alone can make a frozen, random LLM say what belongs to a clip."""
+    data = InstructDataset(
+        read_instructions(Path(case["instructions"])), FeatureFolder(case["features"]), model.tokenizer
+    )
+    batch = InstructCollator(int(model.tokenizer.pad_token_id), WIDTHS)([data[k] for k in range(len(CLIPS))])
+    optimizer = torch.optim.Adam(model.projectors.parameters(), lr=0.1)
+    first = model(**batch).loss.item()
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = model(**batch).loss
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.8 * first
+
+
+def test_gradient_checkpointing_changes_memory_and_not_gradients(model, batch):
+    model.train()
+    model(**batch).loss.backward()
+    plain = model.projectors["video"].layers.weight.grad.clone()
+    model.zero_grad()
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.train()
+    assert model.llm.training
+    model(**batch).loss.backward()
+    torch.testing.assert_close(model.projectors["video"].layers.weight.grad, plain)

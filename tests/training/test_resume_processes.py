@@ -1,0 +1,132 @@
+"""A run goes on with another number of processes, and with another engine, as if nothing had happened."""
+
+import json
+import shutil
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import torch
+
+import train_ski_lvlm
+from ski_lvlm.parallel.launch import adapted_flags
+from ski_lvlm.storage.files import write_json
+from tests.cases.command_case import ENVIRONMENT, ROOT, deepspeed, descendants, is_running, run, started, until
+from tests.cases.lvlm_case import write_case, write_instructions
+from tests.commands.test_train_ski_lvlm import flags, needs_compiler, projectors, same
+
+TOLERANCE = 1e-5  # of weights that training moves by more than a hundredth
+ZERO2, ZERO3 = str(ROOT / "zero2.json"), str(ROOT / "scripts" / "zero3.json")
+RECIPE = {"num_train_epochs": 3, "skeleton_dropout": 0.5, "save_total_limit": 9}  # six steps, two an epoch
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A plain run of six steps with all its checkpoints; half of the skeletons are left out at random."""
+    folder = tmp_path_factory.mktemp("resume")
+    case = write_case(folder)
+    records = json.loads(write_instructions(folder / "once.json").read_text())
+    twice = [record | {"id": f"{record['id']}_{turn}"} for turn in range(2) for record in records]
+    write_json(Path(case["instructions"]), twice[:7])  # the last batch of an epoch of seven has to be filled up
+    train_ski_lvlm.main(adapted_flags(flags(case, folder / "whole", **RECIPE)))
+    return case, folder / "whole"
+
+
+def command(case, out, **settings):
+    return [sys.executable, str(ROOT / "train_ski_lvlm.py"), *flags(case, out, **{**RECIPE, **settings})]
+
+
+def train(case, out, **settings):
+    """Train in processes of its own; the output."""
+    done = run(command(case, out, **settings))
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def halted(run_folder, step, out):
+    """A folder as it was when the run had reached a step."""
+    out.mkdir()
+    for name in (f"checkpoint-{step}", "recipe.json"):
+        source = run_folder / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, out / name)
+    return out
+
+
+def apart(one, other):
+    ours, theirs = projectors(one), projectors(other)
+    assert ours.keys() == theirs.keys() and all(tensor.dtype == torch.float32 for tensor in ours.values())
+    return max((ours[name] - theirs[name]).abs().max().item() for name in ours)
+
+
+def test_one_two_and_one_process_again(undisturbed, tmp_path):
+    """DDP; each time in the middle of an epoch."""
+    case, whole = undisturbed
+    assert apart(whole, whole / "checkpoint-3") > 1e-2, "what follows says nothing where no step moves the weights"
+    two = halted(whole, 3, tmp_path / "two")
+    output = train(case, two, gpus=2)
+    assert f"resuming from {two / 'checkpoint-3'}" in output
+    assert apart(whole, two) < TOLERANCE
+    one = halted(two, 5, tmp_path / "one")
+    train_ski_lvlm.main(adapted_flags(flags(case, one, **RECIPE)))
+    assert apart(whole, one) < TOLERANCE
+
+
+@needs_compiler
+def test_zero_2_takes_over_a_plain_run_and_gives_it_on(undisturbed, tmp_path):
+    """1 process without DeepSpeed, 2 with ZeRO-2, then 1 with ZeRO-2, 2 with ZeRO-3 and 1 without."""
+    case, whole = undisturbed
+    two = halted(whole, 1, tmp_path / "two")
+    train(case, two, gpus=2, deepspeed=ZERO2)
+    assert apart(whole, two) < TOLERANCE
+    for name, settings in (("one", {"deepspeed": ZERO2}), ("zero3", {"gpus": 2, "deepspeed": ZERO3})):
+        train(case, halted(two, 3, tmp_path / name), **settings)
+        assert apart(whole, tmp_path / name) < TOLERANCE
+    plain = halted(tmp_path / "zero3", 5, tmp_path / "plain")
+    train_ski_lvlm.main(adapted_flags(flags(case, plain, **RECIPE)))
+    assert apart(whole, plain) < TOLERANCE
+
+
+@needs_compiler
+def test_two_processes_of_zero_2_in_bf16_resume_bit_for_bit(undisturbed, tmp_path):
+    """The weights in full precision, which bf16 rounds for the work, come back exactly."""
+    case, _ = undisturbed
+    settings = {"gpus": 2, "deepspeed": ZERO2, "bf16": True}
+    train(case, tmp_path / "whole", **settings)
+    train(case, halted(tmp_path / "whole", 3, tmp_path / "again"), **settings)
+    assert same(projectors(tmp_path / "whole"), projectors(tmp_path / "again"))
+
+
+def test_machines_that_do_not_share_the_output_folder_are_told_at_the_start(undisturbed, tmp_path):
+    """Two processes in two folders of their own stand for two machines: the same words, another place."""
+    case, _ = undisturbed
+    port = deepspeed(2)[-1].split("=")[1]
+    everywhere = ENVIRONMENT | {"LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    with ExitStack() as stack:
+        processes = []
+        for rank in ("0", "1"):
+            (tmp_path / rank).mkdir()
+            options = {"env": everywhere | {"RANK": rank}, "cwd": tmp_path / rank, "stderr": subprocess.PIPE}
+            processes.append(stack.enter_context(started(command(case, "runs/out"), **options)))
+        for process in processes:
+            _, errors = process.communicate()
+            assert process.returncode == 1 and "Traceback" not in errors
+            message = errors.strip().splitlines()[-1]
+            assert message.startswith("error: process 0 wrote into runs/out") and str(tmp_path / "1") in message
+            assert "deepspeed --hostfile" in message
+    assert not list(tmp_path.rglob("checkpoint-*")) and not list(tmp_path.rglob(".shared-*"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+def test_a_killed_command_leaves_no_process_that_writes_beside_the_next(undisturbed, tmp_path):
+    case, _ = undisturbed
+    out = tmp_path / "out"
+    silent = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
+    with started(command(case, out, gpus=2, num_train_epochs=30000), **silent) as process:
+        until(lambda: list(out.glob("checkpoint-*")) or process.poll() is not None)
+        assert process.poll() is None
+        workers = descendants(process.pid)
+        assert len(workers) >= 2
+        process.kill()
+        until(lambda: not any(is_running(pid) for pid in workers))
