@@ -1,6 +1,6 @@
 """Crops per second and core, against decoding the same videos and doing nothing with them.
 
-    python benchmarks/crop_clips.py [--ntu DIR] [--kinds static tracking]
+    python -m benchmarks.crop_clips [--ntu DIR] [--kinds static tracking]
 
 CPU seconds (user and system) of one thread. Decoding and every kind of crop take turns; for each clip the smallest of
 --repeats counts. The boxes come from the skeletons and are made before; their time is printed as well. Without --ntu
@@ -9,7 +9,6 @@ the clips are 12 synthetic ones of 512x288 and, where it is found, the genuine N
 """
 
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -17,13 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from data_curation.cropping.boxes import Boxes, skeleton_boxes  # noqa: E402
-from data_curation.cropping.crop import CropSettings, write_crop  # noqa: E402
-from ski_lvlm import cli  # noqa: E402
-from ski_lvlm.datasets.ntu import parse_name  # noqa: E402
-from ski_lvlm.skeletons.ntu_file import read_skeleton  # noqa: E402
-from ski_lvlm.videos.decoding import list_videos, probe  # noqa: E402
+from data_curation.cropping.boxes import Boxes, skeleton_boxes
+from data_curation.cropping.crop import CropSettings, write_crop
+from ski_lvlm import cli
+from ski_lvlm.datasets.ntu import parse_name
+from ski_lvlm.skeletons.ntu_file import read_skeleton
+from ski_lvlm.videos.decoding import list_videos, probe
 
 KINDS = {
     "static": CropSettings(),

@@ -1,6 +1,6 @@
 """A whole curation run against a real LLM server on this machine: wall time and counts per step.
 
-    python benchmarks/curate.py --clips 1000 --out runs/curate
+    python -m benchmarks.curate --clips 1000 --out runs/curate
 
 llama.cpp's server with SmolLM2-135M runs in a process of its own; its text is weak, the machinery is what is measured.
 Captions are the offline ones (SmolLM2 sees no pictures). The counts of one step and the next must add up.
@@ -14,11 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from data_curation.ledger import read_manifest
+from ski_lvlm.cli import parser, run
 
-from data_curation.ledger import read_manifest  # noqa: E402
-from ski_lvlm.cli import parser, run  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 STEPS = {"crop": "crops", "caption": "captions", "qa": "qa"}
 SERVER = """

@@ -1,7 +1,7 @@
 """Kill a curation run again and again from outside, let it finish once, and compare with one that nobody disturbed.
 
-    python benchmarks/curation_kills.py --kills 20                  # template questions: every file must be byte-equal
-    python benchmarks/curation_kills.py --kills 20 --server         # a real LLM server: none twice, none lost
+    python -m benchmarks.curation_kills --kills 20                  # template questions: every file must be byte-equal
+    python -m benchmarks.curation_kills --kills 20 --server         # a real LLM server: none twice, none lost
 
 The kills are SIGKILLs of the real process (`benchmarks/kills.py`).
 """
@@ -13,13 +13,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from benchmarks.curate import command, start_server
+from benchmarks.kills import killed, lines
+from data_curation.ledger import read_manifest
+from ski_lvlm.cli import parser, run
 
-from benchmarks.curate import command, start_server  # noqa: E402
-from benchmarks.kills import killed, lines  # noqa: E402
-from data_curation.ledger import read_manifest  # noqa: E402
-from ski_lvlm.cli import parser, run  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 MANIFESTS = ("crops", "captions", "qa")
 

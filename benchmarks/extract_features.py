@@ -1,6 +1,6 @@
 """How much of extracting a 1080p clip's features is not the vision tower.
 
-    python benchmarks/extract_features.py [--video FILE]
+    python -m benchmarks.extract_features [--video FILE]
 
 CPU seconds (user and system) to make 100 frames ready for the tower: decode, scale, normalise. Beside it the usual
 ways: decord with scaling in its decoder, and full-size frames resized as float tensors. All take turns, the smallest of
@@ -10,7 +10,6 @@ and, where it is found, the genuine NTU clip (SKI_REAL_DATA or ../shared/real).
 """
 
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from ski_lvlm import cli  # noqa: E402
+from ski_lvlm import cli
 
 FRAMES, SIDE = 100, 224
 

@@ -1,6 +1,6 @@
 """Does a trained SKI-LVLM name the right action of held-out clips, from video alone? With controls that must fail.
 
-    python benchmarks/held_out_captions.py --run runs/quickstart --out runs/held_out
+    python -m benchmarks.held_out_captions --run runs/quickstart --out runs/held_out
 
 Trains one model for each --skeleton_dropout on the run's instructions and features (resumable; 600 samples each), then
 captions the run's held-out clips (seen actions, other subjects) with each model under four conditions: video alone, its
@@ -13,23 +13,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+from jaxtyping import Float
+from rich.progress import track
+from torch import Tensor, nn
+
+from eval.accuracy import Row, caption_accuracy, most_frequent
+from eval.items.questions import evenly, read_questions
+from eval.items.records import Item
+from ski_lvlm.cli import parser, run
+from ski_lvlm.llm.loading import native_bf16
+from ski_lvlm.lvlm.inference import load_for_inference
+from ski_lvlm.lvlm.model import SkiLvlm
+from ski_lvlm.storage.files import write_json
+from ski_lvlm.videos.decoding import find_video, read_for_tower
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-import torch  # noqa: E402
-from jaxtyping import Float  # noqa: E402
-from rich.progress import track  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-
-from eval.accuracy import Row, caption_accuracy, most_frequent  # noqa: E402
-from eval.items.questions import evenly, read_questions  # noqa: E402
-from eval.items.records import Item  # noqa: E402
-from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.llm.loading import native_bf16  # noqa: E402
-from ski_lvlm.lvlm.inference import load_for_inference  # noqa: E402
-from ski_lvlm.lvlm.model import SkiLvlm  # noqa: E402
-from ski_lvlm.storage.files import write_json  # noqa: E402
-from ski_lvlm.videos.decoding import find_video, read_for_tower  # noqa: E402
 
 Tokens = list[Float[Tensor, "N F"]]
 

@@ -1,6 +1,6 @@
 """A judge that fails in every way at random, for a thousand items: do the counts add up, and does the run end?
 
-    python benchmarks/hostile_judge.py --items 1000
+    python -m benchmarks.hostile_judge --items 1000
 
 The judge is a test double: 429 with and without Retry-After, 500, half a JSON, a closed connection, silence, an empty
 text, words, other scales, two scores, null, and now and then a grade. The real command runs until its exit code is 0,
@@ -18,14 +18,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from benchmarks.judge import made_up_records
+from eval.judges.llm_judge import ASKS
+from ski_lvlm.cli import parser, run
+from ski_lvlm.storage.files import read_jsonl, write_json
+from tests.cases.llm_server import Answer, chat_double
 
-from benchmarks.judge import made_up_records  # noqa: E402
-from eval.judges.llm_judge import ASKS  # noqa: E402
-from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.storage.files import read_jsonl, write_json  # noqa: E402
-from tests.cases.llm_server import Answer, chat_double  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 ATTEMPTS = 4  # of `ChatClient`
 TIMEOUT = 1.0  # seconds that the command waits for a reply

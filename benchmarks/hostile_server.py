@@ -1,6 +1,6 @@
 """A server that fails in every way at random, for thousands of requests: does every clip end done or rejected?
 
-    python benchmarks/hostile_server.py --requests 2000
+    python -m benchmarks.hostile_server --requests 2000
 
 The server is a test double: 429 with and without Retry-After, 500, half a JSON, a closed connection, an empty text,
 JSON of another schema, prose, and now and then the answer. The run is started again as often as it asks for.
@@ -16,14 +16,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from benchmarks.curate import command
+from data_curation.ledger import read_manifest
+from data_curation.questions.make_qa import ROUNDS
+from ski_lvlm.cli import parser, run
+from tests.cases.llm_server import Answer, chat_double
 
-from benchmarks.curate import command  # noqa: E402
-from data_curation.ledger import read_manifest  # noqa: E402
-from data_curation.questions.make_qa import ROUNDS  # noqa: E402
-from ski_lvlm.cli import parser, run  # noqa: E402
-from tests.cases.llm_server import Answer, chat_double  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 ATTEMPTS, PAIRS = 6, 2
 PAIR = {"kind": "action", "question": "What is the person doing?", "answer": "The person is {phrase}."}

@@ -1,6 +1,6 @@
 """Hyperformer against a plain formulation of the same network: time of a forward pass and of a training step.
 
-    python benchmarks/hyperformer.py --batch 16 --threads 2 --repeats 3
+    python -m benchmarks.hyperformer --batch 16 --threads 2 --repeats 3
 
 The plain one follows the publication line by line: NCHW tensors, one convolution for every branch and for q and k|v, a
 score matrix per term, both persons always computed. Both have the same weights, and their logits are compared first.
@@ -14,9 +14,6 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 import torch.nn.functional as F

@@ -1,6 +1,6 @@
 """How fast grades come over HTTP, beside bare requests with the same prompts: does judging cost more than asking?
 
-    python benchmarks/judge.py --items 100            # x 5 metrics, twice; some 20 minutes on two idle cores
+    python -m benchmarks.judge --items 100            # x 5 metrics, twice; some 20 minutes on two idle cores
 
 llama.cpp's server with SmolLM2-135M runs in a process of its own; its grades are worthless, the machinery is what is
 measured. Both sides send the same prompts with the same schema, token limit and concurrency, in turns of some items
@@ -8,7 +8,6 @@ each, so that other work on the machine meets both alike. The side that comes se
 server's memory, so which side begins alternates, and the turns should be even in number.
 """
 
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -16,15 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from benchmarks.curate import start_server
+from eval.items.predictions import Task, all_tasks
+from eval.judges.judge import open_judge
+from eval.judges.judging import judge_all
+from eval.judges.rubrics import OWN, messages
+from ski_lvlm.cli import parser, run
 
-from benchmarks.curate import start_server  # noqa: E402
-from eval.items.predictions import Task, all_tasks  # noqa: E402
-from eval.judges.judge import open_judge  # noqa: E402
-from eval.judges.judging import judge_all  # noqa: E402
-from eval.judges.rubrics import OWN, messages  # noqa: E402
-from ski_lvlm.cli import parser, run  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 MODEL = "smollm2"
 DOINGS = ("drinks water", "sits down", "reads a book", "makes a phone call", "puts on a jacket", "waves", "claps")

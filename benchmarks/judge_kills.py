@@ -1,6 +1,6 @@
 """Kill the judging command again and again, let it finish once, and count at the judge what it was asked twice.
 
-    python benchmarks/judge_kills.py --kills 20
+    python -m benchmarks.judge_kills --kills 20
 
 The judge is a test double behind real HTTP that keeps every request. Its grades follow from the prompt, so that all of
 them, and every number, must come out as in a run that nobody disturbed. The kills are SIGKILLs of the real process
@@ -20,14 +20,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from benchmarks.judge import made_up_records
+from benchmarks.kills import killed, lines
+from ski_lvlm.cli import parser, run
+from ski_lvlm.storage.files import read_jsonl, write_json
+from tests.cases.llm_server import Answer, chat_double
 
-from benchmarks.judge import made_up_records  # noqa: E402
-from benchmarks.kills import killed, lines  # noqa: E402
-from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.storage.files import read_jsonl, write_json  # noqa: E402
-from tests.cases.llm_server import Answer, chat_double  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 PAUSE = 0.05  # seconds that the judge thinks about a grade
 

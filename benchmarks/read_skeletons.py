@@ -1,7 +1,7 @@
 """How many .skeleton files a second one core reads and prepares, against a plain line-by-line reader.
 
-    python benchmarks/read_skeletons.py                        # made-up recordings of 103 frames, one or two persons
-    python benchmarks/read_skeletons.py --file S001C001P001R001A001.skeleton     # copies of a genuine one
+    python -m benchmarks.read_skeletons                        # made-up recordings of 103 frames, one or two persons
+    python -m benchmarks.read_skeletons --file S001C001P001R001A001.skeleton     # copies of a genuine one
 
 The contestants take turns, so that a busy machine slows all of them. Files a second are per second of CPU time (user
 and system together), wall time stands beside it. The whole prepare_ntu.py runs as its own process, start included.
@@ -19,13 +19,11 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import numpy as np
 
-import numpy as np  # noqa: E402
-
-from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.skeletons.cleaning import clean  # noqa: E402
-from ski_lvlm.skeletons.ntu_file import BodyTrack, Recording, read_skeleton, write_skeleton  # noqa: E402
+from ski_lvlm.cli import parser, run
+from ski_lvlm.skeletons.cleaning import clean
+from ski_lvlm.skeletons.ntu_file import BodyTrack, Recording, read_skeleton, write_skeleton
 
 _ROOT = Path(__file__).resolve().parents[1]
 _FRAMES = 103

@@ -1,6 +1,6 @@
 """How hard alpha * L_D pulls at a student's features, beside its own cross-entropy, for each scale and alpha.
 
-    python benchmarks/scd_gradients.py
+    python -m benchmarks.scd_gradients
 
 Simulated at the paper's numbers of classes with CLIP's width and tau. Class sentences are as alike as CLIP's are. The
 student's cosines are 0.25 with a standard deviation of 0.02, and it names 80 % of the clips. The teacher's similarities
@@ -10,21 +10,17 @@ network is involved, so the figures say what the losses do and nothing about acc
 """
 
 import math
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import get_args
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import cross_entropy, mse_loss, normalize, one_hot
 
-import torch  # noqa: E402
-from jaxtyping import Float  # noqa: E402
-from torch import Tensor  # noqa: E402
-from torch.nn.functional import cross_entropy, mse_loss, normalize, one_hot  # noqa: E402
-
-from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.dual_encoders.losses import cosine_similarity, gradient_ratio  # noqa: E402
-from ski_lvlm.recipe import Scale  # noqa: E402
+from ski_lvlm.cli import parser, run
+from ski_lvlm.dual_encoders.losses import cosine_similarity, gradient_ratio
+from ski_lvlm.recipe import Scale
 
 WIDTH, CLIPS, SENTENCE_COSINE, TAU = 512, 512, 0.75, 0.01
 COSINE, DEVIATION = 0.25, 0.02

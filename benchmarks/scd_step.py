@@ -1,7 +1,7 @@
 """One step of SkeletonCLIP Distillation, part by part: time and peak memory of the plain way and of ours.
 
-    python benchmarks/scd_step.py
-    python benchmarks/scd_step.py --layers 2 --batch 1 --repeats 1
+    python -m benchmarks.scd_step
+    python -m benchmarks.scd_step --layers 2 --batch 1 --repeats 1
 
 A step is forward and backward of Eq. (3) with ViFi-CLIP as the student, without the optimiser's update. Three ways:
 
@@ -30,23 +30,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import torch
+from torch import Tensor, nn
+from transformers.utils.logging import disable_progress_bar
 
-import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-from transformers.utils.logging import disable_progress_bar  # noqa: E402
-
-from benchmarks.hyperformer import ALLOCATOR, plain_feature, seconds  # noqa: E402
-from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.datasets.ntu import class_names  # noqa: E402
-from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP  # noqa: E402
-from ski_lvlm.dual_encoders.students import ViFiCLIP, build_student  # noqa: E402
-from ski_lvlm.encoders.hyperformer import Hyperformer, SkeletonTokens  # noqa: E402
-from ski_lvlm.encoders.text_encoder import TextEncoder, load_text_encoder  # noqa: E402
-from ski_lvlm.recognition.classes import PROMPT  # noqa: E402
-from ski_lvlm.skeletons.layouts import LAYOUTS  # noqa: E402
-from ski_lvlm.training.trainer import peak_memory_gb  # noqa: E402
-from ski_lvlm.vlm.distillation import DistillationLoss  # noqa: E402
+from benchmarks.hyperformer import ALLOCATOR, plain_feature, seconds
+from ski_lvlm.cli import parser, run
+from ski_lvlm.datasets.ntu import class_names
+from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
+from ski_lvlm.dual_encoders.students import ViFiCLIP, build_student
+from ski_lvlm.encoders.hyperformer import Hyperformer, SkeletonTokens
+from ski_lvlm.encoders.text_encoder import TextEncoder, load_text_encoder
+from ski_lvlm.recognition.classes import PROMPT
+from ski_lvlm.skeletons.layouts import LAYOUTS
+from ski_lvlm.training.trainer import peak_memory_gb
+from ski_lvlm.vlm.distillation import DistillationLoss
 
 WAYS = ("published", "plain", "ours")
 ALONE = 0.8  # share of NTU's clips that show one person
@@ -254,7 +252,7 @@ def take_turns(folder: Path, args: argparse.Namespace, *, ways: Sequence[str]) -
     results = []
     for turn in range(args.repeats):
         for way in ways:
-            command = [sys.executable, __file__, "--way", way, "--checkpoint", str(folder), *flags]
+            command = [sys.executable, "-m", "benchmarks.scd_step", "--way", way, "--checkpoint", str(folder), *flags]
             done = subprocess.run(
                 command + (["--bf16"] if args.bf16 else []), env=environment, check=True, stdout=subprocess.PIPE
             )

@@ -1,6 +1,6 @@
 """Whether a SkeletonCLIP understands the frames that it is fed, at and beside the speed of its training.
 
-    python benchmarks/skeleton_speed.py --run runs/quickstart
+    python -m benchmarks.skeleton_speed --run runs/quickstart
 
 A clip is resized to T_s frames, so a larger T_s shows slower motion. Every row is one way to make a clip into inputs:
 one view of T_s frames, several interleaved views (scripts/extract_features.py), or windows that share the clip out. The
@@ -8,27 +8,24 @@ mean token is compared with the class sentences of the seen and of the unseen cl
 """
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import numpy as np
+import torch
+from jaxtyping import Float32
+from rich.progress import track
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from jaxtyping import Float32  # noqa: E402
-from rich.progress import track  # noqa: E402
-
-from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.datasets.ntu import Part, class_names, clips, split_named  # noqa: E402
-from ski_lvlm.dual_encoders.losses import cosine_similarity  # noqa: E402
-from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP, load_skeleton_clip, read_card  # noqa: E402
-from ski_lvlm.encoders.skeleton_views import tokens_of_views  # noqa: E402
-from ski_lvlm.recognition.classes import class_prompts  # noqa: E402
-from ski_lvlm.skeletons.packed import PackedSkeletons  # noqa: E402
-from ski_lvlm.skeletons.preprocessing import Preprocessing, interleaved_views, preprocess  # noqa: E402
+from ski_lvlm.cli import parser, run
+from ski_lvlm.datasets.ntu import Part, class_names, clips, split_named
+from ski_lvlm.dual_encoders.losses import cosine_similarity
+from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP, load_skeleton_clip, read_card
+from ski_lvlm.encoders.skeleton_views import tokens_of_views
+from ski_lvlm.recognition.classes import class_prompts
+from ski_lvlm.skeletons.packed import PackedSkeletons
+from ski_lvlm.skeletons.preprocessing import Preprocessing, interleaved_views, preprocess
 
 Views = Callable[[Float32[np.ndarray, "T M J D"]], Float32[np.ndarray, "V U 2 J C"]]
 MULTIPLIERS, COUNTS, SHARES = (2, 4, 16), (4, 16), (0.25, 0.5, 0.75)

@@ -1,7 +1,7 @@
 """One training step of SKI-LVLM with SmolLM2 at the paper's token counts: time and peak memory.
 
-    python benchmarks/train_step.py --logits few
-    python benchmarks/train_step.py --logits all
+    python -m benchmarks.train_step --logits few
+    python -m benchmarks.train_step --logits all
 
 "few" is what training does: logits only where there is a label. "all" computes them for every position, as most code
 does. 356 video tokens of width 1024 and 256 skeleton tokens of width 216 before 150 tokens of text, 40 of them answer.
@@ -15,18 +15,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import torch
+from torch import Tensor
+from torch.nn import functional
 
-import torch  # noqa: E402
-from torch import Tensor  # noqa: E402
-from torch.nn import functional  # noqa: E402
-
-from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.llm.conversation import IGNORED, PLACEHOLDER_IDS  # noqa: E402
-from ski_lvlm.lvlm.model import SkiLvlm  # noqa: E402
-from ski_lvlm.training.trainer import peak_memory_gb  # noqa: E402
+from ski_lvlm.cli import parser, run
+from ski_lvlm.llm.conversation import IGNORED, PLACEHOLDER_IDS
+from ski_lvlm.lvlm.model import SkiLvlm
+from ski_lvlm.training.trainer import peak_memory_gb
 
 TOKENS = {"video": (356, 1024), "skeleton": (256, 216)}
 TEXT, ANSWER = 150, 40
@@ -86,7 +83,7 @@ def main(flags: Sequence[str] | None = None) -> int:
         return 0
     for _ in range(args.compare):
         for way in ("few", "all"):
-            command = [sys.executable, __file__, "--logits", way, "--samples", str(args.samples)]
+            command = [sys.executable, "-m", "benchmarks.train_step", "--logits", way, "--samples", str(args.samples)]
             command += ["--steps", str(args.steps)] + (["--bf16"] if args.bf16 else [])
             subprocess.run(command, check=True)
     return 0

@@ -23,11 +23,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from data_curation.build_flags import add_flags  # noqa: E402
-from ski_lvlm.cli import parser, run, without  # noqa: E402
+from data_curation.build_flags import add_flags
+from ski_lvlm.cli import parser, run, without
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -6,7 +6,6 @@ Subjects 1 to 8 are for training, 9 to 12 for testing; actions A6, A23, A60 and 
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -17,15 +16,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from data_curation.synthetic.actions import ACTIONS, SAME_OBJECT_PAIRS, Performance, perform  # noqa: E402
-from data_curation.synthetic.scene import NUM_PERFORMERS, Session, film, session  # noqa: E402
-from data_curation.synthetic.sensor import record  # noqa: E402
-from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.datasets.ntu import ClipName  # noqa: E402
-from ski_lvlm.skeletons.ntu_file import write_skeleton  # noqa: E402
-from ski_lvlm.storage.files import atomic_path, write_json  # noqa: E402
+from data_curation.synthetic.actions import ACTIONS, SAME_OBJECT_PAIRS, Performance, perform
+from data_curation.synthetic.scene import NUM_PERFORMERS, Session, film, session
+from data_curation.synthetic.sensor import record
+from ski_lvlm.cli import parser, run
+from ski_lvlm.datasets.ntu import ClipName
+from ski_lvlm.skeletons.ntu_file import write_skeleton
+from ski_lvlm.storage.files import atomic_path, write_json
 
 FPS = 20
 NUM_ROOMS = 8

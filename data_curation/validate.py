@@ -13,15 +13,13 @@ Exit code: 0 nothing to mend (there may be warnings), 1 errors, 2 a file that ca
 
 import argparse
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from ski_lvlm.cli import parser, run  # noqa: E402
+from ski_lvlm.cli import parser, run
 
 if TYPE_CHECKING:
     from rich.console import Console

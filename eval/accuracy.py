@@ -7,22 +7,19 @@ for captions in the words of `--captioner kinematics`. Beside the predictions st
 set's most frequent action would reach.
 """
 
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from data_curation.action_phrases import ACTION_PHRASES  # noqa: E402
-from data_curation.captioning.kinematics import named_action  # noqa: E402
-from data_curation.synthetic.actions import SAME_OBJECT_PAIRS  # noqa: E402
-from eval.items.predictions import read_predictions  # noqa: E402
-from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.datasets.instruction_file import read_instructions  # noqa: E402
-from ski_lvlm.datasets.ntu import parse_name  # noqa: E402
-from ski_lvlm.storage.files import write_json  # noqa: E402
+from data_curation.action_phrases import ACTION_PHRASES
+from data_curation.captioning.kinematics import named_action
+from data_curation.synthetic.actions import SAME_OBJECT_PAIRS
+from eval.items.predictions import read_predictions
+from ski_lvlm.cli import parser, run
+from ski_lvlm.datasets.instruction_file import read_instructions
+from ski_lvlm.datasets.ntu import parse_name
+from ski_lvlm.storage.files import write_json
 
 Row = dict[str, Any]
 

@@ -18,15 +18,12 @@ those of held-out clips (data_curation/prompts.py).
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from data_curation.prompts import CONSISTENCY  # noqa: E402
-from eval.items.charades_files import (  # noqa: E402
+from data_curation.prompts import CONSISTENCY
+from eval.items.charades_files import (
     SUBMISSION,
     TABLE,
     Caption,
@@ -38,9 +35,9 @@ from eval.items.charades_files import (  # noqa: E402
     table_rows,
     text_of,
 )
-from eval.items.records import Item  # noqa: E402
-from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.storage.files import write_json  # noqa: E402
+from eval.items.records import Item
+from ski_lvlm.cli import parser, run
+from ski_lvlm.storage.files import write_json
 
 QUESTION = (
     "Describe in at most 100 words what people do in this video: every action, one after the other, and how they "

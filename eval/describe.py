@@ -23,18 +23,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from eval.describe_flags import arguments, check, run_file  # noqa: E402
-from eval.items.answers import Answer, AnswerLog, logged_answers  # noqa: E402
-from eval.items.provenance import provenance  # noqa: E402
-from eval.items.questions import evenly, read_questions  # noqa: E402
-from eval.items.records import Item  # noqa: E402
-from ski_lvlm.cli import run  # noqa: E402
-from ski_lvlm.llm.sampling import generation_settings  # noqa: E402
-from ski_lvlm.parallel.gpu_shards import run_on_gpus, shard_of  # noqa: E402
-from ski_lvlm.storage.files import write_json  # noqa: E402
-from ski_lvlm.storage.shards import WHOLE, Shard, only_process  # noqa: E402
+from eval.describe_flags import arguments, check, run_file
+from eval.items.answers import Answer, AnswerLog, logged_answers
+from eval.items.provenance import provenance
+from eval.items.questions import evenly, read_questions
+from eval.items.records import Item
+from ski_lvlm.cli import run
+from ski_lvlm.llm.sampling import generation_settings
+from ski_lvlm.parallel.gpu_shards import run_on_gpus, shard_of
+from ski_lvlm.storage.files import write_json
+from ski_lvlm.storage.shards import WHOLE, Shard, only_process
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -8,23 +8,21 @@ The page is a single file without scripts and without links to anything else. Wh
 """
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from eval.pages.figures import loss_curve, loss_points
+from eval.results.graded_run import how_far, is_table
+from eval.results.score_json import GradesError
+from ski_lvlm.cli import parser, run
+from ski_lvlm.datasets.ntu import class_names
+from ski_lvlm.pages.page import page_template
+from ski_lvlm.pages.pictures import video_strip
+from ski_lvlm.storage.files import atomic_path, read_jsonl
 
-from eval.pages.figures import loss_curve, loss_points  # noqa: E402
-from eval.results.graded_run import how_far, is_table  # noqa: E402
-from eval.results.score_json import GradesError  # noqa: E402
-from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.datasets.ntu import class_names  # noqa: E402
-from ski_lvlm.pages.page import page_template  # noqa: E402
-from ski_lvlm.pages.pictures import video_strip  # noqa: E402
-from ski_lvlm.storage.files import atomic_path, read_jsonl  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 STAGES = {
     "skeleton_pretrain": "Hyperformer: recognise the seen actions",

@@ -28,25 +28,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from eval.items.predictions import PredictionsError, Task, all_tasks, left_out, read_predictions
+from eval.judges.judge import open_judge
+from eval.judges.judgement import Judge
+from eval.judges.judging import judge_all
+from eval.judges.rubrics import OWN_FILE, load_rubrics
+from eval.judges.similarity_judge import SIMILARITY, SIMILARITY_NOTE
+from eval.metrics import METRICS
+from eval.pages.score_report import write_score_report
+from eval.results.aggregate import summarise, too_many_unscored
+from eval.results.plan import begin, plan_of
+from eval.results.reference_metrics import reference_metrics
+from eval.score_flags import arguments
+from eval.score_table import TOO_MANY, show
+from ski_lvlm.cli import run
+from ski_lvlm.storage.files import write_json
+from ski_lvlm.storage.shards import only_process
 
-from eval.items.predictions import PredictionsError, Task, all_tasks, left_out, read_predictions  # noqa: E402
-from eval.judges.judge import open_judge  # noqa: E402
-from eval.judges.judgement import Judge  # noqa: E402
-from eval.judges.judging import judge_all  # noqa: E402
-from eval.judges.rubrics import OWN_FILE, load_rubrics  # noqa: E402
-from eval.judges.similarity_judge import SIMILARITY, SIMILARITY_NOTE  # noqa: E402
-from eval.metrics import METRICS  # noqa: E402
-from eval.pages.score_report import write_score_report  # noqa: E402
-from eval.results.aggregate import summarise, too_many_unscored  # noqa: E402
-from eval.results.plan import begin, plan_of  # noqa: E402
-from eval.results.reference_metrics import reference_metrics  # noqa: E402
-from eval.score_flags import arguments  # noqa: E402
-from eval.score_table import TOO_MANY, show  # noqa: E402
-from ski_lvlm.cli import run  # noqa: E402
-from ski_lvlm.storage.files import write_json  # noqa: E402
-from ski_lvlm.storage.shards import only_process  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 QUICKSTART = ROOT / "runs" / "quickstart" / "predictions.json"
 Grades = dict[str, dict[str, Any]]

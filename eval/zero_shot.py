@@ -12,17 +12,14 @@ on clips that have both. Similarities are kept in OUT as they come, so the same 
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from ski_lvlm.cli import parser, positive, run  # noqa: E402
-from ski_lvlm.parallel.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of, take_gpu  # noqa: E402
-from ski_lvlm.storage.files import write_json  # noqa: E402
-from ski_lvlm.storage.shards import WHOLE, only_process  # noqa: E402
+from ski_lvlm.cli import parser, positive, run
+from ski_lvlm.parallel.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of, take_gpu
+from ski_lvlm.storage.files import write_json
+from ski_lvlm.storage.shards import WHOLE, only_process
 
 if TYPE_CHECKING:
     import torch

@@ -11,19 +11,16 @@ tried again by the next run; the exit code is 1 only if not one clip could be re
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from scripts.extract_features import Clips, failures_file, load_ahead, print_left_out  # noqa: E402
-from ski_lvlm import cli  # noqa: E402
-from ski_lvlm.parallel.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of  # noqa: E402
-from ski_lvlm.storage.files import write_json  # noqa: E402
-from ski_lvlm.storage.shards import WHOLE, Shard, only_process  # noqa: E402
+from scripts.extract_features import Clips, failures_file, load_ahead, print_left_out
+from ski_lvlm import cli
+from ski_lvlm.parallel.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of
+from ski_lvlm.storage.files import write_json
+from ski_lvlm.storage.shards import WHOLE, Shard, only_process
 
 if TYPE_CHECKING:
     from ski_lvlm.videos.frame_cache import DecodedFrames, FrameCache

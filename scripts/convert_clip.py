@@ -11,16 +11,13 @@ Nothing in the file is executed. An interrupted conversion leaves no folder behi
 import argparse
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.storage.files import write_json  # noqa: E402
+from ski_lvlm.cli import parser, run
+from ski_lvlm.storage.files import write_json
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,4 +1,4 @@
-# Sourced by quickstart.sh and test.sh: makes .venv with the pinned packages, once, and activates it.
+# Makes .venv with the pinned packages and this repository, once, and activates it. quickstart.sh and test.sh source it.
 #   PYTHON   the interpreter to use (default python3; 3.11 or newer)
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cd "$root"
@@ -26,6 +26,7 @@ if [[ ! -x .venv/bin/python ]]; then
 fi
 install main -r requirements.txt -c constraints.txt
 install offline --no-deps -r requirements-offline.txt
+install package --no-deps -e .
 # shellcheck disable=SC1091
 source .venv/bin/activate
 

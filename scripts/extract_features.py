@@ -25,14 +25,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 # Decoding shares the cores with the tower: threads that spin while they wait for each other made it five times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from ski_lvlm import cli  # noqa: E402
-from ski_lvlm.parallel.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of, take_gpu  # noqa: E402
-from ski_lvlm.storage.files import write_json  # noqa: E402
-from ski_lvlm.storage.shards import WHOLE, Shard, only_process  # noqa: E402
+from ski_lvlm import cli
+from ski_lvlm.parallel.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of, take_gpu
+from ski_lvlm.storage.files import write_json
+from ski_lvlm.storage.shards import WHOLE, Shard, only_process
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,7 +16,6 @@ Paper: Figure 1, left, of which no numbers are given.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,12 +23,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from scripts.figures.planes import DISTANCES, WHEN, Embedded, draw_planes, student_name  # noqa: E402
-from ski_lvlm import cli  # noqa: E402
-from ski_lvlm.datasets.ntu import Split, class_names, clips, labels, parse_name, split_named  # noqa: E402
-from ski_lvlm.storage.files import write_json  # noqa: E402
+from scripts.figures.planes import DISTANCES, WHEN, Embedded, draw_planes, student_name
+from ski_lvlm import cli
+from ski_lvlm.datasets.ntu import Split, class_names, clips, labels, parse_name, split_named
+from ski_lvlm.storage.files import write_json
 
 if TYPE_CHECKING:
     from ski_lvlm.videos.frame_cache import FrameSource

@@ -15,7 +15,6 @@ Paper: Figure 3, Appendix B (Grad-CAM of the prediction).
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -23,14 +22,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from scripts.figure_1_embedding import spread  # noqa: E402
-from scripts.figures.heat_maps import WHEN, Shown, draw_maps  # noqa: E402
-from scripts.figures.planes import student_name  # noqa: E402
-from ski_lvlm import cli  # noqa: E402
-from ski_lvlm.datasets.ntu import class_names, clips, parse_name, split_named  # noqa: E402
-from ski_lvlm.storage.files import write_json  # noqa: E402
+from scripts.figure_1_embedding import spread
+from scripts.figures.heat_maps import WHEN, Shown, draw_maps
+from scripts.figures.planes import student_name
+from ski_lvlm import cli
+from ski_lvlm.datasets.ntu import class_names, clips, parse_name, split_named
+from ski_lvlm.storage.files import write_json
 
 COLOUR_WIDTH, COLOUR_HEIGHT = 1920, 1080  # of the image that a .skeleton file's colour coordinates are in
 SHOWN_SIDE = 288  # of the frames in the picture, at least

@@ -8,18 +8,15 @@ ones, at α = 0.01 on NTU60 and 10 on NTU120, are SKI-ViFiCLIP's. The rows of th
 show the same α under Eq. (1) as printed, where its gradient is thousands of times smaller.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from scripts.tables.command import flags_of, make, report  # noqa: E402
-from scripts.tables.results import Results  # noqa: E402
-from scripts.tables.rows import SKI_VIFICLIP, Row, Table, heading  # noqa: E402
-from ski_lvlm.cli import run  # noqa: E402
-from ski_lvlm.storage.files import atomic_path  # noqa: E402
+from scripts.tables.command import flags_of, make, report
+from scripts.tables.results import Results
+from scripts.tables.rows import SKI_VIFICLIP, Row, Table, heading
+from ski_lvlm.cli import run
+from ski_lvlm.storage.files import atomic_path
 
 # fmt: off
 PUBLISHED = {

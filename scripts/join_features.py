@@ -6,14 +6,11 @@ So several skeleton encoders share the video tokens, which take by far the most 
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.storage.files import write_json  # noqa: E402
+from ski_lvlm.cli import parser, run
+from ski_lvlm.storage.files import write_json
 
 
 def join(sources: dict[str, Path], out: Path) -> None:

@@ -12,28 +12,25 @@ where it was stopped, and does nothing when nothing has changed.
 import argparse
 import json
 import os
-import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
-from rich.console import Console  # noqa: E402
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
-from rich.table import Table  # noqa: E402
-
-from ski_lvlm.cli import parser, run  # noqa: E402
-from ski_lvlm.datasets.ntu import is_train, missing_skeletons, names_with_skeleton, parse_name  # noqa: E402
-from ski_lvlm.datasets.ntu_folder import NtuFolder, compare, find_files, fingerprint  # noqa: E402
-from ski_lvlm.datasets.skeleton_import import import_skeletons  # noqa: E402
-from ski_lvlm.skeletons.cleaning import CLEANING, CleaningError, clean  # noqa: E402
-from ski_lvlm.skeletons.layouts import layout_named  # noqa: E402
-from ski_lvlm.skeletons.ntu_file import SkeletonFileError, read_skeleton  # noqa: E402
-from ski_lvlm.skeletons.packed import PackedSkeletons, PackedWriter, Prepared  # noqa: E402
-from ski_lvlm.storage.files import write_json  # noqa: E402
+from ski_lvlm.cli import parser, run
+from ski_lvlm.datasets.ntu import is_train, missing_skeletons, names_with_skeleton, parse_name
+from ski_lvlm.datasets.ntu_folder import NtuFolder, compare, find_files, fingerprint
+from ski_lvlm.datasets.skeleton_import import import_skeletons
+from ski_lvlm.skeletons.cleaning import CLEANING, CleaningError, clean
+from ski_lvlm.skeletons.layouts import layout_named
+from ski_lvlm.skeletons.ntu_file import SkeletonFileError, read_skeleton
+from ski_lvlm.skeletons.packed import PackedSkeletons, PackedWriter, Prepared
+from ski_lvlm.storage.files import write_json
 
 _CLIPS_BETWEEN_CHECKPOINTS = 200
 _PROTOCOLS = {"ntu60": ("xsub", "xview"), "ntu120": ("xsub", "xset"), "synthetic": ("synthetic",)}

@@ -10,15 +10,11 @@ Assumption: the paper says of the first two rows only whose methods they follow.
 ViFiCLIP, whose space skeletons are to join, and from a skeleton encoder that is pretrained but has not met language.
 """
 
-import sys
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from scripts.tables.command import table_main  # noqa: E402
-from scripts.tables.rows import (  # noqa: E402
+from scripts.tables.command import table_main
+from scripts.tables.rows import (
     SKI,
     SKI_FROSTER,
     SKI_VIFICLIP,
@@ -31,7 +27,7 @@ from scripts.tables.rows import (  # noqa: E402
     SkeletonAligned,
     Table,
 )
-from ski_lvlm.cli import run  # noqa: E402
+from ski_lvlm.cli import run
 
 TRI_MODAL = replace(SKI_VIFICLIP, alignment="tri_modal", skeletons="pretrained")
 CROSS_PROJECTION = replace(SKI_VIFICLIP, alignment="cross_projection", skeletons="pretrained")

@@ -7,15 +7,11 @@ V, T, S: video, text, skeleton; ○: skeletons in training only. The skeleton-te
 with their published numbers alone. The CLIP row needs a backbone whose image and text towers were trained together.
 """
 
-import sys
 from functools import partial
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from scripts.tables.command import table_main  # noqa: E402
-from scripts.tables.rows import SKI, SKI_VIFICLIP, T_S, V_T, FineTuned, NotBuilt, Row, Table, ZeroTraining  # noqa: E402
-from ski_lvlm.cli import run  # noqa: E402
+from scripts.tables.command import table_main
+from scripts.tables.rows import SKI, SKI_VIFICLIP, T_S, V_T, FineTuned, NotBuilt, Row, Table, ZeroTraining
+from ski_lvlm.cli import run
 
 SKELETON_TEXT = NotBuilt("not built")
 VIFICLIP = "ViFiCLIP (Rasheed et al. 2023)"

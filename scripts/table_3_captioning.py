@@ -13,18 +13,15 @@ used if they are there; there also stands how many captions name the right actio
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from scripts.tables.captioning_markdown import write  # noqa: E402
-from scripts.tables.captioning_results import Training, read_training  # noqa: E402
-from scripts.tables.captioning_runs import PAPER, SYNTHETIC, Plan, Published, Trained  # noqa: E402
-from scripts.tables.captioning_sources import plan_of  # noqa: E402
-from scripts.tables.jobs import (  # noqa: E402
+from scripts.tables.captioning_markdown import write
+from scripts.tables.captioning_results import Training, read_training
+from scripts.tables.captioning_runs import PAPER, SYNTHETIC, Plan, Published, Trained
+from scripts.tables.captioning_sources import plan_of
+from scripts.tables.jobs import (
     ROOT,
     Runner,
     Step,
@@ -34,7 +31,7 @@ from scripts.tables.jobs import (  # noqa: E402
     run_steps,
     subprocess_runner,
 )
-from ski_lvlm.cli import parser, positive, run  # noqa: E402
+from ski_lvlm.cli import parser, positive, run
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,12 @@
 A ViFiCLIP without pretraining is CLIP as it comes; a SkeletonCLIP without it has an untrained skeleton encoder.
 """
 
-import sys
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from scripts.tables.command import table_main  # noqa: E402
-from scripts.tables.rows import SKI_VIFICLIP, Row, Table  # noqa: E402
-from ski_lvlm.cli import run  # noqa: E402
+from scripts.tables.command import table_main
+from scripts.tables.rows import SKI_VIFICLIP, Row, Table
+from ski_lvlm.cli import run
 
 NEITHER = replace(SKI_VIFICLIP, video_finetuned=False, skeletons="untrained")
 SKELETON = replace(SKI_VIFICLIP, video_finetuned=False)

@@ -8,6 +8,7 @@ install dev -r requirements-dev.txt -c constraints.txt
 ruff format --check .
 ruff check .
 mypy
+lint-imports
 unset MALLOC_TOP_PAD_ # a gigabyte more for each of many short processes
 workers=$(($(nproc) < 4 ? $(nproc) : 4)) # a file of tests stays with one of them, which makes what they share once
 export OMP_NUM_THREADS=$(($(nproc) / workers))
