@@ -106,7 +106,7 @@ def conditions(folder: Path, items: Sequence[Item], videos: Path, *, name: str) 
 
 
 def show(rows: Sequence[Row]) -> None:
-    """Markdown, as it stands in the README."""
+    """Markdown, as it stands in docs/results.md."""
     print("| condition | clips | named | averaged over actions | same-object pairs |\n|---|---|---|---|---|")
     for row in rows:
         print(

@@ -21,7 +21,7 @@ def plan_of(args: argparse.Namespace, scale: Scale, out: Path) -> Plan:
     if args.data == "ntu":
         if missing := [f"--{name}" for name in _ASKED_OF_NTU if getattr(args, name) is None]:
             raise ValueError(
-                f"--data ntu needs {', '.join(missing)}; README.md says under 'At full size' what makes them"
+                f"--data ntu needs {', '.join(missing)}; README.md says under 'Reproduce the paper' what makes them"
             )
         return _plan(args, scale, out, ntu=Source(args.ntu))
     if given := [f"--{name}" for name in (*_ASKED_OF_NTU, "prepared", "baseline_weights") if getattr(args, name)]:
