@@ -106,7 +106,7 @@ def help_flags(script, words):
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 SCRIPTS = {command.script for document in DOCUMENTS for command in commands(document)}
-COMMANDS = sorted(script for script in SCRIPTS if 'if __name__ == "__main__":' in (ROOT / script).read_text())
+COMMANDS = sorted(script for script in SCRIPTS if '\nif __name__ == "__main__":' in (ROOT / script).read_text())
 
 
 @each_document
