@@ -21,7 +21,8 @@ from data_curation.cropping.crop import CropSettings, write_crop
 from ski_lvlm import cli
 from ski_lvlm.datasets.ntu import parse_name
 from ski_lvlm.skeletons.ntu_file import read_skeleton
-from ski_lvlm.videos.decoding import list_videos, probe
+from ski_lvlm.videos.decoding import probe
+from ski_lvlm.videos.folder import list_videos
 
 KINDS = {
     "static": CropSettings(),

@@ -98,7 +98,7 @@ def with_decord(clip: Path) -> np.ndarray:
     """The same frames through decord."""
     import decord
 
-    from ski_lvlm.videos.decoding import sample_indices
+    from ski_lvlm.videos.timeline import sample_indices
 
     reader = decord.VideoReader(str(clip), width=SIDE, height=SIDE, num_threads=1)
     return reader.get_batch(sample_indices(len(reader), FRAMES)).asnumpy().transpose(0, 3, 1, 2)
@@ -132,7 +132,7 @@ def every_frame(clip: Path) -> np.ndarray:
 
 def wrong_frames(video: np.ndarray, truth: np.ndarray) -> int:
     """How many frames resemble another frame of the clip clearly more than the one that was asked for."""
-    from ski_lvlm.videos.decoding import sample_indices
+    from ski_lvlm.videos.timeline import sample_indices
 
     small, whole = (v[:, :, ::8, ::8].astype(np.float32).reshape(len(v), -1) for v in (video, truth))
     errors = np.abs(small[:, None] - whole[None]).mean(-1)

@@ -26,7 +26,8 @@ from ski_lvlm.llm.loading import native_bf16
 from ski_lvlm.lvlm.inference import load_for_inference
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.storage.files import write_json
-from ski_lvlm.videos.decoding import find_video, read_for_tower
+from ski_lvlm.videos.decoding import read_for_tower
+from ski_lvlm.videos.folder import find_video
 
 ROOT = Path(__file__).resolve().parents[1]
 

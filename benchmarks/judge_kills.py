@@ -8,7 +8,6 @@ them, and every number, must come out as in a run that nobody disturbed. The kil
 then is asked for again, at most --workers of them a kill.
 """
 
-import hashlib
 import json
 import math
 import subprocess
@@ -23,6 +22,7 @@ from typing import Any
 from benchmarks.judge import made_up_records
 from benchmarks.kills import killed, lines
 from ski_lvlm.cli import parser, run
+from ski_lvlm.storage.digests import digest_number
 from ski_lvlm.storage.files import read_jsonl, write_json
 from tests.cases.llm_server import Answer, chat_double
 
@@ -54,8 +54,7 @@ class Grader:
         with self._lock:
             self.left -= 1
             silent = self.left < 0
-        digest = hashlib.sha256(prompt_of_request(request).encode()).digest()
-        answer = json.dumps({"score": digest[0] % 6})
+        answer = json.dumps({"score": digest_number(prompt_of_request(request), num_bytes=1) % 6})
         return Answer(answer, after=threading.Event()) if silent else Answer(answer, pause=PAUSE)
 
 

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from data_curation.ledger import Record, read_manifest
-from ski_lvlm.storage.file_digests import file_digest
+from ski_lvlm.storage.digests import file_digest
 from ski_lvlm.storage.files import append_jsonl
 from ski_lvlm.storage.shards import WHOLE, Shard
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 STEP = "inputs"
 _MANY = 1000  # digests that a kill may cost
 
@@ -41,7 +41,7 @@ class InputDigests:
         """Read the files that are not known yet, several at a time: a whole data set is read at the disk's speed."""
         new = [path for path in paths if path is not None and not self._is_known(path)]
         if size := sum(path.stat().st_size for path in new) // 10**9:
-            _log.warning("reading %d new files (%d GB) to know them again", len(new), size)
+            logger.warning("reading %d new files (%d GB) to know them again", len(new), size)
         with ThreadPoolExecutor(workers) as pool:
             for path, known in zip(new, pool.map(file_digest, new), strict=True):
                 self._keep(path, known)

@@ -5,7 +5,6 @@ passing reason, whose inputs changed, or that was never begun (`open`) is done b
 stay valid: whoever returns to earlier settings finds what those had made.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
@@ -33,15 +32,6 @@ class Rejected(ValueError):
 
 class Failed(ValueError):
     """This clip could not be done now (a busy server, say); the same command tries it again."""
-
-
-def digest(*parts: object) -> str:
-    """A short fingerprint of anything that prints.
-
-    >>> digest("a", 1) == digest("a", 1), digest("a", 1) == digest("a1")
-    (True, False)
-    """
-    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
 def read_manifest(folder: Path, step: str) -> list[Record]:

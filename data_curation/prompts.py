@@ -1,8 +1,9 @@
 """Every instruction that a captioner or a question writer gets, as data with a fingerprint; the template questions."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
+
+from ski_lvlm.storage.digests import digest
 
 Kind = Literal["summary", "action", "detail", "objects", "motion"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -111,4 +112,4 @@ def prompt_hash(*texts: object) -> str:
     >>> prompt_hash("a") != prompt_hash("b")
     True
     """
-    return hashlib.sha256("\0".join(map(str, texts)).encode()).hexdigest()[:12]
+    return digest(*texts, length=12)

@@ -10,13 +10,13 @@ from jaxtyping import Float
 
 from data_curation.action_phrases import ACTION_PHRASES
 from data_curation.captioning.kinematics import measured_sentences
-from data_curation.ledger import Failed, Rejected, digest
+from data_curation.ledger import Failed, Rejected
 from ski_lvlm.datasets.ntu import parse_name
 from ski_lvlm.datasets.ntu_folder import skeleton_folders
 from ski_lvlm.skeletons.cleaning import CleaningError, clean
 from ski_lvlm.skeletons.ntu_file import SkeletonFileError, read_skeleton
-from ski_lvlm.storage.file_digests import remembered_digest
-from ski_lvlm.videos.decoding import list_videos
+from ski_lvlm.storage.digests import digest, remembered_digest
+from ski_lvlm.videos.folder import list_videos
 
 
 class Joints(NamedTuple):

@@ -16,14 +16,15 @@ from data_curation.cropping.crop import write_crop
 from data_curation.cropping.crop_settings import CropSettings
 from data_curation.cropping.locate import Locator
 from data_curation.input_digests import InputDigests
-from data_curation.ledger import Ledger, Progress, Record, Rejected, digest, done
+from data_curation.ledger import Ledger, Progress, Record, Rejected, done
 from data_curation.questions.make_qa import CaptionedClip, QaWriter
 from data_curation.questions.pairs import Pair
 from data_curation.sources import Joints, Motion, Source
 from ski_lvlm.servers.client import ServerNotRunning
 from ski_lvlm.skeletons.cleaning import CLEANING
+from ski_lvlm.storage.digests import digest
 from ski_lvlm.storage.shards import WHOLE, Shard
-from ski_lvlm.videos.decoding import VideoError
+from ski_lvlm.videos.folder import VideoError
 
 _SHOWN = ("key", "found_by", "box")  # what a caption depends on of a crop
 _USUAL_CAPTION = "A person does something. " * 24  # about as long as CogVLM's

@@ -95,7 +95,7 @@ def _absent(file: str, table: "Table", args: argparse.Namespace) -> Iterator["Fi
 
     if args.videos:
         from ski_lvlm.storage.clip_names import ClipIndex
-        from ski_lvlm.videos.decoding import list_videos
+        from ski_lvlm.videos.folder import list_videos
 
         videos = ClipIndex(list_videos(args.videos))
         present = videos.find_all(entry.video for entry in table.entries if entry.video)

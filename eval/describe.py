@@ -16,10 +16,10 @@ log and listed.
 """
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +28,10 @@ from eval.items.answers import Answer, AnswerLog, logged_answers
 from eval.items.provenance import provenance
 from eval.items.questions import evenly, read_questions
 from eval.items.records import Item
-from ski_lvlm.cli import run
+from ski_lvlm.cli import progress, run
 from ski_lvlm.llm.sampling import generation_settings
 from ski_lvlm.parallel.gpu_shards import run_on_gpus, shard_of
+from ski_lvlm.storage.digests import digest, digest_number
 from ski_lvlm.storage.files import write_json
 from ski_lvlm.storage.shards import WHOLE, Shard, only_process
 
@@ -55,20 +56,21 @@ def describe(
     **generation: Any,  # noqa: ANN401
 ) -> Iterator[Answer]:
     """Yield an answer for every wanted question; clips are decoded ahead in workers, and each is seen once."""
-    from torch.utils.data import DataLoader
-
-    from eval.items.clips import DecodedClips
+    from ski_lvlm.datasets.reading import batched, read_ahead
+    from ski_lvlm.videos.decoding import read_clip
+    from ski_lvlm.videos.folder import VideoFolder
 
     tower = model.load_tower()
     framing = model.config.manifest["video"].get("framing", "whole")
-    clips = DecodedClips(list(wanted), videos, num_frames=tower.num_frames, side=tower.image_size, framing=framing)
-    for batch in DataLoader(clips, batch_size=batch_size, num_workers=workers, collate_fn=list):
+    folder = VideoFolder(videos)
+    read = partial(read_clip, videos=folder, num_frames=tower.num_frames, side=tower.image_size, framing=framing)
+    for batch in read_ahead(batched(list(wanted), batch_size), read, workers=workers):
         asked = []
         for clip in batch:
-            if clip.frames is None:
+            if clip.content is None:
                 yield from (Answer(clip.name, question, None, clip.error) for question in wanted[clip.name])
             else:
-                tokens = tower(clip.frames.unsqueeze(0).to(model.device))[0].float()
+                tokens = tower(clip.content.unsqueeze(0).to(model.device))[0].float()
                 for question in wanted[clip.name]:
                     if problem := model.prompting.problem(model.prompt_ids(len(tokens), question)):
                         yield Answer(clip.name, question, None, problem)
@@ -88,8 +90,7 @@ def _answers(
     from ski_lvlm.lvlm.inference import end_watch
 
     names, tokens, questions = zip(*asked, strict=True)
-    digest = hashlib.sha256(json.dumps([seed, names, questions]).encode()).digest()
-    torch.manual_seed(int.from_bytes(digest[:7]))
+    torch.manual_seed(digest_number(json.dumps([seed, names, questions]), num_bytes=7))
     watch = end_watch(model)
     texts = model.answer(tokens, questions, stopping_criteria=StoppingCriteriaList([watch]), **generation)
     for name, question, text, cut in zip(names, questions, texts, watch.cut, strict=True):
@@ -143,7 +144,7 @@ def model_digest(model: "SkiLvlm") -> str:
     from ski_lvlm.llm.loading import tokenizer_digest
 
     video = model.config.manifest.get("video", {})
-    prompt = hashlib.sha256(json.dumps(model.config.prompt).encode()).hexdigest()[:16]
+    prompt = digest(json.dumps(model.config.prompt))
     shown = (video.get("digest"), video.get("num_frames"), video.get("framing"), model.config.chat_template, prompt)
     learned = weights_digest(model.projectors, rounded=False)
     return f"{learned} {model.config.llm_digest} {tokenizer_digest(model.tokenizer)} {' '.join(map(str, shown))}"
@@ -152,12 +153,10 @@ def model_digest(model: "SkiLvlm") -> str:
 def _answer(
     args: argparse.Namespace, model: "SkiLvlm", items: list[Item], log: AnswerLog, generation: dict[str, Any]
 ) -> None:
-    from ski_lvlm.parallel.progress import progress_bar
-
     todo = log.unanswered(items)
     total = sum(len(questions) for questions in todo.values())
     settings = {"batch_size": args.batch_size, "workers": args.workers, "seed": args.seed}
-    with progress_bar("describing", total=total) as advance:
+    with progress("describing", total=total) as advance:
         for answer in describe(model, todo, args.videos, **settings, **generation):
             log.add(answer)
             advance(1)

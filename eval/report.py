@@ -168,7 +168,7 @@ def sample_clips(folder: Path) -> list[dict[str, Any]]:
 
 
 def _frames(folder: Path, clip: str) -> dict[str, str]:
-    from ski_lvlm.videos.decoding import VideoError, find_video
+    from ski_lvlm.videos.folder import VideoError, find_video
 
     try:
         return {"frames": video_strip(str(find_video(folder / "ntu", clip)), num_frames=FRAMES)}

@@ -16,14 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ski_lvlm.cli import parser, positive, run
+from ski_lvlm.cli import device, parser, positive, run
 from ski_lvlm.parallel.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of, take_gpu
+from ski_lvlm.recipe import PROTOCOLS
 from ski_lvlm.storage.files import write_json
 from ski_lvlm.storage.shards import WHOLE, only_process
 
 if TYPE_CHECKING:
-    import torch
-
     from ski_lvlm.datasets.ntu import Split
     from ski_lvlm.recognition.classes import ClassSentences
     from ski_lvlm.recognition.recogniser import Recogniser, Similarities
@@ -40,7 +39,7 @@ def parse(flags: Sequence[str] | None) -> argparse.Namespace:
     add("--prepared", type=Path, help="packed skeletons (scripts/prepare_ntu.py); for --modality skeleton and both")
     add("--modality", choices=("video", "skeleton", "both"), default="video", help="what the model looks at")
     add("--clips", choices=("test", "all"), default="test", help="of unseen classes: test subjects' clips, or all")
-    add("--protocol", choices=("xsub", "xview", "xset"), default="xsub", help="which clips are for testing")
+    add("--protocol", choices=PROTOCOLS, default="xsub", help="which clips are for testing")
     add("--generalised", action="store_true", help="also: seen test clips and unseen clips against all classes")
     add("--classes", help="your own action names, with commas; instead of --split, with --videos")
     add("--videos", type=Path, help="folder of your own videos, also in sub-folders")
@@ -192,7 +191,7 @@ def read_descriptions(path: Path) -> dict[str, Any]:
 def choose_clips(args: argparse.Namespace, split: "Split", recognisers: Sequence["Recogniser"]) -> Chosen:
     """The clips to test on, as many as have all that the model looks at."""
     from ski_lvlm.datasets.ntu import Part, clips
-    from ski_lvlm.videos.decoding import list_videos
+    from ski_lvlm.videos.folder import list_videos
 
     recorded = {name for recogniser in recognisers for name in recogniser.clips}
     recorded |= set(list_videos(args.ntu)) if args.ntu else set()
@@ -222,7 +221,7 @@ def compare_clips(
         names,
         sentences,
         folder=args.out,
-        device=device_named(args.device),
+        device=device(args.device),
         batch_size=args.batch_size,
         workers=args.workers,
         shard=shard_of(args),
@@ -235,21 +234,6 @@ def report_shard(args: argparse.Namespace, compared: Sequence["Similarities"], r
         print(f"  unreadable {name}: {reason}")
     print(f"shard {args.shard} is done; when all are, the same command without --shard writes {args.out / result}")
     return 0
-
-
-def device_named(name: str | None) -> "torch.device":
-    """The device, or the GPU if there is one.
-
-    Raises:
-        ValueError: there is no such device here.
-    """
-    import torch
-
-    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=chosen).device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {chosen} cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
 
 
 def name_videos(args: argparse.Namespace) -> int:

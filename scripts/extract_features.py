@@ -19,7 +19,7 @@ import argparse
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,28 +30,21 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from ski_lvlm import cli
 from ski_lvlm.parallel.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of, take_gpu
+from ski_lvlm.recipe import FRAMINGS
 from ski_lvlm.storage.files import write_json
 from ski_lvlm.storage.shards import WHOLE, Shard, only_process
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ski_lvlm.datasets.reading import LoadedClip
     from ski_lvlm.encoders.skeleton_views import Views
     from ski_lvlm.lvlm.features import FeatureWriter
     from ski_lvlm.skeletons.packed import PackedSkeletons
     from ski_lvlm.skeletons.preprocessing import Preprocessing
-    from ski_lvlm.videos.folder import VideoFolder
 
 PAPER_TOWER = "openai/clip-vit-large-patch14"
 SHOWN = 20  # failed clips that are printed; a file lists them all
-
-
-class Loaded(NamedTuple):
-    """One clip's input for its encoder, or the reason why there is none."""
-
-    name: str
-    clip: "Tensor | None"
-    reason: str = ""
 
 
 class Source(NamedTuple):
@@ -61,23 +54,6 @@ class Source(NamedTuple):
     read: Callable[[str], "Tensor"]
     encode: Callable[["Tensor"], "Tensor"]
     entry: dict[str, Any]
-
-
-class Clips:
-    """A map-style dataset: reading a clip never raises for what is wrong with the clip, it says so."""
-
-    def __init__(self, names: Sequence[str], read: Callable[[str], "Tensor"]) -> None:
-        self.names, self.read = names, read
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, index: int) -> Loaded:
-        name = self.names[index]
-        try:
-            return Loaded(name, self.read(name))
-        except (ValueError, OSError) as error:
-            return Loaded(name, None, str(error))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,7 +102,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--vision_tower", default=PAPER_TOWER, help="hub id or folder of a CLIP or SigLIP model, or efficientnet-lite0")
     add("--skeleton_encoder", type=Path, help="output of train_ski_vlm.py, either stage; for skeleton")
     add("--num_frames", type=int, default=100, help="video frames per clip, evenly spaced (a shorter clip has fewer)")
-    add("--framing", choices=("whole", "centre"), default="whole", help="fit the whole frame, or its central square")
+    add("--framing", choices=FRAMINGS, default="whole", help="fit the whole frame, or its central square")
     add("--skeleton_tokens", type=cli.positive, default=256, help="tokens of a clip, from several views of it")
     add("--skeleton_frames", type=cli.positive, help="T_s, frames of a view (default: as in the encoder's training)")
     add("--allow_other_speed", action="store_true", help="accept another T_s than in the encoder's training")
@@ -180,27 +156,20 @@ def chosen(wanted: Sequence[str] | None, names: Sequence[str]) -> list[str]:
 def video_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> Source:
     """Videos of NTU/rgb through the vision tower."""
     from ski_lvlm.encoders.vision_tower import load_vision_tower
+    from ski_lvlm.videos.decoding import read_clip
     from ski_lvlm.videos.folder import VideoFolder, check_has_videos
 
     videos = VideoFolder(args.ntu)
     check_has_videos(args.ntu, videos.clips, flag="--ntu")
     tower = load_vision_tower(args.vision_tower, num_frames=args.num_frames)
-    read = partial(read_frames, videos, num_frames=args.num_frames, side=tower.image_size, framing=args.framing)
+    read = partial(read_clip, videos=videos, num_frames=args.num_frames, side=tower.image_size, framing=args.framing)
     entry = {"tower": tower.model_id, "digest": tower.digest, "num_frames": tower.num_frames, "framing": args.framing}
     names = chosen(wanted, list(videos.clips))
     return Source(names, read, tower, entry | {"width": tower.width, "tokens": tower.num_tokens})
 
 
-def read_frames(videos: "VideoFolder", name: str, *, num_frames: int, side: int, framing: str) -> "Tensor":
-    """In a worker: decode one clip."""
-    from ski_lvlm.videos.decoding import read_for_tower
-
-    return read_for_tower(videos.find(name), num_frames=num_frames, side=side, framing=framing)
-
-
 def skeleton_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> Source:
     """Clips of the packed set through the skeleton encoder."""
-    import torch
 
     from ski_lvlm.dual_encoders.skeleton_clip import load_skeleton_encoder, read_card
     from ski_lvlm.encoders.digest import weights_digest
@@ -210,7 +179,7 @@ def skeleton_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> S
     packed = PackedSkeletons.open(args.prepared)
     encoder, preprocessing = load_skeleton_encoder(args.skeleton_encoder)
     preprocessing.check_matches(replace(preprocessing, layout=packed.layout.name, cleaning=packed.cleaning))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = cli.device()
     encoder.requires_grad_(False).to(device)
     views = views_for(
         encoder,
@@ -247,32 +216,18 @@ def extract(
     writer: "FeatureWriter", modality: str, source: Source, *, batch_size: int, workers: int | None
 ) -> dict[str, str]:
     """Extract the clips that `writer` lacks; returns the clips that failed with their reasons."""
-    from ski_lvlm.parallel.progress import progress_bar
+    from ski_lvlm.datasets.reading import batched, read_ahead
 
+    workers = decoding_workers() if workers is None else workers
     todo = [name for name in source.names if not writer.has(name, modality)]
     failed = {}
     completed = len(source.names) - len(todo)
-    with progress_bar(f"{modality} tokens", total=len(source.names), completed=completed) as advance:
-        for batch in load_ahead(Clips(todo, source.read), batch_size=batch_size, workers=workers):
-            failed.update({item.name: item.reason for item in batch if item.clip is None})
+    with cli.progress(f"{modality} tokens", total=len(source.names), completed=completed) as advance:
+        for batch in read_ahead(batched(todo, batch_size), source.read, workers=workers):
+            failed.update({clip.name: clip.error for clip in batch if clip.content is None})
             failed.update(encode_and_store(writer, modality, source, batch))
             advance(len(batch))
     return failed
-
-
-def load_ahead(clips: Clips, *, batch_size: int, workers: int | None) -> Iterator[list[Loaded]]:
-    """Batches of clips, read by worker processes while the encoder works on earlier ones."""
-    import torch
-    from torch.utils.data import DataLoader
-
-    count = decoding_workers() if workers is None else workers
-    yield from DataLoader(
-        clips,  # type: ignore[arg-type]
-        batch_size=batch_size,
-        collate_fn=list,
-        num_workers=min(count, len(clips)),
-        pin_memory=torch.cuda.is_available(),
-    )
 
 
 def decoding_workers(processes: int = 1) -> int:
@@ -282,25 +237,27 @@ def decoding_workers(processes: int = 1) -> int:
     return max(1, processors(processes) - 1) if torch.cuda.is_available() else 1
 
 
-def encode_and_store(writer: "FeatureWriter", modality: str, source: Source, batch: Sequence[Loaded]) -> dict[str, str]:
+def encode_and_store(
+    writer: "FeatureWriter", modality: str, source: Source, batch: Sequence["LoadedClip[Tensor]"]
+) -> dict[str, str]:
     """Encode and store clips of equal length together; returns those whose tokens could not be stored as numbers."""
     import torch
 
     from ski_lvlm.lvlm.feature_files import FeatureError
 
     by_length = defaultdict(list)
-    for item in batch:
-        if item.clip is not None:
-            by_length[len(item.clip)].append(item)
+    for clip in batch:
+        if clip.content is not None:
+            by_length[len(clip.content)].append((clip.name, clip.content))
     failed = {}
-    for items in by_length.values():
+    for clips in by_length.values():
         with torch.inference_mode():
-            tokens = source.encode(torch.stack([item.clip for item in items if item.clip is not None]))
-        for item, clip_tokens in zip(items, tokens.float().cpu().numpy(), strict=True):
+            tokens = source.encode(torch.stack([content for _, content in clips]))
+        for (name, _), clip_tokens in zip(clips, tokens.float().cpu().numpy(), strict=True):
             try:
-                writer.write(item.name, modality, clip_tokens)
+                writer.write(name, modality, clip_tokens)
             except FeatureError as error:
-                failed[item.name] = str(error)
+                failed[name] = str(error)
     return failed
 
 

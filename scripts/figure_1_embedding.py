@@ -26,6 +26,7 @@ from jaxtyping import Float, Float64, Int
 from scripts.figures.planes import DISTANCES, WHEN, Embedded, draw_planes, student_name
 from ski_lvlm import cli
 from ski_lvlm.datasets.ntu import Split, class_names, clips, labels, parse_name, split_named
+from ski_lvlm.recipe import PROTOCOLS
 from ski_lvlm.storage.files import write_json
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--out", type=Path, required=True, help="folder for figure_1.png and figure_1.json")
     add("--clips", choices=tuple(PARTS), default="unseen", help="test clips and sentences of which classes")
     add("--limit", type=int, default=None, help="at most so many clips, spread over the classes; default: all")
-    add("--protocol", choices=("xsub", "xview", "xset"), default="xsub", help="which clips are NTU's test clips")
+    add("--protocol", choices=PROTOCOLS, default="xsub", help="which clips are NTU's test clips")
     add("--frames_cache", type=Path, default=None, help="output of scripts/cache_frames.py, instead of decoding videos")
     add(
         "--over", choices=("clips", "classes"), default="clips", help="what the intervals draw: clips, or classes first"
@@ -122,13 +123,12 @@ def opened(folder: Path, args: argparse.Namespace) -> tuple["FrameSource", Any, 
     Raises:
         ValueError: the cached frames are not such as the student takes.
     """
-    import torch
 
     from ski_lvlm.dual_encoders.checkpoints import load_student
     from ski_lvlm.videos.frame_cache import DecodedFrames, FrameCache
 
     student, card = load_student(folder)
-    student.to(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    student.to(cli.device(args.device))
     if not args.frames_cache:
         return DecodedFrames(args.ntu, side=card.side, framing=card.framing), student, card
     cache = FrameCache.open(args.frames_cache)

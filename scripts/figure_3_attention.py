@@ -27,6 +27,7 @@ from scripts.figures.heat_maps import WHEN, Shown, draw_maps
 from scripts.figures.planes import student_name
 from ski_lvlm import cli
 from ski_lvlm.datasets.ntu import class_names, clips, parse_name, split_named
+from ski_lvlm.recipe import PROTOCOLS
 from ski_lvlm.storage.files import write_json
 
 COLOUR_WIDTH, COLOUR_HEIGHT = 1920, 1080  # of the image that a .skeleton file's colour coordinates are in
@@ -90,7 +91,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--measured", type=int, default=24, help="further unseen test clips that count in the means")
     add("--radius", type=float, default=None, help="near a joint: pixels of the student's frames; default: side / 14")
     add("--columns", type=int, default=6, help="frames of a clip that are shown, at most")
-    add("--protocol", choices=("xsub", "xview", "xset"), default="xsub", help="which clips are NTU's test clips")
+    add("--protocol", choices=PROTOCOLS, default="xsub", help="which clips are NTU's test clips")
     add("--titles", nargs=2, default=None, help="what to call the two students; default: their names in the paper")
     add("--device", default=None, help="default: the GPU where there is one")
     args = parser.parse_args(argv)
@@ -101,12 +102,11 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def opened(folder: Path, device: str | None) -> Model:
     """A student on its device."""
-    import torch
 
     from ski_lvlm.dual_encoders.checkpoints import load_student
 
     student, card = load_student(folder)
-    return Model(student.to(device or ("cuda" if torch.cuda.is_available() else "cpu")), card)
+    return Model(student.to(cli.device(device)), card)
 
 
 def check_alike(before: Any, after: Any) -> None:  # noqa: ANN401
@@ -142,8 +142,10 @@ def chosen(args: argparse.Namespace, card: Any) -> tuple[list[str], list[str]]: 
 
 def read_clip(ntu: Path, name: str, card: Any) -> Clip:  # noqa: ANN401
     """The frames that the students see, and the joints in the same pixels."""
-    from ski_lvlm.videos.decoding import Box, centre_square, find_video, probe, timeline
+    from ski_lvlm.videos.decoding import Box, centre_square, probe
+    from ski_lvlm.videos.folder import find_video
     from ski_lvlm.videos.frame_cache import segment_moments
+    from ski_lvlm.videos.packets import timeline
 
     file = find_video(ntu, name)
     info = probe(file)
@@ -157,7 +159,8 @@ def read_clip(ntu: Path, name: str, card: Any) -> Clip:  # noqa: ANN401
 
 def read_frames(ntu: Path, name: str, card: Any, *, side: int) -> Any:  # noqa: ANN401  # UInt8 [T 3 side side]
     """The moments that a student sees, in any size."""
-    from ski_lvlm.videos.decoding import find_video, read_moments
+    from ski_lvlm.videos.decoding import read_moments
+    from ski_lvlm.videos.folder import find_video
     from ski_lvlm.videos.frame_cache import segment_moments
 
     moments = segment_moments(card.num_frames, start=0.0, stop=1.0)

@@ -4,113 +4,94 @@
     python scripts/prepare_ntu.py --import_from NTU120_CSub.npz --out prepared
     python scripts/prepare_ntu.py --import_from my_skeletons/ --layout kinect-20 --out prepared
 
-The folder holds .skeleton files, directly or in skeletons/ or nturgb+d_skeletons/, and if you like videos in rgb/.
-Damaged files are listed and left out. What was found is printed and kept in report.json. The same command goes on
-where it was stopped, and does nothing when nothing has changed.
+The folder holds .skeleton files, directly or in skeletons/ or nturgb+d_skeletons/, and optionally videos in rgb/.
+Damaged files are listed and skipped. The report is printed and written to report.json. The same command does nothing
+when no file has changed. After an interruption it starts again (all of NTU120 takes about three minutes on one core).
 """
 
 import argparse
 import json
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float32
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ski_lvlm.cli import parser, run
+from ski_lvlm.cli import parser, progress, run
 from ski_lvlm.datasets.ntu import is_train, missing_skeletons, names_with_skeleton, parse_name
 from ski_lvlm.datasets.ntu_folder import NtuFolder, compare, find_files, fingerprint
-from ski_lvlm.datasets.skeleton_import import import_skeletons
-from ski_lvlm.skeletons.cleaning import CLEANING, CleaningError, clean
+from ski_lvlm.datasets.reading import batched, read_ahead
+from ski_lvlm.datasets.skeleton_import import PreparedClip, import_skeletons
+from ski_lvlm.skeletons.cleaning import CLEANING, clean
 from ski_lvlm.skeletons.layouts import layout_named
-from ski_lvlm.skeletons.ntu_file import SkeletonFileError, read_skeleton
-from ski_lvlm.skeletons.packed import PackedSkeletons, PackedWriter, Prepared
+from ski_lvlm.skeletons.ntu_file import read_skeleton
+from ski_lvlm.skeletons.packed import PackedSkeletons, PackedWriter, packed_writer
 from ski_lvlm.storage.files import write_json
 
-_CLIPS_BETWEEN_CHECKPOINTS = 200
+_BATCH = 32  # clips that a worker reads at a time
 _PROTOCOLS = {"ntu60": ("xsub", "xview"), "ntu120": ("xsub", "xset"), "synthetic": ("synthetic",)}
 _EXPLAINED = {
-    "on_missing_list": "on NTU's list of missing skeletons, left out",
-    "not_of_this_dataset": "clips that the data set does not have, left out",
+    "on_missing_list": "on NTU's list of missing skeletons, skipped",
+    "not_of_this_dataset": "clips that the data set does not have, skipped",
     "absent": "clips of the data set that are not in the folder",
     "skeleton_without_video": "skeletons without video",
     "video_without_skeleton": "videos without skeleton",
-    "misnamed": "files without an NTU clip name, left out",
-    "bad": "damaged or empty skeleton files, left out",
+    "misnamed": "files without an NTU clip name, skipped",
+    "bad": "damaged or empty skeleton files, skipped",
 }
 
 
-def prepare_clip(path: Path) -> Prepared:
-    """Read and clean one file; a file that cannot be used is a result, not an error."""
-    try:
-        return Prepared(path.stem, clean(read_skeleton(path, joints_only=True)).joints)
-    except (SkeletonFileError, CleaningError, OSError) as error:
-        return Prepared(path.stem, None, str(error))
+def clean_clip(name: str, *, files: Mapping[str, Path]) -> Float32[np.ndarray, "T M 25 3"]:
+    """Read and clean the `.skeleton` file of one clip."""
+    return clean(read_skeleton(files[name], joints_only=True)).joints
 
 
-def prepare_all(paths: Sequence[Path], workers: int) -> Generator[Prepared, None, None]:
-    """Prepare many clips in the given order, in `workers` processes."""
-    if workers <= 1:
-        yield from map(prepare_clip, paths)
-        return
-    try:
-        with ProcessPoolExecutor(workers) as pool:
-            yield from pool.map(prepare_clip, paths, chunksize=32)
-    except BrokenProcessPool as error:
-        raise OSError("a worker process was killed, perhaps for want of memory; try fewer --workers") from error
+def pack(clips: Iterable[PreparedClip], writer: PackedWriter, *, total: int | None, source: Path) -> dict[str, str]:
+    """Write the usable clips and return the errors of the others by clip.
+
+    Raises:
+        ValueError: no clip can be used.
+    """
+    errors = {}
+    with progress("skeletons", total=total) as advance:
+        for clip in clips:
+            if clip.content is None:
+                errors[clip.name] = clip.error
+            else:
+                writer.add(clip.name, clip.content)
+            advance(1)
+    if not writer.names:
+        first = next(iter(errors.values()), "all of them are on NTU's list of missing skeletons")
+        raise ValueError(f"{source}: no skeleton in it can be used; the first problem is: {first}")
+    return errors
 
 
-def pack(writer: PackedWriter, clips: Iterable[Prepared], progress: Callable[[], None]) -> dict[str, str]:
-    """Write what can be used; return the problems of the rest by clip."""
-    problems = {}
-    for number, clip in enumerate(clips, start=1):
-        if clip.joints is None:
-            problems[clip.name] = clip.problem
-        else:
-            writer.add(clip.name, clip.joints)
-        if number % _CLIPS_BETWEEN_CHECKPOINTS == 0:
-            writer.checkpoint()
-        progress()
-    return problems
-
-
-def prepare_folder(found: NtuFolder, out: Path, *, dataset: str, workers: int, console: Console) -> dict:
-    """Pack the folder's usable skeletons into `out` and report what was found."""
-    lists: dict[str, list[str]] = compare(found, dataset)
+def prepare_folder(folder: NtuFolder, out: Path, *, dataset: str, workers: int, console: Console) -> dict:
+    """Pack the folder's usable skeletons into `out` and return the report."""
+    lists: dict[str, list[str]] = compare(folder, dataset)
     excluded = {*lists["on_missing_list"], *lists["not_of_this_dataset"]}
-    paths = [path for name, path in found.skeletons.items() if name not in excluded]
-    source = fingerprint(list(found.skeletons.values()), dataset, CLEANING)
-    earlier = _earlier_report(out, source)
-    if earlier:
+    files = {name: path for name, path in folder.skeletons.items() if name not in excluded}
+    source = fingerprint(list(folder.skeletons.values()), dataset, CLEANING)
+    if earlier := _earlier_report(out, source):
         console.print(f"{out}: nothing has changed, the packed set is kept")
         return earlier | lists  # videos may have come or gone since
-    with PackedWriter(out, layout=layout_named("ntu-25"), cleaning=CLEANING, source=source) as writer:
-        done = set(writer.names)
-        with _progress(console) as bar:
-            task = bar.add_task("skeletons", total=len(paths), completed=len(done))
-            remaining = [path for path in paths if path.stem not in done]
-            with closing(prepare_all(remaining, workers)) as clips:  # on an error, start no further file
-                problems = pack(writer, clips, lambda: bar.advance(task))
-        _require_clips(writer, problems, found.folder)
-    report = {"source": source, "folder": str(found.folder), "dataset": dataset, "files": len(found.skeletons)}
-    report |= _contents(PackedSkeletons.open(out), dataset) | {"bad": problems} | lists
+    read = partial(clean_clip, files=files)
+    batches = read_ahead(batched(list(files), _BATCH), read, workers=workers if workers > 1 else 0)
+    with packed_writer(out, layout=layout_named("ntu-25"), cleaning=CLEANING, source=source) as writer:
+        errors = pack(chain.from_iterable(batches), writer, total=len(files), source=folder.folder)
+    report = {"source": source, "folder": str(folder.folder), "dataset": dataset, "files": len(folder.skeletons)}
+    report |= _contents(PackedSkeletons.open(out), dataset) | {"bad": errors} | lists
     write_json(out / "report.json", report)
     return report
 
 
-def _require_clips(writer: PackedWriter, problems: dict[str, str], source: Path) -> None:
-    if not writer.names:
-        first = next(iter(problems.values()), "all of them are on NTU's list of missing skeletons")
-        raise ValueError(f"{source}: no skeleton in it can be used; the first problem is: {first}")
-
-
 def _earlier_report(out: Path, source: str) -> dict | None:
-    """The report of an earlier run on the same files, if its set is whole."""
+    """Return the report of an earlier run on the same files if its set is whole."""
     try:
         report = json.loads((out / "report.json").read_text(encoding="utf-8"))
         packed = PackedSkeletons.open(out)
@@ -131,7 +112,7 @@ def _contents(packed: PackedSkeletons, dataset: str) -> dict:
 
 
 def show(report: dict, out: Path, console: Console) -> None:
-    """Print the report as a table, with the first few names of every problem."""
+    """Print the report as a table, with the first few names of every kind."""
     dataset = report["dataset"]
     expected = len(names_with_skeleton(dataset)) if dataset != "synthetic" else report["files"]
     table = Table("what", "found", title=f"{report['folder']}: {dataset}", title_justify="left")
@@ -148,12 +129,12 @@ def show(report: dict, out: Path, console: Console) -> None:
         of = f" of {len(missing_skeletons(dataset))}" if kind == "on_missing_list" and dataset != "synthetic" else ""
         table.add_row(explanation, f"{len(names):,}{of}" + (f": {', '.join(names[:3])} …" if names else ""))
     console.print(table)
-    _show_problems(report["bad"], console)
+    _show_errors(report["bad"], console)
     console.print(f"packed set in {out}; all names in {out / 'report.json'}")
 
 
 def import_file(path: Path, out: Path, *, layout_name: str, console: Console) -> None:
-    """Pack skeletons that somebody else prepared."""
+    """Pack skeletons that others prepared."""
     layout = layout_named(layout_name)
     cleaning, clips = import_skeletons(path, layout=layout)
     files = sorted(path.glob("*.np[yz]")) if path.is_dir() else [path]
@@ -161,33 +142,25 @@ def import_file(path: Path, out: Path, *, layout_name: str, console: Console) ->
     if _earlier_report(out, source):
         console.print(f"{out}: nothing has changed, the packed set is kept")
         return
-    with PackedWriter(out, layout=layout, cleaning=cleaning, source=source) as writer, _progress(console) as bar:
-        task = bar.add_task("skeletons", total=None)
-        done = set(writer.names)
-        problems = pack(writer, (clip for clip in clips if clip.name not in done), lambda: bar.advance(task))
-        _require_clips(writer, problems, path)
+    with packed_writer(out, layout=layout, cleaning=cleaning, source=source) as writer:
+        errors = pack(clips, writer, total=None, source=path)
     count = len(PackedSkeletons.open(out))
-    report = {"source": source, "imported": str(path), "layout": layout.name, "prepared": count, "bad": problems}
+    report = {"source": source, "imported": str(path), "layout": layout.name, "prepared": count, "bad": errors}
     write_json(out / "report.json", report)
-    _show_problems(problems, console)
+    _show_errors(errors, console)
     console.print(f"packed {count:,} skeletons of {path} in {out} (layout {layout.name}, cleaning {cleaning!r})")
 
 
-def _show_problems(problems: dict[str, str], console: Console) -> None:
-    for problem in list(problems.values())[:10]:
-        console.print(f"left out: {problem}", style="yellow", markup=False, highlight=False)
-
-
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console)
+def _show_errors(errors: dict[str, str], console: Console) -> None:
+    for error in list(errors.values())[:10]:
+        console.print(f"skipped: {error}", style="yellow", markup=False, highlight=False)
 
 
 def arguments() -> argparse.ArgumentParser:
-    """The command's flags."""
+    """Return the parser of the command line."""
     options = parser(__doc__ or "")
     source = options.add_mutually_exclusive_group(required=True)
-    source.add_argument("--ntu", type=Path, help="folder with NTU's skeletons/ and, if you like, rgb/")
+    source.add_argument("--ntu", type=Path, help="folder with NTU's skeletons/ and, optionally, rgb/")
     source.add_argument(
         "--import_from", type=Path, help="CTR-GCN or Hyperformer .npz, pyskl .pkl, .npy/.npz or a folder"
     )
@@ -211,9 +184,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ValueError(
             f"--layout {args.layout} does not apply to .skeleton files, which are ntu-25; use it with --import_from"
         )
-    found = find_files(args.ntu)
-    dataset = found.dataset if args.dataset == "auto" else args.dataset
-    report = prepare_folder(found, args.out, dataset=dataset, workers=args.workers, console=console)
+    folder = find_files(args.ntu)
+    dataset = folder.dataset if args.dataset == "auto" else args.dataset
+    report = prepare_folder(folder, args.out, dataset=dataset, workers=args.workers, console=console)
     show(report, args.out, console)
     return 0
 

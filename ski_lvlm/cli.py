@@ -1,10 +1,18 @@
-"""What every command shares: a parser that takes `--flag_name` and `--flag-name` alike, and one-line errors."""
+"""Parts that every command shares: flags in either spelling, one-line errors, a progress bar, the device."""
 
 import argparse
 import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+_LINE_EVERY = 30.0  # seconds
 
 
 class _Parser(argparse.ArgumentParser):
@@ -14,7 +22,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def underscored(argument: str) -> str:
-    """A flag's name with underscores for hyphens; values and other arguments stay as they are.
+    """Return a flag's name with underscores for hyphens. Values and other arguments stay as they are.
 
     >>> underscored("--out-dir=a-b"), underscored("a-b")
     ('--out_dir=a-b', 'a-b')
@@ -24,12 +32,12 @@ def underscored(argument: str) -> str:
 
 
 def without(words: Sequence[str], flags: Sequence[str]) -> list[str]:
-    """A command line without these flags and their single values, however they are written.
+    """Return a command line without these flags and their single values, however they are written.
 
     >>> without(["--engine", "ray", "--out", "x", "--shards=4"], ["--engine", "--shards"])
     ['--out', 'x']
     """
-    kept, is_value = [], False
+    remaining, is_value = [], False
     for word in words:
         name, equals, _ = underscored(word).partition("=")
         if is_value:
@@ -37,12 +45,12 @@ def without(words: Sequence[str], flags: Sequence[str]) -> list[str]:
         elif name in flags:
             is_value = not equals
         else:
-            kept.append(word)
-    return kept
+            remaining.append(word)
+    return remaining
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """A parser whose `--help` shows defaults and keeps the description's line breaks; hyphens in flags are accepted.
+    """Return a parser whose `--help` shows defaults and keeps line breaks. Hyphens in flags are accepted.
 
     >>> p = parser("example")
     >>> _ = p.add_argument("--num_frames", type=int, default=16, help="frames per clip")
@@ -58,30 +66,69 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def positive(text: str) -> int:
-    """A whole number above 0, as the `type` of a flag."""
+    """Parse a whole number above 0, as the `type` of a flag."""
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"found {number}, expected at least 1")
     return number
 
 
-def expect_at_least(flags: argparse.ArgumentParser, options: argparse.Namespace, **least: int | float) -> None:
-    """End with a line about the first of these numbers that was given and is smaller, infinite or NaN."""
-    for name, smallest in least.items():
-        if (number := getattr(options, name)) is not None and not smallest <= number < math.inf:
-            flags.error(f"--{name} {number}: expected {smallest:g} or more")
+def expect_at_least(flags: argparse.ArgumentParser, options: argparse.Namespace, **minimums: int | float) -> None:
+    """End with an error about the first of these numbers that is smaller than its minimum, infinite or NaN."""
+    for name, minimum in minimums.items():
+        if (number := getattr(options, name)) is not None and not minimum <= number < math.inf:
+            flags.error(f"--{name} {number}: expected {minimum:g} or more")
+
+
+def device(name: str | None = None) -> "torch.device":
+    """Return the named device. Without a name it is the GPU, or the CPU if there is none.
+
+    Raises:
+        ValueError: there is no such device here.
+    """
+    import torch
+
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {name} cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
+
+
+@contextmanager
+def progress(title: str, *, total: int | None, completed: int = 0) -> Iterator[Callable[[int], None]]:
+    """Yield a function that advances a progress bar on stderr by a number of items.
+
+    Where stderr is no terminal, a line is printed now and then and at the end. `total` is None where it is unknown.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    last_line = time.monotonic()
+    with Progress(*columns, console=console, disable=total == 0 or not console.is_terminal) as bars:
+        task = bars.add_task(title, total=total, completed=completed)
+
+        def advance(count: int) -> None:
+            nonlocal completed, last_line
+            completed += count
+            bars.advance(task, count)
+            now = time.monotonic()
+            if not console.is_terminal and (now - last_line > _LINE_EVERY or completed == total):
+                last_line = now
+                of_total = "" if total is None else f" of {total}"
+                console.print(f"{title}: {completed}{of_total}", markup=False, highlight=False, soft_wrap=True)
+
+        yield advance
 
 
 def run(main: Callable[[Sequence[str] | None], int | None]) -> None:
-    """Call `main`; a user's mistake (ValueError, OSError, ImportError) becomes one line on stderr and exit code 2."""
+    """Run `main`. A user's mistake (ValueError, OSError, ImportError) becomes one line on stderr and exit code 2."""
     try:
         sys.exit(main(None))
     except (ValueError, OSError, ImportError) as error:
-        sys.exit(_fail(error))
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command continues where it stopped\n")
         sys.exit(130)
-
-
-def _fail(error: Exception) -> int:
-    sys.stderr.write(f"error: {error}\n")
-    return 2

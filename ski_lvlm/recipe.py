@@ -5,13 +5,17 @@ A recipe says what is trained; the Hugging Face TrainingArguments beside it say 
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 # How similarities enter the losses of stages 2 and 4. The printed equations and the printed alphas do not go together.
 # Eq. (1) divides cosines by tau, but the authors chose 0.01 and 10 in code without tau, where skeleton features keep
 # their length. There alpha * L_D has 8e-3 and 8 times the gradient of the video's cross-entropy. Under Eq. (1) as
 # printed it has 3e-6 and 2e-3 times (benchmarks/scd_gradients.py).
 Scale = Literal["published", "cosine"]
+Protocol = Literal["xsub", "xview", "xset"]  # of NTU
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+Framing = Literal["whole", "centre"]  # how a frame becomes square
+FRAMINGS: tuple[Framing, ...] = get_args(Framing)
 
 
 def _setting(default: Any, text: str) -> Any:  # noqa: ANN401
@@ -56,7 +60,7 @@ class SkeletonDataRecipe:
     prepared: str = _setting("", "packed skeletons: the output of scripts/prepare_ntu.py")
     ntu: str = _setting("", "folder with rgb/ and skeletons/; the skeleton stages need only --prepared")
     split: str = _setting("ntu60/48-12", "'seen classes of NTU60 (55, 48) and NTU120 (110, 96)'; or synthetic")
-    protocol: Literal["xsub", "xview", "xset"] = _setting(
+    protocol: Protocol = _setting(
         "xsub", "which clips train and which test; xview is NTU60's, xset NTU120's, and synthetic has its own"
     )
     num_frames: int = _setting(64, "T_s, frames that a clip is resized to (published Hyperformer)")
@@ -152,13 +156,13 @@ class StudentRecipe:
 
     ntu: str = _setting("", "folder with rgb/ (and skeletons/, which no student needs), or the videos themselves")
     split: str = _setting("ntu60/48-12", "zero-shot split; or synthetic, synthetic/1, synthetic/2")
-    protocol: Literal["xsub", "xview", "xset"] = _setting(
+    protocol: Protocol = _setting(
         "xsub", "which clips train and which test; xview is NTU60's, xset NTU120's, and synthetic has its own"
     )
     frames_cache: str = _setting(
         "", "output of scripts/cache_frames.py: decoded, resized frames; else videos are decoded"
     )
-    framing: Literal["centre", "whole"] = _setting("centre", "centre: the central square, as CLIP; whole: squeezed")
+    framing: Framing = _setting("centre", "centre: the central square, as CLIP; whole: squeezed")
     augment: bool = _setting(True, "random window, crop, flip (with the skeleton's), colours, greys (published code)")
 
 

@@ -26,7 +26,7 @@ from ski_lvlm.storage.shards import WHOLE, Shard
 STEP = "batches"
 MOST_REQUESTS = 50_000
 TRIES = 3  # batches that one request may be in before its clip counts as failed
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class PutOff(Exception):
@@ -180,7 +180,7 @@ class BatchDesk:
             said = f"batch {batch_id} is {state.status}: {state.finished} of {state.total} requests are answered"
             if self._poll is None:
                 raise StillRunning(f"{said}; run the same command again to collect it")
-            _logger.warning("%s; looking again in %g s", said, self._poll)
+            logger.warning("%s; looking again in %g s", said, self._poll)
             time.sleep(self._poll)
 
     def _keep(self, batch_id: str, batch: Record, asker: Asker) -> None:

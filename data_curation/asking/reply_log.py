@@ -9,8 +9,9 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_curation.ledger import Record, digest, read_manifest
+from data_curation.ledger import Record, read_manifest
 from ski_lvlm.servers.client import Message, Reply
+from ski_lvlm.storage.digests import digest
 from ski_lvlm.storage.files import append_jsonl
 from ski_lvlm.storage.shards import WHOLE, Shard
 

@@ -24,7 +24,7 @@ from data_curation.prompts import CAPTION_PROMPT, SEVERAL_FRAMES, prompt_hash
 from ski_lvlm.datasets.ntu import parse_name
 from ski_lvlm.llm.thoughts import without_thoughts
 from ski_lvlm.servers.client import Message, Probe
-from ski_lvlm.videos.decoding import VideoError
+from ski_lvlm.videos.folder import VideoError
 
 if TYPE_CHECKING:
     from data_curation.asking.asker import Asker

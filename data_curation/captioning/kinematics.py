@@ -4,7 +4,6 @@ It looks at no picture. Its first sentence always names the action, in words tha
 say what the body did. The same clip always gets the same caption.
 """
 
-import hashlib
 import re
 from typing import TypeVar
 
@@ -13,6 +12,7 @@ from jaxtyping import Float
 
 from data_curation.action_phrases import ACTION_PHRASES
 from data_curation.captioning.measured_motion import Meeting, Motion, measure, measure_meeting
+from ski_lvlm.storage.digests import digest_number
 
 _NAMED = {"one": ("a person", "is"), "toward": ("one person", "is"), "both": ("two people", "are")}
 _OPENINGS = (
@@ -47,7 +47,7 @@ Choice = TypeVar("Choice")
 
 def choose(options: tuple[Choice, ...], *, key: str) -> Choice:
     """One of the options, evenly and always the same for the same key."""
-    return options[int.from_bytes(hashlib.sha256(key.encode()).digest()[:4]) % len(options)]
+    return options[digest_number(key, num_bytes=4) % len(options)]
 
 
 def caption(name: str, *, action: int, joints: Float[np.ndarray, "T M J 3"]) -> str:

@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 from data_curation.captioning import vision_models
 from data_curation.captioning.vision_pool import Loading, VisionPool, visible_gpus, worker_command
-from data_curation.ledger import digest
-from ski_lvlm.storage.file_digests import remembered_digest
+from ski_lvlm.storage.digests import digest, remembered_digest
 from ski_lvlm.storage.weight_files import check_weights
 
 

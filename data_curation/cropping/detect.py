@@ -13,7 +13,8 @@ from jaxtyping import Float, UInt8
 
 from data_curation.cropping.association import Found, Person, associate
 from data_curation.cropping.boxes import KINECT, Boxes, CropError, between, smoothed
-from ski_lvlm.videos.decoding import probe, read_frames, timeline
+from ski_lvlm.videos.decoding import probe, read_frames
+from ski_lvlm.videos.packets import timeline
 
 _PER_SECOND = 5  # frames looked at
 _PATIENCE = 5  # frames looked at in which a person may be hidden

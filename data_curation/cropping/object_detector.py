@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from data_curation.cropping.association import Found
+from ski_lvlm.cli import device
 
 _LEAST_SCORE = 0.5
 _BATCH = 8  # frames
@@ -19,7 +20,6 @@ class ObjectDetector:
     """
 
     def __init__(self, name: str) -> None:
-        import torch
         from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
         from ski_lvlm.encoders.digest import weights_digest
@@ -41,7 +41,7 @@ class ObjectDetector:
                 f"the detector {name!r} knows {len(labels)} classes and no 'person'; choose one trained on COCO"
             )
         self.model = f"{name} {weights_digest(network)}"
-        self._network = network.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        self._network = network.eval().to(device())
         self._lock = threading.Lock()
 
     def __call__(self, frames: UInt8[np.ndarray, "n H W 3"]) -> list[Found]:

@@ -1,10 +1,10 @@
 """How many question-answer pairs each clip gives, so that they are drawn evenly over classes and clips."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 
 from ski_lvlm.datasets.ntu import parse_name
+from ski_lvlm.storage.digests import digest
 
 PAIRS = 100_000  # Paper: Sec. 4, Datasets.
 MOST_PER_CLIP = 6  # Assumption: as many as the published code makes of a clip; more repeat themselves
@@ -60,5 +60,5 @@ def _evenly(room: dict[int, int], total: int) -> dict[int, int]:
 
 def _over_clips(clips: list[str], share: int) -> dict[str, int]:
     each, odd = divmod(share, len(clips))
-    drawn = set(sorted(clips, key=lambda name: hashlib.sha256(name.encode()).digest())[:odd])
+    drawn = set(sorted(clips, key=lambda name: digest(name, length=64))[:odd])
     return {name: each + (name in drawn) for name in clips}

@@ -1,11 +1,11 @@
 """Which clips are held out of training to watch its progress: single performances, or all clips of some subjects."""
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Literal, get_args
 
 from ski_lvlm.datasets.ntu import parse_name
+from ski_lvlm.storage.digests import digest_number
 
 By = Literal["clip", "subject"]
 
@@ -36,7 +36,7 @@ def hold_out(clips: Iterable[str], *, share: float, by: By = "clip", seed: int =
 
 def _draw(what: object, seed: int) -> float:
     """A number in [0, 1) that depends on nothing but its arguments."""
-    return int.from_bytes(hashlib.sha256(f"hold out {seed} {what}".encode()).digest()[:8]) / 2**64
+    return digest_number(f"hold out {seed} {what}") / 2**64
 
 
 def _performance(name: str) -> str:

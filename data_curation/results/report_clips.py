@@ -8,7 +8,7 @@ from pathlib import Path
 from data_curation.ledger import Record
 from ski_lvlm.datasets.ntu import class_names, parse_name
 from ski_lvlm.pages.pictures import video_strip
-from ski_lvlm.videos.decoding import VideoError
+from ski_lvlm.videos.folder import VideoError
 
 FRAMES = 6
 

@@ -1,13 +1,13 @@
 """The answers of a describing run: each on disk as soon as it is there, asked for once, shared between machines."""
 
 import glob
-import hashlib
 import json
 from pathlib import Path
 from typing import NamedTuple
 
 from eval.items.questions import questions_of
 from eval.items.records import Item
+from ski_lvlm.storage.digests import digest
 from ski_lvlm.storage.files import append_jsonl, read_jsonl
 from ski_lvlm.storage.shards import WHOLE, Shard
 
@@ -27,7 +27,7 @@ class Answer(NamedTuple):
 
 def answer_key(video: str, question: str, settings: str) -> str:
     """What an answer is remembered by: another model, folder of videos, wording or sampling is another answer."""
-    return hashlib.sha256(json.dumps([settings, video, question]).encode()).hexdigest()[:16]
+    return digest(json.dumps([settings, video, question]))
 
 
 class AnswerLogError(ValueError):

@@ -1,9 +1,10 @@
 """How predictions were made, kept beside them for whoever finds them later."""
 
 import argparse
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from ski_lvlm.storage.digests import file_digest
 
 if TYPE_CHECKING:
     from ski_lvlm.lvlm.model import SkiLvlm
@@ -42,7 +43,7 @@ def provenance(
         "batch_size": args.batch_size,
         "questions": {
             "file": str(args.questions.resolve()),
-            "sha256": hashlib.sha256(args.questions.read_bytes()).hexdigest(),
+            "sha256": file_digest(args.questions, length=64),
             "limit": args.limit,
         },
         "videos": str(args.videos.resolve()),

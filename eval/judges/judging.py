@@ -1,6 +1,5 @@
 """Judging many records at once, never twice: every judgement is on disk before it counts."""
 
-import hashlib
 import json
 import logging
 import time
@@ -14,8 +13,9 @@ from eval.items.predictions import Task, video_of
 from eval.judges.judgement import Judge
 from eval.judges.judgements import Judgements, Record
 from ski_lvlm.servers.client import ChatError, ModelInfo, Reply
+from ski_lvlm.storage.digests import digest
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def judgement_id(task: Task, judge: str, repeat: int = 0) -> str:
@@ -24,7 +24,7 @@ def judgement_id(task: Task, judge: str, repeat: int = 0) -> str:
 
 
 def _digest(*parts: Any) -> str:  # noqa: ANN401
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+    return digest(json.dumps(parts, sort_keys=True), length=24)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _judge_pending(
         judge.stop()
         under_way = sum(not future.done() for future in futures)
         if under_way and not isinstance(error, OSError):  # a file that cannot be written keeps none of them
-            _log.warning("stopping: waiting for %d answers that are under way; nothing else is asked", under_way)
+            logger.warning("stopping: waiting for %d answers that are under way; nothing else is asked", under_way)
         raise
     finally:
         pool.shutdown(wait=True)

@@ -19,7 +19,6 @@ In place of a file, a clone of Video-ChatGPT's code gives its published prompts 
 A word in braces that stands for nothing is a mistake; with a blank, as in { word }, it is said as it is.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping
@@ -31,6 +30,7 @@ from typing import Any, Final, Literal
 from eval.judges.published_rubrics import NAME, NOT_SHIPPED, read_published
 from eval.metrics import FIELDS, METRICS
 from ski_lvlm.servers.client import Message
+from ski_lvlm.storage.digests import digest
 from ski_lvlm.storage.json_files import read_json
 
 Scores = Literal["integer", "decimal"]
@@ -75,7 +75,7 @@ class Rubrics:
     @cached_property
     def digest(self) -> str:
         """Fingerprint of everything in it; grades with different ones are not to be compared."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        return digest(json.dumps(asdict(self), sort_keys=True))
 
     def of(self, metric: str) -> Rubric | None:
         """The rubric of a metric; None if these have none."""

@@ -180,7 +180,7 @@ def _shown(item: Item, videos: Path | None) -> dict[str, Any]:
 
 
 def _frames(video_name: str, videos: Path | None) -> dict[str, str]:
-    from ski_lvlm.videos.decoding import VideoError, find_video
+    from ski_lvlm.videos.folder import VideoError, find_video
 
     if videos is None:
         return {}

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from eval.results.bootstrap import bootstrap_interval, by_video, percentile_interval, resampled_sums
+from ski_lvlm.cli import device
 
 if TYPE_CHECKING:
     from ski_lvlm.encoders.text_encoder import TextEncoder
@@ -152,11 +153,9 @@ def sentence_similarity(texts: Texts) -> Metric:
     out.
     """
     try:
-        import torch
-
         from ski_lvlm.encoders.text_encoder import load_text_encoder
 
-        encoder = load_text_encoder("minilm").to("cuda" if torch.cuda.is_available() else "cpu")
+        encoder = load_text_encoder("minilm").to(device())
     except ImportError as error:
         return {"value": None, "interval": None, "n": 0, "reason": str(error), "settings": "minilm"}
     wanted = list(dict.fromkeys(text for _, *pair in texts for text in pair if text.strip()))

@@ -5,7 +5,6 @@ Each of the jobs that run at the same time has GPUs of its own.
 
 import argparse
 import fcntl
-import hashlib
 import os
 import shlex
 import subprocess
@@ -21,6 +20,7 @@ from typing import NamedTuple, Protocol
 from ski_lvlm.cli import positive
 from ski_lvlm.parallel.gpu_shards import visible_gpus
 from ski_lvlm.servers.address import without_secrets
+from ski_lvlm.storage.digests import digest
 from ski_lvlm.storage.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +51,7 @@ class Step:
     def digest(self) -> str:
         """Of the command and of all those before it, so that a changed setting is noticed; `out` may be moved."""
         words = [_fixed(word, self.out) for word in self.command] + [step.digest for step in self.needs]
-        return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
+        return digest(*words)
 
     @property
     def title(self) -> str:

@@ -1,9 +1,9 @@
-"""Instruction pairs on disk: the LLaVA/Video-ChatGPT list of conversations, whoever wrote it.
+"""Instruction files: lists of conversations in the format of LLaVA and Video-ChatGPT.
 
 Our own files, the SKI authors', LLAVIDAL's, Video-ChatGPT's and LLaVA's differ in the names of keys (`skeleton`,
 `pose`), in the spelling of placeholders (`<skeleton>`, `<pose>`, `<human_pose>`, LLaVA's `<image>` for a video) and in
-the ending of clip names (`x`, `x.pkl`, `x_pose.pkl`, `x_rgb.avi`). They are read into one form; what cannot be trained
-on is refused with record and remedy.
+the ending of clip names (`x`, `x.pkl`, `x_pose.pkl`, `x_rgb.avi`). They are read into one form. A record that cannot be
+trained on is refused, with its number and a remedy.
 """
 
 import re
@@ -15,7 +15,7 @@ from ski_lvlm.storage.clip_names import clip_name, normal, without_suffix
 from ski_lvlm.storage.json_files import read_json
 
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
-_MODALITY = {  # how others spell it → our word, for keys and placeholders alike
+_MODALITY = {  # spelling of others → ours, for keys and placeholders alike
     "video": "video",
     "skeleton": "skeleton",
     "pose": "skeleton",
@@ -25,17 +25,13 @@ _MODALITY = {  # how others spell it → our word, for keys and placeholders ali
 _IMAGE_OF_A_VIDEO = {"image": "video"}  # LLaVA's sets of videos write <image> where the key is "video"
 _READABLE = ("video", "skeleton")
 _PLACEHOLDER = re.compile(r"<([A-Za-z][A-Za-z0-9_]*)>")
-_HALF = re.compile("[\ud800-\udfff]")
-_SHOWN = 10
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NUM_LISTED = 10
 Record = dict[str, Any]  # one element of the JSON list
 
 
-class InstructionError(ValueError):
-    """An instruction file that cannot be trained on; the message lists the first problems and counts them all."""
-
-
 class Turn(NamedTuple):
-    """One utterance; placeholders in `text` are spelled `<video>` and `<skeleton>`."""
+    """One utterance. Placeholders in `text` are spelled `<video>` and `<skeleton>`."""
 
     role: str
     text: str
@@ -57,23 +53,23 @@ class Conversation(NamedTuple):
 def instruction_record(
     name: str, *, clip: str, question: str, answer: str, with_skeleton: bool = True
 ) -> dict[str, Any]:
-    """One record of our own files: question, then video, then skeleton, then the answer.
+    """Return one record of our own files: question, then video, then skeleton, then the answer.
 
     Paper: Sec. 3.3, template [USER: Q_t Q_v Q_s, Assistant:].
 
     >>> instruction_record("c_0", clip="c", question="Why?", answer="So.")["conversations"][0]["value"]
     'Why?\\n<video>\\n<skeleton>'
     """
-    asked = f"{question}\n<video>\n<skeleton>" if with_skeleton else f"{question}\n<video>"
+    prompt = f"{question}\n<video>\n<skeleton>" if with_skeleton else f"{question}\n<video>"
     record: Record = {"id": name, "video": clip}
     if with_skeleton:
         record["skeleton"] = clip
-    record["conversations"] = [{"from": "human", "value": asked}, {"from": "gpt", "value": answer}]
+    record["conversations"] = [{"from": "human", "value": prompt}, {"from": "gpt", "value": answer}]
     return record
 
 
 class Examined(NamedTuple):
-    """One record looked at: its conversation, or (then None) everything that is wrong with it."""
+    """Result of checking one record: its conversation, or None and the problems."""
 
     number: int
     label: str
@@ -82,22 +78,23 @@ class Examined(NamedTuple):
 
 
 def read_instructions(path: Path, *, drop: Collection[str] = ()) -> list[Conversation]:
-    """Read and check a whole instruction file; `drop` names modalities to leave out of it, as in `drop={"object"}`.
+    """Read and check a whole instruction file. `drop` names modalities to remove, as in `drop={"object"}`.
 
     Raises:
-        InstructionError: not such a file, or records with unknown placeholders, empty answers, wrong turn order or
-            missing keys; the first ten are listed with their ids.
+        ValueError: not such a file, or records with unknown placeholders, empty answers, wrong turn order or missing
+            keys. The first ten are listed with their ids.
     """
     examined = list(examine(_records(path), drop=drop))
     if bad := [record for record in examined if record.problems]:
-        rest = f"\n  … and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-        listed = "".join(f"\n  {record.label}: {'; '.join(record.problems)}" for record in bad[:_SHOWN])
-        raise InstructionError(f"{path}: {len(bad)} of {len(examined)} records cannot be used:{listed}{rest}")
+        listed = "".join(f"\n  {record.label}: {'; '.join(record.problems)}" for record in bad[:_NUM_LISTED])
+        if len(bad) > _NUM_LISTED:
+            listed += f"\n  … and {len(bad) - _NUM_LISTED} more"
+        raise ValueError(f"{path}: {len(bad)} of {len(examined)} records cannot be used:{listed}")
     return [record.conversation for record in examined if record.conversation]
 
 
 def examine(records: Iterable[Any], *, drop: Collection[str] = ()) -> Iterator[Examined]:
-    """Look at records one by one without stopping at what cannot be trained on; `drop` as in `read_instructions`.
+    """Yield the check of each record, without stopping at a problem. `drop` is as in `read_instructions`.
 
     >>> [record.problems for record in examine([{"id": "7", "video": "v"}])]
     [["no 'conversations'; expected a list of human and gpt turns"]]
@@ -113,10 +110,10 @@ def _records(path: Path) -> list[Any]:
         records = read_json(Path(path))
     except ValueError as error:
         reason = str(error).removeprefix(f"{path}: ")
-        raise InstructionError(f"{path}: not JSON ({reason}); expected a list of conversations") from error
+        raise ValueError(f"{path}: not JSON ({reason}); expected a list of conversations") from error
     if not isinstance(records, list) or not records:
-        found = "an empty list" if records == [] else type(records).__name__
-        raise InstructionError(f"{path}: found {found}, expected a non-empty list of conversations")
+        kind = "an empty list" if records == [] else type(records).__name__
+        raise ValueError(f"{path}: found {kind}, expected a non-empty list of conversations")
     return records
 
 
@@ -132,19 +129,19 @@ def _conversation(
     drop: Collection[str],
     problems: list[str],
 ) -> Conversation | None:
-    """The record in our form; whatever is wrong with it is added to `problems`, and then the form means nothing."""
+    """Return the record in our form, and add its problems to `problems`. With problems, the form means nothing."""
     if not isinstance(record, dict):
         problems.append(f"found {type(record).__name__}, expected an object with id, video, conversations")
         return None
-    said = record.get("conversations")
-    if not isinstance(said, list) or not said:
+    utterances = record.get("conversations")
+    if not isinstance(utterances, list) or not utterances:
         problems.append("no 'conversations'; expected a list of human and gpt turns")
         return None
     if record.get("image") is not None:
         problems.append("is about an image ('image'), and SKI-LVLM reads videos; leave the record out")
         return None
-    spelled = _MODALITY if record.get("video") is None else _MODALITY | _IMAGE_OF_A_VIDEO
-    turns = tuple(_turns(said, spelled=spelled, drop=drop, problems=problems))
+    spellings = _MODALITY if record.get("video") is None else _MODALITY | _IMAGE_OF_A_VIDEO
+    turns = tuple(_turns(utterances, spellings=spellings, drop=drop, problems=problems))
     clips = {modality: name for modality, name in _clips(record, problems) if modality not in drop}
     if not problems:  # else what follows would mostly say the same again
         _check_placeholders(clips, turns, problems)
@@ -153,9 +150,9 @@ def _conversation(
 
 
 def _clips(record: Record, problems: list[str]) -> Iterator[tuple[str, str]]:
-    named = {key: _only(record[key]) for key in _MODALITY if record.get(key) is not None}
-    video = str(named.get("video", ""))
-    for key, name in named.items():
+    names = {key: _only(record[key]) for key in _MODALITY if record.get(key) is not None}
+    video = str(names.get("video", ""))
+    for key, name in names.items():
         if not isinstance(name, str) or not clip_name(name):
             problems.append(f"'{key}' is {name!r}; expected a clip's name")
         elif _MODALITY[key] == "skeleton":
@@ -165,12 +162,11 @@ def _clips(record: Record, problems: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _only(value: Any) -> Any:  # noqa: ANN401
-    """The element of a list of one, as in `"video": ["x.mp4"]`; anything else as it is."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
+    return value[0] if isinstance(value, list) and len(value) == 1 else value  # as in "video": ["x.mp4"]
 
 
 def _skeleton_clip(name: str, video: str) -> str:
-    """The clip of a skeleton's file, spelled like the video's if it is the same.
+    """Return the clip of a skeleton's file, spelled like the video's if it is the same.
 
     >>> _skeleton_clip("x_pose.pkl", "x_rgb.avi"), _skeleton_clip("tree_pose.pkl", "tree_pose.mp4")
     ('x_rgb', 'tree_pose')
@@ -181,9 +177,9 @@ def _skeleton_clip(name: str, video: str) -> str:
 
 
 def _turns(
-    said: list[Any], *, spelled: Mapping[str, str], drop: Collection[str], problems: list[str]
+    utterances: list[Any], *, spellings: Mapping[str, str], drop: Collection[str], problems: list[str]
 ) -> Iterator[Turn]:
-    for position, turn in enumerate(said):
+    for position, turn in enumerate(utterances):
         role, text = (turn.get("from"), turn.get("value")) if isinstance(turn, dict) else (None, None)
         expected = ("user", "assistant")[position % 2]
         if role == "system":
@@ -191,27 +187,27 @@ def _turns(
             return
         if _ROLES.get(str(role)) != expected:
             problems.append(f"turn {position} is from {role!r}; expected {'human' if position % 2 == 0 else 'gpt'}")
-            return  # the turns behind it are most likely shifted and nothing else
-        what = "question" if expected == "user" else "answer"
+            return  # the turns behind it are most likely only shifted
+        kind = "question" if expected == "user" else "answer"
         if not isinstance(text, str) or not text.strip():
-            problems.append(f"turn {position}: the {what} is empty; remove the pair or write one")
+            problems.append(f"turn {position}: the {kind} is empty; remove the pair or write one")
             continue
-        if _HALF.search(text):
-            problems.append(f"turn {position}: the {what} holds half a character (a lone surrogate): {text!r:.60}")
-        words = _normalised(text, spelled=spelled, position=position, drop=drop, problems=problems)
+        if _SURROGATE.search(text):
+            problems.append(f"turn {position}: the {kind} holds half a character (a lone surrogate): {text!r:.60}")
+        words = _normalised(text, spellings=spellings, position=position, drop=drop, problems=problems)
         yield Turn(expected, words.strip())
-    if len(said) % 2:
+    if len(utterances) % 2:
         problems.append("the last question has no answer; expected a gpt turn after it")
 
 
 def _normalised(
-    text: str, *, spelled: Mapping[str, str], position: int, drop: Collection[str], problems: list[str]
+    text: str, *, spellings: Mapping[str, str], position: int, drop: Collection[str], problems: list[str]
 ) -> str:
-    """Spell placeholders our way and take dropped ones out; answers may hold none, and `<b>` in them is just text."""
+    """Spell placeholders our way and remove dropped ones. Answers may hold none, and `<b>` in them is just text."""
     in_answer = position % 2 == 1
 
-    def ours(match: re.Match[str]) -> str:
-        modality = (_MODALITY if in_answer else spelled).get(match[1])
+    def our_spelling(match: re.Match[str]) -> str:
+        modality = (_MODALITY if in_answer else spellings).get(match[1])
         if in_answer and modality is None:
             return match[0]
         if modality is not None and modality in drop:
@@ -225,7 +221,8 @@ def _normalised(
             problems.append(f"turn {position}: unknown placeholder {match[0]}; {remedy}")
         return f"<{modality}>"
 
-    return re.sub(r"\n{2,}", "\n", _PLACEHOLDER.sub(ours, text)) if drop else _PLACEHOLDER.sub(ours, text)
+    normalised = _PLACEHOLDER.sub(our_spelling, text)
+    return re.sub(r"\n{2,}", "\n", normalised) if drop else normalised
 
 
 def _check_placeholders(clips: dict[str, str], turns: tuple[Turn, ...], problems: list[str]) -> None:

@@ -1,16 +1,16 @@
-"""A lab's NTU folder as it really is: where its files are, and how they compare with what NTU RGB+D should hold."""
+"""Folders of NTU RGB+D: their files, and their differences from the complete data set."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from ski_lvlm.datasets.ntu import all_names, missing_skeletons, parse_name
+from ski_lvlm.storage.digests import digest
 from ski_lvlm.videos.folder import list_videos
 
 
 @dataclass(frozen=True)
 class NtuFolder:
-    """The files of a folder by clip name; `videos` is None where the folder has no videos at all."""
+    """The files of a folder by clip name. `videos` is None where the folder has no videos at all."""
 
     folder: Path
     skeletons: dict[str, Path]
@@ -19,20 +19,20 @@ class NtuFolder:
 
     @property
     def dataset(self) -> str:
-        """`synthetic` if synthesize.py left its note, `ntu120` if any clip is of an action beyond A60, else `ntu60`."""
+        """`synthetic` with synthesize.py's note, `ntu120` with a clip of an action beyond A60, else `ntu60`."""
         if (self.folder / "synthesis.json").exists():
             return "synthetic"
         return "ntu120" if any(parse_name(name).action > 60 for name in self.skeletons) else "ntu60"
 
 
 def skeleton_folders(folder: Path) -> list[Path]:
-    """Where `.skeleton` files may lie: the folder itself and those in it that are called after skeletons."""
-    inside = sorted(path for path in folder.iterdir() if path.is_dir())
-    return [folder, *(path for path in inside if "skeleton" in path.name.lower())]
+    """Return the folders that may hold `.skeleton` files: this one and those in it named after skeletons."""
+    sub_folders = sorted(path for path in folder.iterdir() if path.is_dir())
+    return [folder, *(path for path in sub_folders if "skeleton" in path.name.lower())]
 
 
 def find_files(folder: Path) -> NtuFolder:
-    """Look for `.skeleton` files in the folder and its subfolders of that name, and for videos in those called rgb.
+    """Find `.skeleton` files in the folder and its sub-folders of that name, and videos in those called rgb.
 
     Raises:
         ValueError: there is no `.skeleton` file.
@@ -40,13 +40,13 @@ def find_files(folder: Path) -> NtuFolder:
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; --ntu names the folder that holds NTU's skeletons/ and rgb/")
-    inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    sub_folders = sorted(path for path in folder.iterdir() if path.is_dir())
     searched = skeleton_folders(folder)
-    video_folders = [path for path in inside if "rgb" in path.name.lower() and path not in searched]
+    video_folders = [path for path in sub_folders if "rgb" in path.name.lower() and path not in searched]
     if searched == [folder] and any(folder.glob("*_rgb.*")):
         video_folders.append(folder)
     skeletons, misnamed = {}, []
-    for path in (file for where in searched for file in sorted(where.glob("*.skeleton"))):
+    for path in (file for place in searched for file in sorted(place.glob("*.skeleton"))):
         if _is_name(path.stem):
             skeletons[path.stem] = path
         else:
@@ -56,7 +56,7 @@ def find_files(folder: Path) -> NtuFolder:
             f"{folder}: no NTU .skeleton files in it, nor in skeletons/ or nturgb+d_skeletons/; unpack NTU's skeleton "
             "archive there, or make a synthetic set with data_curation/synthesize.py"
         )
-    videos = frozenset(name for where in video_folders for name in list_videos(where))
+    videos = frozenset(name for place in video_folders for name in list_videos(place))
     return NtuFolder(folder, dict(sorted(skeletons.items())), videos if video_folders else None, tuple(misnamed))
 
 
@@ -68,27 +68,25 @@ def _is_name(stem: str) -> bool:
     return True
 
 
-def compare(found: NtuFolder, dataset: str) -> dict[str, list[str]]:
-    """What is wrong with a folder, by kind: lists of clip names."""
-    names = set(found.skeletons)
+def compare(folder: NtuFolder, dataset: str) -> dict[str, list[str]]:
+    """Return the differences of a folder from a data set, by kind: lists of clip names."""
+    names = set(folder.skeletons)
     listed = missing_skeletons(dataset) if dataset != "synthetic" else frozenset()
     expected = set(all_names(dataset)) if dataset != "synthetic" else names
-    videos = names if found.videos is None else found.videos
+    videos = names if folder.videos is None else folder.videos
     kinds = {
         "on_missing_list": names & listed,
         "not_of_this_dataset": names - expected,
         "absent": expected - listed - names,
         "skeleton_without_video": names - videos,
         "video_without_skeleton": videos - names - listed,
-        "misnamed": set(found.misnamed),
+        "misnamed": set(folder.misnamed),
     }
     return {kind: sorted(members) for kind, members in kinds.items()}
 
 
 def fingerprint(paths: list[Path], *words: str) -> str:
-    """A digest of the files' names, sizes and times, and of `words`; it changes when any of these does."""
-    digest = hashlib.sha256("\0".join(words).encode())
-    for path in paths:
-        status = path.stat()
-        digest.update(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
-    return digest.hexdigest()[:32]
+    """Return a digest of `words` and of the files' names, sizes and times of change."""
+    files = ((path.name, path.stat()) for path in paths)
+    states = [f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0" for name, status in files]
+    return digest("\0".join(words) + "".join(states), length=32)

@@ -12,7 +12,7 @@ from ski_lvlm.encoders.digest import weights_digest
 from ski_lvlm.encoders.offline import EFFICIENTNET
 from ski_lvlm.storage.weight_files import weights_explained
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 CLIP_L14 = "openai/clip-vit-large-patch14"  # the paper's tower
 _FAMILY_NORMALISATION = {  # what each family's processor does when a checkpoint comes without a processor file
@@ -212,6 +212,8 @@ def normalisation(model_id: str, *, family: str) -> tuple[list[float], list[floa
         processor, _ = ImageProcessingMixin.get_image_processor_dict(model_id)
     except OSError:
         mean, std = _FAMILY_NORMALISATION[family]
-        _log.warning("%s has no preprocessor_config.json; frames are normalised as %s does: %s", model_id, family, mean)
+        logger.warning(
+            "%s has no preprocessor_config.json; frames are normalised as %s does: %s", model_id, family, mean
+        )
         return mean, std
     return processor["image_mean"], processor["image_std"]

@@ -1,6 +1,5 @@
 """The frozen language model: any Hugging Face causal LM by hub id, local folder or GGUF file."""
 
-import hashlib
 import json
 import logging
 import struct
@@ -15,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from ski_lvlm.encoders.offline import resolve_model
 from ski_lvlm.llm.limits import check_vocabulary, without_foreign_padding
 from ski_lvlm.parallel.partitioned import whole_models
-from ski_lvlm.storage.file_digests import cache_folder, remembered_digest
+from ski_lvlm.storage.digests import cache_folder, digest, remembered_digest
 from ski_lvlm.storage.weight_files import check_weights, weights_explained
 
 logger = logging.getLogger(__name__)
@@ -70,7 +69,7 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     if isinstance(rules, dict):  # how the last batch was padded and cut is no part of it
         rules |= {"padding": None, "truncation": None}
     special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
-    return hashlib.sha256(json.dumps([rules, special, tokenizer.chat_template]).encode()).hexdigest()[:16]
+    return digest(json.dumps([rules, special, tokenizer.chat_template]))
 
 
 def _model(path: str, dtype: torch.dtype) -> PreTrainedModel:

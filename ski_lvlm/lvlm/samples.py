@@ -1,6 +1,5 @@
 """Instruction pairs and features become samples for the LLM, and samples become batches."""
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from ski_lvlm.llm.conversation import IGNORED, PLACEHOLDER_IDS, encode
 from ski_lvlm.llm.limits import Context
 from ski_lvlm.lvlm.features import FeatureFolder
 from ski_lvlm.lvlm.projector import Statistics
+from ski_lvlm.storage.digests import digest_number
 
 logger = logging.getLogger(__name__)
 
@@ -93,9 +93,7 @@ class InstructDataset(Dataset[InstructSample]):
                 )
 
     def _drops_skeleton(self, epoch: int, index: int) -> bool:
-        key = f"{self.seed}/{epoch}/{index}".encode()
-        draw = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") / 2**64
-        return draw < self.skeleton_dropout
+        return digest_number(f"{self.seed}/{epoch}/{index}") / 2**64 < self.skeleton_dropout
 
 
 def clips_of(conversation: Conversation, modalities: Sequence[str]) -> dict[str, str]:

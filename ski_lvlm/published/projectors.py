@@ -16,7 +16,7 @@ from ski_lvlm.lvlm.projector import Projector
 from ski_lvlm.published.weights import Place, PublishedWeightsError, load_places, read_published
 from ski_lvlm.storage.json_files import read_json
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 # The video projector's own tensors, under whatever module.
 _VIDEO = re.compile(r"(?:.*\.)?mm_projector\.(.+)")
 _ANY_PROJECTOR = re.compile(r"(?:.*\.)?\w*projector\w*\..+")  # `pose_mm_projector`, `mm_projector_forpose`, …
@@ -79,7 +79,7 @@ def video_chatgpt(
     if delimiters is not None:
         model.delimit("video", delimiters)
     if ignored := [name for name in published if not (_VIDEO.fullmatch(name) or _EMBEDDINGS.fullmatch(name))]:
-        _log.warning("%s: only what video needs is used; ignored are %s", weights, ", ".join(ignored[:20]))
+        logger.warning("%s: only what video needs is used; ignored are %s", weights, ", ".join(ignored[:20]))
     return model.eval()
 
 
@@ -118,7 +118,7 @@ def delimiters_of(published: Mapping[str, Tensor], *, vocabulary: Float[Tensor, 
     """
     tables = {name: tensor for name, tensor in published.items() if _EMBEDDINGS.fullmatch(name)}
     if not tables:
-        _log.warning("start and end token: none in the file")
+        logger.warning("start and end token: none in the file")
         return None
     (name, table), *others = tables.items()
     if different := [other for other, tensor in others if not torch.equal(tensor, table)]:
@@ -132,14 +132,14 @@ def delimiters_of(published: Mapping[str, Tensor], *, vocabulary: Float[Tensor, 
         )
     projectors = [name for name in published if _ANY_PROJECTOR.fullmatch(name) and not _VIDEO.fullmatch(name)]
     if len(table) == words + 3 and projectors:
-        _log.warning(
+        logger.warning(
             "start and end token: none in the file, since with %s the last three rows of %s are patches of video, "
             "object and pose",
             projectors[0],
             name,
         )
         return None
-    _log.warning("start and end token: rows %d and %d of %s", first, first + 1, name)
+    logger.warning("start and end token: rows %d and %d of %s", first, first + 1, name)
     return table[first : first + 2].clone()
 
 

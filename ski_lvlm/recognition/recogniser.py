@@ -1,6 +1,5 @@
 """Running a trained model over clips: cosines with class sentences, kept on disk so that a kill loses little."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,9 +11,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
+from ski_lvlm.cli import progress
 from ski_lvlm.datasets.ntu import Split
+from ski_lvlm.datasets.reading import batched, read_ahead
 from ski_lvlm.dual_encoders.checkpoints import DESCRIPTION as STUDENT_CARD
 from ski_lvlm.dual_encoders.checkpoints import WEIGHTS as STUDENT_WEIGHTS
 from ski_lvlm.dual_encoders.checkpoints import StudentCard, load_student, read_student_card
@@ -22,26 +22,20 @@ from ski_lvlm.dual_encoders.skeleton_clip import DESCRIPTION as SKELETON_CARD
 from ski_lvlm.dual_encoders.skeleton_clip import WEIGHTS as SKELETON_WEIGHTS
 from ski_lvlm.dual_encoders.skeleton_clip import SkeletonEncoderError, load_skeleton_clip, read_card
 from ski_lvlm.encoders.text_encoder import DualEncoder, freeze
-from ski_lvlm.parallel.progress import progress_bar
 from ski_lvlm.recognition.classes import PROMPT, ClassSentences
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.skeletons.preprocessing import Preprocessing, is_present, preprocess
-from ski_lvlm.storage.file_digests import remembered_digest
+from ski_lvlm.storage.digests import digest, remembered_digest
 from ski_lvlm.storage.files import atomic_path
 from ski_lvlm.storage.shards import WHOLE, Shard
 from ski_lvlm.videos.augmentation import scaled
-from ski_lvlm.videos.decoding import VideoError
-from ski_lvlm.videos.frame_cache import DecodedFrames, FrameCache, FrameCacheError, FrameSource
+from ski_lvlm.videos.frame_cache import DecodedFrames, FrameCache, FrameSource
 
 Modality = Literal["video", "skeleton"]
 
 
 class RecognitionError(ValueError):
     """A model cannot be used for what is asked, or says nothing about a clip."""
-
-
-class AbsentSkeletonError(ValueError):
-    """Nobody is in any frame of a skeleton."""
 
 
 @dataclass(frozen=True)
@@ -156,33 +150,8 @@ def _skeleton(
     packed: PackedSkeletons, name: str, *, num_frames: int, preprocessing: Preprocessing
 ) -> Float[Tensor, "T M J C"]:
     if not is_present(packed.get(name)).any():
-        raise AbsentSkeletonError(f"{name}: nobody is in any frame of the skeleton")
+        raise ValueError(f"{name}: nobody is in any frame of the skeleton")
     return torch.from_numpy(preprocess(packed.get(name), num_frames=num_frames, preprocessing=preprocessing))
-
-
-class ReadClip(NamedTuple):
-    """A clip as its model wants it, or why it cannot be."""
-
-    name: str
-    content: Tensor | None
-    error: str
-
-
-class ReadClips(Dataset[ReadClip]):
-    """Clips by name; one that cannot be read says so instead of raising."""
-
-    def __init__(self, names: Sequence[str], read: Callable[[str], Tensor]) -> None:
-        self.names, self.read = list(names), read
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, index: int) -> ReadClip:
-        name = self.names[index]
-        try:
-            return ReadClip(name, self.read(name), "")
-        except (VideoError, FrameCacheError, AbsentSkeletonError) as error:
-            return ReadClip(name, None, str(error))
 
 
 class Compared(NamedTuple):
@@ -208,11 +177,7 @@ def compare(
         RecognitionError: the model's answer is not finite.
     """
     model = cast(DualEncoder, recogniser.model.to(device))
-    clips = ReadClips([name for batch in batches for name in batch], recogniser.read)
-    ends = np.cumsum([len(batch) for batch in batches]).tolist()
-    indices = [list(range(end - len(batch), end)) for batch, end in zip(batches, ends, strict=True)]
-    loader = DataLoader(clips, batch_sampler=indices, num_workers=min(workers, len(clips)), collate_fn=list)
-    for batch in loader:
+    for batch in read_ahead(batches, recogniser.read, workers=workers):
         readable = [clip.content for clip in batch if clip.content is not None]
         rows = iter(())
         if readable:
@@ -268,14 +233,14 @@ def similarities(
     """
     names, errors = list(names), {}
     key = json.dumps([recogniser.digest, recogniser.origin, str(device.type), sentences.of_class, names])
-    stem = f"similarity_{recogniser.modality}_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    stem = f"similarity_{recogniser.modality}_{digest(key)}"
     kept = _rows_on_disk(folder, stem, shard, clips=len(names), classes=len(sentences.of_class))
     row = {name: number for number, name in enumerate(names)}
     own = [batch for number, batch in enumerate(batched(names, batch_size)) if shard.index - 1 == number % shard.count]
     todo = [[name for name in batch if np.isnan(kept[row[name]]).any()] for batch in own]
     todo = [batch for batch in todo if batch]
     total = sum(map(len, own))
-    with progress_bar(recogniser.modality, total=total, completed=total - sum(map(len, todo))) as advance:
+    with progress(recogniser.modality, total=total, completed=total - sum(map(len, todo))) as advance:
         for answers in compare(recogniser, todo, sentences, device=device, workers=workers):
             for answer in answers:
                 if answer.similarity is None:
@@ -285,15 +250,6 @@ def similarities(
             kept.flush()
             advance(len(answers))
     return Similarities(torch.from_numpy(np.array(kept)), errors)
-
-
-def batched(names: Sequence[str], size: int) -> list[list[str]]:
-    """Names in lists of `size`, the last of which may be shorter.
-
-    >>> batched(["a", "b", "c"], 2)
-    [['a', 'b'], ['c']]
-    """
-    return [list(names[start : start + size]) for start in range(0, len(names), size)]
 
 
 def _rows_on_disk(folder: Path, stem: str, shard: Shard, *, clips: int, classes: int) -> np.memmap:

@@ -42,7 +42,7 @@ __all__ = [
 ]  # fmt: skip
 
 Result = TypeVar("Result")
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _PROBE = Probe()
 
 
@@ -157,7 +157,7 @@ class ChatClient:
     def _tell(self, state: tenacity.RetryCallState) -> None:
         """Why an attempt failed, and when the next one begins."""
         error, pause = state.outcome and state.outcome.exception(), state.next_action and state.next_action.sleep
-        _log.warning("%s; asked again in %.1f s (%d of %d)", error, pause, state.attempt_number + 1, self._attempts)
+        logger.warning("%s; asked again in %.1f s (%d of %d)", error, pause, state.attempt_number + 1, self._attempts)
 
     def stop(self) -> None:
         """Begin no further attempt of a `chat`, in any thread; pauses end at once, what is under way is answered."""

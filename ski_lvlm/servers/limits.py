@@ -49,7 +49,7 @@ _REMARKS = {
 # The limit left no room for an answer.
 _NO_ROOM = re.compile(r"max_tokens or model output limit was reached|max\w* completion tokens reached", re.IGNORECASE)
 _ABOUT_THE_QUESTION = (400, 422, 500, 501)  # statuses of servers that cannot read a question
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class ServerLimits:
@@ -70,7 +70,7 @@ class ServerLimits:
             fresh = sorted(set(names) - self._learnt)
             self._learnt.update(fresh)
         for name in fresh:
-            _log.warning("%s %s from now on", self._server, _REMARKS[name])
+            logger.warning("%s %s from now on", self._server, _REMARKS[name])
 
     def ask(self, send: Callable[[frozenset[str]], Reply], offered: Collection[str]) -> Reply:
         """Ask until the server takes the question.

@@ -18,7 +18,7 @@ from ski_lvlm.servers.replies import error_of, openai_reply
 ENDPOINT: Final = "/v1/chat/completions"
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _MARK = "ski_lvlm"
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 Known = TypeVar("Known")
 
 
@@ -117,7 +117,7 @@ class OpenAiBatches:
         try:
             entry = json.loads(line.removeprefix(b"\xef\xbb\xbf"), strict=False)
         except (ValueError, RecursionError) as problem:
-            _log.warning("%s sent a damaged line in a batch, which is left out (%s)", self._server.where, problem)
+            logger.warning("%s sent a damaged line in a batch, which is left out (%s)", self._server.where, problem)
             return
         if (
             isinstance(entry, dict)
@@ -127,7 +127,7 @@ class OpenAiBatches:
             with self._server.errors():
                 raise error  # instead of the whole file
         if not isinstance(entry, dict) or "custom_id" not in entry:
-            _log.warning("%s sent a line in a batch that names no request, which is left out", self._server.where)
+            logger.warning("%s sent a line in a batch that names no request, which is left out", self._server.where)
             return
         yield str(entry["custom_id"]), self._answer(entry.get("response"), entry.get("error"))
 

@@ -1,11 +1,10 @@
-"""From what the Kinect saw to at most two actors: the cleaning that CTR-GCN and Hyperformer use, named `ctrgcn-1`."""
+"""Cleaning of Kinect recordings to at most two actors, as CTR-GCN and Hyperformer do it, named `ctrgcn-1`."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from einops import rearrange, repeat
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float32
 
 from ski_lvlm.skeletons.ntu_file import Recording
 
@@ -19,19 +18,18 @@ _NUM_JOINTS = 25
 
 
 class CleaningError(ValueError):
-    """Nothing is left of a recording."""
+    """A recording without a usable body."""
 
 
 @dataclass(frozen=True)
 class CleanSkeleton:
-    """One or two actors in metres, NaN where an actor is absent; the origin is the main actor's first mid spine.
+    """One or two actors in metres, NaN where an actor is absent.
 
-    `frame_index` says which frame of the recording a row comes from, `body_ids` whose tracks the actors consist of,
-    and `actors` which actor (0 is the main one) each of these tracks belongs to.
+    The origin is the main actor's first mid spine. `body_ids` are the bodies whose tracks make up the actors, and
+    `actors` gives the actor of each (0 is the main one).
     """
 
     joints: Float32[np.ndarray, "T M 25 3"]
-    frame_index: Int[np.ndarray, " T"]
     body_ids: tuple[int, ...]
     actors: tuple[int, ...]
 
@@ -48,76 +46,76 @@ class _Track(NamedTuple):
 
 
 def clean(recording: Recording) -> CleanSkeleton:
-    """Drop frames without body, tracks that are short or wide, and merge the rest, liveliest first, into two actors.
+    """Drop empty frames and short or wide tracks, and merge the other tracks, liveliest first, into two actors.
 
-    A body's gaps are closed, as the published scripts do: its frames follow on one another from the first one on.
+    A body's gaps are closed as in the published scripts: from its first frame on, its frames follow one another.
 
-    Assumption: a body with a NaN among its joints is absent from that frame; the published scripts let the NaN through.
+    Assumption: a body with a NaN joint is absent from that frame. The published scripts let the NaN through.
 
     Raises:
-        CleaningError: no body, or none that is not a ghost; or the joints are not NTU's 25.
+        CleaningError: no body, none but ghosts, or other joints than NTU's 25.
     """
-    rows, tracks = _tracks(recording)
+    num_rows, tracks = _tracks(recording)
     if len(tracks) > 1:
         tracks = _without_wide(_without_short(tracks, recording.name))
-    actors, owners = _merge(tracks, len(rows))
+    actors, owners = _merge(tracks, num_rows)
     present = ~np.isnan(actors).any(axis=(2, 3))
     actors[~present] = np.nan
-    kept = present.any(axis=1)
-    actors, present = actors[kept], present[kept]
+    has_actor = present.any(axis=1)
+    actors, present = actors[has_actor], present[has_actor]
     if not present[:, 0].any():
         raise CleaningError(f"{recording.name}: the main actor has NaN joints in every frame; leave the clip out")
     actors -= actors[np.argmax(present[:, 0]), 0, _ORIGIN_JOINT]
-    return CleanSkeleton(actors, rows[kept], body_ids=tuple(owners), actors=tuple(owners.values()))
+    return CleanSkeleton(actors, body_ids=tuple(owners), actors=tuple(owners.values()))
 
 
-def _tracks(recording: Recording) -> tuple[Int[np.ndarray, " rows"], list[_Track]]:
-    """The frames that hold a body, and the bodies in terms of these."""
+def _tracks(recording: Recording) -> tuple[int, list[_Track]]:
+    """Return the number of frames that hold a body, and the bodies in terms of these frames."""
     if not recording.bodies:
         raise CleaningError(
             f"{recording.name}: no body in any of its {recording.num_frames} frames; expected one: leave the clip out"
         )
-    found = {track.joints.shape[1] for track in recording.bodies.values()}
-    if found != {_NUM_JOINTS}:
+    numbers = {track.joints.shape[1] for track in recording.bodies.values()}
+    if numbers != {_NUM_JOINTS}:
         raise CleaningError(
-            f"{recording.name}: found {found} joints; the cleaning {CLEANING} needs NTU's {_NUM_JOINTS}"
+            f"{recording.name}: found {numbers} joints; the cleaning {CLEANING} needs NTU's {_NUM_JOINTS}"
         )
     frames = np.unique(np.concatenate([track.frames for track in recording.bodies.values()]))
     starts = {body: int(np.searchsorted(frames, track.frames[0])) for body, track in recording.bodies.items()}
-    alone = len(recording.bodies) == 1
-    return frames, [
-        _Track(body, starts[body], track.joints, 0.0 if alone else _motion(track.joints))
+    is_alone = len(recording.bodies) == 1
+    return len(frames), [
+        _Track(body, starts[body], track.joints, 0.0 if is_alone else _motion(track.joints))
         for body, track in recording.bodies.items()
     ]
 
 
 def _motion(joints: Float32[np.ndarray, "n 25 3"]) -> float:
-    """How lively a body is: the variance of x, y and z over all joints and frames, added up (square metres)."""
+    """Return the sum of the variances of x, y and z over all joints and frames, in square metres."""
     finite = joints[np.isfinite(joints).all(axis=(1, 2))].reshape(-1, 3)
     return float(finite.var(axis=0, dtype=np.float64).sum()) if len(finite) else 0.0
 
 
 def _without_short(tracks: list[_Track], name: str) -> list[_Track]:
-    kept = [track for track in tracks if len(track.joints) > _LONGEST_GHOST]
-    if not kept:
+    long_tracks = [track for track in tracks if len(track.joints) > _LONGEST_GHOST]
+    if not long_tracks:
         raise CleaningError(
             f"{name}: all {len(tracks)} bodies were seen for {_LONGEST_GHOST} frames or fewer; expected one that "
             "stays longer: leave the clip out"
         )
-    return kept
+    return long_tracks
 
 
 def _without_wide(tracks: list[_Track]) -> list[_Track]:
-    """Drop bodies that are mostly wider than tall, but never the last one; sort the rest by motion, liveliest first."""
-    kept: list[_Track] = []
+    """Drop bodies that are mostly wider than tall, but never the last one, and sort by motion, liveliest first."""
+    actors: list[_Track] = []
     for i, track in enumerate(tracks):
-        only_one_left = not kept and i == len(tracks) - 1
+        is_only_one = not actors and i == len(tracks) - 1
         narrow = _narrow(track.joints)
-        if only_one_left or narrow.all():
-            kept.append(track)
+        if is_only_one or narrow.all():
+            actors.append(track)
         elif 1 - narrow.mean() < _WIDE_SHARE:
-            kept.append(track._replace(motion=min(track.motion, _motion(track.joints[narrow]))))
-    return sorted(kept, key=lambda track: -track.motion)
+            actors.append(track._replace(motion=min(track.motion, _motion(track.joints[narrow]))))
+    return sorted(actors, key=lambda track: -track.motion)
 
 
 def _narrow(joints: Float32[np.ndarray, "n 25 3"]) -> Bool[np.ndarray, " n"]:
@@ -126,7 +124,10 @@ def _narrow(joints: Float32[np.ndarray, "n 25 3"]) -> Bool[np.ndarray, " n"]:
 
 
 def _merge(tracks: list[_Track], num_rows: int) -> tuple[Float32[np.ndarray, "rows M 25 3"], dict[int, int]]:
-    """Give each track to the first actor that is free (by body id); the liveliest track is the first actor's."""
+    """Give each track to the first free actor. The liveliest track is the first actor's.
+
+    Returns the actors' joints, and the actor of each body.
+    """
     actors = np.full((num_rows, min(2, len(tracks)), _NUM_JOINTS, 3), np.nan, np.float32)
     # The second actor's interval starts as row 0 alone, as in the published scripts, which matters for a third track.
     intervals = [(tracks[0].start, tracks[0].last), (0, 0)]
@@ -139,11 +140,3 @@ def _merge(tracks: list[_Track], num_rows: int) -> tuple[Float32[np.ndarray, "ro
                 owners[track.body_id] = actor
                 break
     return actors, owners
-
-
-def as_150(joints: Float[np.ndarray, "T M 25 3"]) -> Float32[np.ndarray, "T 150"]:
-    """The published scripts' row of 150 numbers: two actors, zeros while absent, a single actor repeated."""
-    joints = np.nan_to_num(joints)
-    if joints.shape[1] == 1:
-        joints = repeat(joints, "t 1 j c -> t m j c", m=2)
-    return rearrange(joints, "t m j c -> t (m j c)").astype(np.float32)

@@ -1,4 +1,4 @@
-"""Files that survive a kill: whole or absent, and append-only logs whose torn last line is ignored."""
+"""Crash-safe files: written whole or not at all, and append-only logs whose torn last line is ignored."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from typing import Any
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path` in one step, on failure it is removed."""
+    """Yield a temporary path that replaces `path` in one step. After an error it is removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = f"{os.getpid()}-{secrets.token_hex(4)}"  # machines that share a folder may have equal process ids
@@ -30,7 +30,7 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401
 
 
 def append_jsonl(path: Path, *records: dict[str, Any]) -> None:
-    """Append JSON lines and force them to disk; a torn line left by a kill is closed first."""
+    """Append JSON lines and force them to disk. A line that a crash has torn is closed first."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+") as file:
@@ -48,7 +48,7 @@ def _last_byte(path: Path) -> bytes:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """All whole records of a JSON-lines file; lines torn by a kill are left out. A missing file has no records."""
+    """Return the records of a JSON-lines file. Torn lines are skipped, and a missing file has no records."""
     path = Path(path)
     if not path.exists():
         return []

@@ -1,22 +1,19 @@
-"""Sharing one folder between machines: which clips are whose, and that nobody works on another's.
+"""Shards: parts of a set of clips that machines with one shared folder work on, and locks that keep them apart.
 
-A shard writes manifests of its own (`captions.2-of-8.jsonl`) and reads those of all. Which clips are its own follows
-from their names alone, so machines need nothing but the folder.
+A shard writes manifests of its own (`captions.2-of-8.jsonl`) and reads those of all. The clips of a shard follow from
+their names alone, so machines need nothing but the folder.
 """
 
-import fcntl
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
+from filelock import FileLock, Timeout
 
-class FolderBusy(ValueError):
-    """Another process works in this folder."""
+from ski_lvlm.storage.digests import digest_number
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Shard:
 
     @property
     def suffix(self) -> str:
-        """What its files are called besides the step's name.
+        """Part of its files' names, behind that of the step.
 
         >>> Shard(2, 8).suffix, WHOLE.suffix
         ('.2-of-8', '')
@@ -36,13 +33,13 @@ class Shard:
         return "" if self == WHOLE else f".{self.index}-of-{self.count}"
 
     def holds(self, name: str) -> bool:
-        """Whether a clip is this shard's."""
-        return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % self.count == self.index - 1
+        """Return whether a clip belongs to this shard."""
+        return digest_number(name) % self.count == self.index - 1
 
     def divided(self, count: int) -> list["Shard"]:
-        """The shards of a division `count` times as fine that stand in for this one.
+        """Return the `count` shards of a finer division that replace this one.
 
-        Their clips are others than this shard's, but those of all `divided` shards are all clips.
+        Their clips differ from this shard's. Together, the `divided` shards of all shards hold all clips.
 
         >>> Shard(2, 2).divided(2)
         [Shard(index=3, count=4), Shard(index=4, count=4)]
@@ -51,7 +48,7 @@ class Shard:
         return [Shard(first + number, self.count * count) for number in range(1, count + 1)]
 
     def own(self, names: Iterable[str]) -> list[str]:
-        """The clips of this shard, in the given order."""
+        """Return the clips of this shard, in the given order."""
         return [name for name in names if self.holds(name)]
 
 
@@ -59,13 +56,10 @@ WHOLE = Shard(1, 1)
 
 
 def parse_shard(text: str) -> Shard:
-    """Read `i/n`, counted from 1.
+    """Parse `i/n`, counted from 1.
 
     >>> parse_shard("2/8")
     Shard(index=2, count=8)
-
-    Raises:
-        ValueError: not such a text, or a part that does not exist.
     """
     match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
     if not match or not 1 <= int(match[1]) <= int(match[2]):
@@ -73,43 +67,25 @@ def parse_shard(text: str) -> Shard:
     return Shard(int(match[1]), int(match[2]))
 
 
-_held: set[TextIO] = set()  # locks of this process
-
-
-def _let_go() -> None:
-    """A forked child, such as a worker that decodes, must not hold on to what its parent holds when that is killed.
-
-    Its copies are closed, not unlocked: an unlocked copy would unlock the parent's.
-    """
-    for file in _held:
-        file.close()
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_let_go)
-
-
 @contextmanager
 def only_process(folder: Path, shard: Shard = WHOLE) -> Iterator[None]:
-    """Hold a folder, or a shard's part of it, for this process; the system lets go of it however the process ends.
+    """Lock a folder, or a shard's part of it, for this process.
 
-    Shards of one division may work side by side; the same shard twice, another division, and the whole may not.
+    Shards of one division may work side by side. The same shard twice, another division, and the whole may not. The
+    system releases the lock however the process ends. A forked child, such as a worker that decodes, does not hold it.
 
     Raises:
-        FolderBusy: another process is in the way.
+        ValueError: another process works here.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        with ExitStack() as gate:  # one process at a time looks who is there
-            _take(gate, folder / ".lock.entry", wait=True)
+        with FileLock(folder / ".lock.entry"):  # one process at a time looks who works here
             for other in sorted(folder.glob(".lock*-of-*")) + [folder / ".lock"]:
                 if other.exists() and not _may_run_beside(other, shard):
-                    with ExitStack() as free:
-                        _take(free, other)
-            own = _take(stack, folder / f".lock{shard.suffix}")
-            own.truncate(0)
-            own.write(str(os.getpid()))
-            own.flush()
+                    _lock(other).release()
+            path = folder / f".lock{shard.suffix}"
+            stack.callback(_lock(path).release)
+            path.write_text(str(os.getpid()), encoding="ascii")
         yield
 
 
@@ -117,18 +93,15 @@ def _may_run_beside(lock: Path, shard: Shard) -> bool:
     return shard != WHOLE and lock.name.endswith(f"-of-{shard.count}") and lock.name != f".lock{shard.suffix}"
 
 
-def _take(stack: ExitStack, path: Path, *, wait: bool = False) -> TextIO:
-    file = stack.enter_context(path.open("a+"))
-    _held.add(file)
-    stack.callback(_held.discard, file)
+def _lock(path: Path) -> FileLock:
+    lock = FileLock(path)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError as error:
-        file.seek(0)
-        holder = file.read().strip() or "unknown"
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        holder = path.read_text(encoding="ascii").strip() or "unknown"
         part = path.name.removeprefix(".lock").lstrip(".")
-        raise FolderBusy(
+        raise ValueError(
             f"{path.parent}: another process (pid {holder}{f', shard {part}' if part else ''}) is working here; wait "
             "for it, or name another --out"
         ) from error
-    return file
+    return lock

@@ -1,10 +1,10 @@
 """Random views of a clip for training: a square of the picture, mirrored or not, in other colours.
 
-Whatever is drawn holds for all frames of the clip, so that nothing moves or flickers that did not.
+One draw holds for all frames of the clip, so that the augmentation adds no motion and no flicker.
 
 Deviation: the published code flips the RGB frames alone while the skeleton stays as it was (here one draw decides for
 both), and it mixes frames and labels of two clips (mixup, cutmix) while their skeletons stay unmixed (here both are
-off). Its multi-scale crop has thirteen places and four scales per axis; here scale and place are continuous and the
+off). Its multi-scale crop has thirteen places and four scales per axis. Here scale and place are continuous and the
 crop is square.
 """
 
@@ -16,8 +16,6 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-cv2.setNumThreads(0)  # frames are small; and OpenCV's threads do not survive the fork into a DataLoader's workers
-
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = 0.4, 0.4, 0.2, 0.1
 _GREY = np.array([0.299, 0.587, 0.114])
 _TO_YIQ = np.array([_GREY, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
@@ -25,17 +23,14 @@ _TO_YIQ = np.array([_GREY, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]
 
 @dataclass(frozen=True)
 class VideoAugmentation:
-    """How far training views may differ from the clip.
+    """Strength of the random changes in training views.
 
     `flip`, `colour_jitter` and `grey` are probabilities, as published. `scale` bounds the side of the random square as
-    a share of the picture's (published: 0.66 to 1), `window` the length of the random time window as a share of the
-    clip's (as the skeleton's random crop; the published video code always shows the whole clip).
+    a share of the picture's (published: 0.66 to 1). `window` bounds the length of the random time window as a share of
+    the clip's, as the skeleton's random crop (the published video code always shows the whole clip).
 
     Assumption: colours are jittered by up to 40 % in brightness and contrast, 20 % in saturation and a tenth of the
     colour circle in hue, by one linear map for the whole clip (hue as a rotation of YIQ's colour plane).
-
-    Raises:
-        ValueError: a probability or a share is not between 0 and 1.
     """
 
     flip: float = 0.5
@@ -58,7 +53,7 @@ NONE = VideoAugmentation(flip=0.0, scale=(1.0, 1.0), colour_jitter=0.0, grey=0.0
 
 
 def random_window(rng: np.random.Generator, *, augmentation: VideoAugmentation) -> tuple[float, float]:
-    """From and to which share of the clip a training view lasts."""
+    """Draw the time window of a training view, as two shares of the clip."""
     length = rng.uniform(*augmentation.window)
     start = rng.uniform(0.0, 1.0 - length)
     return start, min(start + length, 1.0)
@@ -72,7 +67,7 @@ def augment(
     rng: np.random.Generator,
     augmentation: VideoAugmentation,
 ) -> UInt8[Tensor, "T 3 {side} {side}"]:
-    """A random square of the clip in random colours, `side` pixels square, mirrored if `flip` says so."""
+    """Return a random square of the clip in random colours, `side` pixels square, mirrored if `flip`."""
     size = max(round(video.shape[-1] * rng.uniform(*augmentation.scale)), 1)
     top, left = rng.integers(0, video.shape[-1] - size + 1, 2)
     colours = _random_colours(video, rng, augmentation)
@@ -80,7 +75,7 @@ def augment(
 
 
 def scaled(video: UInt8[Tensor, "T 3 S S"], *, side: int) -> UInt8[Tensor, "T 3 {side} {side}"]:
-    """The whole picture of every frame, `side` pixels square."""
+    """Return the whole picture of every frame, `side` pixels square."""
     return video if video.shape[-1] == side else _rendered(video, side)
 
 
@@ -91,9 +86,11 @@ def _rendered(
     flip: bool = False,
     colours: Float[np.ndarray, "3 4"] | None = None,
 ) -> UInt8[Tensor, "T 3 {side} {side}"]:
+    # Frames are small, and OpenCV's threads do not survive the fork into a DataLoader's workers.
+    cv2.setNumThreads(0)
     size = video.shape[-1]
-    made = np.empty((len(video), 3, side, side), np.uint8)
-    for planes, target in zip(video.numpy(), made, strict=True):
+    rendered = np.empty((len(video), 3, side, side), np.uint8)
+    for planes, target in zip(video.numpy(), rendered, strict=True):
         frame = cv2.merge(list(planes))  # OpenCV is several times faster on interleaved colours
         if size != side:
             frame = cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA if size > side else cv2.INTER_LINEAR)
@@ -102,40 +99,39 @@ def _rendered(
         if colours is not None:
             frame = cv2.transform(frame, colours)
         target[:] = cv2.split(frame)
-    return torch.from_numpy(made)
+    return torch.from_numpy(rendered)
 
 
 def _random_colours(
     video: UInt8[Tensor, "T 3 S S"], rng: np.random.Generator, augmentation: VideoAugmentation
 ) -> Float[np.ndarray, "3 4"] | None:
-    """The linear map of RGB (with an offset) that changes a clip's colours; None for none."""
-    jitters, greys = rng.random(2) < (augmentation.colour_jitter, augmentation.grey)
+    """Draw the linear map of RGB (with an offset) that changes a clip's colours, or None."""
+    is_jittered, is_grey = rng.random(2) < (augmentation.colour_jitter, augmentation.grey)
     brightness, contrast, saturation = 1 + rng.uniform(-1, 1, 3) * (_BRIGHTNESS, _CONTRAST, _SATURATION)
     turn = 2 * np.pi * rng.uniform(-_HUE, _HUE)
-    if not (jitters or greys):
+    if not (is_jittered or is_grey):
         return None
     colours = np.eye(3)
     offset = 0.0
-    if jitters:
+    if is_jittered:
         colours = brightness * contrast * _turned(turn) @ _saturated(saturation)
         offset = (1 - contrast) * brightness * _mean_grey(video)  # contrast leaves the clip's mean grey alone
-    if greys:
+    if is_grey:
         colours = _saturated(0.0) @ colours
     return np.column_stack([colours, np.full(3, offset)])
 
 
 def _mean_grey(video: UInt8[Tensor, "T 3 S S"]) -> float:
-    """From every fourth pixel of every fourth row, which is enough for a mean."""
-    return float(_GREY @ video[..., ::4, ::4].float().mean((0, 2, 3)).numpy())
+    return float(_GREY @ video[..., ::4, ::4].float().mean((0, 2, 3)).numpy())  # every 16th pixel is enough
 
 
 def _saturated(factor: float) -> Float[np.ndarray, "3 3"]:
-    """Away from grey (1 changes nothing, 0 makes grey); greys stay."""
+    """Return the map of RGB away from grey: 1 changes nothing, 0 makes grey. Greys stay."""
     return factor * np.eye(3) + (1 - factor) * np.tile(_GREY, (3, 1))
 
 
 def _turned(angle: float) -> Float[np.ndarray, "3 3"]:
-    """All hues turned by an angle in radians; greys stay."""
+    """Return the map of RGB that turns all hues by an angle in radians. Greys stay."""
     cosine, sine = np.cos(angle), np.sin(angle)
     rotation = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
     return np.linalg.inv(_TO_YIQ) @ rotation @ _TO_YIQ

@@ -1,8 +1,7 @@
-"""Videos: choose frames, and decode them as a player shows them, already cropped and scaled.
+"""Decoding of selected frames of a video as a player shows them, cropped and scaled.
 
-Decoding is sequential through PyAV, scaling and cropping happen inside FFmpeg's filter graph, and only the chosen
-frames are ever converted to RGB, so a 1080p clip costs little more than the H.264 decoding itself and memory stays
-bounded by the frames asked for.
+Decoding is sequential through PyAV, and FFmpeg's filter graph scales and crops. Only the selected frames are converted
+to RGB. So a 1080p clip costs little more than its H.264 decoding, and memory is bounded by the selected frames.
 
 Deviation: the published code uses decord. PyAV took less CPU time (benchmarks/extract_features.py), and decord 0.6
 returns frames of the wrong group of pictures from H.264 `.avi` files with B-frames and more than one key frame.
@@ -18,38 +17,20 @@ from einops import rearrange
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from ski_lvlm.videos.folder import VideoError, find_video, list_videos
+from ski_lvlm.recipe import FRAMINGS
+from ski_lvlm.videos.folder import VideoError, VideoFolder
 from ski_lvlm.videos.packets import decoded_timeline, open_video, timeline, whole_frames
 from ski_lvlm.videos.picture import Picture, Step, filter_graph, shown_picture, standard_range
-from ski_lvlm.videos.timeline import Timeline, frames_at, sample_indices
+from ski_lvlm.videos.timeline import Timeline
 
 if TYPE_CHECKING:
     from av.filter import Graph
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-__all__ = [
-    "FRAMINGS",
-    "Box",
-    "VideoError",
-    "VideoInfo",
-    "centre_square",
-    "find_video",
-    "frames_at",
-    "list_videos",
-    "probe",
-    "read_for_tower",
-    "read_frames",
-    "read_moments",
-    "read_video",
-    "sample_indices",
-    "timeline",
-]
-FRAMINGS = ("whole", "centre")
-
 
 class VideoInfo(NamedTuple):
-    """A video as a player shows it: its size in pixels after turning, its frames, and how many a second on average."""
+    """A video as a player shows it: size in pixels after turning, number of frames, and average frame rate."""
 
     width: int
     height: int
@@ -58,7 +39,7 @@ class VideoInfo(NamedTuple):
 
 
 class Box(NamedTuple):
-    """A rectangle in the pixels of the video as it is shown; right and bottom are exclusive."""
+    """A rectangle in the pixels of the video as it is shown. Right and bottom are exclusive."""
 
     left: int
     top: int
@@ -67,7 +48,7 @@ class Box(NamedTuple):
 
 
 def centre_square(info: VideoInfo) -> Box:
-    """The largest centred square: cropped to it and scaled, a video is what CLIP's own resize and centre crop give.
+    """Return the largest centred square. Cropped to it and scaled, a video is as after CLIP's resize and centre crop.
 
     >>> centre_square(VideoInfo(width=1920, height=1080, num_frames=1, fps=30.0))
     Box(left=420, top=0, right=1500, bottom=1080)
@@ -80,9 +61,9 @@ def centre_square(info: VideoInfo) -> Box:
 def read_for_tower(
     path: Path | str, *, num_frames: int, side: int, framing: str = "whole"
 ) -> UInt8[Tensor, "T_v 3 H W"]:
-    """Frames as a vision tower wants them, `side` pixels square.
+    """Decode frames for a vision tower, `side` pixels square.
 
-    `framing` "whole" fits the whole frame into the square, so that nobody at the edge is lost; "centre" cuts out the
+    `framing` "whole" fits the whole frame into the square, so that nobody at the edge is lost. "centre" cuts out the
     middle first, as CLIP's own preprocessing does, which shows the person larger and undistorted.
 
     Assumption: "whole", as in Video-ChatGPT, on which the paper's LVLM is built.
@@ -93,12 +74,23 @@ def read_for_tower(
     return _read(Path(path), _middle(num_frames), (side, side), _square(framing))
 
 
+def read_clip(
+    name: str, *, videos: VideoFolder, num_frames: int, side: int, framing: str = "whole"
+) -> UInt8[Tensor, "T_v 3 H W"]:
+    """Decode the clip that a name means in a folder, as `read_for_tower`.
+
+    Raises:
+        VideoError: the folder has no such clip, or it cannot be read.
+    """
+    return read_for_tower(videos.find(name), num_frames=num_frames, side=side, framing=framing)
+
+
 def read_moments(
     path: Path | str, *, moments: Float[np.ndarray, " T"], side: int, framing: str = "whole"
 ) -> UInt8[Tensor, "T 3 {side} {side}"]:
-    """The frames shown at `moments` (shares of the clip's time, ascending), framed as in `read_for_tower`.
+    """Decode the frames at `moments` (shares of the clip's time, ascending), framed as in `read_for_tower`.
 
-    Moments that fall into one frame give it again, so the length is that of `moments` even for a short clip.
+    Several moments in one frame repeat it, so the length is that of `moments` even for a short clip.
 
     Raises:
         VideoError: the video cannot be read, or `framing` is neither.
@@ -113,7 +105,7 @@ def _square(framing: str) -> Callable[[VideoInfo], Box | None]:
 
 
 def probe(path: Path | str) -> VideoInfo:
-    """Size, number of frames and frame rate as a player shows them; only the first frame is decoded.
+    """Return size, number of frames and frame rate as a player shows them. Only the first frame is decoded.
 
     Raises:
         VideoError: no such file, not a video, a video without frames, or one that is broken or truncated.
@@ -139,15 +131,15 @@ def read_video(
 ) -> UInt8[Tensor, "T_v 3 H W"]:
     """Decode at most `num_frames` RGB frames, evenly spaced in time, first cropped, then scaled to `size`.
 
-    `size` is (height, width); the frame is fitted to it without keeping its aspect, so that no person is cut off
+    `size` is (height, width). The frame is fitted to it without keeping its aspect, so that no person is cut off
     (Assumption: as Video-ChatGPT feeds its tower). `crop` is (left, top, right, bottom) in pixels of the video as it is
-    shown and is clipped to the frame. Without `size`, frames keep their resolution: ask for few of them.
+    shown and is clipped to the frame. Without `size`, frames keep their resolution, which takes memory.
 
     Raises:
-        VideoError: unreadable, truncated, without a video stream or without frames; or a crop outside the frame.
+        VideoError: unreadable, truncated, without a video stream or without frames, or a crop outside the frame.
     """
     file = Path(path)
-    return _read(file, _middle(num_frames), size, lambda info: _clipped(crop, info, file) if crop else None)
+    return _read(file, _middle(num_frames), size, lambda info: _clip_to_frame(crop, info, file) if crop else None)
 
 
 def read_frames(
@@ -172,42 +164,42 @@ def _middle(num_frames: int) -> Choose:
 def _read(
     path: Path, choose: Choose, size: tuple[int, int] | None, box: Callable[[VideoInfo], Box | None]
 ) -> UInt8[Tensor, "T 3 H W"]:
-    """The frames that `choose` names, in its order."""
-    shown = timeline(path)
-    numbers = choose(shown)
-    frames = _decode(path, shown, numbers, size, box)
+    """Decode the frames that `choose` returns, in its order."""
+    times = timeline(path)
+    numbers = choose(times)
+    frames = _decode(path, times, numbers, size, box)
     if len(frames) < len(np.unique(numbers)):  # not every packet became a frame
-        shown = decoded_timeline(path)
-        numbers = choose(shown)
-        frames = _decode(path, shown, numbers, size, box)
+        times = decoded_timeline(path)
+        numbers = choose(times)
+        frames = _decode(path, times, numbers, size, box)
     order = np.unique(numbers, return_inverse=True)[1]
     return rearrange(torch.from_numpy(np.stack([frames[i] for i in order])), "t h w c -> t c h w")
 
 
 def _decode(
     path: Path,
-    shown: Timeline,
+    times: Timeline,
     numbers: Int[np.ndarray, " T"],
     size: tuple[int, int] | None,
     box: Callable[[VideoInfo], Box | None],
 ) -> list[Frame]:
-    """The frames of these numbers in the order of time, each once; fewer where the video ends early."""
-    chosen, frames = set(numbers.tolist()), []
+    """Decode the frames of these numbers in the order of time, each once. Fewer come if the video ends early."""
+    selection, frames = set(numbers.tolist()), []
     with open_video(path) as (container, stream):
         converter = None
         for number, frame in enumerate(whole_frames(container, stream, path)):
             if converter is None:
-                crop = box(_info(shown_picture(frame, stream), stream, shown))
+                crop = box(_info(shown_picture(frame, stream), stream, times))
                 converter = _Converter(stream, frame, crop=crop, size=size)
-            if number in chosen:
+            if number in selection:
                 frames.append(converter.rgb(frame))
-            if len(frames) == len(chosen):
+            if len(frames) == len(selection):
                 break
     return frames
 
 
 class _Converter:
-    """Turns, crops and scales frames and makes them RGB; all get the size of the first, as in a player's window."""
+    """Converter of frames to RGB, turned, cropped and scaled to the size of the first, as in a player's window."""
 
     def __init__(
         self, stream: "VideoStream", first: "VideoFrame", *, crop: Box | None, size: tuple[int, int] | None
@@ -240,7 +232,7 @@ class _Converter:
         return [*steps, *standard_range(frame)]
 
 
-def _clipped(crop: tuple[int, int, int, int], info: VideoInfo, path: Path) -> Box:
+def _clip_to_frame(crop: tuple[int, int, int, int], info: VideoInfo, path: Path) -> Box:
     left, top, right, bottom = crop
     box = Box(max(left, 0), max(top, 0), min(right, info.width), min(bottom, info.height))
     if box.left >= box.right or box.top >= box.bottom:

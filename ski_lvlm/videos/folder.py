@@ -1,4 +1,4 @@
-"""The videos of a folder: which clips it holds, and which file a clip's name means.
+"""Folders of videos: their clips, and the file that a clip's name means.
 
 A folder may hold the videos themselves, one sub-folder for each class (as UCF101 and HMDB51 come), or NTU's `rgb/`.
 """
@@ -12,7 +12,7 @@ from ski_lvlm.storage.clip_names import VIDEO_SUFFIXES, ClipIndex, ClipNameError
 
 
 class VideoError(ValueError):
-    """A video that cannot be found or decoded; the message names the file and the remedy."""
+    """A video that cannot be found or decoded. The message names the file and the remedy."""
 
 
 class VideoFolder:
@@ -42,12 +42,12 @@ class VideoFolder:
 
     @cached_property
     def _files(self) -> dict[str, list[str]]:
-        """Each clip's files that lie least deep."""
+        """The files of each clip, relative to the root, that lie least deep."""
         files: dict[str, list[str]] = {}
         for file in sorted(_video_files(self.root), key=lambda file: (file.count("/"), file)):
-            others = files.setdefault(clip_name(file), [])
-            if not others or others[0].count("/") == file.count("/"):
-                others.append(file)
+            files_of_clip = files.setdefault(clip_name(file), [])
+            if not files_of_clip or files_of_clip[0].count("/") == file.count("/"):
+                files_of_clip.append(file)
         return files
 
     def _only(self, clip: str) -> Path:
@@ -59,7 +59,7 @@ class VideoFolder:
     def find(self, name: str) -> Path:
         """Return the file of a clip, by its name or by a file name of the clip.
 
-        Folders in a name belong to it. A name without folders is also looked for in sub-folders.
+        Folders in a name belong to it. A name without folders is also searched in sub-folders.
 
         Raises:
             VideoError: there is none, or the name means several files.
@@ -88,7 +88,7 @@ class VideoFolder:
         return ClipIndex(self._files)
 
     def _relative(self, name: str) -> Path:
-        """The name as seen from the root; it may have been spelled from elsewhere."""
+        """Return the name relative to the root. It may be spelled relative to the folder, or absolute."""
         path = Path(name)
         if path.is_absolute() and path.is_relative_to(self.root.absolute()):
             return path.relative_to(self.root.absolute())
@@ -97,20 +97,12 @@ class VideoFolder:
 
 
 def find_video(folder: Path | str, name: str) -> Path:
-    """Return the file of one clip; see `VideoFolder.find`.
-
-    Raises:
-        VideoError: there is none, with the names that were tried.
-    """
+    """Return the file of one clip. See `VideoFolder.find`."""
     return VideoFolder(folder).find(name)
 
 
 def list_videos(folder: Path | str) -> dict[str, Path]:
-    """Return all clips of a folder with their files, sorted by name; see `VideoFolder`.
-
-    Raises:
-        VideoError: the folder does not exist.
-    """
+    """Return all clips of a folder with their files, sorted by name. See `VideoFolder.clips`."""
     return VideoFolder(folder).clips
 
 
@@ -118,7 +110,7 @@ def check_has_videos(folder: Path | str, clips: dict[str, Path], *, flag: str) -
     """Make sure that a folder holds a video.
 
     Raises:
-        VideoError: it holds none, with what it holds instead.
+        VideoError: it holds none. The message lists the kinds of files that it holds.
     """
     if not clips:
         suffixes = sorted({file.suffix for file in Path(folder).rglob("*.*") if file.is_file()})[:10]
@@ -129,7 +121,7 @@ def check_has_videos(folder: Path | str, clips: dict[str, Path], *, flag: str) -
 
 
 def _video_files(root: Path) -> Iterator[str]:
-    """Paths relative to the root. A name that begins with a dot is hidden, or a video half-written."""
+    """Yield the videos relative to the root. A name that begins with a dot is hidden, or a video half-written."""
     real_folders = set()
     for folder, inside, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -146,7 +138,7 @@ def _two_files(clip: str, root: Path, *files: str) -> str:
 
 
 def _likely_files(name: Path) -> Iterator[Path]:
-    """Where a clip's file is in nearly all cases, so that a large folder need not be listed; the name itself first."""
+    """Yield the likely files of a clip, the name itself first, so that a large folder need not be listed."""
     if name.suffix.lower() in VIDEO_SUFFIXES and not name.is_absolute():
         yield name
     stem = without_suffix(name.name)

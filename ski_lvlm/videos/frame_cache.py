@@ -1,7 +1,7 @@
-"""Where training and evaluation get a clip's frames: from the videos, or from frames that were decoded once before.
+"""Sources of a clip's frames for training and evaluation: the videos, or a cache of decoded frames.
 
-Decoding all of a 1080p clip for 16 small frames is what keeps a training step waiting; a cache holds a fixed number of
-frames of every clip, already scaled, and a step reads only those it shows.
+Decoding all of a 1080p clip for 16 small frames keeps a training step waiting. A cache holds a fixed number of frames
+of every clip, already scaled, and a step reads only those it shows.
 """
 
 from pathlib import Path
@@ -15,19 +15,16 @@ from torch import Tensor
 from ski_lvlm.storage.array_files import array_fault
 from ski_lvlm.storage.files import atomic_path, write_json
 from ski_lvlm.storage.json_files import read_json
-from ski_lvlm.videos.decoding import frames_at, read_moments
+from ski_lvlm.videos.decoding import read_moments
 from ski_lvlm.videos.folder import VideoError, check_has_videos, list_videos
+from ski_lvlm.videos.timeline import frames_at
 
 _VERSION = 1
 
 
-class FrameCacheError(ValueError):
-    """A frame cache is absent, damaged, made with other settings, or lacks a clip."""
-
-
 @runtime_checkable
 class FrameSource(Protocol):
-    """Frames of clips, `side` pixels square; `names` are the clips it has."""
+    """Source of frames, `side` pixels square, of the clips `names`."""
 
     side: int
     names: list[str]
@@ -35,24 +32,22 @@ class FrameSource(Protocol):
     def window(
         self, name: str, *, start: float, stop: float, num_frames: int, rng: np.random.Generator | None = None
     ) -> UInt8[Tensor, "T 3 H W"]:
-        """Frames between `start` and `stop` (shares of the clip), at the moments that `segment_moments` draws."""
+        """Return the frames at the moments of `segment_moments` between `start` and `stop` (shares of the clip)."""
         ...
 
 
 def segment_moments(
     num_frames: int, *, start: float, stop: float, rng: np.random.Generator | None = None
 ) -> Float[np.ndarray, " T"]:
-    """One moment of each of `num_frames` equal segments of a window: the middle, or with `rng` any (as TSN samples).
+    """Return one moment of each of `num_frames` equal segments of a window: the middle, or with `rng` any.
 
-    Moments are shares of the clip and do not depend on how many frames it has. The middles of the whole clip are what
-    `video.sample_indices` takes. Assumption: where there are fewer frames than segments, frames are shown more than
-    once, since a batch needs clips of one length.
+    This is how TSN samples. Moments are shares of the clip and do not depend on its number of frames. The middles of
+    the whole clip are those of `timeline.sample_indices`.
+
+    Assumption: where there are fewer frames than segments, frames repeat, since a batch needs clips of one length.
 
     >>> segment_moments(4, start=0.0, stop=1.0).tolist()
     [0.125, 0.375, 0.625, 0.875]
-
-    Raises:
-        ValueError: the window is empty or reaches beyond the clip.
     """
     if not 0 <= start < stop <= 1:
         raise ValueError(f"the time window is {start} to {stop}; expected shares of the clip, 0 <= start < stop <= 1")
@@ -67,9 +62,6 @@ class DecodedFrames:
         ntu_dir: the folder that holds `rgb/`, or the videos themselves.
         side: height and width in pixels.
         framing: "centre" cuts out the central square, "whole" squeezes the whole frame into one.
-
-    Raises:
-        VideoError: there is no video.
     """
 
     def __init__(self, ntu_dir: Path | str, *, side: int, framing: str = "centre") -> None:
@@ -95,9 +87,9 @@ class DecodedFrames:
 class FrameCache:
     """A folder with `frames.json` and for every clip a `.npy` of uint8 [num_frames 3 side side], mapped when read.
 
-    The frames kept are the middle ones of `num_frames` equal segments of the clip. A moment between two of them is
-    shown by the nearest one; where `num_frames` is an odd multiple of the frames that are asked for, evaluation sees
-    exactly the frames that decoding would give.
+    The cached frames are the middle ones of `num_frames` equal segments of the clip. For a moment between two of them,
+    the nearest one is read. Where `num_frames` is an odd multiple of the frames of a sample, evaluation gets exactly
+    the frames that decoding would give.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -115,55 +107,53 @@ class FrameCache:
         """Open a cache for reading.
 
         Raises:
-            FrameCacheError: there is none, or another version of this code made it.
+            ValueError: there is none, or another version of this code made it.
         """
         return cls(folder)
 
     @classmethod
     def create(cls, folder: Path, *, num_frames: int, side: int, framing: str = "centre") -> "FrameCache":
-        """Begin a cache, or open one that was begun with the same settings.
+        """Create a cache, or open one with the same settings.
 
         Raises:
-            FrameCacheError: the folder holds frames of other settings.
+            ValueError: the folder holds frames of other settings.
         """
         path = Path(folder) / "frames.json"
         settings = {"num_frames": num_frames, "side": side, "framing": framing, "version": _VERSION}
         if not path.exists():
             write_json(path, settings)
-        found = _read_settings(Path(folder))
-        differing = [
-            f"{key} {found[key]!r}, not {wanted!r}" for key, wanted in settings.items() if found[key] != wanted
-        ]
+        stored = _read_settings(Path(folder))
+        differing = [f"{key} {stored[key]!r}, not {value!r}" for key, value in settings.items() if stored[key] != value]
         if differing:
-            raise FrameCacheError(
+            raise ValueError(
                 f"{folder}: holds frames of other settings ({'; '.join(differing)}); choose another folder, or the "
-                "settings that it was begun with"
+                "settings that it was created with"
             )
         return cls(folder)
 
     def window(
         self, name: str, *, start: float, stop: float, num_frames: int, rng: np.random.Generator | None = None
     ) -> UInt8[Tensor, "T 3 H W"]:
-        """The kept frames nearest to the moments of the window; only these are read.
+        """Read the cached frames nearest to the moments of the window.
 
         Raises:
-            FrameCacheError: the cache has no such clip, or its file is damaged.
+            ValueError: the cache has no such clip, or its file is damaged.
         """
         moments = segment_moments(num_frames, start=start, stop=stop, rng=rng)
         return torch.from_numpy(self._mapped(name)[frames_at(moments, total=self.num_frames)])
 
     def has(self, name: str) -> bool:
-        """Whether the clip is here, and whole."""
+        """Return whether the cache holds the clip undamaged."""
         try:
             self._mapped(name)
-        except FrameCacheError:
+        except ValueError:
             return False
         return True
 
     def write(self, name: str, frames: UInt8[Tensor, "N 3 S S"]) -> None:
-        """Keep the frames of one clip; a kill leaves the file whole or absent."""
+        """Write the frames of one clip. After a crash the file is whole or absent."""
         if frames.shape != self._shape:
-            raise FrameCacheError(f"{name}: frames {tuple(frames.shape)}, but the cache holds {self._shape}")
+            raise ValueError(f"{name}: frames {tuple(frames.shape)}, but the cache holds {self._shape}")
         with atomic_path(self._file(name)) as temporary:
             np.save(temporary, frames.numpy())
 
@@ -179,15 +169,15 @@ class FrameCache:
         try:
             frames = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError as error:
-            raise FrameCacheError(
+            raise ValueError(
                 f"{self.folder}: no frames of clip {name!r}; run scripts/cache_frames.py again, or leave the clip out "
                 "(failures.json lists the unreadable ones)"
             ) from error
         except (OSError, ValueError, EOFError) as error:
             fault = array_fault(path, error, remedy="run scripts/cache_frames.py again")
-            raise FrameCacheError(f"{path}: damaged: {fault}") from error
+            raise ValueError(f"{path}: damaged: {fault}") from error
         if frames.shape != self._shape or frames.dtype != np.uint8:
-            raise FrameCacheError(
+            raise ValueError(
                 f"{path}: {frames.dtype} {frames.shape}, but frames.json promises uint8 {self._shape}; "
                 "delete the file and run scripts/cache_frames.py again"
             )
@@ -197,14 +187,14 @@ class FrameCache:
 def _read_settings(folder: Path) -> dict[str, Any]:
     path = folder / "frames.json"
     if not path.is_file():
-        raise FrameCacheError(f"{folder}: no frame cache (frames.json) here; make one with scripts/cache_frames.py")
+        raise ValueError(f"{folder}: no frame cache (frames.json) here; make one with scripts/cache_frames.py")
     try:
         settings = read_json(path)
     except ValueError as error:
-        raise FrameCacheError(f"{path}: damaged ({error}); delete the folder and cache the frames again") from error
+        raise ValueError(f"{path}: damaged ({error}); delete the folder and cache the frames again") from error
     expected = {"num_frames", "side", "framing", "version"}
     if not isinstance(settings, dict) or set(settings) != expected or settings["version"] != _VERSION:
-        raise FrameCacheError(
+        raise ValueError(
             f"{path}: found {settings}; expected {', '.join(sorted(expected))}, version {_VERSION}: it comes from "
             "another version of this code; delete the folder and cache the frames again"
         )

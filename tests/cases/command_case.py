@@ -1,4 +1,4 @@
-"""Commands as processes: they end with all that they started, and no busy machine makes them late."""
+"""Commands as processes. They end with all that they started, and a busy machine does not make them fail."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-HANG = 1800.0  # seconds: whatever takes longer hangs; it is no measure of speed
+HANG = 1800.0  # seconds; a command that takes longer hangs
 BIN = Path(sys.executable).parent
 ENVIRONMENT = os.environ | {
     "OMP_NUM_THREADS": "1",
@@ -75,20 +75,20 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def kill_at(command: Sequence[str], name: str, times: int, *, folder: Path, **options) -> None:
-    """SIGKILL a Python command from outside when it or a child is about to write a file for the nth time.
+    """SIGKILL a Python command when it or a child is about to write a file for the nth time.
 
-    Only the command is killed: what becomes of its children is its own affair until this returns.
+    Only the command is killed at first. Its children are killed when this returns.
 
     Args:
         command: what to start.
         name: pattern of the file's name.
-        times: n, from 1; the process has written the file n - 1 times before.
-        folder: for the mark that says that it has come so far.
+        times: n, from 1. The process has written the file n - 1 times before.
+        folder: for the file that marks the moment.
         options: of `subprocess.Popen`.
     """
     mark = folder / "held"
     mark.unlink(missing_ok=True)
-    hold = {"PYTHONPATH": str(ROOT / "tests" / "hold"), "HOLD": json.dumps([str(mark), name, times])}
+    hold = {"PYTHONPATH": f"{ROOT / 'tests' / 'hold'}:{ROOT}", "HOLD": json.dumps([str(mark), name, times])}
     silent = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
     with started(command, env=ENVIRONMENT | hold, **silent, **options) as process:
         until(lambda: mark.exists() or process.poll() is not None)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from einops import rearrange, repeat
 
 from ski_lvlm.skeletons.ntu_file import BodyTrack, Recording
 
@@ -18,7 +19,7 @@ needs_genuine_ntu = pytest.mark.skipif(not GENUINE.exists(), reason=f"the genuin
 
 
 def track(frames, *, seed=0, width=0.5, height=1.7, restless=0.01, num_joints=25):
-    """A body that stands about where the seed says: `width` x `height` metres, moving by `restless`."""
+    """Return a body of `width` x `height` metres, placed by the seed, that moves by `restless`."""
     rng = np.random.default_rng(seed)
     n = len(frames)
     box = np.linspace(0, 1, num_joints)[:, None] * [width, height, 0.3]
@@ -37,3 +38,11 @@ def track(frames, *, seed=0, width=0.5, height=1.7, restless=0.01, num_joints=25
 
 def recording(*tracks, name="S001C001P001R001A001", num_frames=40):
     return Recording(name, num_frames, {72057594037931101 + i: body for i, body in enumerate(tracks)})
+
+
+def as_150(joints):
+    """Return the published scripts' rows of 150 numbers: two actors, zeros while absent, a single actor repeated."""
+    joints = np.nan_to_num(joints)
+    if joints.shape[1] == 1:
+        joints = repeat(joints, "t 1 j c -> t m j c", m=2)
+    return rearrange(joints, "t m j c -> t (m j c)").astype(np.float32)

@@ -5,13 +5,13 @@ import numpy as np
 from ski_lvlm.datasets.ntu import SPLITS, ClipName
 from ski_lvlm.skeletons.cleaning import CLEANING
 from ski_lvlm.skeletons.layouts import LAYOUTS
-from ski_lvlm.skeletons.packed import PackedWriter
+from ski_lvlm.skeletons.packed import packed_writer
 
 SPLIT = SPLITS["synthetic"]
 
 
 def motion(action, performer, *, frames=40):
-    """One or two persons (two from action 50 on) swinging three joints in the action's own rhythm."""
+    """Return one or two persons (two from action 50 on) who swing three joints in the action's own rhythm."""
     rng = np.random.default_rng((action, performer))
     time = np.arange(frames)[:, None]
     persons = 2 if action >= 50 else 1
@@ -22,8 +22,8 @@ def motion(action, performer, *, frames=40):
 
 
 def packed_set(folder, *, actions=SPLIT.seen + SPLIT.unseen, performers=(1, 2, 3, 9)):
-    """Write the packed set; performers up to 8 train, 9 and above test."""
-    with PackedWriter(folder, layout=LAYOUTS["ntu-25"], cleaning=CLEANING, source="test") as writer:
+    """Write the packed set. Performers up to 8 are for training, 9 and above for testing."""
+    with packed_writer(folder, layout=LAYOUTS["ntu-25"], cleaning=CLEANING, source="test") as writer:
         for action in actions:
             for performer in performers:
                 writer.add(str(ClipName(1, 1, performer, 1, action)), motion(action, performer))

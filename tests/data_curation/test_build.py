@@ -304,9 +304,9 @@ def prepare(ntu, folder, clips):
     from ski_lvlm.skeletons.cleaning import CLEANING, clean
     from ski_lvlm.skeletons.layouts import LAYOUTS
     from ski_lvlm.skeletons.ntu_file import read_skeleton
-    from ski_lvlm.skeletons.packed import PackedWriter
+    from ski_lvlm.skeletons.packed import packed_writer
 
-    with PackedWriter(folder, layout=LAYOUTS["ntu-25"], cleaning=CLEANING, source="test") as packed:
+    with packed_writer(folder, layout=LAYOUTS["ntu-25"], cleaning=CLEANING, source="test") as packed:
         for name in clips:
             packed.add(name, clean(read_skeleton(ntu / "skeletons" / f"{name}.skeleton")).joints)
 

@@ -9,7 +9,8 @@ import pytest
 from data_curation.cropping.boxes import skeleton_boxes
 from data_curation.cropping.crop import CropError, CropSettings, Fit, fit, write_crop
 from ski_lvlm.skeletons.ntu_file import read_skeleton
-from ski_lvlm.videos.decoding import Box, VideoError, probe, read_video
+from ski_lvlm.videos.decoding import Box, probe, read_video
+from ski_lvlm.videos.folder import VideoError
 
 REAL = Path(os.environ.get("SKI_REAL_DATA", Path(__file__).parents[3] / "shared" / "real")) / "ntu"
 CLIP = "S001C001P001R001A001"

@@ -5,7 +5,8 @@ from data_curation.cropping.association import Found
 from data_curation.cropping.boxes import CropError
 from data_curation.cropping.crop import CropSettings, write_crop
 from data_curation.cropping.detect import find_boxes
-from ski_lvlm.videos.decoding import VideoError, read_video
+from ski_lvlm.videos.decoding import read_video
+from ski_lvlm.videos.folder import VideoError
 
 
 class RedFinder:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from data_curation.captioning.frame_choice import chosen_frames, frames_choice, motion
 from data_curation.ledger import Rejected
-from ski_lvlm.videos.decoding import VideoError
+from ski_lvlm.videos.folder import VideoError
 from tests.data_curation.test_crop import write_video
 
 SQUARE, FRAMES = 24, 40

@@ -3,7 +3,6 @@ import json
 import pytest
 
 from ski_lvlm.datasets.instruction_file import (
-    InstructionError,
     Turn,
     examine,
     instruction_record,
@@ -24,8 +23,8 @@ def read(tmp_path):
 
 
 def talk(question, answer="A person drops something.", **keys):
-    said = [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
-    return {"id": "7", "conversations": said} | keys
+    conversation = [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
+    return {"id": "7", "conversations": conversation} | keys
 
 
 def test_our_own_record_is_read_back(read):
@@ -72,14 +71,14 @@ def test_video_chatgpt_has_no_skeleton(read):
 
 def test_llavidal_objects_are_an_error_unless_dropped(read):
     record = talk("What?\n<video>\n<human_pose>\n<object>", video="v.pkl", pose="v_pose.pkl", object="v_object.pkl")
-    with pytest.raises(InstructionError, match=r"id '7'.*unknown placeholder <object>; drop it"):
+    with pytest.raises(ValueError, match=r"id '7'.*unknown placeholder <object>; drop it"):
         read([record])
     (conversation,) = read([record], drop={"object"})
     assert conversation.turns[0].text == "What?\n<video>\n<skeleton>"
 
 
 def test_an_object_key_without_placeholder_is_named_too(read):
-    with pytest.raises(InstructionError, match="'object' features"):
+    with pytest.raises(ValueError, match="'object' features"):
         read([talk("What?\n<video>", video="v", object="v_object.pkl")])
 
 
@@ -176,7 +175,7 @@ BAD = {
 
 @pytest.mark.parametrize(("record", "message"), BAD.values(), ids=BAD.keys())
 def test_what_cannot_be_trained_on_is_refused(read, record, message):
-    with pytest.raises(InstructionError) as error:
+    with pytest.raises(ValueError) as error:
         read([FOREIGN["SKI"], record])
     assert message in str(error.value)
     assert "1 of 2 records" in str(error.value)
@@ -185,7 +184,7 @@ def test_what_cannot_be_trained_on_is_refused(read, record, message):
 
 def test_all_problems_are_counted_and_ten_listed(read):
     records = [talk("What?", video="v") | {"id": f"r{i}"} for i in range(25)] + [FOREIGN["SKI"]]
-    with pytest.raises(InstructionError) as error:
+    with pytest.raises(ValueError) as error:
         read(records)
     text = str(error.value)
     assert "25 of 26 records" in text
@@ -195,7 +194,7 @@ def test_all_problems_are_counted_and_ten_listed(read):
 
 @pytest.mark.parametrize(("text", "message"), [("{}", "found dict"), ("[]", "empty list"), ("[{", "not JSON")])
 def test_other_files_are_refused(read, text, message):
-    with pytest.raises(InstructionError, match=message):
+    with pytest.raises(ValueError, match=message):
         read(text)
 
 
@@ -237,5 +236,5 @@ def test_bad_records_do_not_end_the_walk():
 
 
 def test_json_nested_too_deeply_is_refused(read):
-    with pytest.raises(InstructionError, match="not JSON"):
+    with pytest.raises(ValueError, match="not JSON"):
         read("[" * 200_000)

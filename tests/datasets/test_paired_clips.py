@@ -10,7 +10,7 @@ from ski_lvlm.datasets.paired_clips import PairedClips, collate_pairs
 from ski_lvlm.datasets.skeleton_clips import SkeletonClips
 from ski_lvlm.skeletons.cleaning import CLEANING
 from ski_lvlm.skeletons.layouts import LAYOUTS
-from ski_lvlm.skeletons.packed import PackedSkeletons, PackedWriter
+from ski_lvlm.skeletons.packed import PackedSkeletons, packed_writer
 from ski_lvlm.skeletons.preprocessing import Preprocessing, preprocess
 from ski_lvlm.training.epoch_sampler import EpochSampler
 from ski_lvlm.videos.augmentation import NONE
@@ -33,7 +33,7 @@ def sided(num_frames):
 
 
 def clock():
-    """In frame t the left hand is t metres from the origin, the right one 1000 more, and everything else 2000 more."""
+    """Put the left hand t metres from the origin in frame t, the right one 1000 more, all else 2000 more."""
     joints = np.zeros((LENGTH, 1, 25, 3), np.float32)
     time = np.arange(LENGTH, dtype=np.float32)[:, None]
     joints[..., 0] = 2000 + time[..., None]
@@ -57,7 +57,7 @@ def frames(ntu):
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("packed")
-    with PackedWriter(folder, layout=LAYOUTS["ntu-25"], cleaning=CLEANING, source="test") as writer:
+    with packed_writer(folder, layout=LAYOUTS["ntu-25"], cleaning=CLEANING, source="test") as writer:
         for name in CLIPS[:2]:
             writer.add(name, clock())
     return PackedSkeletons.open(folder)
@@ -98,11 +98,11 @@ def test_video_and_skeleton_show_the_same_time(frames, packed):
     starts = []
     for epoch in range(30):
         sample = dataset[epoch, 0]
-        seen = (sample["video"][..., :8].float().mean((1, 2, 3)).numpy() - 8) / 4
+        numbers = (sample["video"][..., :8].float().mean((1, 2, 3)).numpy() - 8) / 4
         times = distance(sample["skeleton"].numpy(), LEFT_HAND)
         assert 23 <= times[-1] - times[0] <= 31
         quarters = np.linspace(times[0] - 1, times[-1] + 1, 5)
-        assert (quarters[:-1] - 0.6 <= seen).all() and (seen <= quarters[1:] + 0.6).all()
+        assert (quarters[:-1] - 0.6 <= numbers).all() and (numbers <= quarters[1:] + 0.6).all()
         starts.append(times[0])
     assert min(starts) < 4 and max(starts) > 18
 
@@ -198,8 +198,8 @@ def test_a_given_window_is_the_stretch_that_is_seen(length):
     time = np.arange(length, dtype=np.float32)
     joints = np.broadcast_to(time[:, None, None, None], (length, 1, 25, 3)).copy()
     expected = {1: [0], 2: [0, 1], 5: [1, 2, 3], 300: list(range(75, 225))}[length]
-    seen = preprocess(joints, num_frames=len(expected), preprocessing=PLAIN, window=(0.25, 0.75))
-    np.testing.assert_allclose(seen[:, 0, 0, 0], expected, atol=1e-4)
+    result = preprocess(joints, num_frames=len(expected), preprocessing=PLAIN, window=(0.25, 0.75))
+    np.testing.assert_allclose(result[:, 0, 0, 0], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("window", [(0.5, 0.5), (-0.1, 0.5), (0.5, 1.1)])

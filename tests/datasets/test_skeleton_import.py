@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from ski_lvlm.datasets.ntu import is_train, names_with_skeleton, parse_name
-from ski_lvlm.datasets.skeleton_import import ImportFileError, _derived_names, import_skeletons
-from ski_lvlm.skeletons.cleaning import CLEANING, as_150, clean
+from ski_lvlm.datasets.skeleton_import import _derived_names, import_skeletons
+from ski_lvlm.skeletons.cleaning import CLEANING, clean
 from ski_lvlm.skeletons.layouts import layout_named
 from ski_lvlm.skeletons.ntu_file import read_skeleton
 from ski_lvlm.storage.safe_pickle import UnsafePickleError, load_arrays
-from tests.cases.recordings import TWO_ACTORS
+from tests.cases.recordings import TWO_ACTORS, as_150
 
 NTU = layout_named("ntu-25")
 NAMES = ["S001C001P001R001A001", "S001C001P001R001A050", "S001C001P003R001A002"]
@@ -50,22 +50,20 @@ def test_a_ctrgcn_file_gives_back_what_went_in(tmp_path):
     cleaning, _ = import_skeletons(tmp_path / "NTU60_CS.npz", layout=NTU)
     clips = gathered(tmp_path / "NTU60_CS.npz")
     assert cleaning == CLEANING and list(clips) == NAMES
-    np.testing.assert_array_equal(clips[NAMES[0]].joints, alone)
-    np.testing.assert_array_equal(clips[NAMES[2]].joints, alone)
-    np.testing.assert_array_equal(clips[NAMES[1]].joints, two)  # absent frames are NaN again
+    np.testing.assert_array_equal(clips[NAMES[0]].content, alone)
+    np.testing.assert_array_equal(clips[NAMES[2]].content, alone)
+    np.testing.assert_array_equal(clips[NAMES[1]].content, two)  # absent frames are NaN again
 
 
 def test_a_ctrgcn_file_whose_labels_contradict_its_names_is_refused(tmp_path):
     write_npz(tmp_path / "a.npz", y_train=np.eye(60)[[0, 48]])
-    with pytest.raises(ImportFileError, match="y_train does not agree with the clips' names"):
+    with pytest.raises(ValueError, match="y_train does not agree with the clips' names"):
         gathered(tmp_path / "a.npz")
 
 
 def test_a_ctrgcn_file_without_names_and_of_no_protocol_is_refused(tmp_path):
     write_npz(tmp_path / "a.npz", files_train=None, files_test=None)
-    with pytest.raises(
-        ImportFileError, match="2 training and 1 test clips fit no NTU protocol.*add the arrays files_train"
-    ):
+    with pytest.raises(ValueError, match="2 training and 1 test clips fit no NTU protocol.*add the arrays files_train"):
         gathered(tmp_path / "a.npz")
 
 
@@ -84,8 +82,8 @@ def test_names_follow_from_a_protocols_counts(counts, dataset, protocol, first):
 def test_a_frame_of_another_size_is_a_problem_of_the_clip(tmp_path):
     write_npz(tmp_path / "a.npz")
     clips = gathered(tmp_path / "a.npz", layout_named("kinect-20"))
-    assert all(clip.joints is None for clip in clips.values())
-    assert "found 150 numbers a frame; two persons of the layout kinect-20 have 120" in clips[NAMES[0]].problem
+    assert all(clip.content is None for clip in clips.values())
+    assert "found 150 numbers a frame; two persons of the layout kinect-20 have 120" in clips[NAMES[0]].error
 
 
 def write_pyskl(path, keypoint, name=NAMES[0]):
@@ -100,30 +98,30 @@ def test_a_pyskl_pickle_is_read_with_persons_first(tmp_path, persons):
     keypoint[-1, 5] = 0
     write_pyskl(tmp_path / "ntu60_3danno.pkl", keypoint)
     clip = gathered(tmp_path / "ntu60_3danno.pkl")[NAMES[0]]
-    assert clip.joints.dtype == np.float32 and clip.joints.shape == (19 if persons == 1 else 20, persons, 25, 3)
-    np.testing.assert_array_equal(clip.joints[3, 0], keypoint[0, 3].astype(np.float32))
-    assert np.isnan(clip.joints).any() == (persons == 2)
+    assert clip.content.dtype == np.float32 and clip.content.shape == (19 if persons == 1 else 20, persons, 25, 3)
+    np.testing.assert_array_equal(clip.content[3, 0], keypoint[0, 3].astype(np.float32))
+    assert np.isnan(clip.content).any() == (persons == 2)
 
 
 def test_a_person_who_is_never_there_does_not_count(tmp_path):
     keypoint = joints(2, 20, 25, 3)
     keypoint[1] = 0
     write_pyskl(tmp_path / "a.pkl", keypoint)
-    assert gathered(tmp_path / "a.pkl")[NAMES[0]].joints.shape == (20, 1, 25, 3)
+    assert gathered(tmp_path / "a.pkl")[NAMES[0]].content.shape == (20, 1, 25, 3)
 
 
 def test_two_dimensional_keypoints_do_not_pass_for_three(tmp_path):
     write_pyskl(tmp_path / "hrnet.pkl", joints(1, 20, 17, 2))
-    problem = gathered(tmp_path / "hrnet.pkl")[NAMES[0]].problem
+    problem = gathered(tmp_path / "hrnet.pkl")[NAMES[0]].error
     assert (
         "found 17 joints with 2 coordinates; the layout ntu-25 has 25 with 3" in problem and "ever made up" in problem
     )
-    assert gathered(tmp_path / "hrnet.pkl", layout_named("coco-17"))[NAMES[0]].joints.shape == (20, 1, 17, 2)
+    assert gathered(tmp_path / "hrnet.pkl", layout_named("coco-17"))[NAMES[0]].content.shape == (20, 1, 17, 2)
 
 
 def test_another_pickle_is_refused(tmp_path):
     (tmp_path / "a.pkl").write_bytes(pickle.dumps([1, 2]))
-    with pytest.raises(ImportFileError, match="expected pyskl's dictionary"):
+    with pytest.raises(ValueError, match="expected pyskl's dictionary"):
         gathered(tmp_path / "a.pkl")
 
 
@@ -136,15 +134,15 @@ def test_a_folder_of_arrays_is_read_with_the_layout_it_is_said_to_have(tmp_path,
     np.save(tmp_path / "three.npy", joints(3, 9, count, 3))
     np.save(tmp_path / "object.npy", np.array([{}], dtype=object), allow_pickle=True)
     clips = gathered(tmp_path, layout_named(layout))
-    np.testing.assert_array_equal(clips["one"].joints[:, 0], joints(12, count, 3))
-    np.testing.assert_array_equal(clips["two"].joints[:, 1], joints(2, 9, count, 3)[1])
-    for name, said in (
+    np.testing.assert_array_equal(clips["one"].content[:, 0], joints(12, count, 3))
+    np.testing.assert_array_equal(clips["two"].content[:, 1], joints(2, 9, count, 3)[1])
+    for name, message in (
         ("bad", "not a readable array"),
         ("flat", r"found shape (12, 75); expected (T, J, 3)"),
         ("three", "found 3 persons; expected one or two"),
         ("object", "not a readable array"),
     ):
-        assert clips[name].joints is None and said in clips[name].problem
+        assert clips[name].content is None and message in clips[name].error
 
 
 @pytest.mark.parametrize(
@@ -158,12 +156,12 @@ def test_a_folder_of_arrays_is_read_with_the_layout_it_is_said_to_have(tmp_path,
 def test_files_of_another_kind_are_refused(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(ImportFileError, match=message):
+    with pytest.raises(ValueError, match=message):
         gathered(tmp_path / name)
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(ImportFileError, match="no .npy or .npz in the folder"):
+    with pytest.raises(ValueError, match="no .npy or .npz in the folder"):
         gathered(tmp_path)
 
 

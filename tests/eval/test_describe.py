@@ -12,7 +12,6 @@ from safetensors.torch import load_file, save_file
 
 from eval.describe import describe, main, model_digest
 from eval.items.answers import answer_key
-from eval.items.clips import DecodedClips
 from eval.items.questions import evenly, read_questions
 from ski_lvlm.datasets.instruction_file import Turn
 from ski_lvlm.encoders.vision_tower import VisionTower, load_vision_tower
@@ -20,7 +19,9 @@ from ski_lvlm.llm.conversation import IGNORED, encode
 from ski_lvlm.lvlm.inference import EndWatch, load_for_inference
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.storage.files import read_jsonl, write_json
-from ski_lvlm.storage.shards import FolderBusy, Shard, only_process
+from ski_lvlm.storage.shards import Shard, only_process
+from ski_lvlm.videos.decoding import read_clip
+from ski_lvlm.videos.folder import VideoFolder
 from tests.cases.command_case import ROOT, kill_at, run
 from tests.cases.tiny_llm import tiny_llm
 from tests.cases.video_case import numbered, quarters, write_audio, write_video, write_zero_length
@@ -100,13 +101,16 @@ def undisturbed(case, tmp_path_factory):
     return predictions(out)
 
 
+def frames_of(name, folder, framing="whole"):
+    return read_clip(name, videos=VideoFolder(folder), num_frames=FRAMES, side=28, framing=framing)
+
+
 def test_every_question_gets_the_answer_about_its_own_video(case, undisturbed):
     assert [entry | item(entry["video_name"]) for entry in undisturbed] == undisturbed  # the questions are kept
     model = load_for_inference(case / "model")
-    clips = DecodedClips(VIDEOS, case / "videos", num_frames=FRAMES, side=28, framing="whole")
     alone = [
-        [model.generate([clip.frames], [question], max_new_tokens=6)[0] for question in ASKED.values()]
-        for clip in (clips[k] for k in range(len(clips)))
+        [model.generate([frames], [question], max_new_tokens=6)[0] for question in ASKED.values()]
+        for frames in (frames_of(name, case / "videos") for name in VIDEOS)
     ]
     assert answers(undisturbed) == alone
     assert len({tuple(row) for row in alone}) == len(VIDEOS), "the test cannot tell the videos apart"
@@ -221,12 +225,12 @@ def test_answers_that_run_into_the_limit_are_marked_counted_and_listed(case, tmp
     log = read_jsonl(tmp_path / "predictions.jsonl")
     model = load_for_inference(case / "model")
     end = model.tokenizer.eos_token_id
-    clip = DecodedClips(["a"], case / "videos", num_frames=FRAMES, side=28, framing="whole")[0]
+    frames = frames_of("a", case / "videos")
     ended = {}
     for question in ASKED.values():  # generated alone, by the language model itself: is its end token there?
         ids = []
         keep = SimpleNamespace(put=lambda new, ids=ids: ids.extend(new.flatten().tolist()), end=lambda: None)
-        model.generate([clip.frames], [question], max_new_tokens=6, streamer=keep)
+        model.generate([frames], [question], max_new_tokens=6, streamer=keep)
         ended[question] = end in ids
     for record in log:
         if record["video_name"] == "a":
@@ -278,7 +282,7 @@ def test_one_shard_of_one_is_the_whole(case, tmp_path, capsys):
 
 def test_the_whole_waits_for_its_shards_and_answers_what_a_lost_one_left(case, undisturbed, tmp_path):
     main(flags(case, tmp_path, shard="1/2"))
-    with only_process(tmp_path / ".predictions.lock", Shard(2, 2)), pytest.raises(FolderBusy, match="shard 2-of-2"):
+    with only_process(tmp_path / ".predictions.lock", Shard(2, 2)), pytest.raises(ValueError, match="shard 2-of-2"):
         main(flags(case, tmp_path))
     main(flags(case, tmp_path))
     assert predictions(tmp_path) == undisturbed
@@ -583,8 +587,8 @@ def test_videos_are_framed_as_the_training_features_were(case, tmp_path):
         model = build_model(tmp_path / framing, tower=case / "tower", llm=case / "llm", framing=framing)
         shown = flags(case, tmp_path, model=model, videos=tmp_path / "videos", questions=tmp_path / "q.json")
         main([*shown, "--out", str(tmp_path / framing / "predictions.json")])
-        clip = DecodedClips(["edges"], tmp_path / "videos", num_frames=FRAMES, side=28, framing=framing)[0]
-        expected = load_for_inference(model).generate([clip.frames], [ASKED["Q"]], max_new_tokens=6)
+        frames = frames_of("edges", tmp_path / "videos", framing=framing)
+        expected = load_for_inference(model).generate([frames], [ASKED["Q"]], max_new_tokens=6)
         assert [entry["pred"] for entry in predictions(tmp_path / framing)] == expected
     assert predictions(tmp_path / "whole") != predictions(tmp_path / "centre")
 

@@ -19,7 +19,7 @@ from eval.judges.rubrics import OWN
 from eval.judges.similarity_judge import SimilarityJudge
 from ski_lvlm.servers.client import ModelInfo
 from ski_lvlm.storage.files import append_jsonl, read_jsonl
-from ski_lvlm.storage.shards import FolderBusy, only_process
+from ski_lvlm.storage.shards import only_process
 from tests.cases.llm_server import Answer, chat_double
 
 QUICK = ["--no_reference_metrics"]
@@ -295,7 +295,7 @@ def test_a_metric_that_cannot_be_computed_costs_no_grade(tmp_path, monkeypatch):
 
 
 def test_two_processes_do_not_work_in_one_folder(tmp_path):
-    with chat_double(plan=four) as double, only_process(tmp_path / "out"), pytest.raises(FolderBusy, match="pid"):
+    with chat_double(plan=four) as double, only_process(tmp_path / "out"), pytest.raises(ValueError, match="pid"):
         grade(tmp_path, double)
     assert double.requests == []
 

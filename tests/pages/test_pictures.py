@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ski_lvlm.pages.pictures import strip, svg_url, video_strip
-from ski_lvlm.videos.decoding import VideoError
+from ski_lvlm.videos.folder import VideoError
 from tests.eval.test_report import write_video
 
 

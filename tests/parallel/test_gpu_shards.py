@@ -9,7 +9,7 @@ import pytest
 
 from ski_lvlm.parallel import gpu_shards
 from ski_lvlm.parallel.gpu_shards import add_shard_flags, processors, run_on_gpus, visible_gpus
-from ski_lvlm.storage.shards import FolderBusy, Shard, only_process
+from ski_lvlm.storage.shards import Shard, only_process
 from tests.cases import command_case
 from tests.cases.command_case import ROOT, is_running, until
 
@@ -91,10 +91,10 @@ def test_each_shard_sees_one_gpu_and_its_share_of_the_threads(child, tmp_path, m
     )
     assert code == 0 and joins == [[str(tmp_path), "--modalities", "video", "skeleton"]]
     for index, gpu in enumerate(("0", "GPU-5f", "MIG-7"), start=1):
-        found = started(tmp_path, index)
-        assert (found["CUDA_VISIBLE_DEVICES"], found["OMP_NUM_THREADS"]) == (gpu, "2")
+        child = started(tmp_path, index)
+        assert (child["CUDA_VISIBLE_DEVICES"], child["OMP_NUM_THREADS"]) == (gpu, "2")
         expected = ["--modalities", "video", "skeleton", "--workers", "4", "--shard", f"{index}/3"]
-        assert found["flags"] == expected
+        assert child["flags"] == expected
     assert sorted(capfd.readouterr().err.splitlines()) == ["[1/3] hello", "[2/3] hello", "[3/3] hello"]
 
 
@@ -103,9 +103,9 @@ def test_without_a_gpu_the_processors_are_shared(child, tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     start(child, tmp_path, "--gpus=2", "--workers", "7", workers=processors, monkeypatch=monkeypatch)
     for index in (1, 2):
-        found = started(tmp_path, index)
-        assert (found["CUDA_VISIBLE_DEVICES"], found["OMP_NUM_THREADS"]) == (None, str(processors(2)))
-        assert found["flags"] == ["--workers", "7", "--shard", f"{index}/2"]  # as the user said
+        child = started(tmp_path, index)
+        assert (child["CUDA_VISIBLE_DEVICES"], child["OMP_NUM_THREADS"]) == (None, str(processors(2)))
+        assert child["flags"] == ["--workers", "7", "--shard", f"{index}/2"]  # as the user said
 
 
 def test_a_machine_of_several_does_its_part_and_does_not_join(child, tmp_path, monkeypatch):
@@ -166,10 +166,10 @@ def test_whatever_ends_the_command_ends_its_shards(child, tmp_path, number, code
         until(lambda: all((tmp_path / f"{index}.json").exists() for index in (1, 2)))
         children = [started(tmp_path, index) for index in (1, 2)]
         process.send_signal(number)
-        said = process.communicate()[1]
+        errors = process.communicate()[1]
         assert process.returncode == code
         if code == 130:
-            assert "interrupted; the same command continues" in said
+            assert "interrupted; the same command continues" in errors
             assert not any(is_running(child["pid"]) or is_running(child["worker"]) for child in children)
         until(lambda: not any(is_running(child["pid"]) for child in children))
     for index in (1, 2):
@@ -201,14 +201,14 @@ def test_gpus_have_the_names_that_the_environment_gives_them(monkeypatch, allowe
 
 
 def test_a_shard_takes_its_gpu_counted_round(monkeypatch):
-    taken = []
+    devices = []
     monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
-    monkeypatch.setattr("torch.cuda.set_device", taken.append)
+    monkeypatch.setattr("torch.cuda.set_device", devices.append)
     for index in (1, 4, 6):
         gpu_shards.take_gpu(Shard(index, 8))
-    assert taken == [0, 3, 1]
+    assert devices == [0, 3, 1]
 
 
 def test_the_joining_run_waits_for_another_machine_s_shards(tmp_path):
-    with only_process(tmp_path, Shard(3, 4)), pytest.raises(FolderBusy, match="shard 3-of-4"), only_process(tmp_path):
+    with only_process(tmp_path, Shard(3, 4)), pytest.raises(ValueError, match="shard 3-of-4"), only_process(tmp_path):
         pass

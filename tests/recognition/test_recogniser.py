@@ -23,9 +23,9 @@ from ski_lvlm.recognition.recogniser import (
 )
 from ski_lvlm.skeletons.cleaning import CLEANING
 from ski_lvlm.skeletons.layouts import LAYOUTS
-from ski_lvlm.skeletons.packed import PackedSkeletons, PackedWriter
+from ski_lvlm.skeletons.packed import PackedSkeletons, packed_writer
 from ski_lvlm.storage.shards import WHOLE, Shard
-from ski_lvlm.videos.decoding import VideoError
+from ski_lvlm.videos.folder import VideoError
 from ski_lvlm.videos.frame_cache import DecodedFrames, FrameCache
 from tests.cases.recognition_case import clip, ntu_videos, skeleton_run, student_run
 from tests.cases.skeleton_case import SPLIT, packed_set
@@ -246,7 +246,7 @@ def test_a_co_trained_skeleton_clip_knows_the_names_it_was_trained_with(tmp_path
 
 def test_a_skeleton_of_nobody_is_not_scored(tmp_path, text):
     folder = skeleton_run(tmp_path / "run", text=text)
-    with PackedWriter(tmp_path / "prepared", layout=LAYOUTS["ntu-25"], cleaning=CLEANING, source="test") as writer:
+    with packed_writer(tmp_path / "prepared", layout=LAYOUTS["ntu-25"], cleaning=CLEANING, source="test") as writer:
         writer.add(clip(6), np.full((20, 1, 25, 3), np.nan, np.float32))
     found = run(tmp_path, skeleton_recogniser(folder, PackedSkeletons.open(tmp_path / "prepared")), names=[clip(6)])
     assert found.values.isnan().all() and "nobody is in any frame" in found.errors[clip(6)]

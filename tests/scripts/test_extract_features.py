@@ -14,10 +14,10 @@ from ski_lvlm.lvlm.feature_files import FeatureError
 from ski_lvlm.lvlm.features import FeatureFolder
 from ski_lvlm.skeletons.cleaning import CLEANING
 from ski_lvlm.skeletons.layouts import LAYOUTS
-from ski_lvlm.skeletons.packed import PackedWriter
+from ski_lvlm.skeletons.packed import packed_writer
 from ski_lvlm.skeletons.preprocessing import Preprocessing, interleaved_views, preprocess
 from ski_lvlm.storage.files import atomic_path, write_json
-from ski_lvlm.storage.shards import FolderBusy, Shard, only_process
+from ski_lvlm.storage.shards import Shard, only_process
 from ski_lvlm.videos.decoding import read_for_tower, read_video
 from tests.cases.command_case import kill_at, run
 from tests.cases.lvlm_case import write_instructions
@@ -46,7 +46,7 @@ def ntu(tmp_path_factory):
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared")
-    with PackedWriter(folder, layout=LAYOUTS["ntu-25"], cleaning=CLEANING, source="test") as writer:
+    with packed_writer(folder, layout=LAYOUTS["ntu-25"], cleaning=CLEANING, source="test") as writer:
         for clip in CLIPS:
             writer.add(clip, motion(int(clip[-3:]), 1))
     return folder
@@ -230,7 +230,7 @@ def test_no_readable_clip_at_all_is_exit_code_1(tower, tmp_path, capsys):
 
 
 def test_a_skeleton_without_anybody_is_listed(encoder, tmp_path):
-    with PackedWriter(tmp_path / "prepared", layout=LAYOUTS["ntu-25"], cleaning=CLEANING, source="test") as writer:
+    with packed_writer(tmp_path / "prepared", layout=LAYOUTS["ntu-25"], cleaning=CLEANING, source="test") as writer:
         writer.add("empty", np.full((20, 1, 25, 3), np.nan, np.float32))
         writer.add("somebody", motion(1, 1))
     assert main(skeleton_flags(tmp_path / "prepared", encoder, tmp_path / "out")) == 0
@@ -256,7 +256,7 @@ def test_another_tower_in_the_same_folder_is_refused(ntu, tower, tmp_path):
 
 
 def test_skeletons_cleaned_otherwise_than_the_encoder_s_are_refused(encoder, tmp_path):
-    with PackedWriter(tmp_path / "prepared", layout=LAYOUTS["ntu-25"], cleaning="none", source="test") as writer:
+    with packed_writer(tmp_path / "prepared", layout=LAYOUTS["ntu-25"], cleaning="none", source="test") as writer:
         writer.add("a", motion(1, 1))
     with pytest.raises(ValueError, match="cleaning: .* against 'none'"):
         main(skeleton_flags(tmp_path / "prepared", encoder, tmp_path / "out"))
@@ -348,7 +348,7 @@ def test_a_shard_without_clips_is_no_failure(ntu, tower, prepared, encoder, tmp_
 def test_the_same_part_twice_at_once_is_refused_and_another_modality_is_not(ntu, tower, prepared, encoder, tmp_path):
     with only_process(tmp_path / ".locks" / "video", Shard(1, 2)):
         for flags in ([], ["--shard", "1/2"], ["--shard", "2/3"]):
-            with pytest.raises(FolderBusy, match="another process"):
+            with pytest.raises(ValueError, match="another process"):
                 main([*video_flags(ntu, tower, tmp_path), *flags])
         assert main([*video_flags(ntu, tower, tmp_path), "--shard", "2/2"]) == 0
         assert main(skeleton_flags(prepared, encoder, tmp_path)) == 0

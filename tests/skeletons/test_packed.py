@@ -2,14 +2,13 @@ import json
 import pickle
 import resource
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ski_lvlm.skeletons.layouts import layout_named
-from ski_lvlm.skeletons.packed import PackedError, PackedSkeletons, PackedWriter
-from tests.cases.command_case import run
+from ski_lvlm.skeletons.packed import PackedSkeletons, packed_writer
+from tests.cases.command_case import ROOT, run
 
 NTU = layout_named("ntu-25")
 
@@ -22,7 +21,7 @@ def clip(number):
 
 
 def writer(folder, source="a"):
-    return PackedWriter(folder, layout=NTU, cleaning="ctrgcn-1", source=source)
+    return packed_writer(folder, layout=NTU, cleaning="ctrgcn-1", source=source)
 
 
 def write(folder, numbers, source="a"):
@@ -30,6 +29,10 @@ def write(folder, numbers, source="a"):
         for number in numbers:
             packed.add(f"clip{number}", clip(number))
     return PackedSkeletons.open(folder)
+
+
+def files(folder):
+    return sorted(path.name for path in folder.glob("[!.]*"))
 
 
 def test_clips_of_any_length_come_back_as_they_were(tmp_path):
@@ -40,16 +43,16 @@ def test_clips_of_any_length_come_back_as_they_were(tmp_path):
         np.testing.assert_array_equal(packed.get(f"clip{number}"), clip(number))
         assert packed.num_frames(f"clip{number}") == 3 + number % 7
     assert "clip3" in packed and "clip20" not in packed
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.json", "joints.npy"]
+    assert files(tmp_path) == ["index.json", "joints.npy"]
 
 
 def test_joints_are_mapped_read_only_and_not_copied_to_workers(tmp_path):
     packed = write(tmp_path, range(20))
     assert not packed.get("clip1").flags.writeable and not packed.get("clip1").flags.owndata
     assert packed.get("clip1").base is not None
-    sent = pickle.dumps(packed)
-    assert len(sent) < 500
-    np.testing.assert_array_equal(pickle.loads(sent).get("clip5"), clip(5))  # noqa: S301
+    pickled = pickle.dumps(packed)
+    assert len(pickled) < 500
+    np.testing.assert_array_equal(pickle.loads(pickled).get("clip5"), clip(5))  # noqa: S301
 
 
 def test_the_joints_file_is_an_ordinary_npy(tmp_path):
@@ -70,42 +73,27 @@ def test_a_big_set_opens_quickly(tmp_path):
     np.testing.assert_array_equal(packed.get(packed.names[-1]), clip(0))
 
 
-def kill_after(folder, numbers):
-    """Write, checkpoint, write some more without, and die."""
-    packed = writer(folder).__enter__()
-    for number in numbers:
-        packed.add(f"clip{number}", clip(number))
-    packed.checkpoint()
-    packed.add("torn", clip(99))
-    packed._file.close()
-
-
-def test_a_killed_writer_goes_on_and_ends_with_the_same_bytes(tmp_path):
+def test_a_killed_writer_leaves_nothing_that_looks_like_a_set_and_the_next_starts_again(tmp_path):
     write(tmp_path / "whole", range(9))
-    kill_after(tmp_path / "killed", range(5))
-    with pytest.raises(PackedError, match="no packed skeletons"):
+    code = f"""
+import os; from pathlib import Path
+from tests.skeletons.test_packed import clip, writer
+with writer(Path({str(tmp_path / "killed")!r})) as packed:
+    packed.add("other", clip(1))
+    os.kill(os.getpid(), 9)
+"""
+    assert run([sys.executable, "-c", code], cwd=ROOT).returncode == -9
+    with pytest.raises(ValueError, match="no packed skeletons"):
         PackedSkeletons.open(tmp_path / "killed")
-    with writer(tmp_path / "killed") as packed:
-        assert packed.names == [f"clip{n}" for n in range(5)]
-        for number in range(5, 9):
-            packed.add(f"clip{number}", clip(number))
+    write(tmp_path / "killed", range(9))
     for name in ("index.json", "joints.npy"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert files(tmp_path / "killed") == ["index.json", "joints.npy"]
 
 
-def test_joints_that_never_reached_the_disk_are_written_again(tmp_path):
-    kill_after(tmp_path, range(5))
-    data = tmp_path / "joints.npy.partial"
-    data.write_bytes(data.read_bytes()[:200])
-    with writer(tmp_path) as packed:
-        assert packed.names == []
-        packed.add("clip0", clip(0))
-    np.testing.assert_array_equal(PackedSkeletons.open(tmp_path).get("clip0"), clip(0))
-
-
-def test_an_unfinished_set_of_other_files_is_not_continued(tmp_path):
-    kill_after(tmp_path, range(5))
-    assert write(tmp_path, [7], source="b").names == ["clip7"]
+def test_two_processes_do_not_write_one_set(tmp_path):
+    with writer(tmp_path), pytest.raises(ValueError, match="another process"), writer(tmp_path, "b"):
+        pass
 
 
 def test_an_older_set_stays_until_the_new_one_is_whole(tmp_path):
@@ -119,13 +107,13 @@ def test_an_older_set_stays_until_the_new_one_is_whole(tmp_path):
 
 
 def test_a_clip_that_is_not_there_is_an_error_with_a_remedy(tmp_path):
-    with pytest.raises(PackedError, match="no clip 'clip8' among its 2 skeletons.*list of missing"):
+    with pytest.raises(ValueError, match="no clip 'clip8' among its 2 skeletons.*list of missing"):
         write(tmp_path, range(2)).get("clip8")
 
 
 def test_joints_of_another_layout_are_refused(tmp_path):
     with (
-        pytest.raises(PackedError, match=r"a: joints \(17, 3\), but the layout ntu-25 has \(25, 3\)"),
+        pytest.raises(ValueError, match=r"a: joints \(17, 3\), but the layout ntu-25 has \(25, 3\)"),
         writer(tmp_path) as w,
     ):
         w.add("a", np.zeros((4, 1, 17, 3), np.float32))
@@ -164,12 +152,12 @@ def remove_joints(folder):
 def test_a_damaged_set_is_refused_with_a_remedy(tmp_path, damage, message):
     write(tmp_path, range(3))
     damage(tmp_path)
-    with pytest.raises(PackedError, match=f"{message}.*run scripts/prepare_ntu.py again"):
+    with pytest.raises(ValueError, match=f"{message}.*run scripts/prepare_ntu.py again"):
         PackedSkeletons.open(tmp_path)
 
 
 def test_a_folder_without_a_set_is_refused(tmp_path):
-    with pytest.raises(PackedError, match="no packed skeletons.*make them with scripts/prepare_ntu.py"):
+    with pytest.raises(ValueError, match="no packed skeletons.*make them with scripts/prepare_ntu.py"):
         PackedSkeletons.open(tmp_path)
 
 
@@ -179,22 +167,13 @@ from tests.skeletons.test_packed import clip, writer
 with writer(Path(sys.argv[1])) as packed:
     for number in range(400):
         packed.add(f"clip{number}", clip(number))
-        if number % 10 == 9:
-            packed.checkpoint()
 """
 
 
-def test_a_full_disk_is_said_and_the_work_so_far_is_kept(tmp_path):
+def test_a_full_disk_is_said_and_leaves_no_half_set(tmp_path):
     def little_room():  # the kernel refuses to let a file grow beyond this
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", FILL_THE_DISK, str(tmp_path)]
-    done = run(command, cwd=root, preexec_fn=little_room)
-    assert "the disk is full" in done.stderr and "it goes on where it stopped" in done.stderr
-    assert not (tmp_path / "index.json").exists() and not (tmp_path / "joints.npy").exists()
-    with writer(tmp_path) as packed:
-        assert len(packed.names) >= 10
-        kept = packed.names
-    for name in kept:
-        np.testing.assert_array_equal(PackedSkeletons.open(tmp_path).get(name), clip(int(name[4:])))
+    result = run([sys.executable, "-c", FILL_THE_DISK, str(tmp_path)], cwd=ROOT, preexec_fn=little_room)
+    assert "the disk is full" in result.stderr and "run the same command again" in result.stderr
+    assert files(tmp_path) == []

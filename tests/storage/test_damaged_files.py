@@ -85,7 +85,7 @@ def test_a_gguf_file_is_looked_at_before_it_is_converted(tmp_path, monkeypatch, 
 
 
 def skeletons(path):
-    return list(import_skeletons(path, layout=layout_named("ntu-25"))[1])[0].problem
+    return list(import_skeletons(path, layout=layout_named("ntu-25"))[1])[0].error
 
 
 READERS = {
@@ -178,18 +178,18 @@ def test_what_ntu_s_converter_writes_is_called_by_its_name(tmp_path):
 )
 def test_a_plain_array_is_its_clip_whatever_stands_behind_the_name(tmp_path, name):
     (np.savez if name.endswith("z") else np.save)(tmp_path / name, np.random.default_rng(0).normal(size=(4, 25, 3)))
-    ((clip, joints, problem),) = list(import_skeletons(tmp_path, layout=layout_named("ntu-25"))[1])
-    assert (clip, joints.shape, problem) == (CLIP, (4, 1, 25, 3), "")
+    (clip,) = list(import_skeletons(tmp_path, layout=layout_named("ntu-25"))[1])
+    assert (clip.name, clip.content.shape, clip.error) == (CLIP, (4, 1, 25, 3), "")
 
 
 def test_objects_in_arrays_are_described_and_never_run(tmp_path):
     file = tmp_path / "a.npy"
-    for held, words in (
+    for content, words in (
         (np.array({"pose": 1, "id": 2}), "a dictionary of pose, id and no plain array; save one array of numbers"),
         (np.array([np.ones(3), np.ones(4)], dtype=object), "Python objects and no plain array"),
         (hostile(file), "an array of Python objects .*asks for builtins.exec"),
     ):
-        np.save(file, held, allow_pickle=True)
+        np.save(file, content, allow_pickle=True)
         with pytest.raises(ValueError, match=rf"a\.npy: .*{words}"):
             read_tokens(file)
     assert not (tmp_path / "ran").exists()

@@ -10,8 +10,8 @@ from torch import nn
 
 from ski_lvlm.encoders.digest import weights_digest
 from ski_lvlm.llm.loading import tokenizer_digest
-from ski_lvlm.storage import file_digests
-from ski_lvlm.storage.file_digests import file_digest, remembered_digest
+from ski_lvlm.storage import digests
+from ski_lvlm.storage.digests import file_digest, remembered_digest
 from tests.cases.tiny_llm import tiny_tokenizer
 
 
@@ -36,10 +36,10 @@ def test_every_single_value_counts_and_so_does_its_place():
     values = model.weight.data.view(-1)
     digests = {weights_digest(model)}
     for place in range(0, values.numel(), 7):
-        kept = values[place].item()
-        values[place] = kept * 2 + 1
+        value = values[place].item()
+        values[place] = value * 2 + 1
         digests.add(weights_digest(model))
-        values[place] = kept
+        values[place] = value
     values[:2] = values[:2].flip(0).clone()
     digests.add(weights_digest(model))
     assert len(digests) == 2 + len(range(0, values.numel(), 7))
@@ -92,7 +92,7 @@ def test_whole_numbers_and_empty_tensors_are_no_trouble():
 @pytest.mark.parametrize("place", [0, 1 << 20, -1])
 def test_every_byte_of_a_file_counts_and_a_large_one_is_read_once(tmp_path, monkeypatch, place):
     monkeypatch.setenv("SKI_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(file_digests, "_REMEMBERED_FROM", 1000)
+    monkeypatch.setattr(digests, "_CACHED_FROM", 1000)
     file = tmp_path / "model.gguf"
     content = bytearray(3 << 20)
     file.write_bytes(content)
@@ -103,14 +103,14 @@ def test_every_byte_of_a_file_counts_and_a_large_one_is_read_once(tmp_path, monk
     os.utime(file, ns=(0, 1))  # the clock of files may not have moved on
     assert remembered_digest(file) == file_digest(file) != before
     reads = []
-    monkeypatch.setattr(file_digests, "file_digest", reads.append)
+    monkeypatch.setattr(digests, "file_digest", reads.append)
     assert remembered_digest(file) != before and not reads
 
 
 def test_a_tokenizer_s_words_and_template_count():
-    plain, other, more = tiny_tokenizer(), tiny_tokenizer(chat_template="{{ messages }}"), tiny_tokenizer()
-    more.add_tokens(["<new>"])
+    plain, other, extended = tiny_tokenizer(), tiny_tokenizer(chat_template="{{ messages }}"), tiny_tokenizer()
+    extended.add_tokens(["<new>"])
     before = tokenizer_digest(plain)
     plain("a longer text than this", truncation=True, max_length=3)
     assert tokenizer_digest(plain) == before == tokenizer_digest(tiny_tokenizer())
-    assert len({tokenizer_digest(tokenizer) for tokenizer in (plain, other, more)}) == 3
+    assert len({tokenizer_digest(tokenizer) for tokenizer in (plain, other, extended)}) == 3

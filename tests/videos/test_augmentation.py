@@ -104,8 +104,8 @@ def test_jitter_changes_hues_by_a_tenth_of_the_circle_at_most():
 
 @pytest.mark.parametrize("name", ["colour_jitter", "grey"])
 def test_colours_change_as_often_as_asked(name):
-    some = dataclasses.replace(NONE, **{name: 0.3})
-    changed = [not torch.equal(seen(noise(1, 8), some, seed=seed), noise(1, 8)) for seed in range(400)]
+    augmentation = dataclasses.replace(NONE, **{name: 0.3})
+    changed = [not torch.equal(seen(noise(1, 8), augmentation, seed=seed), noise(1, 8)) for seed in range(400)]
     assert 0.22 < np.mean(changed) < 0.38
 
 

@@ -2,16 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from ski_lvlm.videos.decoding import (
-    VideoError,
-    centre_square,
-    find_video,
-    list_videos,
-    probe,
-    read_for_tower,
-    read_video,
-    sample_indices,
-)
+from ski_lvlm.videos.decoding import centre_square, probe, read_for_tower, read_video
+from ski_lvlm.videos.folder import VideoError, find_video, list_videos
+from ski_lvlm.videos.timeline import sample_indices
 from tests.cases.video_case import (
     REAL_CLIP,
     frame_numbers,
@@ -24,11 +17,11 @@ from tests.cases.video_case import (
 )
 
 
-@pytest.mark.parametrize(("total", "wanted"), [(103, 100), (300, 100), (101, 100), (16, 16), (7, 3), (2000, 16)])
-def test_sampled_frames_are_evenly_spaced_and_centred(total, wanted):
-    indices = sample_indices(total, wanted)
+@pytest.mark.parametrize(("total", "expected"), [(103, 100), (300, 100), (101, 100), (16, 16), (7, 3), (2000, 16)])
+def test_sampled_frames_are_evenly_spaced_and_centred(total, expected):
+    indices = sample_indices(total, expected)
     gaps = np.diff(indices)
-    assert len(indices) == wanted
+    assert len(indices) == expected
     assert gaps.min() >= 1 and gaps.max() - gaps.min() <= 1
     assert abs(indices[0] - (total - 1 - indices[-1])) <= 1
 
@@ -43,8 +36,8 @@ def test_each_sampled_frame_is_the_right_one(tmp_path, suffix):
     # B-frames and several key frames: where decoders that seek in AVI files return other frames
     clip = write_video(tmp_path / f"clip{suffix}", numbered(60))
     assert probe(clip) == (64, 48, 60, 30.0)
-    for wanted in (1, 7, 60):
-        assert frame_numbers(read_video(clip, num_frames=wanted)) == sample_indices(60, wanted).tolist()
+    for num_frames in (1, 7, 60):
+        assert frame_numbers(read_video(clip, num_frames=num_frames)) == sample_indices(60, num_frames).tolist()
 
 
 def test_frames_are_scaled_to_height_and_width(tmp_path):

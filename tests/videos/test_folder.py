@@ -1,16 +1,18 @@
-"""Which videos a folder holds, and which file a clip's name means: flat, one folder for each class, or NTU's."""
+"""Clips of a folder and the files that names mean: flat, one folder for each class, or NTU's."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
 from eval.charades import without_video
 from eval.items.charades_files import Caption
-from eval.items.clips import DecodedClips
 from scripts.cache_frames import main as cache_frames
 from ski_lvlm.datasets.ntu_folder import find_files
+from ski_lvlm.datasets.reading import load_clip
 from ski_lvlm.storage.clip_names import VIDEO_SUFFIXES
+from ski_lvlm.videos.decoding import read_clip
 from ski_lvlm.videos.folder import VideoError, VideoFolder, find_video, list_videos
 from ski_lvlm.videos.frame_cache import FrameCache
 from tests.cases.video_case import numbered, write_video
@@ -103,8 +105,9 @@ def test_frames_of_clips_in_folders_are_cached_apart(classes, tmp_path):
 
 def test_questions_about_clips_in_folders_see_their_clips(classes):
     names = ["Archery/v_01", "Biking/v_01.avi", "v_02", "v_01", "Cooking/v_02"]
-    clips = list(DecodedClips(names, classes, num_frames=100, side=16, framing="whole"))
-    assert [None if clip.frames is None else len(clip.frames) for clip in clips] == [4, 8, 12, None, None]
+    read = partial(read_clip, videos=VideoFolder(classes), num_frames=100, side=16)
+    clips = [load_clip(name, read) for name in names]
+    assert [None if clip.content is None else len(clip.content) for clip in clips] == [4, 8, 12, None, None]
     assert without_video([Caption(name, "One sits.") for name in names[:3]], classes) == []
 
 

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from scripts.cache_frames import main
-from ski_lvlm.videos.decoding import VideoError, read_for_tower, sample_indices
-from ski_lvlm.videos.frame_cache import DecodedFrames, FrameCache, FrameCacheError, FrameSource, segment_moments
+from ski_lvlm.videos.decoding import read_for_tower
+from ski_lvlm.videos.folder import VideoError
+from ski_lvlm.videos.frame_cache import DecodedFrames, FrameCache, FrameSource, segment_moments
+from ski_lvlm.videos.timeline import sample_indices
 from tests.cases.command_case import kill_at, run
 from tests.cases.video_case import REAL_CLIP, needs_real_clip, numbered, write_video
 
@@ -30,8 +32,8 @@ def frame_numbers(video):
     return [round((float(frame.float().mean()) - 8) / 4 + 0.35) for frame in video]
 
 
-def flags(ntu, out, *more):
-    return ["--ntu", str(ntu), "--out", str(out), "--num_frames", "8", "--side", "16", "--workers", "0", *more]
+def flags(ntu, out, *options):
+    return ["--ntu", str(ntu), "--out", str(out), "--num_frames", "8", "--side", "16", "--workers", "0", *options]
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +55,11 @@ def test_the_middles_of_the_whole_clip_are_the_frames_of_sample_indices(total, n
 
 
 def test_each_segment_of_a_window_gives_one_moment_and_any_can_be_drawn():
-    drawn = np.stack([segment_moments(4, start=0.2, stop=0.6, rng=np.random.default_rng(k)) for k in range(300)])
+    moments = np.stack([segment_moments(4, start=0.2, stop=0.6, rng=np.random.default_rng(k)) for k in range(300)])
     edges = np.linspace(0.2, 0.6, 5)
-    assert (drawn >= edges[:-1]).all() and (drawn < edges[1:]).all()
-    np.testing.assert_allclose(drawn.min(0), edges[:-1], atol=0.002)
-    np.testing.assert_allclose(drawn.max(0), edges[1:], atol=0.002)
+    assert (moments >= edges[:-1]).all() and (moments < edges[1:]).all()
+    np.testing.assert_allclose(moments.min(0), edges[:-1], atol=0.002)
+    np.testing.assert_allclose(moments.max(0), edges[1:], atol=0.002)
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0.5, 0.5), (-0.1, 0.5), (0.5, 1.1), (0.7, 0.2)])
@@ -95,12 +97,12 @@ def test_cached_evaluation_frames_equal_decoded_ones(ntu, cache):
 
 
 def test_a_moment_between_cached_frames_is_shown_by_the_nearest(cache):
-    kept = sample_indices(50, 8)
+    cached = sample_indices(50, 8)
     for seed in range(20):
         moments = segment_moments(3, start=0.3, stop=0.9, rng=np.random.default_rng(seed))
-        shown = cache.window(LONG, start=0.3, stop=0.9, num_frames=3, rng=np.random.default_rng(seed))
+        window = cache.window(LONG, start=0.3, stop=0.9, num_frames=3, rng=np.random.default_rng(seed))
         distances = np.abs((np.arange(8) + 0.5) / 8 - moments[:, None])
-        assert frame_numbers(shown) == kept[distances.argmin(1)].tolist()
+        assert frame_numbers(window) == cached[distances.argmin(1)].tolist()
 
 
 def test_what_the_cache_gives_can_be_changed_without_changing_the_cache(cache):
@@ -110,7 +112,7 @@ def test_what_the_cache_gives_can_be_changed_without_changing_the_cache(cache):
 
 
 def test_a_clip_without_frames_is_named(ntu, cache):
-    with pytest.raises(FrameCacheError, match="no frames of clip 'A002'.*failures.json"):
+    with pytest.raises(ValueError, match="no frames of clip 'A002'.*failures.json"):
         whole(cache, "A002", 4)
     with pytest.raises(VideoError, match="no video of clip 'A002' among the 3"):
         whole(DecodedFrames(ntu, side=16), "A002", 4)
@@ -139,7 +141,7 @@ def test_a_damaged_clip_is_named_and_the_next_run_mends_it(ntu, tmp_path, damage
         file.write_bytes(b"")
     else:
         np.save(file, np.zeros((8, 3, 8, 8), np.uint8) if damage == "other shape" else np.zeros((8, 3, 16, 16)))
-    with pytest.raises(FrameCacheError, match=rf"{LONG}\.npy.*run scripts/cache_frames.py again"):
+    with pytest.raises(ValueError, match=rf"{LONG}\.npy.*run scripts/cache_frames.py again"):
         whole(FrameCache.open(tmp_path), LONG, 4)
     main(flags(ntu, tmp_path))
     assert file.read_bytes() == good
@@ -154,7 +156,7 @@ def test_a_damaged_clip_is_named_and_the_next_run_mends_it(ntu, tmp_path, damage
     ],
 )
 def test_frames_of_other_settings_are_not_mixed_in(ntu, cache, change, message):
-    with pytest.raises(FrameCacheError, match=f"holds frames of other settings .{message}"):
+    with pytest.raises(ValueError, match=f"holds frames of other settings .{message}"):
         main(flags(ntu, cache.folder, *change))
 
 
@@ -165,19 +167,19 @@ def test_a_file_half_written_is_no_clip(cache, tmp_path):
 
 
 def test_what_is_no_cache_is_refused(tmp_path):
-    with pytest.raises(FrameCacheError, match="no frame cache .frames.json. here; make one with"):
+    with pytest.raises(ValueError, match="no frame cache .frames.json. here; make one with"):
         FrameCache.open(tmp_path)
     for content, message in (("{", "damaged"), ("[]", "another version"), ('{"version": 1}', "another version")):
         (tmp_path / "frames.json").write_text(content)
-        with pytest.raises(FrameCacheError, match=message):
+        with pytest.raises(ValueError, match=message):
             FrameCache.open(tmp_path)
-    with pytest.raises(FrameCacheError, match="another version"):
+    with pytest.raises(ValueError, match="another version"):
         FrameCache.create(tmp_path, num_frames=4, side=16)
 
 
 def test_frames_of_another_size_are_not_written(tmp_path):
     cache = FrameCache.create(tmp_path, num_frames=4, side=16)
-    with pytest.raises(FrameCacheError, match=r"frames \(3, 3, 16, 16\), but the cache holds \(4, 3, 16, 16\)"):
+    with pytest.raises(ValueError, match=r"frames \(3, 3, 16, 16\), but the cache holds \(4, 3, 16, 16\)"):
         cache.write("a", torch.zeros(3, 3, 16, 16, dtype=torch.uint8))
     assert not cache.has("a")
 
@@ -212,11 +214,11 @@ def test_killed_from_outside_it_goes_on_and_ends_with_the_same_frames(ntu, tmp_p
     out = tmp_path / "out"
     command = [sys.executable, str(SCRIPT), *flags(tmp_path, out), "--workers", "1"]
     kill_at(command, "clip*.npy", 6, folder=tmp_path)
-    kept = {file: file.stat().st_mtime_ns for file in out.glob("clip*.npy")}
-    assert len(kept) == 5
-    done = run(command)
-    assert done.returncode == 0, done.stderr
-    assert all(file.stat().st_mtime_ns == written for file, written in kept.items())
+    times = {file: file.stat().st_mtime_ns for file in out.glob("clip*.npy")}
+    assert len(times) == 5
+    result = run(command)
+    assert result.returncode == 0, result.stderr
+    assert all(file.stat().st_mtime_ns == time for file, time in times.items())
     resumed, decoded = FrameCache.open(out), DecodedFrames(ntu, side=16)
     assert resumed.names == names
     for k, name in enumerate(names):
@@ -253,9 +255,9 @@ def test_several_processes_by_one_command_killed_on_the_way(ntu, tmp_path):
     command = [sys.executable, str(SCRIPT), *flags(tmp_path, out), "--gpus", "2"]
     kill_at(command, "clip*.npy", 4, folder=tmp_path)
     assert 3 <= len(list(out.glob("clip*.npy"))) < 30
-    done = run(command)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == f"{out}: frames of 30 of 30 clips"
+    result = run(command)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == f"{out}: frames of 30 of 30 clips"
     resumed, decoded = FrameCache.open(out), DecodedFrames(ntu, side=16)
     assert resumed.names == names
     for k, name in enumerate(names):
