@@ -7,6 +7,6 @@ Shapes in signatures use one legend throughout the package:
     M  persons (1 or 2)         J    joints              K  width of the language model
     D  language width (CLIP)    L    text length         H W  pixels
 
-Skeletons are metres in the Kinect camera frame, videos are uint8 until a tower normalises them. A person who is absent
-from a skeleton is NaN until an encoder masks it out; nothing is ever filled with zeros on the way.
+Skeletons are metres in the Kinect camera frame. Videos are uint8 until a tower normalises them. A person who is absent
+from a skeleton is NaN until an encoder masks it, and never zeros.
 """

@@ -1,4 +1,4 @@
-"""NTU RGB+D 60 and 120 on paper: clip names, class names, protocols, missing skeletons and the zero-shot splits.
+"""Facts about NTU RGB+D 60 and 120: clip names, class names, protocols, missing skeletons and zero-shot splits.
 
 Actions are NTU's own numbers, counted from 1 (A1 is "drink water").
 """
@@ -29,7 +29,7 @@ _TRAIN_SUBJECTS = frozenset(
 
 
 class ClipName(NamedTuple):
-    """What the name of a recording says."""
+    """Parts of the name of a recording."""
 
     setup: int
     camera: int
@@ -43,13 +43,10 @@ class ClipName(NamedTuple):
 
 @cache
 def parse_name(name: str) -> ClipName:
-    """Read a clip's name; a folder, an ending such as `_rgb` and the file's suffix may come along.
+    """Parse a clip's name. It may have a folder, an ending such as `_rgb` and the suffix of a file.
 
     >>> parse_name("rgb/S018C003P008R001A061_rgb.avi")
     ClipName(setup=18, camera=3, performer=8, replication=1, action=61)
-
-    Raises:
-        ValueError: the name is not NTU's.
     """
     match = _NAME.fullmatch(name) or _NAME.fullmatch(clip_name(name))
     if not match:
@@ -67,9 +64,9 @@ def _class_table() -> list[dict[str, str]]:
 
 
 def class_names(style: str = "canonical", *, actions: Sequence[int] = range(1, 121)) -> list[str]:
-    """The names of `actions`, all 120 by default, in somebody's spelling.
+    """Return the names of `actions`, all 120 by default, in one of the published spellings.
 
-    `canonical` is ours (NTU's names with slips of the pen mended), `ntu` the data set's own, `ski` the paper's NTU120
+    `canonical` is ours (NTU's names with typing errors corrected), `ntu` the data set's own, `ski` the paper's NTU120
     label files and `ski60` its NTU60 ones, `star` and `synse` those projects' (SynSE published only unseen ones).
 
     >>> class_names()[0], class_names("star", actions=[44, 95])
@@ -90,7 +87,7 @@ def class_names(style: str = "canonical", *, actions: Sequence[int] = range(1, 1
 
 @cache
 def missing_skeletons(dataset: Dataset) -> frozenset[str]:
-    """The clips without a usable skeleton: 302 in NTU60, 535 in NTU120."""
+    """Return the clips without a usable skeleton: 302 in NTU60, 535 in NTU120."""
     lines = (_DATA / "ntu_missing_skeletons.txt").read_text(encoding="ascii").splitlines()
     names = [line for line in lines if not line.startswith("#")]
     return frozenset(n for n in names if dataset == "ntu120" or parse_name(n).setup <= _LAST_SETUP_OF_NTU60)
@@ -98,7 +95,7 @@ def missing_skeletons(dataset: Dataset) -> frozenset[str]:
 
 @cache
 def all_names(dataset: Dataset) -> tuple[str, ...]:
-    """Every clip that was recorded, in ascending order: 56,880 of NTU60, 114,480 of NTU120."""
+    """Return every clip that was recorded, in ascending order: 56,880 of NTU60, 114,480 of NTU120."""
     lines = (_DATA / "ntu_performers.txt").read_text(encoding="ascii").splitlines()
     names = []
     for setup, performers in (line.split(":") for line in lines if not line.startswith("#")):
@@ -106,25 +103,22 @@ def all_names(dataset: Dataset) -> tuple[str, ...]:
             break
         actions = range(1, 61) if int(setup) <= _LAST_SETUP_OF_NTU60 else range(61, 121)
         grid = ((c, int(p), r, a) for c in (1, 2, 3) for p in performers.split() for r in (1, 2) for a in actions)
-        names += [str(ClipName(int(setup), *rest)) for rest in grid]
+        names += [str(ClipName(int(setup), *parts)) for parts in grid]
     return tuple(names)
 
 
 @cache
 def names_with_skeleton(dataset: Dataset) -> tuple[str, ...]:
-    """The clips with a usable skeleton, in ascending order: 56,578 of NTU60, 113,945 of NTU120."""
+    """Return the clips with a usable skeleton, in ascending order: 56,578 of NTU60, 113,945 of NTU120."""
     missing = missing_skeletons(dataset)
     return tuple(name for name in all_names(dataset) if name not in missing)
 
 
 def is_train(name: str, protocol: Protocol) -> bool:
-    """Whether the protocol trains on the clip.
+    """Return whether the protocol trains on the clip.
 
-    `xsub` splits by performer, `xview` by camera (1 is for testing), `xset` by set-up (odd ones are for testing); the
-    synthetic set trains on performers 1 to 8.
-
-    Raises:
-        ValueError: there is no such protocol.
+    `xsub` splits by performer, `xview` by camera (1 is for testing), and `xset` by set-up (odd ones are for testing).
+    The synthetic set trains on performers 1 to 8.
     """
     return _training_rule(protocol)(parse_name(name))
 
@@ -143,7 +137,7 @@ def _training_rule(protocol: Protocol) -> Callable[[ClipName], bool]:
 
 @dataclass(frozen=True)
 class Split:
-    """Which actions a zero-shot model may see in training, and on which it is tested; both ascending."""
+    """The seen actions, on which a zero-shot model is trained, and the unseen ones, both ascending."""
 
     name: str
     dataset: str
@@ -152,8 +146,8 @@ class Split:
 
 
 def _split(name: str, num_actions: int, unseen: Sequence[int]) -> Split:
-    seen = tuple(a for a in range(1, num_actions + 1) if a not in unseen)
-    return Split(name, name.split("/", maxsplit=1)[0], seen, tuple(unseen))
+    seen_actions = tuple(a for a in range(1, num_actions + 1) if a not in unseen)
+    return Split(name, name.split("/", maxsplit=1)[0], seen_actions, tuple(unseen))
 
 
 def _synthetic(name: str, unseen: Sequence[int]) -> Split:
@@ -179,39 +173,35 @@ SPLITS: dict[str, Split] = {
 
 
 def split_named(name: str) -> Split:
-    """The zero-shot split called `name`.
-
-    Raises:
-        ValueError: there is no such split.
-    """
+    """Return the zero-shot split called `name`."""
     if name not in SPLITS:
         raise ValueError(f"unknown split {name!r}; expected one of {', '.join(SPLITS)}")
     return SPLITS[name]
 
 
 def split_class_names(split: Split, style: str, *, actions: Sequence[int]) -> list[str]:
-    """The names of a split's actions in somebody's spelling; the SKI authors' differs between NTU60 and NTU120."""
+    """Return the names of a split's actions. The spelling `ski` differs between NTU60 and NTU120."""
     return class_names("ski60" if (style, split.dataset) == ("ski", "ntu60") else style, actions=actions)
 
 
 def clips(names: Iterable[str], *, split: Split, protocol: Protocol, part: Part) -> list[str]:
-    """Those of `names` that belong to one part of a split, in the given order.
+    """Return those of `names` that belong to one part of a split, in the given order.
 
     The synthetic split has its own division by performer, whatever the protocol.
 
     Assumption: the paper does not say whether unseen classes are tested on the protocol's test clips (`unseen_test`,
-    what others do) or on all of their clips (`unseen_all`); both are offered.
+    as in other papers) or on all of their clips (`unseen_all`). Both are offered.
     """
-    trains = _training_rule("synthetic" if split.dataset == "synthetic" else protocol)
+    is_for_training = _training_rule("synthetic" if split.dataset == "synthetic" else protocol)
     actions = frozenset(split.seen if part.startswith("seen") else split.unseen)
-    mine = {name: clip for name in names if (clip := parse_name(name)).action in actions}
+    clips_of_actions = {name: clip for name in names if (clip := parse_name(name)).action in actions}
     if part == "unseen_all":
-        return list(mine)
-    return [name for name, clip in mine.items() if trains(clip) == (part == "seen_train")]
+        return list(clips_of_actions)
+    return [name for name, clip in clips_of_actions.items() if is_for_training(clip) == (part == "seen_train")]
 
 
 def labels(names: Iterable[str], *, actions: Sequence[int]) -> list[int]:
-    """Each clip's class as an index into `actions`.
+    """Return each clip's class as an index into `actions`.
 
     >>> labels(["S001C001P001R001A012"], actions=SPLITS["ntu60/55-5"].unseen)
     [1]

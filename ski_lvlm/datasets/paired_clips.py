@@ -1,12 +1,12 @@
-"""Labelled clips as batches of video and, if wanted, of the skeletons that belong to them.
+"""Labelled clips as batches of video and, optionally, of their skeletons.
 
-One time window and one draw of the mirror hold for video and skeleton of an item. What is drawn depends on seed, epoch
-and clip alone, so worker processes and resumed runs repeat it; and the video's draws come first, so a run without
-skeletons sees the same videos.
+One time window and one draw of the mirror hold for video and skeleton of an item. The draws depend on seed, epoch and
+clip alone, so worker processes and resumed runs repeat them. The video's draws come first, so a run without skeletons
+gets the same videos.
 
-Assumption: a packed skeleton has only the frames in which a body was seen. The window takes the same share of its
-frames as of the video's: the same time where no frame was lost (784 of the 960 synthetic clips), and else as nearly as
-the lost ones are spread evenly (up to 9 of 53 frames there: off by at most a tenth of the clip).
+Assumption: a packed skeleton has only the frames in which a body was detected. The window takes the same share of its
+frames as of the video's. That is the same time where no frame was lost (784 of the 960 synthetic clips). Elsewhere it
+is exact as far as the lost frames are spread evenly (up to 9 of 53 frames there: off by at most a tenth of the clip).
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class PairedSample(TypedDict):
 
 
 class PairedBatch(TypedDict):
-    """Several clips; a clip without a skeleton is NaN throughout."""
+    """Several clips. A clip without a skeleton is NaN throughout."""
 
     video: UInt8[Tensor, "B T 3 S S"]
     skeleton: NotRequired[Float[Tensor, "B T_s M J C"]]
@@ -43,21 +43,21 @@ class PairedBatch(TypedDict):
 
 
 class PairedClips(Dataset[PairedSample]):
-    """Clips with their classes; with a seed they are augmented, anew in every epoch.
+    """Clips with their classes. With a seed they are augmented, differently in every epoch.
 
     Evaluation shows the middle frames of equal segments of the whole clip, and the skeleton as `SkeletonClips` does.
 
     Args:
-        source: where frames come from.
+        source: of the frames. Frames larger than `side` are scaled down.
         names: the clips, in order.
-        actions: the classes; a label is an index into them.
+        actions: the classes. A label is an index into them.
         num_frames: T.
-        side: S in pixels; frames of a larger source are scaled down.
-        seed: of the augmentation; None for evaluation, which is always the same.
-        skeletons: the packed set; a clip that it lacks has a skeleton of NaN. None for video alone.
-        preprocessing: how skeletons become the encoder's input.
+        side: S in pixels.
+        seed: of the augmentation, or None for evaluation, which is always the same.
+        skeletons: the packed set, or None for video alone. A clip that it lacks has a skeleton of NaN.
+        preprocessing: of the skeletons.
         skeleton_frames: T_s.
-        augmentation: how far training views may differ.
+        augmentation: of the videos.
 
     Raises:
         ValueError: the source lacks a clip or has smaller frames, or skeletons come without a preprocessing.
@@ -86,14 +86,14 @@ class PairedClips(Dataset[PairedSample]):
 
     @property
     def num_without_skeleton(self) -> int:
-        """How many clips the packed set lacks; 0 for video alone."""
+        """Number of clips that the packed set lacks (0 for video alone)."""
         return 0 if self.skeletons is None else sum(name not in self.skeletons for name in self.names)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, key: int | tuple[int, int]) -> PairedSample:
-        """The clip `key`, or clip `key[1]` as epoch `key[0]` augments it."""
+        """Return clip `key`, or clip `key[1]` as epoch `key[0]` augments it."""
         epoch, clip = key if isinstance(key, tuple) else (0, key)
         name = self.names[clip]
         if self.seed is None:
@@ -125,11 +125,12 @@ class PairedClips(Dataset[PairedSample]):
             shape = (self.skeleton_frames, NUM_PERSONS, layout.num_joints, self.preprocessing.num_channels)
             return torch.full(shape, torch.nan)
         joints = self.skeletons.get(name)
-        seen = mirror(joints, layout=layout) if flip else joints
-        made = preprocess(
-            seen, num_frames=self.skeleton_frames, preprocessing=self.preprocessing, rng=rng, window=window
+        if flip:
+            joints = mirror(joints, layout=layout)
+        skeleton = preprocess(
+            joints, num_frames=self.skeleton_frames, preprocessing=self.preprocessing, rng=rng, window=window
         )
-        return torch.from_numpy(made)
+        return torch.from_numpy(skeleton)
 
 
 def _check_source(source: FrameSource, names: Sequence[str], side: int) -> None:
@@ -146,7 +147,7 @@ def _check_source(source: FrameSource, names: Sequence[str], side: int) -> None:
 
 
 def collate_pairs(samples: Sequence[PairedSample]) -> PairedBatch:
-    """Stack clips into a batch; it has skeletons if the clips come from a dataset with skeletons."""
+    """Stack clips into a batch, with skeletons if the clips have them."""
     batch: PairedBatch = {
         "video": torch.stack([sample["video"] for sample in samples]),
         "labels": torch.tensor([sample["label"] for sample in samples]),

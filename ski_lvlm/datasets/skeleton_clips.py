@@ -29,15 +29,15 @@ class SkeletonBatch(TypedDict):
 
 
 class SkeletonClips(Dataset[LabelledSkeleton]):
-    """Clips of a packed set, preprocessed; with a seed they are augmented, anew in every epoch.
+    """Clips of a packed set, preprocessed. With a seed they are augmented, differently in every epoch.
 
     Args:
         packed: the packed set.
         names: the clips, in order.
-        actions: the classes; a label is an index into them.
+        actions: the classes. A label is an index into them.
         num_frames: T_s.
-        preprocessing: how clips become the network's input.
-        seed: of the augmentation; None for evaluation, which is always the same.
+        preprocessing: of the clips.
+        seed: of the augmentation, or None for evaluation, which is always the same.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class SkeletonClips(Dataset[LabelledSkeleton]):
         return len(self.names)
 
     def __getitem__(self, key: int | tuple[int, int]) -> LabelledSkeleton:
-        """The clip `key`, or clip `key[1]` as epoch `key[0]` augments it."""
+        """Return clip `key`, or clip `key[1]` as epoch `key[0]` augments it."""
         epoch, clip = key if isinstance(key, tuple) else (0, key)
         rng = None if self.seed is None else np.random.default_rng((self.seed, epoch, clip))
         joints = self.packed.get(self.names[clip])

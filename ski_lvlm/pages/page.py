@@ -1,4 +1,4 @@
-"""Pages that commands write: what they all look like stands once, in data/page.html.j2."""
+"""Pages that commands write. They share the look of page.html.j2."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,9 +8,9 @@ if TYPE_CHECKING:
 
 
 def page_template(file: Path) -> "jinja2.Template":
-    """The template of a page, which extends `page.html.j2`; values are escaped, and a name without one is an error.
+    """Return the template of a page, which extends `page.html.j2`.
 
-    It has a filter `grouped`, for numbers with commas.
+    Values are escaped, and a missing value is an error. The filter `grouped` writes numbers with commas.
     """
     import jinja2
 

@@ -1,4 +1,4 @@
-"""Pictures inside a page, as data URLs: drawings as SVG, strips of frames as JPEG; the same bytes every time."""
+"""Pictures inside a page, as data URLs: drawings as SVG, strips of frames as JPEG. The bytes are reproducible."""
 
 import base64
 import io
@@ -11,7 +11,7 @@ INK, MUTED, ACCENT, FRAME_HEIGHT = "#1f2937", "#9ca3af", "#2563eb", 112
 
 
 def data_url(content: bytes, kind: str) -> str:
-    """Bytes as a URL that carries them.
+    """Return a URL that contains these bytes.
 
     >>> data_url(b"hi", "text/plain")
     'data:text/plain;base64,aGk='
@@ -20,7 +20,7 @@ def data_url(content: bytes, kind: str) -> str:
 
 
 def quiet_axes(axes: Any) -> None:  # noqa: ANN401
-    """Give matplotlib axes the look of all drawings on our pages: a line below, faint rules across, small figures."""
+    """Give matplotlib axes the look of all drawings: a line below, faint horizontal rules, small figures."""
     axes.tick_params(labelsize=7, colors=INK, length=2)
     axes.grid(axis="y", color="#e5e7eb", linewidth=0.7)
     axes.set_axisbelow(True)
@@ -29,7 +29,7 @@ def quiet_axes(axes: Any) -> None:  # noqa: ANN401
 
 
 def svg_url(figure: Any) -> str:  # noqa: ANN401
-    """A matplotlib figure as an SVG data URL that depends on nothing but what is drawn."""
+    """Return a matplotlib figure as an SVG data URL that depends on the drawing alone."""
     from matplotlib import rc_context
 
     target = io.BytesIO()
@@ -39,7 +39,7 @@ def svg_url(figure: Any) -> str:  # noqa: ANN401
 
 
 def strip(frames: UInt8[np.ndarray, "T 3 H W"]) -> str:
-    """Frames side by side, in the order of time, as a JPEG data URL."""
+    """Return frames side by side, in the order of time, as a JPEG data URL."""
     from einops import rearrange
     from PIL import Image
 
@@ -51,7 +51,7 @@ def strip(frames: UInt8[np.ndarray, "T 3 H W"]) -> str:
 
 
 def video_strip(path: str, *, num_frames: int) -> str:
-    """`num_frames` evenly spaced frames of a video as a strip.
+    """Return `num_frames` evenly spaced frames of a video as a strip.
 
     Raises:
         VideoError: the video cannot be decoded.

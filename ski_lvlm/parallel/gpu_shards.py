@@ -22,7 +22,7 @@ from ski_lvlm.cli import underscored, without
 from ski_lvlm.storage.shards import WHOLE, Shard, parse_shard
 
 Main = Callable[[Sequence[str] | None], int]
-_HOPELESS = 2  # exit codes from here on: a mistake, or a process that a signal ended
+_FATAL = 2  # exit codes from here on: a user's mistake, or a process that a signal ended
 _GRACE = 5.0  # seconds between the request to end and the kill
 _POLL = 0.05  # seconds
 _PR_SET_PDEATHSIG = 1
@@ -31,44 +31,40 @@ _PR_SET_PDEATHSIG = 1
 def add_shard_flags(flags: argparse.ArgumentParser) -> None:
     """Add `--shard` and `--gpus`."""
     flags.add_argument(
-        "--shard", help="i/n: work on part i of n, on GPU i of this machine; the run without it joins them"
+        "--shard", help="i/n: work on part i of n, on GPU i of this machine. The run without it joins the parts"
     )
     flags.add_argument(
         "--gpus",
-        help="a number or all: start this many shards, each with a GPU of its own (or a share of the processors where "
-        "there is no GPU), then join them; with --shard i/n: machine i of n does its part with this many",
+        help="a number or all: start this many shards, each with its own GPU (or a share of the processors where "
+        "there is no GPU), then join them. With --shard i/n, machine i of n does its part with this many",
     )
 
 
 def shard_of(args: argparse.Namespace) -> Shard:
-    """The shard that `--shard` names, or the whole.
-
-    Raises:
-        ValueError: as `parse_shard`.
-    """
+    """Return the shard that `--shard` names, or the whole."""
     return parse_shard(args.shard) if args.shard else WHOLE
 
 
 def processors(processes: int = 1) -> int:
-    """How many processors each of `processes` may use, at least one."""
+    """Return the number of processors that each of `processes` may use, at least one."""
     return max(1, len(os.sched_getaffinity(0)) // processes)
 
 
 def gpu_names(count: int) -> list[str]:
-    """The first `count` GPUs by the names that CUDA_VISIBLE_DEVICES has for them."""
+    """Return the first `count` GPUs by the names that CUDA_VISIBLE_DEVICES has for them."""
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     return (allowed.split(",") if allowed else [str(number) for number in range(count)])[:count]
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that torch finds here, by the names that CUDA_VISIBLE_DEVICES has for them."""
+    """Return the GPUs that torch finds here, by the names that CUDA_VISIBLE_DEVICES has for them."""
     import torch
 
     return gpu_names(torch.cuda.device_count())
 
 
 def take_gpu(shard: Shard) -> None:
-    """Make "cuda" mean the shard's GPU in this process, counted round where there are fewer."""
+    """Make "cuda" mean the shard's GPU in this process. Shards share GPUs where there are fewer."""
     import torch
 
     if gpus := torch.cuda.device_count():
@@ -92,8 +88,8 @@ def run_on_gpus(
         main: runs the command in this process.
         workers: from the number of processes, the value of `--workers` of each, if the command line has none.
 
-    Returns the exit code of the run that joins. Where a shard ends with a mistake or by a signal, the other shards are
-    stopped, nothing is joined, and the worst exit code is returned.
+    Returns the exit code of the run that joins. If a shard ends with an error or by a signal, the other shards are
+    stopped, no run joins them, and the worst exit code is returned.
 
     Raises:
         ValueError: `--gpus` is no number of GPUs of this machine.
@@ -112,7 +108,7 @@ def run_on_gpus(
     if workers and not any(underscored(word).partition("=")[0] == "--workers" for word in words):
         command += ["--workers", str(workers(count))]
     code = _run_shards(command, part.divided(count), gpus[:count] or [None] * count)
-    return code if code >= _HOPELESS or part != WHOLE else main(plain)
+    return code if code >= _FATAL or part != WHOLE else main(plain)
 
 
 class _Child(NamedTuple):
@@ -120,35 +116,35 @@ class _Child(NamedTuple):
     process: subprocess.Popen[str]
     readers: list[threading.Thread]
 
-    def pass_on_output(self) -> None:
+    def print_output(self) -> None:
         for source, is_error in ((self.process.stdout, False), (self.process.stderr, True)):
-            reader = threading.Thread(target=_pass_on, args=(self.shard, source, is_error), daemon=True)
+            reader = threading.Thread(target=_copy_lines, args=(self.shard, source, is_error), daemon=True)
             reader.start()
             self.readers.append(reader)
 
 
 def _run_shards(command: Sequence[str], shards: Sequence[Shard], places: Sequence[str | None]) -> int:
-    """The worst exit code of all shards."""
+    """Run a command on all shards and return the worst exit code."""
     threads = max(1, _threads() // len(shards))
     codes: list[int] = []
-    with _signals_interrupt(), _all_ended() as running:
+    with _signals_interrupt(), _children() as running:
         for shard, gpu in zip(shards, places, strict=True):
             running.append(_start(command, shard, gpu=gpu, threads=threads))
         for child in running:  # threads start only now, since a fork beside threads is not safe
-            child.pass_on_output()
+            child.print_output()
         while running:
             for child in [child for child in running if _has_ended(child.process)]:
                 codes.append(_end(child))
                 running.remove(child)
-                if codes[-1] >= _HOPELESS:
-                    _say(child.shard, f"ended with exit code {codes[-1]}: the other shards are stopped")
+                if codes[-1] >= _FATAL:
+                    _print_line(child.shard, f"ended with exit code {codes[-1]}: the other shards are stopped")
                     return codes[-1]
             time.sleep(_POLL)
     return max(codes)
 
 
 def _threads() -> int:
-    """The threads that this process would use: OMP_NUM_THREADS, else one for each processor."""
+    """Return the number of threads that this process would use: OMP_NUM_THREADS, else one for each processor."""
     first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(first) if first.isdigit() else processors()
 
@@ -172,19 +168,19 @@ def _start(command: Sequence[str], shard: Shard, *, gpu: str | None, threads: in
 
 
 def _end_with_parent(parent: int) -> Callable[[], None]:
-    """Let the system kill the child when this process is killed, so that the next run finds the folder free."""
+    """Return a function that lets the system kill the child with this process, so that its locks are released."""
     prctl = ctypes.CDLL(None).prctl
 
     def in_child() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it was killed before the line above
+        if os.getppid() != parent:  # the parent was killed before the line above
             os._exit(1)
 
     return in_child
 
 
-def _pass_on(shard: Shard, source: TextIOWrapper, is_error: bool) -> None:
-    """Each line with its shard before it."""
+def _copy_lines(shard: Shard, source: TextIOWrapper, is_error: bool) -> None:
+    """Copy each line with its shard before it."""
     with source:
         for line in source:
             if line.strip():
@@ -193,25 +189,26 @@ def _pass_on(shard: Shard, source: TextIOWrapper, is_error: bool) -> None:
                 target.flush()
 
 
-def _say(shard: Shard, text: str) -> None:
+def _print_line(shard: Shard, text: str) -> None:
     sys.stderr.write(f"[{shard.index}/{shard.count}] {text}\n")
 
 
 def _has_ended(process: subprocess.Popen[str]) -> bool:
-    """Whether it has, without collecting it: its process id still names its group."""
+    """Return whether a process has ended."""
     if process.returncode is not None:
         return True
+    # It is not reaped, so that its process id still names its group.
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _signal_group(child: _Child, number: int) -> None:
-    if child.process.returncode is None:  # collected, its process id may be another's
+    if child.process.returncode is None:  # once reaped, its process id may be another's
         with suppress(ProcessLookupError):
             os.killpg(child.process.pid, number)
 
 
 def _end(child: _Child) -> int:
-    """End what is left of the child's group, pass on its last lines, and return its exit code as a shell tells it."""
+    """Kill the child's group, print its last lines, and return its exit code as a shell does."""
     _signal_group(child, signal.SIGKILL)
     code = child.process.wait()
     for reader in child.readers:
@@ -220,8 +217,8 @@ def _end(child: _Child) -> int:
 
 
 @contextmanager
-def _all_ended() -> Iterator[list[_Child]]:
-    """Yield a list. Whichever way the block ends, so do the children that are still in the list."""
+def _children() -> Iterator[list[_Child]]:
+    """Yield a list. When the block ends, children that are still in the list are ended."""
     running: list[_Child] = []
     try:
         yield running

@@ -1,4 +1,4 @@
-"""How many processes train on this machine, who starts them, and how they part."""
+"""Processes of a training on this machine: their number, their start and their end."""
 
 import argparse
 import atexit
@@ -23,10 +23,10 @@ _COPIES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")  # mpirun
 
 
 def adapted_flags(flags: Sequence[str]) -> list[str]:
-    """Return flags as the Trainer must see them on this machine.
+    """Return flags as the Trainer needs them on this machine.
 
     Hyphens become underscores. Without a GPU `--use_cpu True` is added, and a line says so. The `deepspeed` launcher,
-    known by its `--local_rank=N`, gets zero2.json unless a configuration is named.
+    recognised by its `--local_rank=N`, gets zero2.json unless a configuration is given.
 
     >>> adapted_flags(["--output-dir", "x-y", "--use_cpu", "True"])
     ['--output_dir', 'x-y', '--use_cpu', 'True']
@@ -43,7 +43,7 @@ def adapted_flags(flags: Sequence[str]) -> list[str]:
 
 
 def start_processes(script: str, flags: Sequence[str]) -> None:
-    """Start `script` once on each of `--gpus` and end with their exit code; return where this process is enough.
+    """Start `script` once on each of `--gpus` and exit with their exit code. Return where this process is enough.
 
     Raises:
         ValueError: `--gpus` is no number of GPUs of this machine, or mpirun or srun started several lone copies.
@@ -52,10 +52,10 @@ def start_processes(script: str, flags: Sequence[str]) -> None:
         _end_with_parent()
         return
     _refuse_lone_copies(os.environ)
-    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    known.add_argument("--gpus", default="")
-    known.add_argument("--use_cpu", nargs="?", const=True, default=False, type=string_to_bool)
-    options, _ = known.parse_known_args(flags)
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--gpus", default="")
+    parser.add_argument("--use_cpu", nargs="?", const=True, default=False, type=string_to_bool)
+    options, _ = parser.parse_known_args(flags)
     available = 0 if options.use_cpu else torch.cuda.device_count()
     if not options.gpus:
         if available > 1:
@@ -72,7 +72,7 @@ def start_processes(script: str, flags: Sequence[str]) -> None:
 
 
 def asked_processes(gpus: str, *, available: int) -> int:
-    """Return the number of processes that `--gpus` asks for, where `available` GPUs are used; 0 stands for the CPU.
+    """Return the number of processes that `--gpus` asks for. `available` is the number of GPUs, or 0 for the CPU.
 
     >>> asked_processes("all", available=8), asked_processes("2", available=0)
     (8, 2)
@@ -100,11 +100,11 @@ def check_processes(gpus: str, *, use_cpu: bool) -> None:
     """
     if not gpus:
         return
-    asked = asked_processes(gpus, available=0 if use_cpu else torch.cuda.device_count())
+    expected = asked_processes(gpus, available=0 if use_cpu else torch.cuda.device_count())
     running = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("LOCAL_SIZE") or 1)
-    if running != asked:
+    if running != expected:
         raise ValueError(
-            f"--gpus {gpus}: found {running} processes on this machine, expected {asked}; leave --gpus out where a "
+            f"--gpus {gpus}: found {running} processes on this machine, expected {expected}; leave --gpus out where a "
             "launcher starts the processes, else run the command itself"
         )
 
@@ -113,27 +113,27 @@ def _refuse_lone_copies(environment: Mapping[str, str]) -> None:
     for name in _COPIES:
         if int(environment.get(name) or 1) > 1:
             raise ValueError(
-                f"{name} is {environment[name]}: several copies of this command run, and none knows of the others; "
+                f"{name} is {environment[name]}: several copies of this command run without knowing of each other; "
                 "start one for each machine (srun --ntasks-per-node 1) with --gpus N, or with torchrun"
             )
 
 
 def _end_with_parent() -> None:
-    """Let this process end with the launcher, whatever ends that: it would go on and write beside the next run."""
+    """Let this process end with the launcher, so that it does not write beside the next run."""
     if sys.platform == "linux":
         set_death_signal = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
         ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
 
 
 def _run(script: str, flags: Sequence[str], *, processes: int) -> int:
-    """Run the script in several processes; return the exit code of the first that failed, else 0."""
+    """Run the script in several processes and return the exit code of the first that failed, else 0."""
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes say what failed
-    # --standalone lets the operating system choose the port: several runs on one machine do not meet.
+    # --standalone lets the operating system choose the port: several runs on one machine do not collide.
     words = ["--standalone", "--local_addr", "127.0.0.1", "--nproc_per_node", str(processes), script, *flags]
     try:
         run.run(run.parse_args(words))
@@ -145,10 +145,10 @@ def _run(script: str, flags: Sequence[str], *, processes: int) -> int:
 
 
 def check_shared_folder(folder: Path) -> None:
-    """Make sure that all processes write into one folder: the first leaves a file there and the others look for it.
+    """Make sure that all processes see one folder: the first creates a file there and the others look for it.
 
     Raises:
-        ValueError: a process does not see the file; on all processes, so that none waits for another.
+        ValueError: a process does not see the file. All processes raise it, so that none waits for another.
     """
     if not distributed.is_initialized() or distributed.get_world_size() == 1:
         return
@@ -172,8 +172,8 @@ def check_shared_folder(folder: Path) -> None:
 
 
 def _appears(file: Path, *, attempts: int = 20) -> bool:
-    """Whether a file is there; network file systems may show another machine's file a little later."""
-    for _ in range(attempts):
+    """Return whether a file exists, after some waiting if need be."""
+    for _ in range(attempts):  # network file systems may show another machine's file a little later
         if file.exists():
             return True
         time.sleep(0.25)
@@ -181,34 +181,30 @@ def _appears(file: Path, *, attempts: int = 20) -> bool:
 
 
 def stand_alone() -> None:
-    """Let `--deepspeed` work without a launcher: one process, rank 0 of 1, as the launcher would have set.
-
-    Port 0 is whichever the operating system has free, so that several runs on one machine do not meet.
-    """
+    """Let `--deepspeed` work without a launcher: as one process, rank 0 of 1."""
+    # Port 0 lets the operating system choose a free one, so that several runs on one machine do not collide.
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     for name, value in alone.items():
         os.environ.setdefault(name, value)
 
 
 def join_deepspeed() -> None:
-    """Let DeepSpeed know the other processes before a model is loaded: ZeRO-3 shares it out while loading."""
+    """Connect DeepSpeed's processes before a model is loaded, since ZeRO-3 partitions it while loading."""
     import deepspeed
 
     deepspeed.init_distributed(dist_backend="nccl" if torch.cuda.is_available() else "gloo", verbose=False)
 
 
 def part_from_processes() -> None:
-    """Wait for the other processes, leave their group, and end this process at once if it was one of several.
-
-    The interpreter's own way out lets threads of the group outlive what joins them, which now and then aborts a process
-    whose work is done ("terminate called without an active exception") and fails the whole launch.
-    """
+    """Wait for the other processes, leave their group, and end this process at once if it was one of several."""
     if not distributed.is_initialized():
         return
-    several = distributed.get_world_size() > 1
+    is_alone = distributed.get_world_size() == 1
     distributed.barrier()
     distributed.destroy_process_group()
-    if several:
+    if not is_alone:
+        # A normal exit of the interpreter lets threads of the group outlive their owner. Now and then that aborts a
+        # process whose work is done ("terminate called without an active exception") and fails the whole launch.
         atexit._run_exitfuncs()  # loggers such as W&B finish here
         sys.stdout.flush()
         sys.stderr.flush()

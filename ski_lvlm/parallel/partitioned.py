@@ -1,4 +1,4 @@
-"""Weights that DeepSpeed's ZeRO-3 leaves each process a part of, looked at as wholes."""
+"""Access to whole weights and models where DeepSpeed's ZeRO-3 partitions them over processes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from torch import Tensor
 
 @contextmanager
 def gathered(tensor: Tensor) -> Iterator[Tensor]:
-    """Bring a weight together for as long as it is looked at; every process must do so. Others stay as they are."""
+    """Yield a whole weight. If ZeRO-3 has partitioned it, every process must enter."""
     if hasattr(tensor, "ds_id"):
         import deepspeed
 
@@ -20,7 +20,7 @@ def gathered(tensor: Tensor) -> Iterator[Tensor]:
 
 @contextmanager
 def whole_models() -> Iterator[None]:
-    """Let this process alone load a model as a whole, though ZeRO-3 is on and shares models out while they load."""
+    """Let this process load a whole model, although ZeRO-3 partitions models while they load."""
     from transformers.integrations import deepspeed as integration
 
     reference = integration._hf_deepspeed_config_weak_ref

@@ -1,6 +1,6 @@
-"""Joint layouts: which joint stands where in an array, how the joints hang together, and which of them act together.
+"""Joint layouts: the order of the joints in an array, the bones between them, and the groups that move together.
 
-A layout is given by name and never guessed; joints that a layout lacks are never made up. All indices count from 0
+A layout is given by name and never guessed. Joints that a layout lacks are never made up. All indices count from 0
 (the literature on NTU RGB+D counts joints from 1).
 """
 
@@ -18,8 +18,8 @@ def _limb(side: str, parts: tuple[str, ...]) -> tuple[str, ...]:
 class Layout:
     """The joints of one kind of skeleton.
 
-    `bones` are (child, parent) pairs that form a tree; `groups` gives each joint the number of the body part that it
-    belongs to, which Hyperformer's attention uses; `centre` is the joint that preprocessing subtracts in every frame.
+    `bones` are (child, parent) pairs that form a tree. `groups` gives each joint the number of its body part, which
+    Hyperformer's attention uses. `centre` is the joint that preprocessing subtracts in every frame.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Layout:
 
     @property
     def num_joints(self) -> int:
-        """How many joints a skeleton of this layout has."""
+        """Number of joints of a skeleton of this layout."""
         return len(self.joints)
 
     @property
@@ -45,7 +45,7 @@ class Layout:
 
         >>> LAYOUTS["coco-17"].require_dimensions(3)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        ValueError: the joint layout 'coco-17' has 2 coordinates a joint, but 3 are needed here; a missing ...
+        ValueError: the joint layout 'coco-17' has 2 coordinates a joint, but 3 are needed here...
         """
         if self.dimensions != dimensions:
             raise ValueError(
@@ -128,11 +128,7 @@ LAYOUTS = {layout.name: layout for layout in (_NTU, _KINECT, _COCO, _H36M)}
 
 
 def layout_named(name: str) -> Layout:
-    """The layout called `name`.
-
-    Raises:
-        ValueError: there is no such layout.
-    """
+    """Return the layout called `name`."""
     if name not in LAYOUTS:
         raise ValueError(f"unknown joint layout {name!r}; expected one of {', '.join(LAYOUTS)}")
     return LAYOUTS[name]

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class SkeletonFileError(ValueError):
-    """A `.skeleton` file is not what its own counts promise."""
+    """A `.skeleton` file that is not what its own counts promise."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Recording:
 
 
 class _Row(NamedTuple):
-    """Where one body of one frame stands in the text."""
+    """The place of one body of one frame in the text."""
 
     frame: int
     body_id: int
@@ -72,7 +72,7 @@ class _Row(NamedTuple):
 
 
 class _Lines:
-    """The lines of a text, found once and never copied apart."""
+    """The lines of a text, by their bounds in it."""
 
     def __init__(self, text: bytes) -> None:
         ends = (np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")) + 1).tolist()
@@ -83,18 +83,18 @@ class _Lines:
         return len(self._bounds) - 1
 
     def get(self, line: int, count: int = 1) -> bytes:
-        """`count` lines; an IndexError if the text is shorter."""
+        """Return `count` lines. Raises an IndexError if the text is shorter."""
         return self._text[self._bounds[line] : self._bounds[line + count]]
 
 
 def read_skeleton(path: Path, *, joints_only: bool = False) -> Recording:
     """Read a `.skeleton` file.
 
-    With `joints_only` the image coordinates, orientations and lean are left unread (NaN) and the states are -1, which
+    With `joints_only` the image coordinates, orientations and lean are not read (NaN) and the states are -1, which
     saves a third of the time.
 
     Raises:
-        SkeletonFileError: the file is empty, cut off, or malformed; the message names the file and the line.
+        SkeletonFileError: the file is empty, cut off, or malformed.
     """
     path = Path(path)
     text = path.read_bytes()
@@ -120,7 +120,7 @@ def read_skeleton(path: Path, *, joints_only: bool = False) -> Recording:
 
 
 def _plain_numbers(text: bytes) -> bytes:
-    """The text with `nan` and `inf` where a Windows program wrote `-1.#IND`, `1.#QNAN` or `1.#INF00`."""
+    """Return the text with `nan` and `inf` where Windows programs write `-1.#IND`, `1.#QNAN` or `1.#INF00`."""
     if b"#" not in text and b"(" not in text:
         return text
     text = re.sub(rb"1\.#INF\w*", b"inf", text)
@@ -165,22 +165,22 @@ def _cut_off(path: Path, lines: _Lines, frame: int, num_frames: int) -> str:
 def _joint_lines(
     lines: _Lines, rows: list[_Row], path: Path, columns: range
 ) -> Float32[np.ndarray, "rows J {len(columns)}"]:
-    """The wanted columns of every body's joints."""
+    """Return these columns of every body's joints."""
     num_joints = rows[0].num_joints
     if any(row.num_joints != num_joints for row in rows):
         raise SkeletonFileError(f"{path}: the number of joints changes between bodies; expected {num_joints} in all")
-    # Only the last line of a file that is cut off can be short without a count noticing it.
-    whole = _is_numbers(lines.get(rows[-1].line + 1 + num_joints), _JOINT_COLUMNS)
+    # Where a file is cut off, only its last line can be short without a wrong count.
+    is_whole = _is_numbers(lines.get(rows[-1].line + 1 + num_joints), _JOINT_COLUMNS)
     text = b"".join([lines.get(row.line + 2, num_joints) for row in rows])
     table = _table(text, columns, len(rows) * num_joints, of=_JOINT_COLUMNS)
-    if not whole or table is None:
+    if not is_whole or table is None:
         numbers = (number for row in rows for number in range(row.line + 2, row.line + 2 + num_joints))
         raise SkeletonFileError(_bad_line(lines, numbers, _JOINT_COLUMNS, f"{path}: a joint"))
     return table.reshape(len(rows), num_joints, len(columns))
 
 
 def _body_lines(lines: _Lines, rows: list[_Row], path: Path) -> Float32[np.ndarray, "rows 10"]:
-    """The ten numbers of every body line; the id among them has lost its precision and is not used."""
+    """Return the ten numbers of every body line. The id among them is not precise and not used."""
     text = b"".join([lines.get(row.line) for row in rows])
     table = _table(text, range(_BODY_COLUMNS), len(rows), of=_BODY_COLUMNS)
     if table is None:
@@ -191,20 +191,22 @@ def _body_lines(lines: _Lines, rows: list[_Row], path: Path) -> Float32[np.ndarr
 def _table(
     text: bytes, columns: range, num_lines: int, *, of: int
 ) -> Float32[np.ndarray, "{num_lines} {len(columns)}"] | None:
-    """Some or all columns of lines of `of` numbers; None if the text is something else."""
+    """Return columns of lines of `of` numbers, or None if the text is anything else."""
     try:
-        chosen = None if len(columns) == of else columns  # with a choice, numpy does not notice surplus numbers
-        table = np.loadtxt(BytesIO(text), np.float32, comments=None, usecols=chosen, ndmin=2)
+        selection = None if len(columns) == of else columns  # with a selection, numpy accepts surplus numbers
+        table = np.loadtxt(BytesIO(text), np.float32, comments=None, usecols=selection, ndmin=2)
     except ValueError:
         return None
     return table if table.shape == (num_lines, len(columns)) else None
 
 
-def _bad_line(lines: _Lines, numbers: Iterable[int], columns: int, what: str) -> str:
-    """Say which line is not so many numbers."""
+def _bad_line(lines: _Lines, numbers: Iterable[int], columns: int, subject: str) -> str:
+    """Return a message about the first of these lines that is not `columns` numbers."""
     bad = next((n for n in numbers if not _is_numbers(lines.get(n), columns)), None)
-    where = "" if bad is None else f" in line {bad + 1}, {lines.get(bad)[:60].decode(errors='replace').strip()!r}"
-    return f"{what} is not the {columns} numbers expected{where}; the file is cut off or malformed: download it again"
+    place = "" if bad is None else f" in line {bad + 1}, {lines.get(bad)[:60].decode(errors='replace').strip()!r}"
+    return (
+        f"{subject} is not the {columns} numbers expected{place}; the file is cut off or malformed: download it again"
+    )
 
 
 def _is_numbers(line: bytes, count: int) -> bool:
@@ -220,20 +222,20 @@ def _track(
     bodies: Float32[np.ndarray, "rows 10"] | None,
     index: Int[np.ndarray, " n"],
 ) -> BodyTrack:
-    mine = joints[index] if len(index) < len(joints) else joints
-    shape = mine.shape[:2]
+    columns = joints[index] if len(index) < len(joints) else joints
+    shape = columns.shape[:2]
     if bodies is None:
-        nothing = np.broadcast_to(np.float32(np.nan), (*shape, 4))
+        nan = np.broadcast_to(np.float32(np.nan), (*shape, 4))
         unknown = np.broadcast_to(_UNKNOWN, (shape[0], max(7, shape[1])))
-        pixels, lean = nothing[..., :2], nothing[:, 0, :2]
-        return BodyTrack(frames[index], mine, pixels, pixels, nothing, unknown[:, : shape[1]], unknown[:, :7], lean)
+        pixels, lean = nan[..., :2], nan[:, 0, :2]
+        return BodyTrack(frames[index], columns, pixels, pixels, nan, unknown[:, : shape[1]], unknown[:, :7], lean)
     return BodyTrack(
         frames=frames[index],
-        joints=mine[..., 0:3],
-        depth=mine[..., 3:5],
-        colour=mine[..., 5:7],
-        orientation=mine[..., 7:11],
-        joint_state=mine[..., 11].astype(np.int64),
+        joints=columns[..., 0:3],
+        depth=columns[..., 3:5],
+        colour=columns[..., 5:7],
+        orientation=columns[..., 7:11],
+        joint_state=columns[..., 11].astype(np.int64),
         states=bodies[index][:, _STATE_COLUMNS].astype(np.int64),
         lean=bodies[index][:, 7:9],
     )

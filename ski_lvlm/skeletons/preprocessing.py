@@ -1,7 +1,6 @@
-"""From a cleaned skeleton of any length to the network's input: crop, resize, rotate, centre, take joints or bones.
+"""Preprocessing of a cleaned skeleton of any length: crop, resize, rotate, centre, and take joints or bones.
 
-What is done is named in a `Preprocessing`, which checkpoints store: a network is only right on input that was made
-the way its training input was.
+Checkpoints store their `Preprocessing`, since a network is only right on input made as its training input was.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -26,11 +25,11 @@ _LARGEST_ANGLE = 0.3  # radians about each axis
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How skeletons are made into a network's input.
+    """Settings by which skeletons become a network's input.
 
-    `centring` "spine" subtracts the layout's centre joint in every frame, while that joint keeps its own way through
-    the room; "none" leaves positions alone. `streams` are laid side by side along the channels. `absent` "mask" leaves
-    an absent person NaN for the encoder to leave out; "zeros" is the published way.
+    `centring` "spine" subtracts the layout's centre joint in every frame, except from that joint itself. "none" leaves
+    positions alone. `streams` are concatenated along the channels. `absent` "mask" leaves an absent person NaN for the
+    encoder to mask. "zeros" is the published way.
 
     The number of frames T_s is not part of this. Each stage sets it, and the card of an encoder stores it.
     """
@@ -58,19 +57,19 @@ class Preprocessing:
 
     @property
     def num_channels(self) -> int:
-        """C of the network's input."""
+        """Number of channels C of the network's input."""
         return len(self.streams) * layout_named(self.layout).dimensions
 
     def to_json(self) -> dict[str, Any]:
-        """A dictionary for a checkpoint's JSON file."""
+        """Return a dictionary for a checkpoint's JSON file."""
         return {**asdict(self), "streams": list(self.streams)}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Preprocessing":
-        """The reverse of `to_json`.
+        """Return the preprocessing that `to_json` stored.
 
         Raises:
-            ValueError: fields are missing or unknown, or the version is not ours.
+            ValueError: another version of this code stored it.
         """
         expected = {field.name for field in fields(cls)}
         if set(stored) != expected:
@@ -84,12 +83,12 @@ class Preprocessing:
         """Make sure that a network trained on `self` may be fed with `other`.
 
         Raises:
-            ValueError: they differ; the message lists the fields.
+            ValueError: they differ.
         """
         differing = [
-            f"{name}: {mine!r} against {theirs!r}"
-            for (name, mine), theirs in zip(asdict(self).items(), asdict(other).values(), strict=True)
-            if mine != theirs
+            f"{name}: {value!r} against {other_value!r}"
+            for (name, value), other_value in zip(asdict(self).items(), asdict(other).values(), strict=True)
+            if value != other_value
         ]
         if differing:
             raise ValueError(
@@ -109,11 +108,11 @@ def preprocess(
     """Make a clip into the network's input of `num_frames` frames and two persons (NaN where one is absent).
 
     With `rng` this is training: a random stretch of half to all of the frames, and a random rotation. Without, it is
-    the middle 95 %, always the same. A `window`, from and to which share of the clip, replaces either stretch; so a
-    skeleton can be seen at the time that its video is.
+    the middle 95 %, always the same. A `window`, as two shares of the clip, replaces either stretch, so that a skeleton
+    covers the time that its video covers.
 
     Raises:
-        ValueError: the clip has no frame, more than two persons, or another layout's joints; or the window is empty or
+        ValueError: the clip has no frame, more than two persons, or another layout's joints, or the window is empty or
             reaches beyond the clip.
     """
     layout = layout_named(preprocessing.layout)
@@ -152,17 +151,18 @@ def _two_persons(
 
 
 def _check_shape(joints: Float32[np.ndarray, "T M J D"], layout: Layout) -> None:
-    frames, persons, *rest = joints.shape
-    if frames == 0 or not 1 <= persons <= NUM_PERSONS or tuple(rest) != (layout.num_joints, layout.dimensions):
+    frames, persons, num_joints, dimensions = joints.shape
+    is_of_layout = (num_joints, dimensions) == (layout.num_joints, layout.dimensions)
+    if frames == 0 or not 1 <= persons <= NUM_PERSONS or not is_of_layout:
         raise ValueError(
-            f"found a skeleton of {frames} frames, {persons} persons and {rest[0]} joints with {rest[1]} coordinates; "
-            f"expected at least one frame, one or two persons and {layout.num_joints} joints with {layout.dimensions} "
-            f"(layout {layout.name}): prepare the skeletons again with the right --layout"
+            f"found a skeleton of {frames} frames, {persons} persons and {num_joints} joints with {dimensions} "
+            f"coordinates; expected at least one frame, one or two persons and {layout.num_joints} joints with "
+            f"{layout.dimensions} (layout {layout.name}): prepare the skeletons again with the right --layout"
         )
 
 
 def _stretch(window: tuple[float, float], length: int) -> slice:
-    """The frames whose middles lie in the window; the one nearest to it where there is none."""
+    """Return the frames whose middles lie in the window, or the nearest one if there is none."""
     start, stop = window
     if not 0 <= start < stop <= 1:
         raise ValueError(f"the time window is {start} to {stop}; expected shares of the clip, 0 <= start < stop <= 1")
@@ -174,17 +174,16 @@ def _crop(length: int, rng: np.random.Generator | None) -> slice:
     if rng is None:
         border = int((1 - _TEST_CROP) * length / 2)
         return slice(border, length - border)
-    wanted = max(int(length * rng.uniform(*_TRAIN_CROP)), _SHORTEST_TRAIN_CROP)
-    cropped = min(wanted, length)
+    cropped = min(max(int(length * rng.uniform(*_TRAIN_CROP)), _SHORTEST_TRAIN_CROP), length)
     start = int(rng.integers(0, length - cropped + 1))
     return slice(start, start + cropped)
 
 
 def resize(joints: Float32[np.ndarray, "T M J D"], num_frames: int) -> Float32[np.ndarray, "{num_frames} M J D"]:
-    """Stretch or shrink a clip in time by linear interpolation (frames count from their middles, ends are held).
+    """Stretch or shrink a clip in time by linear interpolation (frames count from their middles, ends are repeated).
 
-    A person is interpolated between two frames that both hold them; between a frame with and one without, the nearer
-    one decides. So an absence spreads nowhere and nobody is made up.
+    A person is interpolated between two frames that both have them. Between a frame with and one without, the nearer
+    one decides. So an absence does not spread, and no person is made up.
     """
     at = np.clip((np.arange(num_frames) + 0.5) * (len(joints) / num_frames) - 0.5, 0, len(joints) - 1)
     before = np.floor(at).astype(int)
@@ -208,8 +207,8 @@ def _streams(
     skeleton: Float32[np.ndarray, "T M J D"], layout: Layout, preprocessing: Preprocessing
 ) -> Float32[np.ndarray, "T M J C"]:
     joint = _centred(skeleton, layout.centre) if preprocessing.centring == "spine" else skeleton
-    made = {"joint": lambda: joint, "bone": lambda: _bones(skeleton, layout), "velocity": lambda: _velocity(joint)}
-    return np.concatenate([made[stream]() for stream in preprocessing.streams], axis=-1)
+    streams = {"joint": lambda: joint, "bone": lambda: _bones(skeleton, layout), "velocity": lambda: _velocity(joint)}
+    return np.concatenate([streams[name]() for name in preprocessing.streams], axis=-1)
 
 
 def _centred(skeleton: Float32[np.ndarray, "T M J D"], centre: int) -> Float32[np.ndarray, "T M J D"]:
@@ -219,9 +218,10 @@ def _centred(skeleton: Float32[np.ndarray, "T M J D"], centre: int) -> Float32[n
 
 
 def _bones(skeleton: Float32[np.ndarray, "T M J D"], layout: Layout) -> Float32[np.ndarray, "T M J D"]:
-    """Each joint relative to its parent; the root, which has none, keeps its position.
+    """Return each joint relative to its parent. The root, which has none, keeps its position.
 
-    Deviation: the published feeder hangs the hand tips on the thumbs; here, as in the network's graph, on the hands.
+    Deviation: the published feeder attaches the hand tips to the thumbs. Here, as in the network's graph, they are
+    attached to the hands.
     """
     child, parent = np.array(layout.bones).T
     bones = skeleton.copy()
@@ -230,19 +230,19 @@ def _bones(skeleton: Float32[np.ndarray, "T M J D"], layout: Layout) -> Float32[
 
 
 def _velocity(joint: Float32[np.ndarray, "T M J D"]) -> Float32[np.ndarray, "T M J D"]:
-    """The way to the next frame; zero where a person has none, NaN where they are absent."""
+    """Return the difference to the next frame: zero where a person has none, NaN where they are absent."""
     velocity = np.zeros_like(joint)
     velocity[:-1] = joint[1:] - joint[:-1]
     return np.where(np.isnan(joint), np.nan, np.nan_to_num(velocity))
 
 
 def is_present(skeleton: Float[np.ndarray, "T M J C"]) -> Bool[np.ndarray, "T M"]:
-    """Which persons are there in which frame."""
+    """Return which persons are present in which frame."""
     return ~np.isnan(skeleton).any(axis=(2, 3))
 
 
 def mirror(joints: Float32[np.ndarray, "T M J D"], *, layout: Layout) -> Float32[np.ndarray, "T M J D"]:
-    """The skeleton as in a mirror: x changes sign and left and right joints change places."""
+    """Mirror a skeleton: x changes sign, and left and right joints change places."""
     order = np.arange(layout.num_joints)
     left, right = np.array(layout.left_right).T
     order[left], order[right] = right, left

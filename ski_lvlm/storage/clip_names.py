@@ -1,8 +1,8 @@
-"""Which clip a file name means, for every command.
+"""Matching of clip names with files, for every command.
 
 Instruction files, question files, lists of clips and folders spell one clip in many ways: `x`, `x.pkl`, `x_pose.pkl`,
-`cam1/x_rgb.avi`. A `ClipIndex` answers for one place which of its files a name means. The full name is tried first and
-then shortened step by step, so that a clip that is itself called `tree_pose` or `S1.partA` is not cut to another one.
+`cam1/x_rgb.avi`. A `ClipIndex` finds the file that a name means in one place. The full name is tried first and then
+shortened step by step, so that a clip that is itself called `tree_pose` or `S1.partA` is not cut to another one.
 """
 
 import re
@@ -28,11 +28,13 @@ _NTU = re.compile(r"(?:.*/)?(S\d{3}C\d{3}P\d{3}R\d{3}A\d{3})")
 
 
 class ClipNameError(ValueError):
-    """A name that means more than one file; the message lists them."""
+    """A name that means more than one file. The message lists them."""
 
 
 def normal(name: str) -> str:
-    """Return a name as names are compared: composed characters, forward slashes, no `./` and no leading slash.
+    """Return a name in the form in which names are compared.
+
+    That is composed characters, forward slashes, no `./` and no leading slash.
 
     >>> normal(".\\\\cam1\\\\Cafe\\u0301.mp4") == "cam1/Caf\\u00e9.mp4"
     True
@@ -42,7 +44,7 @@ def normal(name: str) -> str:
 
 
 def without_suffix(name: str) -> str:
-    """Return the name without the suffix of a known kind of file, in upper or lower case.
+    """Return a name without the suffix of a known kind of file, in upper or lower case.
 
     >>> without_suffix("cam1/x_rgb.AVI"), without_suffix("S1.partA"), without_suffix("v_1.5")
     ('cam1/x_rgb', 'S1.partA', 'v_1.5')
@@ -57,7 +59,7 @@ def _suffix(name: str) -> str:
 
 
 def clip_name(name: str, *, modality: str = "video") -> str:
-    """Return what to call the clip that a file name means where there is no index to look it up in.
+    """Return the name of the clip that a file name means, without an index.
 
     `_rgb` is cut off, and `_pose` or `_skeleton` where the file holds features or the modality is "skeleton". Folders
     belong to the name, except before the name of an NTU clip, which is unique.
@@ -75,7 +77,7 @@ def clip_name(name: str, *, modality: str = "video") -> str:
 
 
 def _without_suffixes(name: str) -> Iterator[str]:
-    """The name, and the name without one known suffix, two, and so on."""
+    """Yield the name, and the name without one known suffix, two, and so on."""
     yield name
     while (short := without_suffix(name)) != name:
         name = short
@@ -87,13 +89,13 @@ def _without_ending(stem: str, endings: Sequence[str]) -> str:
 
 
 def _spellings(name: str, endings: Sequence[str]) -> list[str]:
-    """The ways to spell one name, the longest first: with its suffix, without it, without its ending."""
+    """Return the spellings of a name, the longest first: with its suffix, without it, without its ending."""
     stems = list(_without_suffixes(normal(name)))
     return [s for s in dict.fromkeys((*stems, _without_ending(stems[-1], endings))) if s and not s.endswith("/")]
 
 
 class _Match(NamedTuple):
-    """The files that a spelling may mean, and how often they were shortened to it."""
+    """The files that a spelling may mean, and how many cuts led from their names to it."""
 
     cuts: int
     files: list[str]
@@ -103,37 +105,37 @@ _Table = dict[str, _Match]
 
 
 class ClipIndex:
-    """The files of one place, relative to it, and the answer to which of them a name means.
+    """Index of the files of one place by the names that mean them.
 
     Args:
         files: paths relative to the place, or the names of clips where there are no files.
-        endings: what may stand in a file's name behind the clip's.
+        endings: may follow the clip's name in a file's name.
     """
 
     def __init__(self, files: Iterable[str], *, endings: Sequence[str] = _VIDEO_ENDINGS) -> None:
         self._endings = tuple(endings)
         self._files = list(files)
-        self._whole: _Table = {}  # by spellings with all folders
-        self._inner: _Table = {}  # by spellings without some of the folders
+        self._full_paths: _Table = {}  # by spellings with all folders
+        self._partial_paths: _Table = {}  # by spellings without some of the folders
         for file in self._files:
             for cuts, spelling in enumerate(_spellings(file, endings)):
-                _enter(self._whole, spelling, cuts, file)
+                _enter(self._full_paths, spelling, cuts, file)
                 for shorter in _inside(spelling):
-                    _enter(self._inner, shorter, cuts, file)
+                    _enter(self._partial_paths, shorter, cuts, file)
 
     def find(self, name: str, *, drop_folders: bool = False) -> str | None:
         """Return the file that a name means, or None.
 
-        A name without folders is looked for in all of them. With `drop_folders`, the folders of a name may be absent
+        A name without folders is searched in all of them. With `drop_folders`, the folders of a name may be absent
         here: `academic_source/Charades/AB12C.mp4` then means `AB12C.npy`.
 
         Raises:
             ClipNameError: the name means several files.
         """
         path = normal(name)
-        file = self._look_up(path, name, (self._whole, self._inner))
+        file = self._look_up(path, name, (self._full_paths, self._partial_paths))
         for shorter in _inside(path) if drop_folders else ():
-            file = file or self._look_up(shorter, name, (self._whole,))
+            file = file or self._look_up(shorter, name, (self._full_paths,))
         return file
 
     def _look_up(self, path: str, name: str, tables: Sequence[_Table]) -> str | None:
@@ -145,10 +147,9 @@ class ClipIndex:
 
     @cached_property
     def clips(self) -> Mapping[str, str]:
-        """Every clip with its file, sorted by name.
+        """All clips with their files, sorted by name.
 
-        A clip is called by its file's name without suffix and ending, and with its folder where two folders hold that
-        name.
+        A clip's name is its file's without suffix and ending. It has the folder where two folders hold that name.
 
         Raises:
             ClipNameError: a folder holds two files of one clip.
@@ -156,14 +157,14 @@ class ClipIndex:
         by_name: dict[str, list[str]] = {}
         for file in sorted(self._files):
             by_name.setdefault(_spellings(file, self._endings)[-1], []).append(file)
-        whole = {name: _only(name, files) for name, files in by_name.items()}
-        bases = [name.rpartition("/")[2] for name in whole]
+        by_path = {name: _only(name, files) for name, files in by_name.items()}
+        bases = [name.rpartition("/")[2] for name in by_path]
         unique = {base for base, count in Counter(bases).items() if count == 1}
-        named = {base if base in unique else name: whole[name] for name, base in zip(whole, bases, strict=True)}
-        return dict(sorted(named.items()))
+        clips = {base if base in unique else path: by_path[path] for path, base in zip(by_path, bases, strict=True)}
+        return dict(sorted(clips.items()))
 
     def find_all(self, names: Iterable[str]) -> dict[str, str]:
-        """Return the files of many names, where there is one; folders of a name may be absent here.
+        """Return the files of those names that mean one. Folders of a name may be absent here.
 
         Raises:
             ClipNameError: a name means several files, or two names that differ in their folders mean one file.
@@ -174,19 +175,19 @@ class ClipIndex:
             if (file := self.find(name, drop_folders=True)) is not None:
                 files[name] = file
                 names_of.setdefault(file, []).append(name)
-        for file, several in names_of.items():
-            whole = [name for name in several if _is_part(clip_name(name), clip_name(file))] or several
-            check_one_clip(file, whole)
-            for shortened in set(several) - set(whole):  # its own file is not here, and this one is another clip's
+        for file, all_names in names_of.items():
+            full_names = [name for name in all_names if _is_part(clip_name(name), clip_name(file))] or all_names
+            check_one_clip(file, full_names)
+            for shortened in set(all_names) - set(full_names):  # its own file is absent, and this is another clip's
                 del files[shortened]
         return files
 
 
 def check_one_clip(file: str, names: Iterable[str]) -> None:
-    """Make sure that names which mean one file do not stand in different folders.
+    """Make sure that names which mean one file are not in different folders.
 
     Raises:
-        ClipNameError: two of them do.
+        ClipNameError: two of them are.
     """
     longest_first = sorted({clip_name(name) for name in names}, key=lambda name: (-len(name), name))
     for other in longest_first[1:]:
@@ -198,12 +199,12 @@ def check_one_clip(file: str, names: Iterable[str]) -> None:
 
 
 def _is_part(one: str, other: str) -> bool:
-    """Whether two paths are equal as far as the shorter goes, counted from their ends."""
+    """Return whether two paths are equal as far as the shorter goes, counted from their ends."""
     return f"/{one}".endswith(f"/{other}") or f"/{other}".endswith(f"/{one}")
 
 
 def _enter(table: _Table, spelling: str, cuts: int, file: str) -> None:
-    """Note a file under a spelling; the files that are shortened least for it stay."""
+    """Add a file under a spelling. Only the files with the fewest cuts stay."""
     match = table.setdefault(spelling, _Match(cuts, []))
     if cuts < match.cuts:
         table[spelling] = _Match(cuts, [file])
@@ -212,7 +213,7 @@ def _enter(table: _Table, spelling: str, cuts: int, file: str) -> None:
 
 
 def _inside(path: str) -> Iterator[str]:
-    """The path without its first folder, without its first two, and so on."""
+    """Yield the path without its first folder, without its first two, and so on."""
     while "/" in path:
         path = path.partition("/")[2]
         yield path
@@ -220,9 +221,9 @@ def _inside(path: str) -> Iterator[str]:
 
 def _only(name: str, files: Sequence[str]) -> str:
     if len(files) > 1:
-        shown = ", ".join(files[:5]) + (", …" if len(files) > 5 else "")
+        listed = ", ".join(files[:5]) + (", …" if len(files) > 5 else "")
         raise ClipNameError(
-            f"the clip name {name!r} means {len(files)} files: {shown}; give its folder or suffix with the name, or "
+            f"the clip name {name!r} means {len(files)} files: {listed}; give its folder or suffix with the name, or "
             "keep only one of them"
         )
     return files[0]

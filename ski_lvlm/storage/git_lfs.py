@@ -8,21 +8,21 @@ LARGEST = 1024  # bytes; the specification's own limit
 
 
 class PointerError(ValueError):
-    """A Git LFS pointer stands where a file should be."""
+    """A Git LFS pointer in the place of a file."""
 
 
 def refuse_pointers(path: Path | str) -> None:
-    """Make sure that a file, or each file directly in a folder, is the file itself.
+    """Make sure that a file, or each file directly in a folder, is no Git LFS pointer.
 
     Raises:
-        PointerError: with the first pointers and the remedy.
+        PointerError: one is.
     """
     path = Path(path)
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     if pointers := list(_pointers(files)):
-        more = f" and {len(pointers) - 1} other files" if len(pointers) > 1 else ""
+        names = f"{pointers[0]} and {len(pointers) - 1} other files" if len(pointers) > 1 else f"{pointers[0]}"
         raise PointerError(
-            f"{pointers[0]}{more}: found a Git LFS pointer, expected the file itself; run `git lfs pull` in that folder"
+            f"{names}: found a Git LFS pointer, expected the file itself; run `git lfs pull` in that folder"
         )
 
 

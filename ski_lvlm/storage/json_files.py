@@ -1,4 +1,4 @@
-"""JSON as people really have it: with a byte order mark, one record a line, cut off, one list behind another.
+"""JSON files in every form they come in: with a byte order mark, one record a line, cut off, several lists.
 
 Every command reads other people's JSON through `read_json`, so that a file means the same to all of them.
 """
@@ -17,10 +17,10 @@ _BEGINNINGS = '[{"-0123456789'
 _CONSTANTS = {"NaN": None, "Infinity": float("inf"), "-Infinity": float("-inf")}
 
 
-class Loaded(NamedTuple):
-    """What a file holds.
+class JsonFile(NamedTuple):
+    """Content of a file, with its oddities.
 
-    `faults` lose something in other readers. `notes` are what others may refuse.
+    `faults` lose something in other readers. `notes` are oddities that others may refuse.
     """
 
     content: Any
@@ -29,12 +29,12 @@ class Loaded(NamedTuple):
 
 
 def read_json(file: Path) -> Any:  # noqa: ANN401
-    """Return what a JSON file holds; one record a line becomes a list of records, and NaN becomes None.
+    """Return the content of a JSON file. One record a line becomes a list of records, and NaN becomes None.
 
     NaN is no JSON. Tables written by pandas have it where a value is missing.
 
     Raises:
-        ValueError: no such file, no JSON text, cut off, or content that would be lost, with the line and the remedy.
+        ValueError: no such file, no JSON text, cut off, or content that would be lost.
     """
     loaded = load_json(file)
     if loaded.faults:
@@ -42,11 +42,11 @@ def read_json(file: Path) -> Any:  # noqa: ANN401
     return loaded.content
 
 
-def load_json(file: Path) -> Loaded:
-    """Return what a JSON file holds and what is odd about it; see `read_json`.
+def load_json(file: Path) -> JsonFile:
+    """Return the content of a JSON file with its oddities. See `read_json`.
 
     Raises:
-        ValueError: no such file, no JSON text, or cut off, with the line and the remedy.
+        ValueError: no such file, no JSON text, or cut off.
     """
     raw = _read(file)
     text = decoded(raw, file)
@@ -54,21 +54,21 @@ def load_json(file: Path) -> Loaded:
     faults = [f"the key {key!r} occurs twice in one object, and only its last value is read" for key in repeated]
     notes = [] if text.encode().startswith(raw[:3]) else [f"is in {encoding_of(raw).upper()}; some programs want UTF-8"]
     if len(values) == 1 and (isinstance(values[0], list) or not is_json_lines(file)):
-        return Loaded(values[0], faults, notes)
+        return JsonFile(values[0], faults, notes)
     if all(isinstance(value, list) for value in values):
         faults.append(f"holds {len(values)} lists one after another (appended to by a second run?); make them one list")
-        return Loaded([record for value in values for record in value], faults, notes)
+        return JsonFile([record for value in values for record in value], faults, notes)
     if not is_json_lines(file):
         notes.append(f"holds {len(values)} values one after another (JSON lines); name it .jsonl, or make them a list")
-    return Loaded(values, faults, notes)
+    return JsonFile(values, faults, notes)
 
 
 class NestingError(ValueError):
-    """A file whose lists and objects stand deeper in each other than any list of records."""
+    """A file that is nested deeper than any list of records."""
 
 
 def is_json_lines(file: Path) -> bool:
-    """Whether a file is named `.jsonl`, also behind it `.gz`.
+    """Return whether a file is named `.jsonl` or `.jsonl.gz`.
 
     >>> is_json_lines(Path("a.jsonl.gz"))
     True
@@ -95,15 +95,15 @@ def _check_beginning(head: bytes, file: Path) -> None:
 
 
 def _values(text: str, file: Path) -> tuple[list[Any], list[str]]:
-    """The JSON values of a text, and the keys that an object has twice."""
+    """Return the JSON values of a text, and the keys that an object has twice."""
     repeated: dict[str, None] = {}
 
     def record(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) < len(pairs):
+        unique = dict(pairs)
+        if len(unique) < len(pairs):
             names = [name for name, _ in pairs]
-            repeated.update((name, None) for name in made if names.count(name) > 1)
-        return made
+            repeated.update((name, None) for name in unique if names.count(name) > 1)
+        return unique
 
     decoder = json.JSONDecoder(object_pairs_hook=record, parse_constant=_CONSTANTS.__getitem__)
     values: list[Any] = []
@@ -112,7 +112,7 @@ def _values(text: str, file: Path) -> tuple[list[Any], list[str]]:
         try:
             value, position = decoder.raw_decode(text, position)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{file}: {_told(error, text, after=len(values))}") from error
+            raise ValueError(f"{file}: {_explained(error, text, after=len(values))}") from error
         except RecursionError as error:
             raise NestingError(f"{file}: is nested too deeply for records; expected a list of them") from error
         except ValueError as error:
@@ -129,13 +129,14 @@ def _after_space(text: str, position: int) -> int:
     return match.end() if match else position
 
 
-def _told(error: json.JSONDecodeError, text: str, *, after: int) -> str:
-    whole = f" after {after} whole values" if after else ""
-    kept = text.rstrip()
-    in_last_token = error.pos >= len(kept) - _TOKEN and kept[-1] not in "]}"
-    if error.pos >= len(kept) or in_last_token or error.msg.startswith("Unterminated string"):
+def _explained(error: json.JSONDecodeError, text: str, *, after: int) -> str:
+    """Return where a text is cut off or no JSON. `after` whole values precede it."""
+    preceding = f" after {after} whole values" if after else ""
+    text = text.rstrip()
+    in_last_token = error.pos >= len(text) - _TOKEN and text[-1] not in "]}"
+    if error.pos >= len(text) or in_last_token or error.msg.startswith("Unterminated string"):
         return (
-            f"is cut off in line {kept.count(chr(10)) + 1}{whole} ({error.msg}); it was not written or copied to its "
-            "end, so make or copy it again"
+            f"is cut off in line {text.count(chr(10)) + 1}{preceding} ({error.msg}); it was not written or copied to "
+            "its end, so make or copy it again"
         )
-    return f"is not JSON: line {error.lineno}, column {error.colno}{whole}: {error.msg}; mend it there"
+    return f"is not JSON: line {error.lineno}, column {error.colno}{preceding}: {error.msg}; mend it there"

@@ -1,4 +1,4 @@
-"""Other people's pickles, read without running anything in them: numpy arrays and Python's plain containers only."""
+"""Pickles of others, read without running anything in them: numpy arrays and Python's plain containers only."""
 
 import pickle
 import zipfile
@@ -29,11 +29,11 @@ _DAMAGED = (pickle.UnpicklingError, EOFError, AttributeError, ImportError, Looku
 
 
 class UnsafePickleError(ValueError):
-    """A pickle asks for something other than arrays and containers, or is damaged."""
+    """A pickle that asks for something other than arrays and containers, or is damaged."""
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """Python 3 writes bytes into old pickle formats as text with this one encoding."""
+    """Encode text as the bytes that Python 3 wrote into an old pickle format."""
     if encoding != "latin1":
         raise UnsafePickleError(f"the pickle encodes text as {encoding!r}; expected latin1")
     return text.encode("latin1")
@@ -52,11 +52,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def load_stream(content: BufferedIOBase) -> object:
-    """Read a pickle from an open file, as `load_arrays`.
-
-    Raises:
-        UnsafePickleError: it asks for anything but arrays and built-in values, or it is damaged.
-    """
+    """Read a pickle from an open file, as `load_arrays`."""
     try:
         return _ArraysOnly(content, encoding="latin1").load()
     except UnsafePickleError:

@@ -1,4 +1,4 @@
-"""Text files as people really have them: with a byte order mark, in UTF-16, compressed, with any line ends."""
+"""Text files in every form they come in: with a byte order mark, in UTF-16, compressed, with any line ends."""
 
 import gzip
 import json
@@ -12,9 +12,9 @@ _GZIP = b"\x1f\x8b"
 
 
 def read_text(file: Path) -> str:
-    """Return the text of a file without its byte order mark.
+    """Return the text of a file without its byte order mark. A gzip file is unpacked.
 
-    Windows' Notepad writes UTF-8 and UTF-16 with a mark, and PowerShell UTF-16. A gzip file is unpacked.
+    Windows' Notepad writes UTF-8 and UTF-16 with a mark, and PowerShell UTF-16.
 
     Raises:
         ValueError: no such file, a folder, a Git LFS pointer, a damaged gzip file, or no such text.
@@ -23,7 +23,7 @@ def read_text(file: Path) -> str:
 
 
 def read_bytes(file: Path) -> bytes:
-    """Return what a file holds, unpacked if it is a gzip file.
+    """Return the bytes of a file, unpacked if it is a gzip file.
 
     Raises:
         ValueError: no such file, a folder, a Git LFS pointer, or a damaged gzip file.
@@ -41,12 +41,12 @@ def read_bytes(file: Path) -> bytes:
 
 
 def is_gzip(raw: bytes) -> bool:
-    """Whether a file that begins so is compressed by gzip."""
+    """Return whether a file that begins with `raw` is compressed by gzip."""
     return raw.startswith(_GZIP)
 
 
 def encoding_of(raw: bytes) -> str:
-    """Return the encoding of a text, known by its mark or by the zeros beside its first character.
+    """Return the encoding of a text, told by its mark or by the zeros beside its first character.
 
     >>> encoding_of(b"a"), encoding_of(b"\\xef\\xbb\\xbfa"), encoding_of(b"a\\0b\\0")
     ('utf-8', 'utf-8-sig', 'utf-16-le')
@@ -55,10 +55,10 @@ def encoding_of(raw: bytes) -> str:
 
 
 def decoded(raw: bytes, file: Path) -> str:
-    """Return the text that `raw` encodes; `file` is for the message.
+    """Return the text that `raw` encodes. `file` is for the message.
 
     Raises:
-        ValueError: it is not UTF-8, nor another Unicode encoding that can be told from it.
+        ValueError: it is in no Unicode encoding.
     """
     encoding = encoding_of(raw)
     try:
@@ -69,12 +69,12 @@ def decoded(raw: bytes, file: Path) -> str:
 
 
 def read_lines(file: Path) -> list[str]:
-    """Return the lines of a text file; see `read_text` and `lines_of`."""
+    """Return the lines of a text file. See `read_text` and `lines_of`."""
     return lines_of(read_text(file))
 
 
 def lines_of(text: str) -> list[str]:
-    """Return the lines of a text, which end in `\\n`, `\\r\\n` or `\\r` and not, as in `str.splitlines`, in U+2028.
+    """Return the lines of a text. Unlike in `str.splitlines`, they end in `\\n`, `\\r\\n` or `\\r` alone.
 
     >>> lines_of("a\\u2028b\\r\\nc\\n")
     ['a\\u2028b', 'c']

@@ -1,4 +1,4 @@
-"""Files of weights that are Git LFS pointers, cut short or empty, said in one line before a library stumbles."""
+"""Checks of weight files, so that a damaged one gives one clear line and not an error inside a library."""
 
 import json
 import pickle
@@ -17,15 +17,15 @@ _FOREIGN = (SafetensorError, EOFError, pickle.UnpicklingError, zipfile.BadZipFil
 
 
 class WeightFileError(ValueError):
-    """A file of weights, or one that belongs to them, is not whole."""
+    """A damaged file of weights, or one that belongs to them."""
 
 
 @contextmanager
 def weights_explained(model: str | Path) -> Iterator[None]:
-    """Look at a model's files before they are loaded, and say which is damaged.
+    """Check a model's files before they are loaded, and name the damaged one if loading fails.
 
     Args:
-        model: a folder, a file, or a hub id, whose files a library finds by itself.
+        model: a folder, a file, or a hub id. The files of a hub id are found by the library that loads them.
 
     Raises:
         PointerError: a file is a Git LFS pointer.
@@ -39,7 +39,7 @@ def weights_explained(model: str | Path) -> Iterator[None]:
 
 
 def check_weights(path: Path) -> None:
-    """Make sure that a file, or each file directly in a folder, is whole as far as a look at its ends can tell.
+    """Make sure that a file, or each file directly in a folder, is whole. Only their ends are read.
 
     Raises:
         PointerError: a file is a Git LFS pointer.
@@ -68,11 +68,9 @@ def read_safetensors(file: Path) -> dict[str, Tensor]:
 
 
 def damage_of(file: Path, *, checksums: bool = False) -> str | None:
-    """Return what is wrong with a file of a kind that models consist of, or None.
+    """Return the damage of a file of a kind that models consist of, by its suffix, or None.
 
-    Args:
-        file: judged by its suffix; of other kinds nothing is said.
-        checksums: read a zip file, which `torch.save` writes, to its end.
+    With `checksums`, a zip file as `torch.save` writes is read to its end.
     """
     if file.suffix == ".json":
         return _json_damage(file)
@@ -99,16 +97,15 @@ def _json_damage(file: Path) -> str | None:
 
 
 def _safetensors_damage(file: Path) -> str | None:
-    """The header says how long the file must be."""
     try:
-        with safe_open(file, framework="pt"):
+        with safe_open(file, framework="pt"):  # the header says how long the file must be
             return None
     except SafetensorError as error:
         return _first_line(error)
 
 
 def _torch_damage(file: Path, *, checksums: bool) -> str | None:
-    """A zip file ends with its table of contents; older files are a pickle, of which only the beginning is known."""
+    # A zip file ends with its table of contents. Of an older file, a pickle, only the beginning is known.
     start = _start(file, 2)
     if start in (b"", b"PK"):
         return _zip_damage(file, checksums=checksums)

@@ -1,14 +1,14 @@
-"""Whether a Matroska or WebM file is whole.
+"""Check of a Matroska or WebM file for completeness.
 
-These containers store no number of frames, and FFmpeg passes over what is broken in them without a word. Their
-structure tells: every byte of the segment belongs to an element of known kind and size.
+These containers store no number of frames, and FFmpeg silently skips broken parts of them. Their structure shows the
+damage: every byte of the segment belongs to an element of known kind and size.
 """
 
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 _SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
-_GROUPS = frozenset((_SEGMENT, _CLUSTER))  # elements that are looked into
+_GROUPS = frozenset((_SEGMENT, _CLUSTER))  # elements with elements in them
 _IN_SEGMENT = frozenset(  # seek head, info, tracks, cluster, cues, attachments, chapters, tags, signatures
     (0x114D9B74, 0x1549A966, 0x1654AE6B, _CLUSTER, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367, 0x1B538667)
 )
@@ -20,12 +20,12 @@ _KNOWN = _IN_SEGMENT | _IN_CLUSTER | _ANYWHERE | _GROUPS
 
 
 class Structure(NamedTuple):
-    """What the elements of a file say.
+    """Structure of a file.
 
     Args:
-        has_broken_element: an element of unknown kind or impossible size stands between others.
+        has_broken_element: an element of unknown kind or impossible size is between others.
         num_blocks: blocks of packets, one packet or more in each.
-        present: share of the promised bytes that the file has.
+        present: share of the announced bytes that the file has.
     """
 
     has_broken_element: bool
@@ -34,20 +34,20 @@ class Structure(NamedTuple):
 
 
 def structure(path: Path) -> Structure:
-    """Walk over the elements of a file. Only their heads are read."""
+    """Return the structure of a file. Only the heads of its elements are read."""
     size = path.stat().st_size
-    position, promised, num_blocks, is_broken = 0, 0, 0, False  # bytes; a live recording promises no size
+    position, announced, num_blocks, is_broken = 0, 0, 0, False  # bytes; a live recording announces no size
     with path.open("rb") as file:
-        while position < min(size, promised or size):
+        while position < min(size, announced or size):
             element = _element(file, position)
-            if element is None or element.kind not in _KNOWN or (promised and (element.end or 0) > promised):
+            if element is None or element.kind not in _KNOWN or (announced and (element.end or 0) > announced):
                 is_broken = size - position > _LONGEST_HEAD
                 break
             if element.kind == _SEGMENT:
-                promised = element.end or 0
+                announced = element.end or 0
             num_blocks += element.kind in _BLOCKS and (element.end or size) <= size
             position = element.start if element.kind in _GROUPS else element.end or size
-    return Structure(is_broken, num_blocks, present=min(1.0, size / (promised or size)))
+    return Structure(is_broken, num_blocks, present=min(1.0, size / (announced or size)))
 
 
 class _Element(NamedTuple):
@@ -71,6 +71,6 @@ def _element(file: BinaryIO, position: int) -> _Element | None:
 
 
 def _length(first: bytes, *, longest: int) -> int:
-    """How many bytes a number has, which the leading zeros of its first byte say; 0 if that is none."""
+    """Return the length in bytes of a number, from the leading zeros of its first byte (0: invalid)."""
     zeros = 8 - first[0].bit_length() if first else 8
     return zeros + 1 if zeros < longest else 0

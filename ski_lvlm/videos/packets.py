@@ -1,11 +1,11 @@
-"""Which frames a video file will show, and when: read from its packets, without decoding them.
+"""Frames of a video file and their times, read from its packets without decoding them.
 
-A container's announced count is not believed. Clips that were cut without re-encoding hold packets that a player passes
-over, and headers are wrong or absent. What counts are the packets that will be shown.
+A container's announced count is not trusted. Clips that were cut without re-encoding hold packets that a player skips,
+and headers are wrong or absent. Only packets that will be shown count.
 
 One rule holds for all containers: a file with a broken packet between whole ones is refused, and so is one that lacks
 more than a tenth of its packets at its end. Packets before the first key frame are neither, since no player shows them.
-Not every container can tell: MPEG program streams and Windows Media hide what they lost.
+Not every container shows its damage: MPEG program streams and Windows Media hide lost packets.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ def open_video(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
     """Open a file at its main video stream.
 
     Raises:
-        VideoError: no such file, no video in it, or what FFmpeg cannot decode, also while it is open.
+        VideoError: no such file, no video in it, or FFmpeg cannot decode it, also while it is open.
     """
     import av
     from av.video.stream import VideoStream
@@ -61,27 +61,23 @@ def open_video(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
 
 
 def timeline(path: Path) -> Timeline:
-    """Return when the frames of a file are shown.
+    """Return the times at which the frames of a file are shown.
 
     Raises:
         VideoError: the file cannot be opened, has no frames, or has packets that are broken or missing.
     """
     with open_video(path) as (container, stream):
         table = _read_packets(container, stream)
-        shown = [packet for packet in table.packets if packet.is_shown]
-        if not shown:
+        visible = [packet for packet in table.packets if packet.is_shown]
+        if not visible:
             raise VideoError(f"{path}: the video has no frames (zero length); copy or record it again")
         _check_whole(path, container, stream, table)
         unit = float(stream.time_base or 0)
-    return decoded_timeline(path) if _has_lead_in(table.packets) else _timeline(shown, unit=unit)
+    return decoded_timeline(path) if _has_lead_in(table.packets) else _timeline(visible, unit=unit)
 
 
 def decoded_timeline(path: Path) -> Timeline:
-    """Return the same by decoding, for files of which a player does not show every packet.
-
-    Raises:
-        VideoError: the file cannot be decoded.
-    """
+    """Return the same by decoding, for files of which a player does not show every packet."""
     with open_video(path) as (container, stream):
         frames = [
             _PacketFacts(
@@ -134,13 +130,13 @@ class _PacketFacts(NamedTuple):
 
 
 class _PacketTable(NamedTuple):
-    """The packets of the video in the order of decoding, and what tells whether they are all.
+    """Packets of the video in the order of decoding, and evidence of missing ones.
 
     Args:
         packets: those of the video.
-        num_indexed: how many of them the file's index names.
-        num_of_all_streams: how many packets there are together with sound.
-        end: where the last of them ends, in bytes from the file's start.
+        num_indexed: number of them in the file's index.
+        num_of_all_streams: number of packets together with sound.
+        end: end of the last packet, in bytes from the file's start.
     """
 
     packets: list[_PacketFacts]
@@ -150,7 +146,7 @@ class _PacketTable(NamedTuple):
 
 
 def _read_packets(container: "InputContainer", stream: "VideoStream") -> _PacketTable:
-    num_indexed = sum(entry.size > 0 for entry in stream.index_entries)  # now, since reading adds to it
+    num_indexed = sum(entry.size > 0 for entry in stream.index_entries)  # before reading, which adds to it
     is_vp8 = stream.codec_context.name.startswith(("vp8", "libvpx"))
     packets, count, end = [], 0, 0
     for packet in container.demux():
@@ -167,12 +163,11 @@ def _read_packets(container: "InputContainer", stream: "VideoStream") -> _Packet
 
 
 def _has_presentation_times(container: "InputContainer") -> bool:
-    """An AVI with B-frames has none, and its times of decoding sort as well."""
-    return container.format.name != "avi"
+    return container.format.name != "avi"  # with B-frames it has none, and its times of decoding sort as well
 
 
 def _check_whole(path: Path, container: "InputContainer", stream: "VideoStream", table: _PacketTable) -> None:
-    """Refuse a file that lacks packets, by what its container tells; the number in a header may be wrong."""
+    """Refuse a file that lacks packets. The number of frames in a header may be wrong and is not enough."""
     count, is_broken, present = len(table.packets), _has_broken_packet(table.packets), 1.0
     if "matroska" in container.format.name:
         elements = structure(path)
@@ -190,9 +185,9 @@ def _check_whole(path: Path, container: "InputContainer", stream: "VideoStream",
 
 
 def _has_broken_packet(packets: Sequence[_PacketFacts]) -> bool:
-    """Whether a packet is marked as corrupt and others follow that need it.
+    """Return whether a packet is marked as corrupt and others follow that need it.
 
-    Files that were put behind one another are marked where they meet, one or two packets before a key frame.
+    Concatenated files are marked where they meet, one or two packets before a key frame.
     """
     first = next((number for number, packet in enumerate(packets) if packet.is_key), 0)
     return any(
@@ -202,20 +197,20 @@ def _has_broken_packet(packets: Sequence[_PacketFacts]) -> bool:
 
 
 def _present_of_riff(path: Path) -> float:
-    """The share that an AVI file has of its promised bytes; all of them where a recorder could not write the size."""
+    """Return the share of its announced bytes that an AVI file has. A recorder that was cut off announces none."""
     with path.open("rb") as file:
-        promised = int.from_bytes(file.read(8)[4:], "little") + 8
-    return min(1.0, path.stat().st_size / promised)
+        announced = int.from_bytes(file.read(8)[4:], "little") + 8
+    return min(1.0, path.stat().st_size / announced)
 
 
 def _has_lead_in(packets: Sequence[_PacketFacts]) -> bool:
-    """Whether the first packets refer to frames before the first key frame, so that they may not be decodable."""
+    """Return whether the first packets refer to frames before the first key frame, and may not be decodable."""
     first = packets[0]
     return not first.is_key or any(p.time is not None and p.time < (first.time or 0) for p in packets[1:_DEEPEST])
 
 
 def _timeline(packets: Sequence[_PacketFacts], *, unit: float) -> Timeline:
-    """`unit` is that of the packets' times, in seconds."""
+    """Return the times of packets, whose own times are in units of `unit` seconds."""
     if not unit or not _are_times_trusted(packets):
         return Timeline(len(packets), None, 0.0)
     ordered = sorted((packet.time or 0, packet.duration) for packet in packets)
@@ -224,7 +219,7 @@ def _timeline(packets: Sequence[_PacketFacts], *, unit: float) -> Timeline:
 
 
 def _are_times_trusted(packets: Sequence[_PacketFacts]) -> bool:
-    """Whether all packets have a time, and no file of other times was put behind."""
+    """Return whether all packets have a time, and no file with other times is appended."""
     if any(packet.time is None for packet in packets):
         return False
     keys = [packet.time or 0 for packet in packets if packet.is_key]

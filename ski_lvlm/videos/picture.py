@@ -1,8 +1,8 @@
-"""How a player shows the frames of a video: turned and mirrored as the header says, with square pixels.
+"""Geometry of a video's frames as a player shows them: turned and mirrored by the header, with square pixels.
 
-Phones record every picture lying on the same side and say in the header how to turn it. Other cameras record pixels
-that are wider than high. Everything that reads frames goes through here, so that sizes and crops are in the pixels that
-a person sees.
+Phones record every picture lying on the same side and tell in the header how to turn it. Other cameras record pixels
+that are wider than high. All readers of frames use this module, so that sizes and crops are in the pixels that a person
+sees.
 
 Assumption: pixels that differ from a square by less than 2 % are taken as square, since programs that scale videos
 round so. Pictures of high dynamic range in SMPTE 2084 (PQ) are brought to the standard range. Those in HLG are
@@ -41,10 +41,10 @@ class Picture(NamedTuple):
 
 
 def shown_picture(frame: "VideoFrame", stream: "VideoStream") -> Picture:
-    """Return how a player shows a frame.
+    """Return the size at which a player shows a frame, and the filters for it.
 
     Raises:
-        VideoError: the header turns the frame by something else than quarter turns.
+        VideoError: the header turns the frame by another angle than quarter turns.
     """
     turn, is_upright = _turn(frame, stream)
     stretch = _pixel_aspect(stream)
@@ -59,7 +59,7 @@ def shown_picture(frame: "VideoFrame", stream: "VideoStream") -> Picture:
 
 
 def _turn(frame: "VideoFrame", stream: "VideoStream") -> tuple[tuple[Step, ...], bool]:
-    """The filters that turn and mirror a frame, and whether its width stays its width."""
+    """Return the filters that turn and mirror a frame, and whether its width stays its width."""
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return (), True

@@ -1,4 +1,4 @@
-"""Which frames of a video are shown at which time, and so which ones to look at.
+"""Times of the frames of a video, and the choice of frames by time.
 
 A share of a clip is a share of its time. Where the frame rate is constant, as in NTU's videos, that is the same share
 of its frames. Phones and screen recorders write files of variable rate, of which half the frames may show one second.
@@ -11,10 +11,12 @@ from jaxtyping import Float, Int
 
 
 def sample_indices(total: int, num_frames: int) -> Int[np.ndarray, " T"]:
-    """The middle frames of `num_frames` equal segments; a shorter clip gives each of its frames once.
+    """Return the middle frames of `num_frames` equal segments. A shorter clip gives each of its frames once.
 
-    One frame is thus the mid-video frame. Assumption: the paper samples 100 frames and says nothing of shorter clips;
-    Video-ChatGPT fills the missing temporal tokens with zeros, we have fewer tokens instead of invented ones.
+    One frame is thus the mid-video frame.
+
+    Assumption: the paper samples 100 frames and does not mention shorter clips. Video-ChatGPT fills the missing
+    temporal tokens with zeros. Here there are fewer tokens instead of invented ones.
 
     >>> sample_indices(8, 4).tolist(), sample_indices(103, 1).tolist(), sample_indices(3, 100).tolist()
     ([1, 3, 5, 7], [51], [0, 1, 2])
@@ -25,22 +27,22 @@ def sample_indices(total: int, num_frames: int) -> Int[np.ndarray, " T"]:
 
 
 def frames_at(moments: Float[np.ndarray, " T"], *, total: int) -> Int[np.ndarray, " T"]:
-    """The frames that are shown at `moments`, which are shares of a clip of `total` frames of equal length.
+    """Return the frames at `moments`, which are shares of a clip of `total` frames of equal length.
 
     >>> frames_at(np.array([0.0, 0.49, 0.5, 1.0]), total=4).tolist()
     [0, 1, 2, 3]
     """
-    # a moment that falls between two frames belongs to the later one, even if rounding left it a little before
+    # A moment between two frames belongs to the later one, even if rounding puts it a little before.
     return np.clip(np.floor(moments * total + 1e-6).astype(int), 0, total - 1)
 
 
 class Timeline(NamedTuple):
-    """When the frames of a video are shown.
+    """Times at which the frames of a video are shown.
 
     Args:
         total: number of frames.
-        starts: seconds from the first frame to each, ascending; None where the rate is constant or unknown.
-        seconds: how long all of them are shown; 0 where that is unknown.
+        starts: seconds from the first frame to each, ascending, or None where the rate is constant or unknown.
+        seconds: duration of all frames, or 0 where it is unknown.
     """
 
     total: int
@@ -48,7 +50,7 @@ class Timeline(NamedTuple):
     seconds: float
 
     def frames_at(self, moments: Float[np.ndarray, " K"]) -> Int[np.ndarray, " K"]:
-        """Return the frames that are shown at `moments`, which are shares of the clip's time.
+        """Return the frames at `moments`, which are shares of the clip's time.
 
         >>> slow_end = Timeline(total=3, starts=np.array([0.0, 0.1, 0.2]), seconds=1.0)
         >>> slow_end.frames_at(np.array([0.05, 0.1, 0.5, 0.9])).tolist()
@@ -73,11 +75,8 @@ class Timeline(NamedTuple):
 def timeline_of(starts: Float[np.ndarray, " T"], *, last: float) -> Timeline:
     """Return the timeline of frames that begin at `starts`, ascending from 0, in seconds.
 
-    The rate is constant where no frame begins further than one frame from where it should.
-
-    Args:
-        starts: one for each frame.
-        last: how long the last one is shown; 0 if unknown, then it is as long as the median frame.
+    The rate is constant where no frame begins further than one frame from its regular start. `last` is the duration of
+    the last frame in seconds. If it is 0 (unknown), that of the median frame is used.
     """
     spacing = starts[-1] / max(len(starts) - 1, 1)
     length = last or (float(np.median(np.diff(starts))) if len(starts) > 1 else 0.0)

@@ -1,4 +1,4 @@
-"""Videos as cameras, phones and editors leave them; frame t is a flat grey of 8 + 4 t, as in video_case."""
+"""Videos as cameras, phones and editors write them. Frame t is a flat grey of 8 + 4 t, as in video_case."""
 
 import struct
 from fractions import Fraction
@@ -12,12 +12,12 @@ X264 = {"crf": "1", "preset": "ultrafast"}
 
 
 def encode(path, frames, *, codec="libx264", pixels="yuv420p", options=(), times=None, before=None, **mux):
-    """Write frames; `times` are in seconds, `before` may change the stream, what else is said goes to the muxer."""
+    """Write frames at `times` in seconds. `before` may change the stream. `mux` are options of the muxer."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unit = Fraction(1, 1000)
     with av.open(str(path), "w", options=mux) as container:
-        own = X264 if codec == "libx264" else {}
-        stream = container.add_stream(codec, rate=30, options={**own, **dict(options)})
+        encoder_options = X264 if codec == "libx264" else {}
+        stream = container.add_stream(codec, rate=30, options={**encoder_options, **dict(options)})
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], pixels
         if times is not None:
             stream.codec_context.time_base = unit
@@ -59,7 +59,7 @@ def set_avi_count(path, count):
 
 
 def packet_places(path):
-    """Where each packet of the video lies: position and size in bytes."""
+    """Return position and size of each packet of the video, in bytes."""
     with av.open(str(path)) as container:
         return [(packet.pos, packet.size) for packet in container.demux(container.streams.video[0]) if packet.size]
 
@@ -79,12 +79,12 @@ def noisy(count, *, height=48, width=64):
 
 
 def scaled_numbers(video):
-    """The numbers of scaled frames, which FFmpeg makes darker by a level or two."""
+    """Return the numbers of scaled frames, which FFmpeg makes darker by a level or two."""
     return [round((float(frame.float().mean()) - 8) / 4 + 0.35) for frame in video]
 
 
 def colours(image):
-    """Of an image in quarters, the colour of each, by its first letter, k for black: top left, top right, and below."""
+    """Return the first letters of the colours of an image in quarters (k: black): top left, top right, and below."""
     height, width = image.shape[-2:]
     places = [(y, x) for y in (height // 4, 3 * height // 4) for x in (width // 4, 3 * width // 4)]
     pixels = [image[:, y, x] for y, x in places]

@@ -1,4 +1,4 @@
-"""Videos whose frames say their own number: a flat grey of 8 + 4 t, or four coloured quarters."""
+"""Videos whose frames show their own number: a flat grey of 8 + 4 t, or four coloured quarters."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ needs_real_clip = pytest.mark.skipif(not REAL_CLIP.exists(), reason=f"the genuin
 
 
 def write_video(path, frames):
-    """H.264 with B-frames and a key frame every 12 frames, as AVI files from the field have them."""
+    """Write H.264 with B-frames and a key frame every 12 frames, as AVI files from the field have them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(

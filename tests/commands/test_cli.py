@@ -35,6 +35,6 @@ def test_help_shows_defaults_but_not_that_there_is_none():
     flags = parser("example")
     flags.add_argument("--number", type=int, default=3, help="how many")
     flags.add_argument("--folder", help="where")
-    shown = flags.format_help()
-    assert "how many (default: 3)" in shown
-    assert "where\n" in shown
+    text = flags.format_help()
+    assert "how many (default: 3)" in text
+    assert "where\n" in text

@@ -1,4 +1,4 @@
-"""How many processes a training command starts, and what each of them counts as its batch."""
+"""The processes that a training command starts, and the batch of each of them."""
 
 import os
 
@@ -19,7 +19,7 @@ def no_launcher(monkeypatch):
 
 @pytest.fixture
 def starts(monkeypatch):
-    """The processes that would have been started: (script, flags, number)."""
+    """Record the processes that would have been started: (script, flags, number)."""
     started = []
     monkeypatch.setattr(launch, "_run", lambda script, flags, *, processes: started.append((script, flags, processes)))
     return started

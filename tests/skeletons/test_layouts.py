@@ -10,10 +10,10 @@ def test_bones_form_one_tree_over_all_joints(layout):
     (root,) = set(range(layout.num_joints)) - set(parent)
     assert root == layout.centre
     for joint in parent:
-        seen = []
+        ancestors = []
         while joint != root:
-            assert joint not in seen
-            seen.append(joint)
+            assert joint not in ancestors
+            ancestors.append(joint)
             joint = parent[joint]
 
 

@@ -9,7 +9,7 @@ FIELDS = list(BodyTrack.__dataclass_fields__)
 
 
 def read_plainly(path):
-    """The format as its description says, token by token: the reference for the fast reader."""
+    """Read the format as its description says, token by token: the reference for the fast reader."""
     tokens = iter(path.read_text().split())
     bodies = {}
     for frame in range(int(next(tokens))):
@@ -51,12 +51,12 @@ def test_the_genuine_recording_is_read_and_written_back_to_the_letter(tmp_path):
 
 
 def test_what_is_written_is_read_back(tmp_path):
-    made = recording(track(range(3, 20)), track([0, 1, 5, 39], seed=1))
-    made.bodies[72057594037931101].colour[4, 7] = np.nan
-    write_skeleton(tmp_path / f"{made.name}.skeleton", made)
-    back = read_skeleton(tmp_path / f"{made.name}.skeleton")
-    assert (back.name, back.num_frames, set(back.bodies)) == (made.name, 40, set(made.bodies))
-    for body_id, body in made.bodies.items():
+    original = recording(track(range(3, 20)), track([0, 1, 5, 39], seed=1))
+    original.bodies[72057594037931101].colour[4, 7] = np.nan
+    write_skeleton(tmp_path / f"{original.name}.skeleton", original)
+    back = read_skeleton(tmp_path / f"{original.name}.skeleton")
+    assert (back.name, back.num_frames, set(back.bodies)) == (original.name, 40, set(original.bodies))
+    for body_id, body in original.bodies.items():
         for field in FIELDS:
             np.testing.assert_allclose(getattr(back.bodies[body_id], field), getattr(body, field), rtol=1e-6)
 
@@ -73,10 +73,10 @@ def test_what_is_written_is_read_back(tmp_path):
     ],
 )
 def test_windows_spellings_of_what_is_no_number_are_read(tmp_path, spelling, value):
-    made = recording(track(range(20)))
-    made.bodies[next(iter(made.bodies))].colour[4, 7] = 0.123456
+    original = recording(track(range(20)))
+    original.bodies[next(iter(original.bodies))].colour[4, 7] = 0.123456
     plain, odd = tmp_path / "plain.skeleton", tmp_path / "odd.skeleton"
-    write_skeleton(plain, made)
+    write_skeleton(plain, original)
     assert plain.read_text().count(" 0.123456") == 2
     odd.write_text(plain.read_text().replace(" 0.123456", f" {spelling}"))
     (body,) = read_skeleton(odd).bodies.values()
@@ -84,12 +84,12 @@ def test_windows_spellings_of_what_is_no_number_are_read(tmp_path, spelling, val
     (joints,) = read_skeleton(odd, joints_only=True).bodies.values()
     np.testing.assert_array_equal(joints.joints, body.joints)
     box = skeleton_boxes(read_skeleton(odd), persons=1)
-    np.testing.assert_allclose(box, skeleton_boxes(made_without(made, 4, 7), persons=1), rtol=1e-5)
+    np.testing.assert_allclose(box, skeleton_boxes(made_without(original, 4, 7), persons=1), rtol=1e-5)
 
 
-def made_without(made, frame, joint):
-    next(iter(made.bodies.values())).colour[frame, joint] = np.nan
-    return made
+def made_without(original, frame, joint):
+    next(iter(original.bodies.values())).colour[frame, joint] = np.nan
+    return original
 
 
 def test_neighbouring_64_bit_ids_stay_apart(tmp_path):

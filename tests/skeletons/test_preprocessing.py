@@ -25,7 +25,7 @@ def person(num_frames=40, persons=1, seed=0):
 
 
 def published_input(joints, window):
-    """What the published feeder does to a test clip, in its own order and with its own resizing."""
+    """Preprocess a test clip as the published feeder does, in its own order and with its own resizing."""
     data = torch.tensor(np.nan_to_num(joints))
     border = int((1 - 0.95) * len(data) / 2)
     flat = data[border : len(data) - border].flatten(1).T[None, None]
@@ -38,8 +38,8 @@ def published_input(joints, window):
 
 @pytest.mark.parametrize("num_frames", [16, 64, 300])
 def test_zeros_for_the_absent_equals_the_published_feeder(two_actors, num_frames):
-    made = preprocess(two_actors, num_frames=num_frames, preprocessing=Preprocessing(absent="zeros"))
-    np.testing.assert_allclose(made, published_input(two_actors, num_frames), atol=1e-5)
+    result = preprocess(two_actors, num_frames=num_frames, preprocessing=Preprocessing(absent="zeros"))
+    np.testing.assert_allclose(result, published_input(two_actors, num_frames), atol=1e-5)
 
 
 @pytest.mark.parametrize("num_frames", [16, 64, 300])
@@ -54,21 +54,21 @@ def test_masking_changes_nothing_for_who_is_there(two_actors, num_frames):
 
 def test_an_absent_second_person_stays_absent_in_every_stream():
     streams = Preprocessing(streams=("joint", "bone", "velocity"))
-    made = preprocess(person(), num_frames=64, preprocessing=streams)
-    assert made.shape == (64, 2, 25, 9) and streams.num_channels == 9
-    assert np.isnan(made[:, 1]).all() and not np.isnan(made[:, 0]).any()
+    result = preprocess(person(), num_frames=64, preprocessing=streams)
+    assert result.shape == (64, 2, 25, 9) and streams.num_channels == 9
+    assert np.isnan(result[:, 1]).all() and not np.isnan(result[:, 0]).any()
 
 
 @pytest.mark.parametrize("num_frames", [5, 40, 64, 1024])
 def test_resizing_spreads_no_absence_and_makes_nobody_up(num_frames):
     joints = person(40, 2)
     joints[10:20, 1] = np.nan
-    made = resize(joints, num_frames)
+    result = resize(joints, num_frames)
     nearest = np.clip(np.round((np.arange(num_frames) + 0.5) * 40 / num_frames - 0.5 + 1e-9), 0, 39).astype(int)
-    np.testing.assert_array_equal(is_present(made)[:, 1], is_present(joints)[nearest, 1])
-    assert is_present(made)[:, 0].all()
-    present = is_present(made)
-    assert np.abs(made[present]).max() <= np.abs(joints[is_present(joints)]).max()
+    np.testing.assert_array_equal(is_present(result)[:, 1], is_present(joints)[nearest, 1])
+    assert is_present(result)[:, 0].all()
+    present = is_present(result)
+    assert np.abs(result[present]).max() <= np.abs(joints[is_present(joints)]).max()
 
 
 def test_resizing_to_the_same_length_changes_nothing():
@@ -87,9 +87,9 @@ def test_one_frame_is_enough():
 
 def test_centring_keeps_the_spines_own_way():
     joints = person(40)
-    made, plain = (preprocess(joints, num_frames=40, preprocessing=p) for p in (Preprocessing(), PLAIN))
-    np.testing.assert_array_equal(made[:, 0, 20], plain[:, 0, 20])
-    np.testing.assert_allclose(made[:, 0, 3], plain[:, 0, 3] - plain[:, 0, 20], atol=1e-6)
+    centred, plain = (preprocess(joints, num_frames=40, preprocessing=p) for p in (Preprocessing(), PLAIN))
+    np.testing.assert_array_equal(centred[:, 0, 20], plain[:, 0, 20])
+    np.testing.assert_allclose(centred[:, 0, 3], plain[:, 0, 3] - plain[:, 0, 20], atol=1e-6)
 
 
 def test_bones_point_from_parent_to_child():
@@ -135,8 +135,8 @@ def test_training_crops_hold_half_to_all_of_the_frames_and_no_fewer_than_64():
     clock = np.ones((200, 1, 25, 3), np.float32) * np.arange(200, dtype=np.float32)[:, None, None, None]
     lengths = []
     for seed in range(60):
-        made = preprocess(clock, num_frames=200, preprocessing=PLAIN, rng=np.random.default_rng(seed))
-        radius = np.linalg.norm(made[:, 0, 0], axis=-1) / np.sqrt(3)
+        result = preprocess(clock, num_frames=200, preprocessing=PLAIN, rng=np.random.default_rng(seed))
+        radius = np.linalg.norm(result[:, 0, 0], axis=-1) / np.sqrt(3)
         lengths.append(radius[-1] - radius[0] + 1)
     assert 99 < min(lengths) < 115 and 185 < max(lengths) < 201
     short = preprocess(clock[:80], num_frames=80, preprocessing=PLAIN, rng=np.random.default_rng(0))
@@ -145,12 +145,12 @@ def test_training_crops_hold_half_to_all_of_the_frames_and_no_fewer_than_64():
 
 
 def test_a_preprocessing_survives_json():
-    made = Preprocessing(streams=("joint", "velocity"), absent="zeros", centring="none")
-    assert Preprocessing.from_json(json.loads(json.dumps(made.to_json()))) == made
+    preprocessing = Preprocessing(streams=("joint", "velocity"), absent="zeros", centring="none")
+    assert Preprocessing.from_json(json.loads(json.dumps(preprocessing.to_json()))) == preprocessing
 
 
 @pytest.mark.parametrize(
-    ("change", "named"),
+    ("change", "field"),
     [
         ({"cleaning": "pyskl"}, "cleaning: 'ctrgcn-1' against 'pyskl'"),
         ({"centring": "none"}, "centring: 'spine' against 'none'"),
@@ -160,9 +160,9 @@ def test_a_preprocessing_survives_json():
         ({"cleaning": "none", "centring": "none"}, "cleaning.*centring"),
     ],
 )
-def test_another_preprocessing_is_refused_by_field(change, named):
+def test_another_preprocessing_is_refused_by_field(change, field):
     Preprocessing().check_matches(Preprocessing())
-    with pytest.raises(ValueError, match=f"trained on another preprocessing .{named}"):
+    with pytest.raises(ValueError, match=f"trained on another preprocessing .{field}"):
         Preprocessing().check_matches(dataclasses.replace(Preprocessing(), **change))
 
 
@@ -192,8 +192,8 @@ def test_other_shapes_are_refused(shape):
 def test_two_coordinates_work_where_the_layout_has_two():
     flat = np.random.default_rng(0).normal(size=(30, 1, 17, 2)).astype(np.float32)
     coco = Preprocessing(layout="coco-17", cleaning="pyskl")
-    made = preprocess(flat, num_frames=16, preprocessing=coco, rng=np.random.default_rng(0))
-    assert made.shape == (16, 2, 17, 2) and coco.num_channels == 2
+    result = preprocess(flat, num_frames=16, preprocessing=coco, rng=np.random.default_rng(0))
+    assert result.shape == (16, 2, 17, 2) and coco.num_channels == 2
 
 
 def test_a_mirror_swaps_sides_and_twice_is_nothing():
@@ -212,7 +212,7 @@ def test_one_interleaved_view_is_the_test_input():
 
 
 def test_interleaved_views_have_the_speed_of_the_test_input():
-    """A joint that moves 1 m a frame moves 2 m between the frames of every view of half as many frames."""
+    """Move a joint by 1 m a frame: in every view of half as many frames it moves by 2 m."""
     joints = np.zeros((40, 1, 25, 3), np.float32)
     joints[..., 0] = np.arange(40)[:, None, None]
     views = interleaved_views(joints, num_frames=19, num_views=4, preprocessing=PLAIN)

@@ -119,9 +119,9 @@ def test_what_cannot_be_read_says_why(load, text, message):
 def test_a_file_cut_off_anywhere_is_called_cut_off(load):
     text = json.dumps(RECORDS, indent=1)
     for length in range(1, len(text) - 1):
-        kept = text[:length].rstrip()
-        with pytest.raises(ValueError, match=f"is cut off in line {kept.count(chr(10)) + 1} "):
-            load(kept)
+        stripped = text[:length].rstrip()
+        with pytest.raises(ValueError, match=f"is cut off in line {stripped.count(chr(10)) + 1} "):
+            load(stripped)
 
 
 def test_folders_missing_files_and_pipes_are_refused_at_once(tmp_path):

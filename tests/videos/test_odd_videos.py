@@ -6,8 +6,11 @@ import pytest
 from data_curation.cropping.boxes import WHOLE
 from data_curation.cropping.crop import write_crop
 from data_curation.cropping.crop_settings import CropSettings
-from ski_lvlm.videos.decoding import VideoError, probe, read_moments, read_video, sample_indices, timeline
+from ski_lvlm.videos.decoding import probe, read_moments, read_video
+from ski_lvlm.videos.folder import VideoError
 from ski_lvlm.videos.frame_cache import DecodedFrames
+from ski_lvlm.videos.packets import timeline
+from ski_lvlm.videos.timeline import sample_indices
 from tests.cases.odd_video_case import copy_packets, damage, encode, noisy, packet_places, scaled_numbers, set_avi_count
 from tests.cases.video_case import frame_numbers, numbered, write_video
 
@@ -86,8 +89,8 @@ def test_reference_frames_that_are_never_shown_do_not_count(tmp_path):
         return bytes(content)
 
     clip = copy_packets(whole, tmp_path / "x.webm", change=hide_every_fifth)
-    shown = frame_numbers(read_video(whole, num_frames=60))
-    check_frames(clip, [number for place, number in enumerate(shown) if place % 5])
+    numbers = frame_numbers(read_video(whole, num_frames=60))
+    check_frames(clip, [number for place, number in enumerate(numbers) if place % 5])
 
 
 def test_sound_that_is_longer_than_the_pictures_is_no_fault(tmp_path):
@@ -186,9 +189,9 @@ def test_a_variable_frame_rate_is_sampled_by_time(tmp_path, suffix):
     assert 30 < seconds < 31.1  # containers differ in how long the last frame is shown
     moments = (np.arange(8) + 0.5) / 8
     expected = [int((times <= moment * seconds).sum()) - 1 for moment in moments]
-    found = frame_numbers(read_video(clip, num_frames=8))
-    assert found == [frame_numbers(read_video(clip, num_frames=60))[number] for number in expected]
-    assert scaled_numbers(read_moments(clip, moments=moments, side=48)) == found
+    numbers = frame_numbers(read_video(clip, num_frames=8))
+    assert numbers == [frame_numbers(read_video(clip, num_frames=60))[number] for number in expected]
+    assert scaled_numbers(read_moments(clip, moments=moments, side=48)) == numbers
 
 
 def test_the_crop_of_a_variable_frame_rate_keeps_the_times(tmp_path):
@@ -211,10 +214,10 @@ def test_a_colon_in_a_name_is_not_that_of_an_address(tmp_path, monkeypatch):
 def test_an_animation_is_sampled_by_time(tmp_path):
     times = np.array([*(np.arange(10) / 10), *(1.0 + np.arange(5))])
     clip = encode(tmp_path / "x.gif", numbered(15), codec="gif", pixels="rgb8", times=times)
-    found = read_video(clip, num_frames=4)
+    frames = read_video(clip, num_frames=4)
     every = read_video(clip, num_frames=15)
     middle = [int((times <= moment).sum()) - 1 for moment in (np.arange(4) + 0.5) / 4 * 5.1]
-    assert [int((every - frame).abs().sum((1, 2, 3)).argmin()) for frame in found] == middle
+    assert [int((every - frame).abs().sum((1, 2, 3)).argmin()) for frame in frames] == middle
 
 
 @pytest.mark.parametrize("suffix", [*CONTAINERS, "webm"])

@@ -15,7 +15,8 @@ from data_curation.cropping.crop import write_crop
 from data_curation.cropping.crop_settings import CropSettings
 from data_curation.cropping.detect import find_boxes
 from ski_lvlm.pages.pictures import video_strip
-from ski_lvlm.videos.decoding import VideoError, centre_square, probe, read_for_tower, read_moments, read_video
+from ski_lvlm.videos.decoding import centre_square, probe, read_for_tower, read_moments, read_video
+from ski_lvlm.videos.folder import VideoError
 from ski_lvlm.videos.frame_cache import DecodedFrames
 from tests.cases.odd_video_case import colours, encode
 from tests.cases.video_case import quarters, write_video
@@ -42,8 +43,8 @@ def turned(path, *, degrees=0, is_mirrored=False, matrix=None):
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
-@pytest.mark.parametrize(("degrees", "is_mirrored", "shown", "is_upright"), TURNS)
-def test_every_reader_sees_what_a_player_shows(tmp_path, suffix, degrees, is_mirrored, shown, is_upright):
+@pytest.mark.parametrize(("degrees", "is_mirrored", "expected", "is_upright"), TURNS)
+def test_every_reader_sees_what_a_player_shows(tmp_path, suffix, degrees, is_mirrored, expected, is_upright):
     if suffix == "mkv" and is_mirrored:
         pytest.skip("Matroska knows no mirrors")
     clip = turned(tmp_path / f"x.{suffix}", degrees=degrees, is_mirrored=is_mirrored)
@@ -62,7 +63,7 @@ def test_every_reader_sees_what_a_player_shows(tmp_path, suffix, degrees, is_mir
         "caption": png(chosen_frames(clip, "middle")[0]),
         "motion": png(chosen_frames(clip, "motion")[0]),
     }
-    assert {name: colours(frame) for name, frame in readers.items()} == dict.fromkeys(readers, shown)
+    assert {name: colours(frame) for name, frame in readers.items()} == dict.fromkeys(readers, expected)
     assert readers["strip"].shape[1:] == (112, round(112 * width / height))
 
 
@@ -70,11 +71,11 @@ def png(content):
     return torch.tensor(np.asarray(Image.open(io.BytesIO(content)))).permute(2, 0, 1)
 
 
-@pytest.mark.parametrize(("flips", "shown"), [((1, 1), "RBGk"), ((-1, -1), "kGBR")])
-def test_pictures_mirrored_along_a_diagonal(tmp_path, flips, shown):
+@pytest.mark.parametrize(("flips", "expected"), [((1, 1), "RBGk"), ((-1, -1), "kGBR")])
+def test_pictures_mirrored_along_a_diagonal(tmp_path, flips, expected):
     one = 1 << 16
     clip = turned(tmp_path / "x.mp4", matrix=(0, flips[0] * one, 0, flips[1] * one, 0, 0, 0, 0, 1 << 30))
-    assert colours(read_video(clip, num_frames=1)[0]) == shown
+    assert colours(read_video(clip, num_frames=1)[0]) == expected
 
 
 def test_a_turn_that_is_no_quarter_is_refused_and_an_empty_matrix_says_nothing(tmp_path):
@@ -93,14 +94,14 @@ def test_crops_are_in_the_pixels_that_are_shown(tmp_path):
         read_video(clip, num_frames=1, crop=(50, 0, 60, 10))
 
 
-@pytest.mark.parametrize(("degrees", "shown"), [(270, "BRkG"), (90, "GkRB"), (180, "kBGR")])
-def test_the_crop_of_a_turned_video_is_upright_once(tmp_path, degrees, shown):
+@pytest.mark.parametrize(("degrees", "expected"), [(270, "BRkG"), (90, "GkRB"), (180, "kBGR")])
+def test_the_crop_of_a_turned_video_is_upright_once(tmp_path, degrees, expected):
     clip = turned(tmp_path / "x.mp4", degrees=degrees)
     settings = CropSettings(shape="aspect", size=64)
     box, _ = write_crop(clip, tmp_path / "crop.mp4", boxes=WHOLE, settings=settings)
     assert box == (0, 0, *probe(clip)[:2])
     crop = read_video(tmp_path / "crop.mp4", num_frames=1)[0]
-    assert colours(crop) == shown
+    assert colours(crop) == expected
     if degrees != 180:  # higher than wide, and not squeezed
         assert crop.shape == (3, 64, 48)
 
@@ -111,14 +112,14 @@ class RedFinder:
     def __call__(self, frames):
         from data_curation.cropping.association import Found
 
-        found = []
+        pictures = []
         for frame in frames:
             red = (frame[..., 0] > 128) & (frame[..., 1] < 100)
             rows, columns = np.flatnonzero(red.any(1)), np.flatnonzero(red.any(0))
             box = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
-            found.append(Found(np.array([box], float), np.ones(1)))
+            pictures.append(Found(np.array([box], float), np.ones(1)))
             self.shape = frame.shape
-        return found
+        return pictures
 
 
 def test_a_detector_sees_a_phone_s_video_upright_and_its_box_is_cut_out(tmp_path):
