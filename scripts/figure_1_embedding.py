@@ -27,6 +27,7 @@ from scripts.figures.planes import DISTANCES, WHEN, Embedded, draw_planes, stude
 from ski_lvlm import cli
 from ski_lvlm.datasets.ntu import Split, class_names, clips, labels, parse_name, split_named
 from ski_lvlm.recipe import PROTOCOLS
+from ski_lvlm.recognition.intervals import interval_over
 from ski_lvlm.storage.files import write_json
 
 if TYPE_CHECKING:
@@ -195,34 +196,18 @@ def distances(similarity: Float[np.ndarray, "N C"], own: Int[np.ndarray, " N"]) 
     return np.stack([to_own, to_other, to_other - to_own], axis=1)
 
 
-def bootstrap(
-    values: Float[np.ndarray, "N K"], own: Int[np.ndarray, " N"], *, over: str, resamples: int = 2000, seed: int = 0
-) -> Float64[np.ndarray, "2 K"]:
-    """Lower and upper end of the 95 % intervals of the columns' means.
-
-    Over "clips", every class keeps its number of clips, drawn from its own; over "classes", classes are drawn first.
-    """
-    rng = np.random.default_rng(seed)
-    groups = [np.flatnonzero(own == c) for c in np.unique(own)]
-    means = []
-    for _ in range(resamples):
-        drawn = range(len(groups)) if over == "clips" else rng.integers(0, len(groups), len(groups))
-        index = np.concatenate([rng.choice(groups[g], len(groups[g])) for g in drawn])
-        means.append(values[index].mean(0))
-    return np.quantile(np.stack(means), [0.025, 0.975], axis=0)
-
-
-def measured(models: Sequence[Embedded], own: Int[np.ndarray, " N"], *, over: str) -> dict[str, Any]:
+def measured(
+    models: Sequence[Embedded], own: Int[np.ndarray, " N"], *, over: Literal["clips", "classes"]
+) -> dict[str, Any]:
     """Means and intervals before and after, and of the change clip by clip; also how often the margin is positive."""
     before, after = (distances(model.similarity, own) for model in models)
     result: dict[str, Any] = {}
     for when, values in (("before", before), ("after", after), ("change", after - before)):
-        low, high = bootstrap(values, own, over=over)
-        entry = {
-            key: {"mean": float(values[:, k].mean()), "interval": [float(low[k]), float(high[k])]}
+        of_class = [{c: values[own == c, k].tolist() for c in np.unique(own)} for k in range(len(DISTANCES))]
+        result[when] = {
+            key: {"mean": float(values[:, k].mean()), "interval": list(interval_over(of_class[k], over))}
             for k, key in enumerate(DISTANCES)
         }
-        result[when] = entry
     for when, values, model in zip(WHEN, (before, after), models, strict=True):
         result[when] |= {"model": model.title, "own_is_nearest": float((values[:, 2] > 0).mean())}
     return result

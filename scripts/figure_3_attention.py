@@ -28,6 +28,7 @@ from scripts.figures.planes import student_name
 from ski_lvlm import cli
 from ski_lvlm.datasets.ntu import class_names, clips, parse_name, split_named
 from ski_lvlm.recipe import PROTOCOLS
+from ski_lvlm.recognition.intervals import interval_within
 from ski_lvlm.storage.files import write_json
 
 COLOUR_WIDTH, COLOUR_HEIGHT = 1920, 1080  # of the image that a .skeleton file's colour coordinates are in
@@ -276,22 +277,21 @@ def near_share(heat: Float[np.ndarray, "T H W"], clip: Clip, near: Any) -> float
     return share_inside(heat[[bool(people) for people in clip.people or ()]], near)
 
 
-def means(records: Sequence[dict[str, Any]], *, resamples: int = 2000) -> dict[str, Any] | None:
+def means(records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """Over the clips for which both maps could be measured: mean shares, and the change with its 95 % interval."""
     usable = [r for r in records if all(r[when]["heat_near_joints"] is not None for when in WHEN)]
     if not usable:
         return None
     area = np.array([r["area_near_joints"] for r in usable])
     before, after = (np.array([r[when]["heat_near_joints"] for r in usable]) for when in WHEN)
-    drawn = np.random.default_rng(0).integers(0, len(usable), (resamples, len(usable)))
-    low, high = np.quantile((after - before)[drawn].mean(1), [0.025, 0.975])
+    interval = interval_within([(after - before).tolist()], [1.0])
     return {
         "clips": len(usable),
         "area_near_joints": float(area.mean()),
         "before": float(before.mean()),
         "after": float(after.mean()),
         "change": float((after - before).mean()),
-        "change_interval": [float(low), float(high)],
+        "change_interval": list(interval),
     }
 
 

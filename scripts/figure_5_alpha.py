@@ -60,8 +60,9 @@ def draw(results: Results, *, path: Path) -> None:
             continue
         places, numbers = zip(*known, strict=True)
         means = [cell.mean for cell in numbers]
-        below = [max(0.0, cell.mean - cell.interval[0]) for cell in numbers]
-        above = [max(0.0, cell.interval[1] - cell.mean) for cell in numbers]
+        intervals = [cell.interval or (cell.mean, cell.mean) for cell in numbers]
+        below = [max(0.0, cell.mean - low) for cell, (low, _) in zip(numbers, intervals, strict=True)]
+        above = [max(0.0, high - cell.mean) for cell, (_, high) in zip(numbers, intervals, strict=True)]
         colour = f"C{index}"
         axes.errorbar(places, means, [below, above], marker="o", capsize=3, color=colour, label=heading(column))
         axes.axhline(numbers[0].chance, linestyle=":", linewidth=1, color=colour)

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from ski_lvlm.datasets.ntu import Split, labels, parse_name
 from ski_lvlm.recognition.classes import (
-    bootstrap_interval,
     confusion_matrix,
     harmonic_mean,
     mean_class_accuracy,
     per_class_accuracy,
     top_k_accuracy,
 )
+from ski_lvlm.recognition.intervals import interval_over
 
 DIGITS = 4
 TOP = 5
@@ -60,7 +60,7 @@ def unseen_scores(
     confusion: Int[np.ndarray, "C C"],
     actions: Sequence[int],
 ) -> dict[str, Any]:
-    """Accuracies among the unseen classes, with 95 % intervals over clips and over classes; see `bootstrap_interval`.
+    """Accuracies among the unseen classes, with 95 % intervals over clips and over classes; see `interval`.
 
     A class without clips has no accuracy (None) and is left out of means and intervals, but can be chosen. Top-5 is
     left out where there are not more than five classes.
@@ -84,10 +84,10 @@ def unseen_scores(
 def interval(
     confusion: Int[np.ndarray, "C C"], *, measure: Literal["top1", "mean_class"], over: Literal["clips", "classes"]
 ) -> list[float]:
-    """Bootstrap interval of the classes that have clips."""
-    clips = confusion.sum(1)
-    tested = clips > 0
-    bounds = bootstrap_interval(confusion.diagonal()[tested], clips[tested], measure=measure, over=over)
+    """Return the 95 % bootstrap interval of an accuracy, from the classes that have clips; see `interval_over`."""
+    counts = zip(confusion.diagonal(), confusion.sum(1), strict=True)
+    correct = [(np.arange(clips) < recognised).astype(float).tolist() for recognised, clips in counts if clips]
+    bounds = interval_over(dict(enumerate(correct)), over, classes_alike=measure == "mean_class")
     return [rounded(bound) for bound in bounds]
 
 

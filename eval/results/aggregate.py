@@ -9,7 +9,7 @@ from typing import Any
 from eval.items.predictions import Task, video_of
 from eval.judges.judging import judgement_id
 from eval.metrics import METRICS
-from eval.results.bootstrap import bootstrap_interval, by_video, percentile_interval, resampled_means
+from ski_lvlm.recognition.intervals import grouped, mean_interval
 
 UNSCORED_LIMIT = 0.01  # a run with a larger share of unscored records in any metric is not a result
 SCALE = 20  # from 0-5 to 0-100
@@ -99,7 +99,7 @@ def metric_row(items: Sequence[Graded]) -> Row:
     """
     scores = [item.score for item in items if item.score is not None]
     histogram = Counter(round_half_up(score) for score in scores)
-    interval = bootstrap_interval(_by_video(items))
+    interval = mean_interval(_by_video(items))
     return {
         "status": "run",
         "mean": fmean(scores) * SCALE if scores else None,
@@ -116,7 +116,7 @@ def metric_row(items: Sequence[Graded]) -> Row:
 
 
 def _by_video(items: Iterable[Graded]) -> dict[str, list[float]]:
-    return by_video((item.video, item.score) for item in items if item.score is not None)
+    return grouped((item.video, item.score) for item in items if item.score is not None)
 
 
 def _spread(items: Sequence[Graded]) -> float | None:
@@ -132,9 +132,8 @@ def average_interval(metrics: Sequence[Sequence[Graded]]) -> list[float] | None:
     vary, so that the interval would be too narrow.
     """
     measures = [values for items in metrics if (values := _by_video(items))]
-    if not measures or min(map(len, measures)) < 2:
-        return None
-    return percentile_interval(resampled_means(measures).mean(axis=1) * SCALE)
+    interval = mean_interval(*measures)
+    return interval and [end * SCALE for end in interval]
 
 
 def _kind(reason: str | None) -> str:

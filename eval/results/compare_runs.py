@@ -15,10 +15,10 @@ from jaxtyping import Float
 
 from eval.items.predictions import video_of
 from eval.results.aggregate import SCALE
-from eval.results.bootstrap import ByVideo, by_video, percentile_interval, resampled_means
 from eval.results.graded_run import Run, finished_run
 from eval.results.plan import JUDGE, Place
 from eval.results.score_json import GradesError
+from ski_lvlm.recognition.intervals import grouped, mean_interval
 
 PERMUTATIONS = 10_000
 _NAMED = 5  # items that a refusal names
@@ -146,23 +146,22 @@ def _average(metrics: Sequence[Pairs]) -> dict[str, Any]:
 
 
 def _difference(metrics: Sequence[Pairs]) -> dict[str, Any]:
-    measures = [by_video((video, b - a) for video, a, b in pairs) for pairs in metrics]
+    measures = [grouped((video, b - a) for video, a, b in pairs) for pairs in metrics]
     return paired_difference(measures)
 
 
-def paired_difference(measures: Sequence[ByVideo]) -> dict[str, Any]:
+def paired_difference(measures: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, Any]:
     """Mean difference x 20, averaged over the measures, with its 95 % interval and p-value.
 
     Args:
         measures: for each, video → differences of its items, from -5 to 5.
     """
     shares = _shares(measures)
-    known = min(map(len, measures)) > 1
-    means = resampled_means(measures).mean(axis=1) * SCALE if known else np.empty(0)
+    interval = mean_interval(*measures)
     return {
         "difference": SCALE * float(shares.sum()),
-        "interval": percentile_interval(means),
-        "p": sign_flip_p(shares) if known else None,
+        "interval": interval and [end * SCALE for end in interval],
+        "p": sign_flip_p(shares) if interval else None,
     }
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from eval.results.bootstrap import bootstrap_interval, by_video, percentile_interval, resampled_sums
 from ski_lvlm.cli import device
+from ski_lvlm.recognition.intervals import grouped, interval_of_sums, mean_interval
 
 if TYPE_CHECKING:
     from ski_lvlm.encoders.text_encoder import TextEncoder
@@ -86,10 +86,13 @@ def bleu(texts: Texts) -> Metric:
         found = BLEU.compute_bleu(matches[:_ORDERS], matches[_ORDERS:], hypothesis, reference, smooth_method="exp")
         return found.score / 100
 
-    drawn = resampled_sums(rows).astype(np.int64) if len(videos) > 1 else rows[:0]
+    def values(sums: Float[np.ndarray, "R S"]) -> Float[np.ndarray, " R"]:
+        return np.array([value(counts) for counts in sums.astype(np.int64)])
+
+    interval = interval_of_sums(rows, values)
     return {
         "value": value(rows.sum(axis=0)),
-        "interval": percentile_interval(np.array([value(counts) for counts in drawn])),
+        "interval": interval and list(interval),
         "n": len(texts),
         "settings": str(scorer.get_signature()),
     }
@@ -200,6 +203,6 @@ def _encode(encoder: "TextEncoder", texts: Sequence[str]) -> Float[np.ndarray, "
 
 
 def _mean(texts: Texts, values: Sequence[float], *, settings: str) -> Metric:
-    grouped = by_video((video, value) for (video, _, _), value in zip(texts, values, strict=True))
-    mean = float(np.mean(values)) if values else None
-    return {"value": mean, "interval": bootstrap_interval(grouped), "n": len(values), "settings": settings}
+    by_video = grouped((video, value) for (video, _, _), value in zip(texts, values, strict=True))
+    mean, interval = float(np.mean(values)) if values else None, mean_interval(by_video)
+    return {"value": mean, "interval": interval and list(interval), "n": len(values), "settings": settings}

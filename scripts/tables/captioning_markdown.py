@@ -6,8 +6,9 @@ from pathlib import Path
 
 from eval.pages.score_report import is_papers_judge
 from eval.pages.table_3 import METRIC_NAMES, PAPER_JUDGE, PUBLISHED
-from scripts.tables.captioning_results import ACTION, Comparison, Interval, Training, compare, number
+from scripts.tables.captioning_results import ACTION, Comparison, Training, compare, number
 from scripts.tables.markdown import NOTHING, grid
+from ski_lvlm.recognition.intervals import Interval
 from ski_lvlm.storage.files import atomic_path, write_json
 
 MEASURES = (*METRIC_NAMES, ACTION)

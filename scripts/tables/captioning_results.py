@@ -7,10 +7,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from eval.pages.score_items import Item, read_items, read_scores
-from eval.results.bootstrap import bootstrap_interval, by_video
+from ski_lvlm.recognition.intervals import Interval, grouped, mean_interval
 
 ACTION = "action"  # captions that name the right action, in percent
-Interval = tuple[float, float]
 Items = Mapping[str, float]  # item → score, from 0 to 100
 Training = Mapping[str, Items]  # measure → its items
 
@@ -50,8 +49,7 @@ def over_videos(items: Items) -> Interval | None:
     >>> over_videos({"v_0": 50.0, "v_1": 50.0, "w_0": 50.0})
     (50.0, 50.0)
     """
-    ends = bootstrap_interval(by_video((Item(key).video_name, value) for key, value in items.items()))
-    return (ends[0], ends[1]) if ends else None
+    return mean_interval(grouped((Item(key).video_name, value) for key, value in items.items()))
 
 
 def over_trainings(means: Sequence[float]) -> Interval | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from scripts.tables.results import Number, Results
 from scripts.tables.rows import NotBuilt, Row, heading
+from ski_lvlm.recognition.intervals import Interval
 
 NOTHING = "–"
 LEGEND = (
@@ -76,8 +77,8 @@ def _number(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.1f}"
 
 
-def _range(interval: tuple[float, float]) -> str:
-    return "{:.1f} to {:.1f}".format(*interval)
+def _range(interval: Interval | None) -> str:
+    return "{:.1f} to {:.1f}".format(*interval) if interval else NOTHING
 
 
 def _any(results: Results, column: str) -> Number | None:

@@ -5,13 +5,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
-from statistics import fmean, harmonic_mean, quantiles, stdev
+from statistics import fmean, harmonic_mean, stdev
 
 from scripts.tables.rows import Row, Table
 from scripts.tables.runs import Plan, replicates
+from ski_lvlm.recognition.intervals import Interval, grouped, mean_interval
 
-DRAWS = 2000
 ENOUGH_CLASSES = 8  # fewer say too little of classes in general to call one row better
 
 
@@ -32,30 +31,9 @@ def read_score(path: Path, *, seed: int) -> Score:
     return Score(seed, 100 * unseen["top1"], 100 * unseen["chance"], per_class)
 
 
-def bootstrap_interval(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """95 % interval of the mean of all values, when groups are drawn with replacement, and in each its values.
-
-    Clips within a class are not drawn again: how the classes' accuracies vary has their number in it already.
-
-    >>> bootstrap_interval([[50.0], [50.0, 50.0]])
-    (50.0, 50.0)
-    """
-    random = Random(0)
-    means = []
-    for _ in range(DRAWS):
-        drawn = random.choices(groups, k=len(groups))
-        means.append(fmean(value for group in drawn for value in random.choices(group, k=len(group))))
-    cuts = quantiles(means, n=40)
-    return cuts[0], cuts[-1]
-
-
-def by_class(scores: Sequence[Score]) -> list[list[float]]:
-    """The accuracies of each class in all trainings that tested it: these share clips and are no independent draws."""
-    groups: dict[str, list[float]] = defaultdict(list)
-    for score in scores:
-        for name, accuracy in score.per_class.items():
-            groups[name].append(accuracy)
-    return list(groups.values())
+def by_class(scores: Sequence[Score]) -> dict[str, list[float]]:
+    """Return each class's accuracies in all trainings that tested it: they share clips, so are no independent draws."""
+    return grouped(pair for score in scores for pair in score.per_class.items())
 
 
 @dataclass(frozen=True)
@@ -65,14 +43,14 @@ class Number:
     mean: float
     spread: float | None
     count: int
-    interval: tuple[float, float]
+    interval: Interval | None  # of a single class there is none
     chance: float
     per_seed: tuple[float, ...]
 
     @property
     def is_above_chance(self) -> bool:
         """Whether the whole interval is."""
-        return self.interval[0] > self.chance
+        return self.interval is not None and self.interval[0] > self.chance
 
 
 def number(scores: Sequence[Score]) -> Number:
@@ -82,7 +60,7 @@ def number(scores: Sequence[Score]) -> Number:
         mean=fmean(top1),
         spread=stdev(top1) if len(top1) > 1 else None,
         count=len(top1),
-        interval=bootstrap_interval(by_class(scores)),
+        interval=mean_interval(by_class(scores)),
         chance=fmean(score.chance for score in scores),
         per_seed=top1,
     )
@@ -96,7 +74,7 @@ class Comparison:
     baseline: str
     column: str
     difference: float
-    interval: tuple[float, float]
+    interval: Interval | None
     pairs: int
     verdict: str
 
@@ -112,21 +90,21 @@ def compare(
     if not shared:
         return None
     ours, theirs = ([s for s in scores if s.seed in shared] for scores in (row, baseline))
-    differences: dict[str, list[float]] = defaultdict(list)
-    for mine, other in zip(ours, theirs, strict=True):
-        for name in mine.per_class.keys() & other.per_class.keys():
-            differences[name].append(mine.per_class[name] - other.per_class[name])
-    groups = [differences[name] for name in sorted(differences)]
-    low, high = bootstrap_interval(groups)
-    base = number(theirs)
-    if len(groups) < ENOUGH_CLASSES:
-        verdict = f"no conclusion: {len(groups)} classes"
+    differences = grouped(
+        (name, accuracy - other.per_class[name])
+        for score, other in zip(ours, theirs, strict=True)
+        for name, accuracy in score.per_class.items()
+        if name in other.per_class
+    )
+    interval, base = mean_interval(differences), number(theirs)
+    if len(differences) < ENOUGH_CLASSES or not interval or not base.interval:
+        verdict = f"no conclusion: {len(differences)} classes"
     elif not base.is_above_chance:
         verdict = f"no conclusion: baseline {base.mean:.1f}, from {base.interval[0]:.1f}; chance {base.chance:.1f}"
     else:
-        verdict = "better" if low > 0 else "worse" if high < 0 else "not told apart"
-    values = [value for group in groups for value in group]
-    return Comparison(*names, column, fmean(values), (low, high), len(values), verdict)
+        verdict = "better" if interval[0] > 0 else "worse" if interval[1] < 0 else "not told apart"
+    values = [value for name in sorted(differences) for value in differences[name]]
+    return Comparison(*names, column, fmean(values), interval, len(values), verdict)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
-"""Zero-shot recognition: action classes as sentences, how often the right class wins, and how sure that number is."""
+"""Zero-shot recognition: action classes as sentences, and how often the right class wins."""
 
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -170,43 +169,3 @@ def harmonic_mean(first: float, second: float) -> float:
     (62.2, 0.0)
     """
     return float(statistics.harmonic_mean([first, second]))
-
-
-def bootstrap_interval(
-    recognised: Int[np.ndarray, " C"],
-    clips: Int[np.ndarray, " C"],
-    *,
-    measure: Literal["top1", "mean_class"],
-    over: Literal["clips", "classes"],
-    level: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of an accuracy, from how many `clips` each class has and how many are recognised.
-
-    Over "clips", every class keeps its number of clips, drawn from its own with replacement: other recordings of these
-    same classes. Over "classes", classes are drawn first and then the clips of each: other classes of this kind, which
-    is what a claim about unseen classes is about; the classes to choose between stay those of the test. Drawing n clips
-    of which a share p is recognised is a binomial draw, so no clip is ever touched.
-
-    >>> bootstrap_interval(np.array([50, 10]), np.array([100, 100]), measure="top1", over="clips")
-    (0.245, 0.355)
-    >>> bootstrap_interval(np.array([50, 10]), np.array([100, 100]), measure="top1", over="classes")
-    (0.075, 0.55)
-
-    Raises:
-        ValueError: a class without clips: leave it out.
-    """
-    if not len(clips) or not clips.all():
-        raise ValueError(
-            f"found classes with {clips.tolist()} clips; a bootstrap needs clips in each: leave out others"
-        )
-    rng = np.random.default_rng(seed)
-    drawn = np.arange(len(clips))
-    if over == "classes":
-        drawn = rng.integers(0, len(clips), (resamples, len(clips)))
-    of_class = np.broadcast_to(clips[drawn], (resamples, len(clips)))
-    right = rng.binomial(of_class, (recognised / clips)[drawn])
-    values = right.sum(1) / of_class.sum(1) if measure == "top1" else (right / of_class).mean(1)
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)

@@ -1,5 +1,3 @@
-import itertools
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,6 @@ from ski_lvlm.recipe import SkeletonAlignRecipe
 from ski_lvlm.recognition.classes import (
     PROMPT,
     ClassSentences,
-    bootstrap_interval,
     class_prompts,
     confusion_matrix,
     described,
@@ -129,38 +126,3 @@ def test_descriptions_are_found_by_any_name_of_a_class():
 def test_bad_descriptions(descriptions, says):
     with pytest.raises(ValueError, match=says):
         described(descriptions, [["A23", "hand waving"], ["A6", "pickup"]])
-
-
-RECOGNISED, CLIPS = np.array([40, 9, 3]), np.array([50, 10, 30])
-
-
-def drawn_clip_by_clip(*, measure, over, resamples=4000):
-    """What the binomial draws stand for, with clips that are really drawn."""
-    rng = np.random.default_rng(1)
-    right = [np.arange(n) < k for k, n in zip(RECOGNISED, CLIPS, strict=True)]
-    values = []
-    for _ in range(resamples):
-        classes = rng.integers(0, 3, 3) if over == "classes" else range(3)
-        drawn = [rng.choice(right[c], len(right[c])) for c in classes]
-        values.append(np.concatenate(drawn).mean() if measure == "top1" else np.mean([d.mean() for d in drawn]))
-    return np.quantile(values, [0.025, 0.975])
-
-
-@pytest.mark.parametrize(("measure", "over"), itertools.product(("top1", "mean_class"), ("clips", "classes")))
-def test_the_bootstrap_is_the_one_that_draws_clips(measure, over):
-    found = bootstrap_interval(RECOGNISED, CLIPS, measure=measure, over=over)
-    np.testing.assert_allclose(found, drawn_clip_by_clip(measure=measure, over=over), atol=0.02)
-
-
-def test_an_interval_over_classes_is_the_wider_one_and_seeds_repeat():
-    clips = bootstrap_interval(RECOGNISED, CLIPS, measure="mean_class", over="clips")
-    classes = bootstrap_interval(RECOGNISED, CLIPS, measure="mean_class", over="classes")
-    assert classes[0] < clips[0] < 0.6 < clips[1] < classes[1]
-    assert clips == bootstrap_interval(RECOGNISED, CLIPS, measure="mean_class", over="clips")
-    assert clips != bootstrap_interval(RECOGNISED, CLIPS, measure="mean_class", over="clips", seed=1)
-
-
-def test_a_sure_thing_has_no_width_and_no_clips_no_interval():
-    assert bootstrap_interval(CLIPS, CLIPS, measure="top1", over="classes") == (1.0, 1.0)
-    with pytest.raises(ValueError, match=r"found classes with \[5, 0\] clips"):
-        bootstrap_interval(np.array([1, 0]), np.array([5, 0]), measure="top1", over="clips")

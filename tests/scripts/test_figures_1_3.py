@@ -98,20 +98,6 @@ def test_distances_to_own_sentence_and_to_the_nearest_of_the_others():
         assert (margin > 0) == (row.argmax() == c), "the margin is positive where the clip is recognised"
 
 
-def test_intervals_over_classes_know_that_classes_differ():
-    own = np.repeat(np.arange(4), 10)
-    values = own[:, None].astype(float)
-    assert figure_1.bootstrap(values, own, over="clips").tolist() == [[1.5], [1.5]], "within a class nothing varies"
-    low, high = figure_1.bootstrap(values, own, over="classes")[:, 0]
-    assert low < 0.8 and high > 2.2
-
-
-def test_an_interval_over_clips_is_that_of_a_mean():
-    values = np.random.default_rng(1).normal(3.0, 1.0, (400, 1))
-    low, high = figure_1.bootstrap(values, np.zeros(400, int), over="clips")[:, 0]
-    assert low < values.mean() < high and high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.05)
-
-
 def test_the_plane_keeps_what_lies_in_a_plane_and_shrinks_the_rest():
     rng = np.random.default_rng(0)
     flat = rng.normal(size=(30, 2)) @ np.linalg.qr(rng.normal(size=(8, 2)))[0].T
