@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from eval.accuracy import Row, caption_accuracy, most_frequent
 from eval.items.questions import evenly, read_questions
 from eval.items.records import Item
+from scripts.miniature import MINIATURE
 from ski_lvlm.cli import parser, run
 from ski_lvlm.llm.loading import native_bf16
 from ski_lvlm.lvlm.inference import load_for_inference
@@ -38,10 +39,10 @@ def train(source: Path, output_dir: Path, *, dropout: float, seed: int) -> None:
     """The quickstart's training with another skeleton dropout; a finished run is not repeated."""
     if (output_dir / "result.json").exists():
         return
-    command = [sys.executable, str(ROOT / "train_ski_lvlm.py"), "--base_llm", "smollm2", "--standardise", "True"]
+    command = [sys.executable, str(ROOT / "train_ski_lvlm.py"), "--base_llm", MINIATURE["base_llm"]]
     command += ["--instructions", str(source / "instructions" / "instructions.json")]
-    command += ["--features", str(source / "features"), "--output_dir", str(output_dir), "--batch_size", "4"]
-    command += ["--num_train_epochs", "1.25", "--learning_rate", "3e-3", "--save_steps", "25"]
+    command += ["--features", str(source / "features"), "--output_dir", str(output_dir)]
+    command += [*MINIATURE["lvlm"].split(), "--standardise", "True", "--save_steps", "25"]
     command += ["--bf16", str(native_bf16())]
     command += ["--skeleton_dropout", str(dropout), "--seed", str(seed)]
     subprocess.run(command, check=True)

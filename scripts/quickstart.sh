@@ -1,16 +1,26 @@
 #!/usr/bin/env bash
 # SKI-VLM and SKI-LVLM on a synthetic data set, small enough for a laptop: data, curation, training, zero-shot
 # recognition, captions, scores.
-#   bash scripts/quickstart.sh          # again: skips what is done; killed anywhere: goes on where it stopped
-#   RUN=DIR bash scripts/quickstart.sh  # somewhere else than runs/quickstart
-# Every stage is one command, printed before it runs; a lab types the same ones with its own folders and models.
+#   bash scripts/quickstart.sh          # again: skips finished stages and resumes the one that was interrupted
+#   RUN=DIR bash scripts/quickstart.sh  # another folder than runs/quickstart
+# Every stage is one command, printed before it runs. A lab types the same ones with its own folders and models.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 run="${RUN:-runs/quickstart}"
 mkdir -p "$run/done"
 bf16=$(python -c 'from ski_lvlm.llm.loading import native_bf16; print(native_bf16())' 2>/dev/null)
 
-# stage NAME COMMAND...: run a command unless the same one has finished before, after the same stages; keep its wall time
+# scripts/miniature.py: ${miniature[NAME]}, unquoted, are the flags of that name.
+declare -A miniature
+while read -r name flags; do miniature[$name]="$flags"; done < <(python scripts/miniature.py)
+
+# DeepSpeed's port is fixed, so that a second run on this machine would fail: take a free one. It is not in the stage's
+# command, which has to be the same when the script is started again.
+deepspeed() {
+  command deepspeed --master_port "$(python -c 'import socket; s = socket.create_server(("", 0)); print(s.getsockname()[1])')" "$@"
+}
+
+# stage NAME COMMAND...: run a command unless it has finished before, after the same stages, and record its wall time
 stage() {
   local name="$1" started
   shift
@@ -42,38 +52,37 @@ cat <<'RECIPE'
   judge                 sentence similarity        Llama 3.1 8B
 RECIPE
 
-skeletons=(--prepared "$run/prepared" --split synthetic --num_frames 32 --batch_size 8 --per_device_train_batch_size 8
+skeletons=(--prepared "$run/prepared" --split synthetic ${miniature[skeletons]}
   --save_strategy steps --save_steps 100 --dataloader_num_workers 0)
-stage synthesize python data_curation/synthesize.py --out "$run/ntu" --clips 960 --seed 0
+stage synthesize python data_curation/synthesize.py --out "$run/ntu" ${miniature[synthesize]}
 stage prepare python scripts/prepare_ntu.py --ntu "$run/ntu" --out "$run/prepared"
 stage build python data_curation/build.py --ntu "$run/ntu" --out "$run/instructions" --split synthetic \
   --captioner kinematics --qa template --pairs_per_clip 1
 stage skeleton_pretrain python train_ski_vlm.py --stage skeleton_pretrain "${skeletons[@]}" \
-  --num_heads 1 --head_dim 24 --depth 6 --strided 2 4 --num_train_epochs 6 --optim adamw_torch --learning_rate 3e-3 \
-  --lr_scheduler_type cosine --warmup_steps 0.15 --output_dir "$run/skeleton_pretrain"
+  ${miniature[skeleton_pretrain]} --output_dir "$run/skeleton_pretrain"
 stage skeleton_align python train_ski_vlm.py --stage skeleton_align "${skeletons[@]}" \
-  --skeleton_encoder "$run/skeleton_pretrain" --text_encoder minilm --num_train_epochs 4 --learning_rate 3e-3 \
+  --skeleton_encoder "$run/skeleton_pretrain" --text_encoder ${miniature[text_encoder]} ${miniature[skeleton_align]} \
   --output_dir "$run/skeleton_align"
-stage frames python scripts/cache_frames.py --ntu "$run/ntu" --out "$run/frames" --num_frames 12 --side 96
-videos=(--ntu "$run/ntu" --frames_cache "$run/frames" --split synthetic --learning_rate 1e-4 --augment False
-  --batch_size 16 --per_device_train_batch_size 16 --dataloader_num_workers 0)
+stage frames python scripts/cache_frames.py --ntu "$run/ntu" --out "$run/frames" ${miniature[frames]}
+videos=(--ntu "$run/ntu" --frames_cache "$run/frames" --split synthetic ${miniature[videos]}
+  --dataloader_num_workers 0)
 stage video_finetune python train_ski_vlm.py --stage video_finetune "${videos[@]}" --student vificlip \
-  --backbone efficientnet-lite0 --text_encoder minilm --num_frames 4 --side 96 --num_train_epochs 3 --warmup_steps 0.1 \
-  --output_dir "$run/video_finetune"
+  --backbone ${miniature[backbone]} --text_encoder ${miniature[text_encoder]} ${miniature[student]} \
+  --num_train_epochs 3 --warmup_steps 0.1 --output_dir "$run/video_finetune"
 stage distill python train_ski_vlm.py --stage distill "${videos[@]}" --prepared "$run/prepared" \
   --video_student "$run/video_finetune" --skeleton_clip "$run/skeleton_align" --num_train_epochs 1 \
   --output_dir "$run/distill"
 stage zero_shot python eval/zero_shot.py --model "$run/distill" --ntu "$run/ntu" --frames_cache "$run/frames" \
   --split synthetic --clips all --out "$run/zero_shot"
 stage features python scripts/extract_features.py --prepared "$run/prepared" --ntu "$run/ntu" --out "$run/features" \
-  --clips "$run/instructions/instructions.json" --vision_tower efficientnet-lite0 --num_frames 16 --framing centre \
-  --skeleton_encoder "$run/skeleton_align" --skeleton_tokens 8
+  --clips "$run/instructions/instructions.json" ${miniature[video_tokens]} \
+  --skeleton_encoder "$run/skeleton_align" ${miniature[skeleton_tokens]}
 stage lvlm deepspeed --num_gpus 1 train_ski_lvlm.py --deepspeed zero2.json \
-  --instructions "$run/instructions/instructions.json" --features "$run/features" --base_llm smollm2 \
-  --output_dir "$run/lvlm" --bf16 "$bf16" --batch_size 4 --num_train_epochs 1.25 --learning_rate 3e-3 \
+  --instructions "$run/instructions/instructions.json" --features "$run/features" --base_llm ${miniature[base_llm]} \
+  --output_dir "$run/lvlm" --bf16 "$bf16" ${miniature[lvlm]} \
   --standardise True --skeleton_dropout 0.5 --save_steps 25
 stage describe python eval/describe.py --model "$run/lvlm" --videos "$run/ntu/rgb" \
-  --questions "$run/instructions/questions.json" --out "$run/predictions.json" --limit 96 --max_new_tokens 48
+  --questions "$run/instructions/questions.json" --out "$run/predictions.json" --limit 96 ${miniature[captions]}
 stage accuracy python eval/accuracy.py --predictions "$run/predictions.json" \
   --instructions "$run/instructions/instructions.json" --out "$run/accuracy.json"
 stage score python eval/score.py --predictions "$run/predictions.json" --judge similarity --out "$run/scores" \
