@@ -1,11 +1,11 @@
-"""A judge that fails in every way at random, for a thousand items: do the counts add up, and does the run end?
+"""Grade a thousand items by a judge that fails at random: the counts must add up, and the run must end.
 
     python -m benchmarks.hostile_judge --items 1000
 
 The judge is a test double: 429 with and without Retry-After, 500, half a JSON, a closed connection, silence, an empty
 text, words, other scales, two scores, null, and now and then a grade. The real command runs until its exit code is 0,
-at most --runs times: each run must ask only for what is unscored, and say so with exit code 1. It runs with --again,
-since this judge replies anew to the same question although the temperature is 0.
+at most --runs times: each run must only request what is unscored, and report it with exit code 1. It runs with --again,
+since this judge may answer the same question differently although the temperature is 0.
 """
 
 import json
@@ -13,18 +13,15 @@ import random
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
+from benchmarks.campaign import ROOT, RandomAnswers, new_folder
 from benchmarks.judge import made_up_records
 from eval.judges.llm_judge import ASKS
 from ski_lvlm.cli import parser, run
 from ski_lvlm.storage.files import read_jsonl, write_json
 from tests.cases.llm_server import Answer, chat_double
-
-ROOT = Path(__file__).resolve().parents[1]
 
 ATTEMPTS = 4  # of `ChatClient`
 TIMEOUT = 1.0  # seconds that the command waits for a reply
@@ -51,29 +48,14 @@ WAYS: dict[str, Callable[[], Answer]] = {
     "a flood": lambda: Answer("score: " * 20_000),
     "a true grade as prose": lambda: Answer("**Score:** 3/5"),
 }
-SLOW: dict[str, Callable[[], Answer]] = {  # these cost a time-out or a growing pause each
+SLOW: dict[str, Callable[[], Answer]] = {  # each costs a time-out or a growing pause
     "silence": lambda: Answer(pause=2 * TIMEOUT),
     "hangs up": lambda: Answer(hangs_up=True),
 }
 
 
-def misbehaving(seed: int, seen: Counter[str], *, slow: float) -> Callable[[dict[str, Any]], Answer]:
-    """What the judge does with a request, drawn at random; what it did is counted in `seen`."""
-    draw = random.Random(seed)
-
-    def plan(request: dict[str, Any]) -> Answer:
-        if "Say yes." in str(request["messages"]):
-            return Answer("yes")
-        ways = SLOW if draw.random() < slow else WAYS
-        how = draw.choice([*ways, *["good"] * (len(ways) // 2)])
-        seen[how] += 1
-        return Answer(json.dumps({"score": draw.randrange(6)})) if how == "good" else ways[how]()
-
-    return plan
-
-
 def check(out: Path, items: int, code: int) -> int:
-    """Fail unless the counts of the table and of the file of grades agree; returns how many grades are missing."""
+    """Fail unless the table agrees with the file of grades. Return the number of missing grades."""
     table = json.loads((out / "scores.json").read_text())["metrics"]
     last = {record["id"]: record for record in read_jsonl(out / "judgements.jsonl")}
     missing = 0
@@ -93,29 +75,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run against it, and count."""
     flags = parser(__doc__ or "")
     flags.add_argument("--items", type=int, default=1000, help="made-up items, each to be graded by the five metrics")
-    flags.add_argument("--runs", type=int, default=12, help="how often the command is started at most")
+    flags.add_argument("--runs", type=int, default=12, help="maximum number of runs of the command")
     flags.add_argument("--workers", type=int, default=32, help="requests at a time")
     flags.add_argument("--slow", type=float, default=0.01, help="share of requests that end in silence or a hang-up")
-    flags.add_argument("--seed", type=int, default=0, help="decides what the judge does when")
+    flags.add_argument("--seed", type=int, default=0, help="decides the judge's answers")
     flags.add_argument("--out", type=Path, default=ROOT / "runs" / "hostile_judge", help="a new folder")
     args = flags.parse_args(argv)
-    if args.out.exists():
-        raise ValueError(f"{args.out} exists; name a new folder with --out, or delete it")
-    write_json(args.out / "predictions.json", made_up_records(args.items))
-    started, seen, out = time.monotonic(), Counter[str](), args.out / "scores"
-    with chat_double(plan=misbehaving(args.seed, seen, slow=args.slow), models=("hostile",)) as double:
-        line = [sys.executable, str(ROOT / "eval" / "score.py"), "--predictions", str(args.out / "predictions.json")]
+    predictions, out = new_folder(args.out) / "predictions.json", args.out / "scores"
+    write_json(predictions, made_up_records(args.items))
+
+    def pick(draw: random.Random) -> str:
+        ways = SLOW if draw.random() < args.slow else WAYS
+        return draw.choice([*ways, *["good"] * (len(ways) // 2)])
+
+    def good(_: object, draw: random.Random) -> Answer:
+        return Answer(json.dumps({"score": draw.randrange(6)}))
+
+    start, answers = time.monotonic(), RandomAnswers(WAYS | SLOW, good, seed=args.seed, pick=pick)
+    with chat_double(plan=answers, models=("hostile",)) as double:
+        line = [sys.executable, str(ROOT / "eval" / "score.py"), "--predictions", str(predictions)]
         line += ["--judge", "openai:hostile", "--base_url", f"{double.url}/v1", "--workers", str(args.workers)]
         line += ["--timeout", str(TIMEOUT), "--out", str(out), "--no_reference_metrics", "--again"]
         code, runs, missing = 1, 0, 5 * args.items
         while code == 1 and runs < args.runs:
-            before = sum(seen.values())
+            before = answers.counts.total()
             code = subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
-            runs, asked, bound = runs + 1, sum(seen.values()) - before, missing * ASKS * ATTEMPTS
-            assert code in (0, 1) and missing <= asked <= bound, (code, missing, asked, bound)
+            runs, requests, bound = runs + 1, answers.counts.total() - before, missing * ASKS * ATTEMPTS
+            assert code in (0, 1) and missing <= requests <= bound, (code, missing, requests, bound)
             missing = check(out, args.items, code)
-            print(f"run {runs}: exit code {code}, {asked} requests of at most {bound}, {missing} grades still missing")
-    print(f"{time.monotonic() - started:.0f} s; what the judge did: {dict(seen.most_common())}")
+            print(f"run {runs}: exit code {code}, {requests} requests of at most {bound}, {missing} grades missing")
+    print(f"{time.monotonic() - start:.0f} s; the judge's answers: {dict(answers.counts.most_common())}")
     return code
 
 
