@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scripts.tables.command import flags_of, make, report
-from scripts.tables.results import Results
-from scripts.tables.rows import SKI_VIFICLIP, Row, Table, heading
+from scripts.tables.methods import SKI_VIFICLIP, Recogniser
+from scripts.tables.numbers import Results
+from scripts.tables.recognition_command import flags_of, make
+from scripts.tables.rows import Row, Table, heading
 from ski_lvlm.cli import run
 from ski_lvlm.storage.files import atomic_path
 
@@ -31,11 +32,11 @@ PUBLISHED = {
 }
 # fmt: on
 COSINE_ALPHAS = (0, 10, 1000)
-CURVE = tuple(
+CURVE: tuple[Row[Recogniser], ...] = tuple(
     Row((f"α = {alpha:g}", "published"), numbers, replace(SKI_VIFICLIP, alpha=alpha))
     for alpha, numbers in PUBLISHED.items()
 )
-TABLE = Table(
+TABLE: Table[Recogniser] = Table(
     *("figure_5", "α in SKI-ViFiCLIP: zero-shot top-1 (%)", ("Method", "scale"), ("ntu60/48-12", "ntu120/110-10")),
     CURVE
     + tuple(
@@ -48,17 +49,17 @@ DODGE = 0.06  # between the curves, so that their bars can be told apart
 
 
 def draw(results: Results, *, path: Path) -> None:
-    """One curve for each column, with the intervals as bars and chance as a dotted line."""
+    """Draw one curve for each column, with the intervals as bars and chance as a dotted line."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
     for index, column in enumerate(results.columns):
         cells = [results.number(row, column) for row in CURVE]
-        known = [(position + DODGE * index, cell) for position, cell in enumerate(cells) if cell]
-        if not known:
+        points = [(position + DODGE * index, cell) for position, cell in enumerate(cells) if cell]
+        if not points:
             continue
-        places, numbers = zip(*known, strict=True)
+        places, numbers = zip(*points, strict=True)
         means = [cell.mean for cell in numbers]
         intervals = [cell.interval or (cell.mean, cell.mean) for cell in numbers]
         below = [max(0.0, cell.mean - low) for cell, (low, _) in zip(numbers, intervals, strict=True)]
@@ -78,13 +79,13 @@ def draw(results: Results, *, path: Path) -> None:
 
 
 def main(flags: Sequence[str] | None = None) -> int:
-    """Make the numbers, then the picture; exit code 1 if a step failed."""
+    """Make the numbers, then the picture. The exit code is 1 if a step failed."""
     args = flags_of(TABLE, __doc__ or "").parse_args(flags)
-    made = make(TABLE, args)
-    if made.results.scores:
-        draw(made.results, path=made.out / "figure_5.png")
-        print(made.out / "figure_5.png")
-    return report(made)
+    table = make(TABLE, args)
+    if table.results and table.results.trainings:
+        draw(table.results, path=table.out / "figure_5.png")
+        print(table.out / "figure_5.png")
+    return exit_code(table.failed)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@
 Rates and epochs were chosen by the loss on the seen classes of the first split. A run takes a minute or so.
 """
 
+CLIPS = 960  # of the synthetic set
 MINIATURE = {
-    "synthesize": "--clips 960 --seed 0",
+    "synthesize": f"--clips {CLIPS} --seed 0",
     "backbone": "efficientnet-lite0",
     "text_encoder": "minilm",
     "base_llm": "smollm2",

@@ -3,8 +3,8 @@
     python scripts/table_1_alignment.py  # in miniature, on the synthetic set
     python scripts/table_1_alignment.py --data ntu --ntu DIR --prepared DIR
 
-V, T, S: video, text, skeleton; ○: skeletons in training only. The rows with † are not the paper's: trained as long at
-α = 0, they share SCD's extra epochs and nothing else, and so say what of a gain is due to skeletons.
+V, T, S are video, text and skeleton, and ○ is skeletons in training only. The rows with † are not the paper's: trained
+as long at α = 0, they share SCD's extra epochs and nothing else, and so show which part of a gain is due to skeletons.
 
 Assumption: the paper says of the first two rows only whose methods they follow. Both start from the fine-tuned
 ViFiCLIP, whose space skeletons are to join, and from a skeleton encoder that is pretrained but has not met language.
@@ -13,20 +13,9 @@ ViFiCLIP, whose space skeletons are to join, and from a skeleton encoder that is
 from dataclasses import replace
 from functools import partial
 
-from scripts.tables.command import table_main
-from scripts.tables.rows import (
-    SKI,
-    SKI_FROSTER,
-    SKI_VIFICLIP,
-    SKI_XCLIP,
-    T_S,
-    V_T,
-    V_T_S,
-    FineTuned,
-    Row,
-    SkeletonAligned,
-    Table,
-)
+from scripts.tables.methods import SKI_FROSTER, SKI_VIFICLIP, SKI_XCLIP, FineTuned, Recogniser, SkeletonAligned
+from scripts.tables.recognition_command import table_main
+from scripts.tables.rows import SKI, T_S, V_T, V_T_S, Row, Table
 from ski_lvlm.cli import run
 
 TRI_MODAL = replace(SKI_VIFICLIP, alignment="tri_modal", skeletons="pretrained")
@@ -37,7 +26,7 @@ XCLIP_0, FROSTER_0, VIFICLIP_0 = (f"{x}, trained as long, α = 0 †" for x in (
 NONE = (None, None)
 
 # fmt: off
-TABLE = Table("table_1", "Aligning skeletons with video and language: zero-shot top-1 (%)",
+TABLE: Table[Recogniser] = Table("table_1", "Aligning skeletons with video and language: zero-shot top-1 (%)",
               ("Method", "V", "T", "S"), ("ntu60/48-12", "ntu120/110-10"), (
     Row(("Tri-modal Align. (Guzhov et al. 2021)", *T_S),   (8.3, 11.9),  TRI_MODAL, modality="skeleton"),
     Row(("Cross-projection Align. (Wu et al. 2021)", *T_S), (8.4, 25.5), CROSS_PROJECTION, modality="skeleton"),

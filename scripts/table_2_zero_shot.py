@@ -3,14 +3,15 @@
     python scripts/table_2_zero_shot.py  # in miniature, on the synthetic set
     python scripts/table_2_zero_shot.py --data ntu --ntu DIR --prepared DIR
 
-V, T, S: video, text, skeleton; ○: skeletons in training only. The skeleton-text models SynSE, SMIE and STAR stand here
-with their published numbers alone. The CLIP row needs a backbone whose image and text towers were trained together.
+V, T, S are video, text and skeleton, and ○ is skeletons in training only. The skeleton-text models SynSE, SMIE and STAR
+have their published numbers alone. The CLIP row needs a backbone whose image and text towers were trained together.
 """
 
 from functools import partial
 
-from scripts.tables.command import table_main
-from scripts.tables.rows import SKI, SKI_VIFICLIP, T_S, V_T, FineTuned, NotBuilt, Row, Table, ZeroTraining
+from scripts.tables.methods import SKI_VIFICLIP, FineTuned, NotBuilt, Recogniser, ZeroTraining
+from scripts.tables.recognition_command import table_main
+from scripts.tables.rows import SKI, T_S, V_T, Row, Table
 from ski_lvlm.cli import run
 
 SKELETON_TEXT = NotBuilt("not built")
@@ -18,7 +19,7 @@ VIFICLIP = "ViFiCLIP (Rasheed et al. 2023)"
 SPLITS = ("ntu60/55-5", "ntu60/48-12", "ntu120/110-10", "ntu120/96-24")
 
 # fmt: off
-TABLE = Table("table_2", "Zero-shot action recognition: top-1 (%) on unseen classes",
+TABLE: Table[Recogniser] = Table("table_2", "Zero-shot action recognition: top-1 (%) on unseen classes",
               ("Method", "V", "T", "S"), SPLITS, (
     Row(("SynSE (Gupta, Sharma, and Sarvadevabhatla 2021)", *T_S), (75.8, 33.3, 62.7, 38.7), SKELETON_TEXT),
     Row(("SMIE (Zhou et al. 2023)", *T_S),     (78.0, 40.2, 65.7, 45.3), SKELETON_TEXT),

@@ -1,6 +1,6 @@
-"""Run the commands of a table once each, in the order of their needs, several at a time, and go on after a kill.
+"""Commands of a table: each is run once, in the order of their needs, several at a time, and resumed after a crash.
 
-Each of the jobs that run at the same time has GPUs of its own.
+Jobs that run at the same time do not share a GPU.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from ski_lvlm.storage.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 FINISHED = "finished.json"
-ON_SEVERAL_GPUS = (  # the scripts that know --gpus, beside those that a processor alone does
+ON_SEVERAL_GPUS = (  # the scripts with --gpus; the others need no GPU
     "train_ski_vlm.py",
     "train_ski_lvlm.py",
     "scripts/extract_features.py",
@@ -36,9 +36,9 @@ ON_SEVERAL_GPUS = (  # the scripts that know --gpus, beside those that a process
 
 @dataclass(frozen=True)
 class Step:
-    """One command with a folder of its own, in which `product` is there once the command has done its work.
+    """One command with a folder of its own, in which it leaves its `product`.
 
-    `command` begins with a script of the repository; `folder` lies in `out`.
+    `command` begins with a script of the repository. `folder` lies in `out`.
     """
 
     command: tuple[str | Path, ...]
@@ -49,8 +49,8 @@ class Step:
 
     @property
     def digest(self) -> str:
-        """Of the command and of all those before it, so that a changed setting is noticed; `out` may be moved."""
-        words = [_fixed(word, self.out) for word in self.command] + [step.digest for step in self.needs]
+        """Digest of the command and of all that it needs, which stays the same when `out` is moved."""
+        words = [_without_out(word, self.out) for word in self.command] + [step.digest for step in self.needs]
         return digest(*words)
 
     @property
@@ -59,21 +59,21 @@ class Step:
         return str(self.folder.relative_to(self.out))
 
     def words(self, gpus: int) -> tuple[str | Path, ...]:
-        """The command on this many GPUs. They change nothing in its result, so they are no part of its digest."""
+        """Return the command on this many GPUs, which do not change its result and are no part of its digest."""
         several = gpus > 1 and self.command[0] in ON_SEVERAL_GPUS
         return (*self.command, "--gpus", str(gpus)) if several else self.command
 
-    def shown(self, gpus: int = 1) -> str:
-        """The command as one types it where one stands, without the secrets of an address."""
+    def command_line(self, gpus: int = 1) -> str:
+        """Return the command as typed in the current folder, without the secrets of an address."""
         script, *arguments = self.words(gpus)
         words = (without_secrets(_from_here(word)) for word in arguments)
         return shlex.join(["python", _from_here(ROOT / script), *words])
 
     def is_finished(self) -> bool:
-        """Whether the product is there and is this very command's.
+        """Return whether this very command has made its product.
 
         Raises:
-            ValueError: the folder holds what other settings made.
+            ValueError: the folder holds the result of other settings.
         """
         marker = self.folder / FINISHED
         if not marker.exists() or not (self.folder / self.product).exists():
@@ -81,12 +81,12 @@ class Step:
         if f'"{self.digest}"' not in marker.read_text(encoding="utf-8"):
             raise ValueError(
                 f"{self.folder} holds the result of another command, or of other steps before it, than\n"
-                f"  {self.shown()}\ndelete it to run this one, or choose another --out"
+                f"  {self.command_line()}\ndelete it to run this one, or choose another --out"
             )
         return True
 
 
-def _fixed(word: str | Path, out: Path) -> str:
+def _without_out(word: str | Path, out: Path) -> str:
     if not isinstance(word, Path):
         return word
     path, base = word.resolve(), out.resolve()
@@ -94,21 +94,18 @@ def _fixed(word: str | Path, out: Path) -> str:
 
 
 def _from_here(word: str | Path) -> str:
-    here = Path.cwd()
-    return str(word.relative_to(here)) if isinstance(word, Path) and word.is_relative_to(here) else str(word)
+    folder = Path.cwd()
+    return str(word.relative_to(folder)) if isinstance(word, Path) and word.is_relative_to(folder) else str(word)
 
 
 def add_job_flags(flags: argparse.ArgumentParser) -> None:
     """Add `--jobs` and `--gpus`."""
     flags.add_argument("--jobs", type=positive, default=1, help="commands at the same time, each with GPUs of its own")
-    flags.add_argument("--gpus", help="a number or all: GPUs of each of the --jobs; default: one")
+    flags.add_argument("--gpus", help="GPUs of each of the --jobs: a number or all (default: one)")
 
 
 class Place(NamedTuple):
-    """What one of the jobs may use: threads, and processes with a GPU each.
-
-    `gpus` are their names for CUDA_VISIBLE_DEVICES, none on a machine without GPUs.
-    """
+    """Resources of one job: threads, processes, and their GPUs' names for CUDA_VISIBLE_DEVICES, if there are any."""
 
     threads: int
     processes: int = 1
@@ -116,15 +113,13 @@ class Place(NamedTuple):
 
 
 def places(*, jobs: int, gpus: str | None = None) -> list[Place]:
-    """Share this machine out to `jobs` jobs, with so many GPUs each.
+    """Divide this machine among `jobs` jobs.
 
-    Args:
-        jobs: how many commands run at the same time.
-        gpus: a number, "all" for as many as there are for each job, or None for one, counted round where there are
-            fewer than jobs.
+    Each gets `gpus` GPUs: a number, or "all" for as many as there are for each. None gives each job one, and several
+    jobs the same one where there are fewer.
 
     Raises:
-        ValueError: `gpus` is no such number, or the jobs together want more than there are.
+        ValueError: `gpus` is no such number, or the jobs together need more than there are.
     """
     from ski_lvlm.parallel.launch import asked_processes
 
@@ -136,15 +131,16 @@ def places(*, jobs: int, gpus: str | None = None) -> list[Place]:
             "own; lower one of the two"
         )
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    own = [tuple(names[(job * each + k) % len(names)] for k in range(each)) if names else () for job in range(jobs)]
-    return [Place(threads, each, gpus_of_job) for gpus_of_job in own]
+    numbers = range(jobs * each if names else 0)
+    shares = [tuple(names[n % len(names)] for n in numbers[job * each : (job + 1) * each]) for job in range(jobs)]
+    return [Place(threads, each, share) for share in shares]
 
 
 class Runner(Protocol):
-    """Runs a command with output to `log` and returns its exit code; the child keeps the file `lock` open."""
+    """Function that runs a command with output to `log`. The child inherits the file descriptor `lock`."""
 
     def __call__(self, command: Sequence[str], *, log: Path, threads: int, gpus: Sequence[str], lock: int) -> int:
-        """Run it."""
+        """Return the exit code."""
 
 
 def subprocess_runner(command: Sequence[str], *, log: Path, threads: int, gpus: Sequence[str], lock: int) -> int:
@@ -160,7 +156,9 @@ def subprocess_runner(command: Sequence[str], *, log: Path, threads: int, gpus: 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[int]:
-    """Only one process works in a folder: another table waits, even for the child of one that was killed."""
+    """Lock a folder for one process and its child."""
+    # The child of a killed table inherits the lock and holds it until it ends, so that no second trainer writes beside
+    # it. filelock cannot do this: it keeps its descriptor to itself.
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -168,7 +166,7 @@ def _locked(folder: Path) -> Iterator[int]:
 
 
 def in_order(targets: Iterable[Step]) -> list[Step]:
-    """The targets and all they need, each once, after what it needs."""
+    """Return the targets and all that they need, each once, after what it needs."""
     ordered: dict[Step, None] = {}
     for step in targets:
         ordered |= dict.fromkeys([*in_order(step.needs), step])
@@ -176,20 +174,20 @@ def in_order(targets: Iterable[Step]) -> list[Step]:
 
 
 def run_step(step: Step, *, runner: Runner, place: Place) -> bool:
-    """Run one step unless it is finished; False if it failed."""
+    """Run one step unless it is finished. Return False if it failed."""
     with _locked(step.folder) as lock:
         if step.is_finished():
             return True
-        print(f"▶ {step.title}\n  {step.shown(place.processes)}", flush=True)
-        started = time.monotonic()
+        print(f"▶ {step.title}\n  {step.command_line(place.processes)}", flush=True)
+        start = time.monotonic()
         script, *arguments = step.words(place.processes)
         log, command = step.folder / "log.txt", [sys.executable, str(ROOT / script), *map(str, arguments)]
         code = runner(command, log=log, threads=place.threads, gpus=place.gpus, lock=lock)
-        seconds = time.monotonic() - started
+        seconds = time.monotonic() - start
         if code or not (step.folder / step.product).exists():
             print(f"✗ {step.title}: exit code {code} after {seconds:.0f} s\n{_tail(log)}", flush=True)
             return False
-        settings = {"command": step.shown(place.processes), "digest": step.digest, "seconds": round(seconds, 1)}
+        settings = {"command": step.command_line(place.processes), "digest": step.digest, "seconds": round(seconds, 1)}
         write_json(step.folder / FINISHED, settings)
         print(f"✓ {step.title}: {seconds:.0f} s", flush=True)
         return True
@@ -197,36 +195,33 @@ def run_step(step: Step, *, runner: Runner, place: Place) -> bool:
 
 def _tail(log: Path, *, lines: int = 8) -> str:
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    return "\n".join(["  | " + line for line in text.splitlines()[-lines:]] + [f"  all of it: {log}"])
+    return "\n".join(["  | " + line for line in text.splitlines()[-lines:]] + [f"  whole log: {log}"])
 
 
 def run_steps(
     targets: Iterable[Step], *, jobs: int, gpus: str | None = None, runner: Runner = subprocess_runner
 ) -> list[Step]:
-    """Run all steps that are not finished, `jobs` at a time; what needs a failed one is left out.
-
-    Returns the steps that failed.
+    """Run all unfinished steps, `jobs` at a time, and return those that failed. Steps that need them are skipped.
 
     Raises:
-        ValueError: a folder holds what other settings made, or as `places`; before anything is run.
+        ValueError: before any run, if a folder holds the result of other settings, or as `places`.
     """
-    waiting = [step for step in in_order(targets) if not step.is_finished()]
-    finished = {step for step in in_order(targets) if step not in waiting}
-    print(f"{len(waiting)} steps to run, {len(finished)} done before", flush=True)
+    steps = in_order(targets)
+    waiting = [step for step in steps if not step.is_finished()]
+    finished = set(steps) - set(waiting)
+    print(f"{len(waiting)} steps to run, {len(finished)} finished before", flush=True)
     free = places(jobs=jobs, gpus=gpus) if waiting else []
     running: dict[Future[bool], tuple[Step, Place]] = {}
     failed: list[Step] = []
     with ThreadPoolExecutor(jobs) as pool:
-        while waiting or running:
-            ready = [step for step in waiting if finished.issuperset(step.needs)][: len(free)]
-            for step in ready:
+        while True:
+            for step in [step for step in waiting if finished.issuperset(step.needs)][: len(free)]:
+                waiting.remove(step)
                 place = free.pop(0)
                 running[pool.submit(run_step, step, runner=runner, place=place)] = step, place
-            waiting = [step for step in waiting if step not in ready]
             if not running:
-                break  # whatever waits needs a step that failed
+                return failed  # a step that is still waiting needs one that failed
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 step, place = running.pop(future)
                 free.append(place)
                 (finished.add if future.result() else failed.append)(step)
-    return failed

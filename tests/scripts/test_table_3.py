@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from scripts.join_features import main as join_main
-from scripts.table_3_captioning import ROWS, main, make, parse
-from scripts.tables import captioning_sources as table_3_sources
-from scripts.tables.captioning_markdown import markdown
-from scripts.tables.captioning_results import compare, number, over_videos, read_training
-from scripts.tables.captioning_runs import Published, Trained
+from scripts.table_3_captioning import main, make, parse
+from scripts.tables import captioning_sources, data
+from scripts.tables.captioning_table import TABLE, markdown, read_values, results_of
 from scripts.tables.jobs import run_steps
+from scripts.tables.methods import PublishedProjector, TrainedLvlm
 from ski_lvlm.lvlm.features import FeatureFolder, FeatureWriter
 from ski_lvlm.storage.files import append_jsonl, write_json
 from ski_lvlm.storage.shards import only_process
@@ -70,7 +69,7 @@ class FakeRunner:
 
 @pytest.fixture(autouse=True)
 def no_quickstart(tmp_path, monkeypatch):
-    monkeypatch.setattr(table_3_sources, "QUICKSTART", tmp_path / "quickstart")
+    monkeypatch.setattr(data, "QUICKSTART", tmp_path / "quickstart")
 
 
 @pytest.fixture
@@ -96,9 +95,10 @@ def ntu(*flags):
 
 
 def test_rows_are_the_paper_s_and_one_more():
-    assert [row.name for row in ROWS[:4]] == ["VCGPT", "NTU-VCGPT", "SK-VCGPT", "SKI-LVLM"] and "†" in ROWS[4].name
-    names = {row.name for row in ROWS}
-    assert all(set(row.against) <= names - {row.name} for row in ROWS)
+    *papers, ours = (row.name for row in TABLE.rows)
+    assert papers == ["VCGPT", "NTU-VCGPT", "SK-VCGPT", "SKI-LVLM"] and "†" in ours
+    names = {row.name for row in TABLE.rows}
+    assert all(set(row.against) <= names - {row.name} for row in TABLE.rows)
 
 
 def test_everything_that_rows_share_is_made_once(tmp_path, runner):
@@ -181,7 +181,7 @@ def test_a_failed_training_leaves_the_other_rows(tmp_path, runner):
 def test_only_rows_that_were_asked_for_are_run(tmp_path, runner):
     made(tmp_path, runner, "--rows", "ntu", "--seeds", "1")
     assert "train_ski_vlm.py" not in runner.scripts() and runner.scripts().count("train_ski_lvlm.py") == 1
-    with pytest.raises(ValueError, match="in the name of no row; they are VCGPT; NTU-VCGPT"):
+    with pytest.raises(ValueError, match="in the name of no row; the rows are VCGPT; NTU-VCGPT"):
         made(tmp_path, runner, "--rows", "nothing")
 
 
@@ -206,47 +206,56 @@ def test_published_numbers_and_intervals_stand_beside_ours(tmp_path):
     assert {c["measure"] for c in table["comparisons"]} == {"correctness", "average", "action"}
 
 
-def training(*scores):
-    return {"average": {f"v{n}_0": float(score) for n, score in enumerate(scores)}}
+def items(*scores):
+    return {f"v{n}_0": float(score) for n, score in enumerate(scores)}
+
+
+def results(ours, theirs, measure="average"):
+    """Table 3 with two rows, each a sequence of trainings or seed → training."""
+    by_seed = [part if isinstance(part, dict) else dict(enumerate(part)) for part in (ours, theirs)]
+    return results_of({("NTU-VCGPT", measure): by_seed[0], ("VCGPT", measure): by_seed[1]}, {})
 
 
 def compared(ours, theirs):
-    return compare(dict(enumerate(ours)), dict(enumerate(theirs)), names=("a", "b"), measure="average")
+    return next(iter(results(ours, theirs).comparisons(["average"])), None)
+
+
+def number(*trainings):
+    return results(trainings, []).number(TABLE.row("NTU-VCGPT"), "average")
 
 
 def test_one_training_allows_no_verdict():
-    found = compared([training(9, 9, 9)], [training(1, 1, 1)])
-    assert found.verdict == "no conclusion: one training" and found.over_trainings is None and found.difference == 8
+    comparison = compared([items(9, 9, 9)], [items(1, 1, 1)])
+    assert comparison.verdict == "no conclusion: one training" and comparison.points.mean == 8
 
 
 def test_a_difference_counts_only_if_other_trainings_would_show_it_too():
-    base = [training(0, 0, 0)] * 3
-    steady = compared([training(8, 9, 10), training(9, 10, 11), training(8, 9, 10)], base)
-    lucky = compared([training(25, 26, 27), training(1, 2, 3), training(0, 1, 2)], base)
-    assert lucky.over_videos[0] > 0 and lucky.verdict == "not told apart"
+    base = [items(0, 0, 0)] * 3
+    steady = compared([items(8, 9, 10), items(9, 10, 11), items(8, 9, 10)], base)
+    lucky = compared([items(25, 26, 27), items(1, 2, 3), items(0, 1, 2)], base)
+    assert lucky.points.interval[0] > 0 and lucky.verdict == "not told apart"
     assert steady.verdict == "better"
-    assert compared(base, [training(8, 9, 10), training(9, 10, 11), training(8, 9, 10)]).verdict == "worse"
+    assert compared(base, [items(8, 9, 10), items(9, 10, 11), items(8, 9, 10)]).verdict == "worse"
 
 
 def test_differences_pair_the_same_items_of_the_same_seeds():
-    ours = {0: {"average": {"a": 10.0, "b": 99.0}}, 1: training(5)}
-    found = compare(ours, {0: {"average": {"a": 4.0, "c": 0.0}}}, names=("x", "y"), measure="average")
-    assert (found.difference, found.items, found.trainings) == (6.0, 1, 1)
-    assert compare(ours, {2: training(1)}, names=("x", "y"), measure="average") is None
-    assert compare(ours, ours, names=("x", "y"), measure="detail") is None
+    ours = {0: {"a": 10.0, "b": 99.0}, 1: items(5)}
+    points = compared(ours, {0: {"a": 4.0, "c": 0.0}}).points
+    assert (points.mean, points.items, len(points.per_training)) == (6.0, 1, 1)
+    assert compared(ours, {2: items(1)}) is None
+    assert results(ours, ours).comparisons(["detail"]) == []
 
 
 def test_the_interval_over_items_covers_the_truth_narrows_with_videos_and_not_with_items_of_the_same():
-    few = over_videos({f"{n}_0": 100.0 * (n % 2) for n in range(16)})
-    many = over_videos({f"{n}_0": 100.0 * (n % 2) for n in range(400)})
-    again = over_videos({f"{n}_{k}": 100.0 * (n % 2) for n in range(16) for k in range(5)})
+    few = number({f"{n}_0": 100.0 * (n % 2) for n in range(16)}).interval
+    many = number({f"{n}_0": 100.0 * (n % 2) for n in range(400)}).interval
+    again = number({f"{n}_{k}": 100.0 * (n % 2) for n in range(16) for k in range(5)}).interval
     assert few[0] < 50 < few[1] and few[1] - few[0] > 3 * (many[1] - many[0]) and again == few
-    cell = number([training(0, 100), training(50, 100)], "average")
+    cell = number(items(0, 100), items(50, 100))
     assert (cell.mean, cell.per_training, cell.items) == (62.5, (50.0, 75.0), 2)
-    assert number([training(1)], "average").interval is None and compared(
-        [training(1)] * 2, [training(0)] * 2
-    ).verdict == ("no conclusion: one video")
-    assert number([training(1)], "detail") is None and number([], "average") is None
+    assert number(items(1)).interval is None
+    assert compared([items(1)] * 2, [items(0)] * 2).verdict == "no conclusion: one video"
+    assert number() is None and number({}) is None
 
 
 def test_unscored_items_are_in_no_mean(tmp_path):
@@ -260,8 +269,11 @@ def test_unscored_items_are_in_no_mean(tmp_path):
         append_jsonl(tmp_path / "judgements.jsonl", {**ABOUT, **grade})
     run = {"status": "run", "n_total": 2, "n_scored": 2}
     write_json(tmp_path / "scores.json", {**ABOUT, "metrics": {"correctness": run, "detail": run}})
-    measured = read_training(tmp_path, tmp_path / "none.json", actions=False)
-    assert measured == {"correctness": {"a_0": 80, "b_0": 0}, "detail": {"a_0": 40}, "average": {"a_0": 60}}
+    assert read_values(tmp_path, tmp_path / "none.json", actions=False) == {
+        "correctness": {"a_0": 80, "b_0": 0},
+        "detail": {"a_0": 40},
+        "average": {"a_0": 60},
+    }
 
 
 def test_on_ntu_the_paper_s_settings_and_charades_are_taken(tmp_path, runner):
@@ -286,7 +298,7 @@ def test_data_that_does_not_fit_is_refused(tmp_path, runner):
 
 
 def test_the_quickstart_s_data_and_encoders_are_used_if_it_got_that_far(tmp_path, runner):
-    for stage in table_3_sources.QUICKSTART_STAGES:
+    for stage in captioning_sources.QUICKSTART_STAGES:
         write_json(tmp_path / "quickstart" / "done" / stage, "")
     made(tmp_path, runner, "--seeds", "1")
     assert set(runner.scripts()) == {
@@ -315,12 +327,10 @@ def test_dry_run_prints_the_commands_that_are_left_and_leaves_no_trace(tmp_path,
 
 def test_the_exit_code_tells_of_failures(tmp_path, runner, monkeypatch):
     runner.refuses = lambda folder: folder.name == "ntu"
-    monkeypatch.setattr(
-        "scripts.table_3_captioning.run_steps", lambda steps, **_: run_steps(steps, jobs=1, runner=runner)
-    )
+    monkeypatch.setattr("scripts.tables.command.run_steps", lambda steps, **_: run_steps(steps, jobs=1, runner=runner))
     assert main(["--out", str(tmp_path / "out")]) == 1
     text = (tmp_path / "out" / "table_3.md").read_text()
-    assert "43.5" in text and "– SKI-LVLM: not run." in text
+    assert "43.5" in text and "– NTU-VCGPT; SK-VCGPT; SKI-LVLM; " in text
     runner.refuses = lambda folder: False
     assert main(["--out", str(tmp_path / "out"), "--seeds", "1"]) == 0
 
@@ -388,11 +398,12 @@ def test_features_that_are_not_there_or_would_be_lost_are_refused(tmp_path):
 
 
 def test_models_without_trainings_are_in_the_table_all_the_same():
-    text = markdown({"VCGPT": {}, "mine": {}}, [], reasons={"VCGPT": "x", "mine": "y"}, judge="llama3.1", toy=False)
-    assert "| Average | 30.7 | – | – |" in text and "– VCGPT: x." in text and "comparable" not in text
+    results = results_of({}, {("VCGPT", "average"): "x", (TABLE.rows[4].name, "average"): "y"})
+    text = markdown(results, judge="llama3.1", toy=False)
+    assert "| Average | 30.7 | – | 25.4 | – |" in text and "– VCGPT: x." in text and "comparable" not in text
     assert "The judge is asked in our words" in text and "unless --questions named the published file" in text
 
 
 def test_each_training_has_a_folder_of_its_own():
-    names = [row.made.name for row in ROWS if isinstance(row.made, Trained)]
-    assert len(set(names)) == len(names) == 4 and isinstance(ROWS[0].made, Published)
+    names = [row.method.name for row in TABLE.rows if isinstance(row.method, TrainedLvlm)]
+    assert len(set(names)) == len(names) == 4 and isinstance(TABLE.rows[0].method, PublishedProjector)

@@ -17,14 +17,15 @@ from scripts.table_4_distillation import TABLE as TABLE_4
 from scripts.table_5_distance import TABLE as TABLE_5
 from scripts.table_6_text_encoder import TABLE as TABLE_6
 from scripts.table_7_pretraining import TABLE as TABLE_7
-from scripts.tables import command as table_command
+from scripts.tables import data, recognition_command, recognition_table
 from scripts.tables import jobs as table_jobs
-from scripts.tables import results as table_results
-from scripts.tables.command import evaluations, flags_of, make, planned, table_main
+from scripts.tables.command import exit_code
 from scripts.tables.jobs import FINISHED, Place, Step, in_order, places, run_steps, subprocess_runner
-from scripts.tables.markdown import markdown
-from scripts.tables.results import Results, Score, compare, number
-from scripts.tables.runs import PAPER, SYNTHETIC, Plan, with_backbone
+from scripts.tables.numbers import Results, Training, number
+from scripts.tables.recognition_command import evaluations, flags_of, make, plan_of, table_main
+from scripts.tables.recognition_plan import PAPER, SYNTHETIC, RecognitionPlan, with_backbone
+from scripts.tables.recognition_table import markdown, verdict
+from scripts.tables.rows import Row, Table
 from tests.cases.command_case import HANG
 
 TABLES = [TABLE_1, TABLE_2, TABLE_4, TABLE_5, TABLE_6, TABLE_7, FIGURE_5]
@@ -79,7 +80,7 @@ def made(table, tmp_path, runner, *flags):
 
 
 def steps_of(table, *, scale, column, out=Path("/out")):
-    plan = Plan(Path("/ntu"), Path("/prepared"), None, out, scale)
+    plan = RecognitionPlan(Path("/ntu"), Path("/prepared"), None, out, scale)
     return in_order(evaluations(table.rows, plan=plan, columns=(column,), seeds={r.name: 2 for r in table.rows}))
 
 
@@ -97,7 +98,7 @@ def test_rows_look_like_the_paper_s():
     for table in TABLES:
         assert len({row.name for row in table.rows}) == len(table.rows)
         for row in table.rows:
-            assert len(row.cells) == len(table.labels) and len(row.published) == len(table.splits)
+            assert len(row.cells) == len(table.labels) and len(row.published) == len(table.columns)
         assert all(a != b for a, b in table.comparisons())
 
 
@@ -186,7 +187,7 @@ def test_a_failed_row_leaves_the_others(tmp_path, runner, capsys):
     assert "| Contrastive Loss | 46.9 | 70.0 | 62.5 (1) |" in printed
     assert "| KL Divergence Loss | 48.5 | 73.1 | – |" in printed
     assert "– KL Divergence Loss: not run." in printed
-    assert table_command.report(result) == 1
+    assert exit_code(result.failed) == 1
 
 
 def test_a_command_that_leaves_nothing_behind_has_failed(tmp_path):
@@ -207,7 +208,7 @@ def test_rows_of_other_names_are_not_run(tmp_path, runner):
 def test_a_folder_with_the_result_of_other_settings_is_refused(tmp_path, runner, monkeypatch):
     made(TABLE_6, tmp_path, runner)
     changed = replace(SYNTHETIC, skeleton_pretrain="--num_train_epochs 7")
-    monkeypatch.setattr(table_command, "SYNTHETIC", changed)
+    monkeypatch.setattr(recognition_command, "SYNTHETIC", changed)
     again = FakeRunner()
     with pytest.raises(ValueError, match=r"skeleton_pretrain holds the result of another command[^$]*--out"):
         made(TABLE_6, tmp_path, again)
@@ -239,9 +240,9 @@ def test_dry_run_prints_the_commands_that_are_left_and_leaves_no_trace(tmp_path,
 def test_commands_are_shown_as_one_types_them_where_one_stands(tmp_path, monkeypatch):
     step = Step(("eval/zero_shot.py", "--out", tmp_path / "a b"), "x", tmp_path, tmp_path / "a b")
     monkeypatch.chdir(tmp_path)
-    assert step.shown() == f"python {ROOT / 'eval/zero_shot.py'} --out 'a b'"
+    assert step.command_line() == f"python {ROOT / 'eval/zero_shot.py'} --out 'a b'"
     monkeypatch.chdir(ROOT)
-    assert step.shown() == f"python eval/zero_shot.py --out '{tmp_path / 'a b'}'"
+    assert step.command_line() == f"python eval/zero_shot.py --out '{tmp_path / 'a b'}'"
 
 
 def test_rows_run_at_the_same_time_and_share_the_processors(tmp_path, monkeypatch):
@@ -421,7 +422,7 @@ def test_ntu_is_run_with_the_paper_s_own_settings():
     flags = {
         word
         for table in TABLES
-        for split in table.splits
+        for split in table.columns
         for step in steps_of(table, scale=PAPER, column=split)
         for word in step.command
         if str(word).startswith("--")
@@ -471,20 +472,28 @@ def test_the_json_has_every_number(tmp_path, runner):
     assert table["scale"]["backbone"] == "efficientnet-lite0" and len(table["comparisons"]) == 3
 
 
+def training(*accuracies):
+    return Training(sum(accuracies) / 4, dict(zip(CLASSES, accuracies, strict=True)), 25.0)
+
+
 def test_several_trainings_give_mean_spread_and_an_interval_over_classes():
-    scores = [Score(k, 50.0 + k, 25.0, dict.fromkeys(names, 50.0 + k)) for k, names in enumerate([CLASSES, CLASSES])]
-    cell = number(scores)
-    assert (cell.mean, cell.count, cell.per_seed) == (50.5, 2, (50.0, 51.0))
+    cell = number([training(*[50.0] * 4), training(*[51.0] * 4)])
+    assert (cell.mean, cell.chance, cell.per_training) == (50.5, 25.0, (50.0, 51.0))
     assert cell.spread == pytest.approx(0.5**0.5)
     assert cell.interval == pytest.approx((50.5, 50.5))  # all classes have the same two accuracies
+    assert (cell.groups, cell.items, cell.values) == (4, 4, 8)
 
 
-def scores(*accuracies, seed=0):
-    return [Score(seed, sum(accuracies) / 4, 25.0, dict(zip(CLASSES, accuracies, strict=True)))]
+def compared(row, baseline):
+    """The comparison of two rows, each seed → training; None where no seed has both."""
+    rows = (Row(("row",), (), None, against=("baseline",)), Row(("baseline",), (), None))
+    table = Table("table", "", (), (), rows)
+    cells = {("row", "synthetic"): row, ("baseline", "synthetic"): baseline}
+    return next(iter(Results(table, ("synthetic",), cells, verdict).comparisons()), None)
 
 
 @pytest.mark.parametrize(
-    ("row", "baseline", "verdict"),
+    ("row", "baseline", "expected"),
     [
         ((60.0, 70.0, 80.0, 90.0), (50.0, 60.0, 70.0, 80.0), "better"),
         ((40.0, 50.0, 60.0, 70.0), (50.0, 60.0, 70.0, 80.0), "worse"),
@@ -492,27 +501,27 @@ def scores(*accuracies, seed=0):
         ((90.0, 90.0, 90.0, 90.0), (25.0, 25.0, 25.0, 25.0), "no conclusion: baseline 25.0, from 25.0; chance 25.0"),
     ],
 )
-def test_a_difference_counts_only_over_a_baseline_above_chance(row, baseline, verdict, monkeypatch):
-    monkeypatch.setattr(table_results, "ENOUGH_CLASSES", 4)
-    found = compare(scores(*row), scores(*baseline), names=("row", "baseline"), column="synthetic")
-    assert found.verdict == verdict and found.pairs == 4
+def test_a_difference_counts_only_over_a_baseline_above_chance(row, baseline, expected, monkeypatch):
+    monkeypatch.setattr(recognition_table, "ENOUGH_CLASSES", 4)
+    comparison = compared({0: training(*row)}, {0: training(*baseline)})
+    assert comparison.verdict == expected and comparison.points.values == 4
 
 
 def test_few_classes_allow_no_verdict():
-    found = compare(scores(90.0, 90.0, 90.0, 90.0), scores(50.0, 50.0, 50.0, 50.0), names=("a", "b"), column="c")
-    assert found.verdict == "no conclusion: 4 classes" and found.difference == 40.0
+    comparison = compared({0: training(*[90.0] * 4)}, {0: training(*[50.0] * 4)})
+    assert comparison.verdict == "no conclusion: 4 classes" and comparison.points.mean == 40.0
 
 
 def test_differences_pair_the_same_classes_of_the_same_seeds():
-    ours = scores(60.0, 70.0, 80.0, 90.0) + scores(0.0, 0.0, 0.0, 0.0, seed=1)
-    theirs = scores(50.0, 60.0, 70.0, 80.0) + scores(0.0, 0.0, 0.0, 0.0, seed=2)
-    found = compare(ours, theirs, names=("row", "baseline"), column="synthetic")
-    assert (found.difference, found.interval) == (10.0, (10.0, 10.0))
-    assert compare(scores(*[1.0] * 4, seed=1), theirs, names=("a", "b"), column="c") is None
+    row = {0: training(60.0, 70.0, 80.0, 90.0), 1: training(*[0.0] * 4)}
+    baseline = {0: training(50.0, 60.0, 70.0, 80.0), 2: training(*[0.0] * 4)}
+    points = compared(row, baseline).points
+    assert (points.mean, points.interval) == (10.0, (10.0, 10.0))
+    assert compared({1: training(*[1.0] * 4)}, baseline) is None
 
 
 def test_differences_stand_below_table_1(tmp_path, monkeypatch):
-    monkeypatch.setattr(table_results, "ENOUGH_CLASSES", 4)
+    monkeypatch.setattr(recognition_table, "ENOUGH_CLASSES", 4)
     accuracies = {"vificlip": (0.5, 0.5, 0.5, 0.5), "ski_vificlip": (0.6, 0.6, 0.6, 0.6)}
     runner = FakeRunner(lambda folder: accuracies.get(folder, (0.25, 0.25, 0.25, 0.25)))
     result = made(TABLE_1, tmp_path, runner, "--seeds", "1")
@@ -523,19 +532,19 @@ def test_differences_stand_below_table_1(tmp_path, monkeypatch):
 
 def test_data_that_does_not_fit_is_refused(tmp_path):
     with pytest.raises(ValueError, match="--data ntu without --ntu"):
-        planned(flags_of(TABLE_1, "").parse_args(["--data", "ntu"]))
+        plan_of(flags_of(TABLE_1, "").parse_args(["--data", "ntu"]))
     with pytest.raises(ValueError, match="leave the flag out"):
-        planned(flags_of(TABLE_1, "").parse_args(["--columns", "ntu60/48-12"]))
+        plan_of(flags_of(TABLE_1, "").parse_args(["--columns", "ntu60/48-12"]))
 
 
 @pytest.mark.parametrize("finished", [False, True])
 def test_the_quickstart_s_data_is_used_if_it_is_whole_and_made_otherwise(tmp_path, monkeypatch, finished):
-    monkeypatch.setattr(table_command, "QUICKSTART", tmp_path)
+    monkeypatch.setattr(data, "QUICKSTART", tmp_path)
     (tmp_path / "done").mkdir()
     (tmp_path / "done" / "synthesize").touch()
     if finished:
         (tmp_path / "done" / "prepare").touch()
-    plan = planned(flags_of(TABLE_1, "").parse_args(["--out", str(tmp_path / "out")]))
+    plan = plan_of(flags_of(TABLE_1, "").parse_args(["--out", str(tmp_path / "out")]))
     made_by = [step.command[0] for step in plan.data_steps]
     if finished:
         assert plan.ntu == tmp_path / "ntu" and made_by == ["scripts/cache_frames.py"]
@@ -545,21 +554,21 @@ def test_the_quickstart_s_data_is_used_if_it_is_whole_and_made_otherwise(tmp_pat
 
 
 def test_ntu_is_prepared_if_need_be_and_its_videos_are_not_copied():
-    plan = planned(flags_of(TABLE_1, "").parse_args(["--data", "ntu", "--ntu", "/data/ntu"]))
+    plan = plan_of(flags_of(TABLE_1, "").parse_args(["--data", "ntu", "--ntu", "/data/ntu"]))
     assert [step.command[0] for step in plan.data_steps] == ["scripts/prepare_ntu.py"]
     assert plan.frames is None
 
 
 def test_figure_5_draws_what_there_is(tmp_path):
-    scores_ = {(row.name, "synthetic"): scores(40.0, 50.0, 60.0, 70.0) for row in FIGURE_5.rows[1:]}
-    draw(Results(FIGURE_5, ("synthetic",), scores_, {}), path=tmp_path / "figure.png")
+    cells = {(row.name, "synthetic"): {0: training(40.0, 50.0, 60.0, 70.0)} for row in FIGURE_5.rows[1:]}
+    draw(Results(FIGURE_5, ("synthetic",), cells, verdict), path=tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_table_s_exit_code_tells_of_failures(tmp_path, monkeypatch):
     runner = FakeRunner()
     runner.refuses = lambda folder: folder.name == "skeleton_align"
-    monkeypatch.setattr(table_command, "run_steps", lambda steps, **_: run_steps(steps, jobs=1, runner=runner))
+    monkeypatch.setattr("scripts.tables.command.run_steps", lambda steps, **_: run_steps(steps, jobs=1, runner=runner))
     flags = ["--out", str(tmp_path / "out"), "--ntu", str(tmp_path), "--prepared", str(tmp_path)]
     assert table_main(TABLE_6, "", flags) == 1
     runner.refuses = lambda folder: False
@@ -568,7 +577,7 @@ def test_a_table_s_exit_code_tells_of_failures(tmp_path, monkeypatch):
 
 def all_commands():
     columns = [(table, SYNTHETIC, "synthetic") for table in TABLES]
-    columns += [(table, PAPER, split) for table in TABLES for split in table.splits]
+    columns += [(table, PAPER, split) for table in TABLES for split in table.columns]
     return {s for table, scale, column in columns for s in steps_of(table, scale=scale, column=column)}
 
 

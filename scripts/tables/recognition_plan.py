@@ -1,12 +1,14 @@
-"""The commands behind a row of a table: which stages are run, with which flags, in which folders."""
+"""Commands behind a row of a recognition table: the stages, with their flags and folders."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from scripts.miniature import MINIATURE
 from scripts.tables.jobs import Step
-from scripts.tables.rows import Distilled, FineTuned, NotBuilt, Row, SkeletonAligned, ZeroTraining
+from scripts.tables.methods import Distilled, FineTuned, NotBuilt, Recogniser, SkeletonAligned, ZeroTraining
+from scripts.tables.rows import Row
 from ski_lvlm.recipe import paper_alpha
 
 Word = TypeVar("Word", str, str | Path)
@@ -31,28 +33,25 @@ class Scale:
 
 
 PAPER = Scale()
-# Each run takes a minute or so: a killed one starts anew, and no time and disk go into checkpoints.
-# Rates and epochs were chosen by the loss on the first split's seen classes.
-_SKELETONS = "--batch_size 8 --per_device_train_batch_size 8 --save_strategy no"
-_VIDEOS = "--learning_rate 1e-4 --augment False --batch_size 16 --per_device_train_batch_size 16 --save_strategy no"
+# A run takes a minute or so: after a crash it starts anew, so checkpoints would cost time and disk for nothing.
+_VIDEOS = f"{MINIATURE['videos']} --save_strategy no"
 SYNTHETIC = Scale(
-    backbone="efficientnet-lite0",
-    text_encoder="minilm",
-    student="--num_frames 4 --side 96",
-    skeletons=f"--num_frames 32 {_SKELETONS}",
-    skeleton_pretrain="--num_heads 1 --head_dim 24 --depth 6 --strided 2 4 --num_train_epochs 6 --optim adamw_torch "
-    "--learning_rate 3e-3 --lr_scheduler_type cosine --warmup_steps 0.15",
-    skeleton_align="--num_train_epochs 4 --learning_rate 3e-3",
+    backbone=MINIATURE["backbone"],
+    text_encoder=MINIATURE["text_encoder"],
+    student=MINIATURE["student"],
+    skeletons=f"{MINIATURE['skeletons']} --save_strategy no",
+    skeleton_pretrain=MINIATURE["skeleton_pretrain"],
+    skeleton_align=MINIATURE["skeleton_align"],
     video_finetune=f"--num_train_epochs 5 --warmup_steps 0.1 {_VIDEOS}",
     distill=f"--num_train_epochs 2 --untrained_rate 30 {_VIDEOS}",
     evaluation="--clips all",
-    frames="--num_frames 12 --side 96 --framing centre",
+    frames=f"{MINIATURE['frames']} --framing centre",
     repeats=3,
 )
 
 
 def with_backbone(scale: Scale, backbone: str) -> Scale:
-    """The scale with another backbone at its own resolution, whose text tower SkeletonCLIP takes too."""
+    """Return the scale with another backbone at its own resolution, whose text tower SkeletonCLIP takes too."""
     student = " ".join(_without(scale.student.split(), "--side"))
     frames = " ".join(_without(scale.frames.split(), "--side") + ["--side", "224"]) if scale.frames else ""
     return replace(scale, backbone=backbone, text_encoder=backbone, student=student, frames=frames)
@@ -71,12 +70,12 @@ class Replicate:
 
     @property
     def folder(self) -> str:
-        """Where its runs lie, below the tables' folder."""
+        """The folder of its runs, below that of the tables."""
         return f"{self.split.replace('/', '_')}/seed_{self.seed}"
 
 
 def replicates(column: str, count: int) -> list[Replicate]:
-    """The `count` trainings behind one number of a column.
+    """Return the `count` trainings behind one number of a column.
 
     >>> [r.split for r in replicates("synthetic", 4)]
     ['synthetic', 'synthetic/1', 'synthetic/2', 'synthetic']
@@ -86,8 +85,8 @@ def replicates(column: str, count: int) -> list[Replicate]:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Where the data lies, what makes it if it is not there, how large the runs are, and where they go."""
+class RecognitionPlan:
+    """Data and results of recognition tables, the steps that make missing data, and the size of the runs."""
 
     ntu: Path
     prepared: Path
@@ -96,31 +95,31 @@ class Plan:
     scale: Scale
     data_steps: tuple[Step, ...] = ()
 
-    def evaluation(self, row: Row, replicate: Replicate) -> Step | str:
-        """The last step of one number, which needs all others; or why there is none."""
-        match row.made:
+    def evaluation(self, row: Row[Recogniser], replicate: Replicate) -> Step | str:
+        """Return the last step of one number, which needs all others, or the reason why there is none."""
+        match row.method:
             case NotBuilt(reason):
                 return reason
             case ZeroTraining() if self.scale.text_encoder and self.scale.text_encoder != self.scale.backbone:
                 return f"{self.scale.backbone} was not pretrained together with a text tower"
             case ZeroTraining():
-                trained = self._video_finetune("vificlip", replicate, untrained=True)
+                model = self._video_finetune("vificlip", replicate, untrained=True)
             case SkeletonAligned():
-                trained = self._skeleton_align(replicate)
+                model = self._skeleton_align(replicate)
             case FineTuned(student):
-                trained = self._video_finetune(student, replicate)
+                model = self._video_finetune(student, replicate)
             case Distilled():
-                trained = self._distill(row.made, replicate)
-        folder = trained.folder / f"zero_shot_{row.modality}"
-        command: list[str | Path] = ["eval/zero_shot.py", "--model", trained.folder, "--split", replicate.split]
+                model = self._distill(row.method, replicate)
+        folder = model.folder / f"zero_shot_{row.modality}"
+        command: list[str | Path] = ["eval/zero_shot.py", "--model", model.folder, "--split", replicate.split]
         command += ["--modality", row.modality, "--out", folder, *self._videos(), *self.scale.evaluation.split()]
         if row.modality != "video":
             command += ["--prepared", self.prepared]
-        return Step(tuple(command), "zero_shot.json", self.out, folder, (trained,))
+        return Step(tuple(command), "zero_shot.json", self.out, folder, (model,))
 
     def _videos(self) -> list[str | Path]:
-        cached: list[str | Path] = ["--frames_cache", self.frames] if self.frames else []
-        return ["--ntu", self.ntu, *cached]
+        cache: list[str | Path] = ["--frames_cache", self.frames] if self.frames else []
+        return ["--ntu", self.ntu, *cache]
 
     def _train(
         self,
@@ -145,44 +144,51 @@ class Plan:
 
     def _skeleton_align(self, replicate: Replicate, *, text: str = "frozen", scale: str = "published") -> Step:
         encoder = self._skeleton_pretrain(replicate)
+        changes = {"text": text} if text != "frozen" else {}
+        changes |= {"scale": scale} if scale != "published" else {}
         flags = f"{self.scale.skeletons} {self.scale.skeleton_align} {self._text('--text_encoder')}".split()
-        changed = {"text": text} if text != "frozen" else {}
-        changed |= {"scale": scale} if scale != "published" else {}
-        flags += [word for key, value in changed.items() for word in (f"--{key}", value)]
-        name = "-".join(["skeleton_align", *(f"{key}_{value}" for key, value in changed.items())])
+        flags += _as_flags(changes)
         folders = ("--prepared", self.prepared, "--skeleton_encoder", encoder.folder)
+        name = _as_name("skeleton_align", changes)
         return self._train("skeleton_align", name, replicate, *folders, *flags, needs=(encoder,))
 
     def _text(self, flag: str) -> str:
         return f"{flag} {self.scale.text_encoder}" if self.scale.text_encoder else ""
 
     def _video_finetune(self, student: str, replicate: Replicate, *, untrained: bool = False) -> Step:
-        own_text = self.scale.text_encoder == self.scale.backbone
         backbone = f"--backbone {self.scale.backbone}" if self.scale.backbone else ""
-        text = "" if own_text else self._text("--text_encoder")
+        text = "" if self.scale.text_encoder == self.scale.backbone else self._text("--text_encoder")
         flags = f"--student {student} {backbone} {text} {self.scale.student} {self.scale.video_finetune}".split()
         return self._train("video_finetune", student, replicate, *self._videos(), *flags, untrained=untrained)
 
-    def _distill(self, made: Distilled, replicate: Replicate) -> Step:
-        if made.alpha == paper_alpha(replicate.split):
-            made = replace(made, alpha=None)  # the same run as one that says nothing of alpha
-        student = self._video_finetune(made.student, replicate, untrained=not made.video_finetuned)
-        if made.skeletons == "aligned":
-            teacher = self._skeleton_align(replicate, text=made.teacher_text, scale=made.scale)
+    def _distill(self, method: Distilled, replicate: Replicate) -> Step:
+        if method.alpha == paper_alpha(replicate.split):
+            method = replace(method, alpha=None)  # the same run as one without --alpha
+        student = self._video_finetune(method.student, replicate, untrained=not method.video_finetuned)
+        if method.skeletons == "aligned":
+            teacher = self._skeleton_align(replicate, text=method.teacher_text, scale=method.scale)
         else:
-            teacher = self._skeleton_pretrain(replicate, untrained=made.skeletons == "untrained")
+            teacher = self._skeleton_pretrain(replicate, untrained=method.skeletons == "untrained")
         flags: list[str | Path] = ["--video_student", student.folder, "--skeleton_clip", teacher.folder]
         flags += [*self._videos(), "--prepared", self.prepared]
-        flags += ["--batch_norm", "trained"] if made.skeletons == "untrained" else []
-        changed = _changes(made)
-        starts = ("video_finetuned", "skeletons")  # said by --video_student and --skeleton_clip
-        flags += [word for key, value in changed.items() if key not in starts for word in (f"--{key}", value)]
-        name = "-".join([f"ski_{made.student}", *(f"{key}_{value}" for key, value in changed.items())])
+        flags += ["--batch_norm", "trained"] if method.skeletons == "untrained" else []
+        changes = _changes(method)
+        starts = ("video_finetuned", "skeletons")  # settled by --video_student and --skeleton_clip
+        flags += _as_flags({name: value for name, value in changes.items() if name not in starts})
+        name = _as_name(f"ski_{method.student}", changes)
         return self._train("distill", name, replicate, *flags, *self.scale.distill.split(), needs=(student, teacher))
 
 
-def _changes(made: Distilled) -> dict[str, str]:
-    """What differs from SKI-VLM with this student, as words for flags and folders."""
-    usual = asdict(Distilled(student=made.student))
-    changed = {name: value for name, value in asdict(made).items() if value != usual[name]}
-    return {name: f"{value:g}" if name == "alpha" else str(value) for name, value in changed.items()}
+def _changes(method: Distilled) -> dict[str, str]:
+    """Return what differs from SKI-VLM with this student, as words for flags and folders."""
+    usual = asdict(Distilled(student=method.student))
+    changes = {name: value for name, value in asdict(method).items() if value != usual[name]}
+    return {name: f"{value:g}" if name == "alpha" else str(value) for name, value in changes.items()}
+
+
+def _as_flags(changes: dict[str, str]) -> list[str]:
+    return [word for name, value in changes.items() for word in (f"--{name}", value)]
+
+
+def _as_name(start: str, changes: dict[str, str]) -> str:
+    return "-".join([start, *(f"{name}_{value}" for name, value in changes.items())])
