@@ -6,11 +6,12 @@ Writes OUT/figure_1.png and OUT/figure_1.json and prints the distances as Markdo
 to their own class's sentence and to the nearest of the others, and the margin between the two, with 95 % bootstrap
 intervals. They are taken in the full space, from the student's own similarities.
 
-The plane is a principal component analysis of unit-length features, videos and sentences weighing the same; it is
+The plane is a principal component analysis of unit-length features, in which videos and sentences weigh the same. It is
 linear, so that no distance in it is larger than in the full space. Each student has its own plane: positions can be
-compared within a panel, between panels only the distances can.
+compared within a panel, only distances between panels.
 
-A student that was merely trained on is the fairer --before: one distilled as long with --alpha 0 (and --titles).
+A student that was trained for as long without skeletons is the fairer --before: one distilled with --alpha 0 (and
+--titles).
 
 Paper: Figure 1, left, of which no numbers are given.
 """
@@ -23,18 +24,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
-from scripts.figures.planes import DISTANCES, WHEN, Embedded, draw_planes, student_name
+from scripts.figures.planes import DISTANCES, Embedded, draw_planes
+from scripts.figures.students import BEFORE_AFTER, Model, figure_flags, load_model, spread
+from scripts.tables.markdown import grid
 from ski_lvlm import cli
-from ski_lvlm.datasets.ntu import Split, class_names, clips, labels, parse_name, split_named
-from ski_lvlm.recipe import PROTOCOLS
+from ski_lvlm.datasets.ntu import Split, class_names, clips, labels, split_named
 from ski_lvlm.recognition.intervals import interval_over
 from ski_lvlm.storage.files import write_json
 
 if TYPE_CHECKING:
     from ski_lvlm.videos.frame_cache import FrameSource
 
-Part = Literal["seen_test", "unseen_test"]
-PARTS: dict[str, tuple[Part, ...]] = {
+PARTS: dict[str, tuple[Literal["seen_test", "unseen_test"], ...]] = {
     "unseen": ("unseen_test",),
     "seen": ("seen_test",),
     "both": ("seen_test", "unseen_test"),
@@ -45,54 +46,75 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Embed with both students, measure, draw."""
     args = arguments(argv)
     split = split_named(args.split)
-    actions = chosen_actions(split, args.clips)
+    actions = {"unseen": split.unseen, "seen": split.seen, "both": split.seen + split.unseen}[args.clips]
+    actions = tuple(sorted(actions))
     models, names = [], list[str]()
-    for number, (when, folder) in enumerate(zip(WHEN, (args.before, args.after), strict=True)):
-        source, student, card = opened(folder, args)
-        unknown_to(card, split, folder)
-        names = chosen_clips(source.names, split, args)
-        title = args.titles[number] if args.titles else f"{when} SCD: {student_name(card)}"
-        models.append(embedded(source, student, card, names, actions=actions, title=title))
-    own = np.array(labels(names, actions=actions))
-    result = measured(models, own, over=args.over)
-    result = {"split": split.name, "clips": args.clips, "count": len(names), "intervals_over": args.over} | result
+    for number, (moment, folder) in enumerate(zip(BEFORE_AFTER, (args.before, args.after), strict=True)):
+        model = load_model(folder, args.device)
+        check_unseen(model.card, split, folder)
+        frames = frame_source(model.card, folder, args)
+        names = chosen_clips(frames.names, split, args)
+        title = args.titles[number] if args.titles else f"{moment} SCD: {model.title}"
+        models.append(embed(model, frames, names, actions=actions, title=title))
+    classes = np.array(labels(names, actions=actions))
     titles = class_names(actions=actions)
-    result["margin_per_class"] = per_class(models, own, titles)
+    result = {"split": split.name, "clips": args.clips, "count": len(names), "intervals_over": args.over}
+    result |= measure(models, classes, over=args.over)
+    result["margin_per_class"] = margins_per_class(models, classes, titles)
     write_json(args.out / "figure_1.json", result)
-    draw_planes(models, own, titles, result=result, path=args.out / "figure_1.png")
+    draw_planes(models, classes, titles, result=result, path=args.out / "figure_1.png")
     print(markdown(result))
     print(f"\n{args.out / 'figure_1.png'}: {len(names)} clips, {len(actions)} classes; each student has its own plane")
     return 0
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = cli.parser(__doc__ or "")
+    """Parse the command line."""
+    parser = figure_flags(__doc__ or "", ntu="folder with rgb/ of NTU RGB+D or of the synthetic set")
     add = parser.add_argument
-    add("--before", type=Path, required=True, help="student before SCD: output of --stage video_finetune")
-    add("--after", type=Path, required=True, help="the same student after SCD: output of --stage distill")
-    add("--ntu", type=Path, required=True, help="folder with rgb/ of NTU RGB+D or of the synthetic set")
     add("--split", required=True, help="zero-shot split, such as ntu60/48-12, ntu120/110-10, synthetic")
     add("--out", type=Path, required=True, help="folder for figure_1.png and figure_1.json")
-    add("--clips", choices=tuple(PARTS), default="unseen", help="test clips and sentences of which classes")
-    add("--limit", type=int, default=None, help="at most so many clips, spread over the classes; default: all")
-    add("--protocol", choices=PROTOCOLS, default="xsub", help="which clips are NTU's test clips")
-    add("--frames_cache", type=Path, default=None, help="output of scripts/cache_frames.py, instead of decoding videos")
-    add(
-        "--over", choices=("clips", "classes"), default="clips", help="what the intervals draw: clips, or classes first"
-    )
-    add("--titles", nargs=2, default=None, help="what to call the two students; default: their names in the paper")
-    add("--device", default=None, help="default: the GPU where there is one")
+    add("--clips", choices=tuple(PARTS), default="unseen", help="classes whose test clips and sentences are shown")
+    add("--limit", type=int, default=None, help="maximum number of clips, spread over the classes (default: all)")
+    add("--frames_cache", type=Path, default=None, help="output of scripts/cache_frames.py, instead of videos")
+    add("--over", choices=("clips", "classes"), default="clips", help="what the intervals draw: clips, or classes")
     return parser.parse_args(argv)
 
 
-def chosen_actions(split: Split, which: str) -> tuple[int, ...]:
-    """The actions whose clips and sentences are shown, ascending."""
-    return tuple(sorted({"unseen": split.unseen, "seen": split.seen, "both": split.seen + split.unseen}[which]))
+def check_unseen(card: Any, split: Split, folder: Path) -> None:  # noqa: ANN401
+    """Refuse a student that was trained on unseen classes of the split.
+
+    Raises:
+        ValueError: naming the classes.
+    """
+    if trained_on := sorted(set(card.seen) & set(split.unseen)):
+        raise ValueError(
+            f"{folder} was trained on {', '.join(f'A{a}' for a in trained_on)}, which {split.name} calls unseen; its "
+            f"split is {card.split}: pass that as --split, or another student"
+        )
+
+
+def frame_source(card: Any, folder: Path, args: argparse.Namespace) -> "FrameSource":  # noqa: ANN401
+    """Return the source of frames that the student takes.
+
+    Raises:
+        ValueError: the cached frames have another size or framing.
+    """
+    from ski_lvlm.videos.frame_cache import DecodedFrames, FrameCache
+
+    if not args.frames_cache:
+        return DecodedFrames(args.ntu, side=card.side, framing=card.framing)
+    cache = FrameCache.open(args.frames_cache)
+    if (cache.side, cache.framing) != (card.side, card.framing):
+        raise ValueError(
+            f"{args.frames_cache} holds {cache.framing} frames of {cache.side} pixels, but {folder} takes "
+            f"{card.framing} ones of {card.side}; make others with scripts/cache_frames.py, or leave --frames_cache out"
+        )
+    return cache
 
 
 def chosen_clips(available: Sequence[str], split: Split, args: argparse.Namespace) -> list[str]:
-    """Test clips of the asked classes.
+    """Return the test clips of the chosen classes.
 
     Raises:
         ValueError: there are none.
@@ -106,137 +128,79 @@ def chosen_clips(available: Sequence[str], split: Split, args: argparse.Namespac
     return spread(names, args.limit)
 
 
-def spread(names: Sequence[str], limit: int | None) -> list[str]:
-    """At most `limit` clips, ordered by action and taken evenly, so that every action keeps its share.
-
-    >>> spread(["S001C001P001R001A002", "S001C001P001R001A001", "S001C001P002R001A001", "S001C001P002R001A002"], 2)
-    ['S001C001P001R001A001', 'S001C001P001R001A002']
-    """
-    ordered = sorted(names, key=lambda name: (parse_name(name).action, name))
-    if limit is None or limit >= len(ordered):
-        return ordered
-    return [ordered[i * len(ordered) // limit] for i in range(limit)]
-
-
-def opened(folder: Path, args: argparse.Namespace) -> tuple["FrameSource", Any, Any]:
-    """Where the frames come from, the student on its device, and its card.
-
-    Raises:
-        ValueError: the cached frames are not such as the student takes.
-    """
-
-    from ski_lvlm.dual_encoders.checkpoints import load_student
-    from ski_lvlm.videos.frame_cache import DecodedFrames, FrameCache
-
-    student, card = load_student(folder)
-    student.to(cli.device(args.device))
-    if not args.frames_cache:
-        return DecodedFrames(args.ntu, side=card.side, framing=card.framing), student, card
-    cache = FrameCache.open(args.frames_cache)
-    if (cache.side, cache.framing) != (card.side, card.framing):
-        raise ValueError(
-            f"{args.frames_cache} holds {cache.framing} frames of {cache.side} pixels, but {folder} takes "
-            f"{card.framing} ones of {card.side}; make others with scripts/cache_frames.py, or leave --frames_cache out"
-        )
-    return cache, student, card
-
-
-def unknown_to(card: Any, split: Split, folder: Path) -> None:  # noqa: ANN401
-    """Refuse a student that was trained on classes that the split calls unseen.
-
-    Raises:
-        ValueError: it was; the message names them.
-    """
-    if known := sorted(set(card.seen) & set(split.unseen)):
-        raise ValueError(
-            f"{folder} was trained on {', '.join(f'A{a}' for a in known)}, which {split.name} calls unseen; its split "
-            f"is {card.split}: pass that as --split, or another student"
-        )
-
-
-def embedded(
-    source: "FrameSource",
-    student: Any,  # noqa: ANN401
-    card: Any,  # noqa: ANN401
-    names: Sequence[str],
-    *,
-    actions: Sequence[int],
-    title: str,
-) -> Embedded:
-    """Every clip's feature and cosines, and the sentences' features."""
+def embed(model: Model, frames: "FrameSource", names: Sequence[str], *, actions: Sequence[int], title: str) -> Embedded:
+    """Compute every clip's feature and cosines, and the sentences' features."""
     import torch
     from rich.progress import track
 
-    from ski_lvlm.recognition.classes import class_prompts
-
-    prompts = class_prompts(class_names(card.names, actions=actions), template=card.prompt)
-    device = next(student.parameters()).device
+    student, prompts = model.student, model.prompts(actions)
     z, similarity = [], []
     with torch.inference_mode():
         for name in track(names, description=title, transient=True):
-            video = source.window(name, start=0.0, stop=1.0, num_frames=card.num_frames, rng=None)
-            seen = student(video[None].to(device), prompts)
-            z.append(seen.z[0].float().cpu().numpy())
-            similarity.append(seen.similarity[0].float().cpu().numpy())
+            video = frames.window(name, start=0.0, stop=1.0, num_frames=model.card.num_frames, rng=None)
+            output = student(video[None].to(model.device), prompts)
+            z.append(output.z[0].float().cpu().numpy())
+            similarity.append(output.similarity[0].float().cpu().numpy())
         sentences = student.text_encoder(prompts).float().cpu().numpy()
-    return Embedded(title, np.stack(z), sentences, np.stack(similarity), card.student == "xclip")
+    return Embedded(title, np.stack(z), sentences, np.stack(similarity), model.card.student == "xclip")
 
 
-def distances(similarity: Float[np.ndarray, "N C"], own: Int[np.ndarray, " N"]) -> Float64[np.ndarray, "N 3"]:
-    """Each clip's cosine distance to its own sentence, to the nearest other one, and how much farther that one is.
+def distances(similarity: Float[np.ndarray, "N C"], classes: Int[np.ndarray, " N"]) -> Float64[np.ndarray, "N 3"]:
+    """Return each clip's cosine distance to its own sentence and to the nearest other one, and their difference.
 
     >>> distances(np.array([[0.5, 0.25, 0.0]]), np.array([0])).tolist()
     [[0.5, 0.75, 0.25]]
     """
     distance = 1 - similarity.astype(np.float64)
-    rows = np.arange(len(own))
-    to_own = distance[rows, own]
-    distance[rows, own] = np.inf
+    rows = np.arange(len(classes))
+    to_own = distance[rows, classes]
+    distance[rows, classes] = np.inf
     to_other = distance.min(1)
     return np.stack([to_own, to_other, to_other - to_own], axis=1)
 
 
-def measured(
-    models: Sequence[Embedded], own: Int[np.ndarray, " N"], *, over: Literal["clips", "classes"]
+def measure(
+    models: Sequence[Embedded], classes: Int[np.ndarray, " N"], *, over: Literal["clips", "classes"]
 ) -> dict[str, Any]:
-    """Means and intervals before and after, and of the change clip by clip; also how often the margin is positive."""
-    before, after = (distances(model.similarity, own) for model in models)
+    """Return means and intervals before, after and of the change clip by clip, and how often the margin is positive."""
+    before, after = (distances(model.similarity, classes) for model in models)
     result: dict[str, Any] = {}
-    for when, values in (("before", before), ("after", after), ("change", after - before)):
-        of_class = [{c: values[own == c, k].tolist() for c in np.unique(own)} for k in range(len(DISTANCES))]
-        result[when] = {
-            key: {"mean": float(values[:, k].mean()), "interval": list(interval_over(of_class[k], over))}
-            for k, key in enumerate(DISTANCES)
-        }
-    for when, values, model in zip(WHEN, (before, after), models, strict=True):
-        result[when] |= {"model": model.title, "own_is_nearest": float((values[:, 2] > 0).mean())}
+    for moment, values in (("before", before), ("after", after), ("change", after - before)):
+        result[moment] = {}
+        for key, column in zip(DISTANCES, values.T, strict=True):
+            of_class = {int(c): column[classes == c].tolist() for c in np.unique(classes)}
+            result[moment][key] = {"mean": float(column.mean()), "interval": list(interval_over(of_class, over))}
+    for moment, values, model in zip(BEFORE_AFTER, (before, after), models, strict=True):
+        result[moment] |= {"model": model.title, "own_is_nearest": float((values[:, 2] > 0).mean())}
     return result
 
 
-def per_class(models: Sequence[Embedded], own: Int[np.ndarray, " N"], titles: Sequence[str]) -> dict[str, Any]:
-    """The mean margin of each class that has clips."""
-    margins = [distances(model.similarity, own)[:, 2] for model in models]
+def margins_per_class(
+    models: Sequence[Embedded], classes: Int[np.ndarray, " N"], titles: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return the mean margin of each class that has clips."""
+    margins = [distances(model.similarity, classes)[:, 2] for model in models]
     return {
-        titles[c]: {when: float(margin[own == c].mean()) for when, margin in zip(WHEN, margins, strict=True)}
-        for c in np.unique(own)
+        titles[c]: {
+            moment: float(margin[classes == c].mean()) for moment, margin in zip(BEFORE_AFTER, margins, strict=True)
+        }
+        for c in np.unique(classes)
     }
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The distances as a table.
+    """Return the distances as a table.
 
     >>> entry = {"model": "student"} | {k: {"mean": 0.5, "interval": [0.4, 0.6]} for k in DISTANCES}
     >>> print(markdown({"before": entry, "after": entry, "change": entry}).splitlines()[2])
     | to own sentence | 0.500 [0.400, 0.600] | 0.500 [0.400, 0.600] | +0.500 [+0.400, +0.600] |
     """
-    lines = [
-        f"| cosine distance | {' | '.join(result[when]['model'] for when in WHEN)} | change |",
-        "|---|---|---|---|",
+    rows = [
+        [title.replace("\n", " "), *(_with_interval(result[moment][key]) for moment in BEFORE_AFTER)]
+        + [_with_interval(result["change"][key], "+")]
+        for key, title in DISTANCES.items()
     ]
-    for key, title in DISTANCES.items():
-        cells = [_with_interval(result[when][key], "+" if when == "change" else "") for when in (*WHEN, "change")]
-        lines.append(f"| {title.replace(chr(10), ' ')} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return grid(["cosine distance", *(result[moment]["model"] for moment in BEFORE_AFTER), "change"], rows, words=4)
 
 
 def _with_interval(entry: dict[str, Any], sign: str = "") -> str:

@@ -1,6 +1,6 @@
-"""Where a student looks: heat maps over the frames of one clip, by Grad-CAM or by attention rollout.
+"""Heat maps of a student over the frames of one clip, by Grad-CAM or by attention rollout.
 
-Paper: Figure 3, Appendix B (Grad-CAM; the method's layer and target are not given there).
+Paper: Figure 3, Appendix B (Grad-CAM, without the method's layer and target).
 """
 
 import math
@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 from transformers.models.siglip.modeling_siglip import SiglipEncoderLayer, SiglipMultiheadAttentionPoolingHead
@@ -29,7 +28,7 @@ class AttentionMapError(ValueError):
 
 
 class TokenLayer(NamedTuple):
-    """A module that returns a frame's tokens [B N F], of which those from `first` on, as many as fit, are its grid."""
+    """A module that returns a frame's tokens [B N F], and the number of the first token of its grid."""
 
     module: nn.Module
     first: int = 0
@@ -43,15 +42,15 @@ def gradcam(
     target: int,
     layer: TokenLayer | None = None,
 ) -> Float[Tensor, "T H W"]:
-    """Heat where a frame's content speaks for class `target`: 0 … 1, the clip's hottest pixel is 1.
+    """Return the heat where a frame's content speaks for class `target`, from 0 to 1 at the clip's hottest pixel.
 
-    Every feature of the grid is weighed by the mean gradient, over the frame's places, of the target's cosine; what
-    speaks against the class is cut off. A clip in which nothing speaks for it has no heat at all.
+    Every feature of the grid is weighted by the mean gradient of the target's cosine over the frame. Evidence against
+    the class is cut off. A clip without evidence for it has no heat at all.
 
     Paper: Figure 3.
-    Assumption: the layer is the last whose patches are still on their way to the video feature: EfficientNet's grid
-    before pooling, and of a transformer the tokens that enter its last block's attention, since behind it only the
-    class token is read. (The patches that X-CLIP's prompts heed pass that block's attention by, too; this is not seen.)
+    Assumption: the layer is the last whose patches still reach the video feature: EfficientNet's grid before pooling,
+    and of a transformer the tokens that enter its last block's attention, since only the class token is read after it.
+    (X-CLIP's video prompts read patches that bypass that block's attention, which this leaves out.)
 
     Raises:
         AttentionMapError: no such layer is known in this student, or no such class.
@@ -67,7 +66,7 @@ def gradcam(
 
 
 def grid_heat(tokens: Float[Tensor, "T N F"], gradients: Float[Tensor, "T N F"]) -> Float[Tensor, "T h w"]:
-    """Grad-CAM of each frame's square grid; tokens behind the last full square are no patches and left out.
+    """Return Grad-CAM of each frame's square grid. Tokens after the last full square are no patches.
 
     >>> tokens, gradients = torch.tensor([[[2.0], [0.0], [1.0], [-1.0]]]), torch.ones(1, 4, 1)
     >>> grid_heat(tokens, gradients).tolist()
@@ -80,14 +79,14 @@ def grid_heat(tokens: Float[Tensor, "T N F"], gradients: Float[Tensor, "T N F"])
 
 
 def upsample(heat: Float[Tensor, "T h w"], *, size: tuple[int, int]) -> Float[Tensor, "T H W"]:
-    """The grid's heat at every pixel (height, width), bilinear between the patches' middles, divided by its maximum."""
+    """Interpolate the grid's heat to every pixel (height, width), and divide it by its maximum."""
     fine = F.interpolate(heat[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
     hottest = fine.max()
     return fine / hottest if hottest > 0 else fine
 
 
 def token_layer(student: nn.Module) -> TokenLayer:
-    """The layer that Grad-CAM looks at.
+    """Return the layer whose tokens Grad-CAM weights.
 
     Raises:
         AttentionMapError: the student has none of the known backbones: EfficientNet, CLIP, SigLIP, X-CLIP.
@@ -101,12 +100,12 @@ def token_layer(student: nn.Module) -> TokenLayer:
 
 @torch.no_grad()
 def rollout(student: Any, video: UInt8[Tensor, "T 3 H W"], prompts: Sequence[str]) -> Float[Tensor, "T H W"]:  # noqa: ANN401
-    """How much of each place is in what the backbone makes of a frame, following the attention through all layers.
+    """Return the share of each place in the backbone's feature of a frame, following the attention of all layers.
 
-    It asks for no class: `prompts` are there because a student compares with some. 0 … 1 as `gradcam`.
+    It explains no class: `prompts` are only what the student is run with. From 0 to 1 as `gradcam`.
 
-    Assumption: attention rollout as it was first proposed: mean over heads, half of a token is what it was before.
-    The messages that X-CLIP's frames send each other are left out, since they come from no place.
+    Assumption: attention rollout as first proposed: mean over heads, half of a token is its previous value. The
+    messages between X-CLIP's frames do not count, since they belong to no place.
 
     Raises:
         AttentionMapError: the backbone has no attention.
@@ -120,13 +119,13 @@ def rollout(student: Any, video: UInt8[Tensor, "T 3 H W"], prompts: Sequence[str
     first = _BEFORE_PATCHES[type(blocks[0])]
     size = math.isqrt(layers[0][0].shape[-1] - first)
     flow = rolled([torch.cat(calls)[..., : first + size**2, : first + size**2] for calls in layers])
-    seen = torch.einsum("t n, t n m -> t m", torch.cat(pooling[0])[:, 0], flow) if pooling else flow[:, 0]
-    grid = rearrange(seen[:, first:], "t (h w) -> t h w", h=size)
+    received = torch.einsum("t n, t n m -> t m", torch.cat(pooling[0])[:, 0], flow) if pooling else flow[:, 0]
+    grid = rearrange(received[:, first:], "t (h w) -> t h w", h=size)
     return upsample(grid, size=(video.shape[-2], video.shape[-1]))
 
 
 def rolled(attention: Sequence[Float[Tensor, "B heads N N"]]) -> Float[Tensor, "B N N"]:
-    """The product of all layers' attention; row i says what share of each first token is in the last token i.
+    """Return the product of all layers' attention. Row i has the shares of the first tokens in last token i.
 
     >>> rolled([torch.tensor([[[[0.0, 1.0], [0.0, 1.0]]]])]).tolist()
     [[[0.5, 0.5], [0.0, 1.0]]]
@@ -139,29 +138,8 @@ def rolled(attention: Sequence[Float[Tensor, "B heads N N"]]) -> Float[Tensor, "
     return flow
 
 
-def share_inside(heat: Float[np.ndarray, "T H W"], inside: Bool[np.ndarray, "T H W"]) -> float | None:
-    """Which share of a clip's heat lies inside a region; None if it has no heat."""
-    total = float(heat.sum(dtype=np.float64))
-    return float(heat[inside].sum(dtype=np.float64)) / total if total > 0 else None
-
-
-def discs(
-    points: Sequence[Float[np.ndarray, "_ 2"]], *, size: tuple[int, int], radius: float
-) -> Bool[np.ndarray, "T H W"]:
-    """The pixels of each frame whose middle is within `radius` pixels of one of the frame's points (x, y).
-
-    >>> int(discs([np.array([[1.5, 1.5]])], size=(3, 3), radius=1.0).sum())
-    5
-    """
-    y, x = np.mgrid[: size[0], : size[1]] + 0.5
-    frames = [
-        ((x[..., None] - at[:, 0]) ** 2 + (y[..., None] - at[:, 1]) ** 2 <= radius**2).any(axis=-1) for at in points
-    ]
-    return np.stack(frames)
-
-
 def _image_modules(student: nn.Module) -> Iterator[nn.Module]:
-    """What looks at frames: not the text tower, whose layers are of the same kinds, nor FROSTER's frozen copy."""
+    """Yield the modules of the image backbone, without the text tower or FROSTER's frozen copy."""
     for name in ("frames", "network"):  # an X-CLIP's blocks are in the second
         if isinstance(part := getattr(student, name, None), nn.Module):
             yield from part.modules()
@@ -179,7 +157,7 @@ def _blocks(student: nn.Module) -> list[Any]:
 
 @contextmanager
 def _leaves(module: nn.Module) -> Iterator[list[Tensor]]:
-    """What the module returns, call by call, cut off from what lies before it, so that gradients end there."""
+    """Collect the module's outputs, call by call, detached from earlier layers, so that gradients end there."""
     leaves: list[Tensor] = []
 
     def cut(_: nn.Module, __: Any, output: Tensor) -> Tensor:  # noqa: ANN401
@@ -195,7 +173,7 @@ def _leaves(module: nn.Module) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def _attention(module: nn.Module) -> Iterator[list[Tensor]]:
-    """The attention weights of a layer, call by call; kernels that do not return them are set aside meanwhile."""
+    """Collect the attention weights of a layer, call by call, with the one kernel that returns them."""
     weights: list[Tensor] = []
     config: Any = getattr(module, "config", None)
     kernel = config and config._attn_implementation

@@ -9,19 +9,19 @@ from einops import rearrange
 from jaxtyping import Float, Float32, UInt8
 
 from eval.recognition.confusion import shortened
+from scripts.figures.students import BEFORE_AFTER
 from ski_lvlm.skeletons.layouts import LAYOUTS
 from ski_lvlm.storage.files import atomic_path
 
-WHEN = ("before", "after")
 INK, MUTED, RIGHT, WRONG, JOINTS = "#1f2937", "#6b7280", "#15803d", "#b91c1c", "#22d3ee"
 COLOURS = "inferno"
 CELL, GAP, LABELS, HEADING, FOOT = 2.1, 0.05, 2.6, 0.42, 0.5  # inches
 
 
-class Shown(NamedTuple):
-    """A clip, the joints of each person in each frame (x, y), two maps of it, and what is known of them.
+class MappedClip(NamedTuple):
+    """A clip, the joints (x, y) of each person in each frame, its two maps, and their numbers.
 
-    `aspect` is height by width of what the square frames were squeezed from. Joints are in pixels of the maps; the
+    `aspect` is height by width before the frames were squeezed into squares. Joints are in pixels of the maps. The
     frames may be finer.
     """
 
@@ -47,22 +47,22 @@ class _Page(NamedTuple):
         self.figure.text(left / self.width, 1 - top / self.height, words, **style)
 
 
-def draw_maps(shown: Sequence[Shown], *, titles: Sequence[str], path: Path, columns: int) -> None:
+def draw_maps(clips: Sequence[MappedClip], *, titles: Sequence[str], path: Path, columns: int) -> None:
     """Draw all clips below each other, at most `columns` frames of each."""
     from matplotlib.figure import Figure
 
-    count = min(columns, *(len(clip.frames) for clip in shown))
-    heights = [HEADING + 3 * (CELL * clip.aspect + GAP) + GAP for clip in shown]
+    count = min(columns, *(len(clip.frames) for clip in clips))
+    heights = [HEADING + 3 * (CELL * clip.aspect + GAP) + GAP for clip in clips]
     width, height = LABELS + count * (CELL + GAP) + GAP, sum(heights) + FOOT
     page = _Page(Figure(figsize=(width, height)), width, height)
-    for clip, top in zip(shown, np.cumsum([0.0, *heights]), strict=False):
+    for clip, top in zip(clips, np.cumsum([0.0, *heights]), strict=False):
         _clip(page, clip, titles, count, top=float(top))
     _scale(page)
     with atomic_path(path) as temporary:
         page.figure.savefig(temporary, format="png", dpi=130)
 
 
-def _clip(page: _Page, clip: Shown, titles: Sequence[str], count: int, *, top: float) -> None:
+def _clip(page: _Page, clip: MappedClip, titles: Sequence[str], count: int, *, top: float) -> None:
     cell = CELL * clip.aspect
     moments = [(2 * i + 1) * len(clip.frames) // (2 * count) for i in range(count)]
     heading = f"{clip.record['true']}   {clip.record['clip']}"
@@ -76,7 +76,7 @@ def _clip(page: _Page, clip: Shown, titles: Sequence[str], count: int, *, top: f
             _frame(axes, clip, t, heat)
 
 
-def _label(page: _Page, clip: Shown, row: int, titles: Sequence[str], *, top: float, height: float) -> None:
+def _label(page: _Page, clip: MappedClip, row: int, titles: Sequence[str], *, top: float, height: float) -> None:
     near = clip.record["area_near_joints"]
     if row == 0:
         lines = [
@@ -84,7 +84,7 @@ def _label(page: _Page, clip: Shown, row: int, titles: Sequence[str], *, top: fl
             ("no skeleton" if near is None else f"{near:.0%} of area near joints", MUTED, ""),
         ]
     else:
-        entry = clip.record[WHEN[row - 1]]
+        entry = clip.record[BEFORE_AFTER[row - 1]]
         heat = entry["heat_near_joints"]
         colour, mark = (RIGHT, "✓") if entry["right"] else (WRONG, "✗")
         verdict = (f"{mark} {shortened(entry['predicted'], longest=30)}", colour, "")
@@ -95,19 +95,19 @@ def _label(page: _Page, clip: Shown, row: int, titles: Sequence[str], *, top: fl
         page.text(GAP, y, words, fontsize=10, color=colour, weight=weight or "normal", va="center")
 
 
-def _frame(axes: Any, clip: Shown, t: int, heat: Float32[np.ndarray, "H W"] | None) -> None:  # noqa: ANN401
-    """A frame, in grey below its heat if there is any, and the skeletons on it."""
+def _frame(axes: Any, clip: MappedClip, t: int, heat: Float32[np.ndarray, "H W"] | None) -> None:  # noqa: ANN401
+    """Draw a frame, in grey below its heat if there is any, and the skeletons on it."""
     from matplotlib import colormaps
 
     height, width = clip.maps[0].shape[1:]
-    where = {"extent": (0, width, height, 0), "aspect": "auto", "interpolation": "bilinear"}
+    placement = {"extent": (0, width, height, 0), "aspect": "auto", "interpolation": "bilinear"}
     image = rearrange(clip.frames[t], "c h w -> h w c") / 255
     if heat is None:
-        axes.imshow(image, **where)
+        axes.imshow(image, **placement)
     else:
-        axes.imshow(0.25 + 0.75 * image.mean(-1, keepdims=True).repeat(3, -1), **where)
-        opacity = 0.75 * np.sqrt(heat)[..., None]  # cold places show the frame
-        axes.imshow(np.concatenate([colormaps[COLOURS](heat)[..., :3], opacity], -1), **where)
+        axes.imshow(0.25 + 0.75 * image.mean(-1, keepdims=True).repeat(3, -1), **placement)
+        opacity = 0.75 * np.sqrt(heat)[..., None]  # without heat, the frame is visible
+        axes.imshow(np.concatenate([colormaps[COLOURS](heat)[..., :3], opacity], -1), **placement)
     for joints in clip.people[t] if clip.people else []:
         for child, parent in LAYOUTS["ntu-25"].bones:
             axes.plot(*joints[[child, parent]].T, color=JOINTS, linewidth=0.9, alpha=0.9)

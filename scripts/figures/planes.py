@@ -1,4 +1,4 @@
-"""The picture of Figure 1: two planes of videos and class sentences, and the distances beside them."""
+"""Picture of Figure 1: two planes of videos and class sentences, and the distances beside them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,28 +8,22 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from eval.recognition.confusion import shortened
+from scripts.figures.students import BEFORE_AFTER
 from ski_lvlm.storage.files import atomic_path
 
 DISTANCES = {"own": "to own\nsentence", "nearest_other": "to nearest\nother", "margin": "margin"}
-STUDENTS = {"vificlip": "ViFiCLIP", "xclip": "XCLIP", "froster": "FROSTER"}
-WHEN = ("before", "after")
-MOST_NAMED = 30  # classes in the legend
+LEGEND_CLASSES = 30  # with more, the legend does not name them
 INK, MUTED, WHEN_COLOURS = "#1f2937", "#9ca3af", {"before": "#9ca3af", "after": "#2563eb"}
 
 
-def student_name(card: Any) -> str:  # noqa: ANN401
-    """What the paper calls a student."""
-    return f"{'SKI-' if card.stage == 'distill' else ''}{STUDENTS[card.student]}"
-
-
 class Embedded(NamedTuple):
-    """Clips and class sentences as one student sees them."""
+    """Clips and class sentences in the space of one student."""
 
     title: str
     videos: Float[np.ndarray, "N D"]
     sentences: Float[np.ndarray, "C D"]
     similarity: Float[np.ndarray, "N C"]
-    sentences_heed_videos: bool  # X-CLIP: `sentences` is what they are before that
+    has_video_prompts: bool  # X-CLIP adapts sentences to each video; `sentences` is without that
 
 
 class Plane(NamedTuple):
@@ -41,24 +35,30 @@ class Plane(NamedTuple):
 
 
 def plane(model: Embedded) -> Plane:
-    """The plane that shows most of the variation of unit-length features, videos and sentences counting half each."""
+    """Return the plane with most of the variation of unit-length features. Videos and sentences weigh half each."""
     videos, sentences = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (model.videos, model.sentences))
     centre = (videos.mean(0) + sentences.mean(0)) / 2
     videos, sentences = videos - centre, sentences - centre
-    weighed = np.concatenate([videos / np.sqrt(len(videos)), sentences / np.sqrt(len(sentences))])
-    _, spreads, axes = np.linalg.svd(weighed.astype(np.float64), full_matrices=False)
+    weighted = np.concatenate([videos / np.sqrt(len(videos)), sentences / np.sqrt(len(sentences))])
+    _, spreads, axes = np.linalg.svd(weighted.astype(np.float64), full_matrices=False)
     share = spreads**2 / (spreads**2).sum()
     flat = sentences @ axes[:2].T
     farthest = flat[np.abs(flat[:, 1]).argmax(), 1]
-    signs = np.where([flat[:, 0].mean() < 0, farthest < 0], -1, 1)  # sentences to the right, the farthest one up
+    # The signs of principal axes are arbitrary: sentences go to the right, the farthest one up.
+    signs = np.where([flat[:, 0].mean() < 0, farthest < 0], -1, 1)
     axes = axes[:2] * signs[:, None]
     return Plane(videos @ axes.T, sentences @ axes.T, (float(share[0]), float(share[1])))
 
 
 def draw_planes(
-    models: Sequence[Embedded], own: Int[np.ndarray, " N"], titles: Sequence[str], *, result: dict[str, Any], path: Path
+    models: Sequence[Embedded],
+    classes: Int[np.ndarray, " N"],
+    titles: Sequence[str],
+    *,
+    result: dict[str, Any],
+    path: Path,
 ) -> None:
-    """Both planes to one scale, and the distances beside them."""
+    """Draw both planes to one scale, and the distances beside them."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(14, 6.4), layout="constrained")
@@ -68,10 +68,10 @@ def draw_planes(
     reach = 1.08 * max(float(np.abs(np.concatenate([p.videos, p.sentences])).max()) for p in planes)
     colours = class_colours(len(titles))
     for axes, model, flat in zip(panels, models, planes, strict=True):
-        _panel(axes, flat, own, colours)
+        _panel(axes, flat, classes, colours)
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-        heed = "\nsentences without X-CLIP's video prompts" if model.sentences_heed_videos else ""
-        axes.set_title(f"{model.title}{heed}", fontsize=12, color=INK)
+        note = "\nsentences without X-CLIP's video prompts" if model.has_video_prompts else ""
+        axes.set_title(f"{model.title}{note}", fontsize=12, color=INK)
     _legend(left, titles, colours)
     _distances_panels(right, result)
     with atomic_path(path) as temporary:
@@ -79,7 +79,7 @@ def draw_planes(
 
 
 def class_colours(count: int) -> list[Any]:
-    """Colours that differ as much as so many can."""
+    """Return colours as far apart as their number allows."""
     from matplotlib import colormaps
 
     if count <= 10:
@@ -87,12 +87,12 @@ def class_colours(count: int) -> list[Any]:
     return [colormaps["turbo"](0.03 + 0.94 * i / (count - 1)) for i in range(count)]
 
 
-def _panel(axes: Any, flat: Plane, own: Int[np.ndarray, " N"], colours: list[Any]) -> None:  # noqa: ANN401
+def _panel(axes: Any, flat: Plane, classes: Int[np.ndarray, " N"], colours: list[Any]) -> None:  # noqa: ANN401
     for c, colour in enumerate(colours):
-        mine = flat.videos[own == c]
-        axes.scatter(mine[:, 0], mine[:, 1], s=16, color=colour, alpha=0.45, linewidths=0)
-        if len(mine):
-            middle = mine.mean(0)
+        videos = flat.videos[classes == c]
+        axes.scatter(videos[:, 0], videos[:, 1], s=16, color=colour, alpha=0.45, linewidths=0)
+        if len(videos):
+            middle = videos.mean(0)
             axes.plot(*zip(middle, flat.sentences[c], strict=True), color=colour, linewidth=1.1, linestyle=":")
             axes.scatter(*middle, s=62, facecolor=colour, edgecolor="white", linewidths=1.2, zorder=3)
         axes.scatter(*flat.sentences[c], s=260, marker="*", color=colour, edgecolor=INK, linewidths=0.9, zorder=4)
@@ -112,8 +112,8 @@ def _legend(figure: Any, titles: Sequence[str], colours: list[Any]) -> None:  # 
         line.set(markeredgecolor=edge, alpha=alpha)
         return line
 
-    named = titles if len(titles) <= MOST_NAMED else []
-    classes = [entry(shortened(name, longest=23), colour, "o", 8) for name, colour in zip(named, colours, strict=False)]
+    names = titles if len(titles) <= LEGEND_CLASSES else []
+    classes = [entry(shortened(name, longest=23), colour, "o", 8) for name, colour in zip(names, colours, strict=False)]
     kinds = [
         entry("a video", INK, "o", 4, 0.5),
         entry("mean of a class", INK, "o", 8),
@@ -134,10 +134,10 @@ def _distances_panels(figure: Any, result: dict[str, Any]) -> None:  # noqa: ANN
 
 def _bars(axes: Any, result: dict[str, Any], keys: Sequence[str]) -> None:  # noqa: ANN401
     for k, key in enumerate(keys):
-        for when, offset in zip(WHEN, (-0.18, 0.18), strict=True):
-            mean, (low, high) = result[when][key]["mean"], result[when][key]["interval"]
+        for moment, offset in zip(BEFORE_AFTER, (-0.18, 0.18), strict=True):
+            mean, (low, high) = result[moment][key]["mean"], result[moment][key]["interval"]
             axes.barh(
-                k + offset, mean, height=0.32, color=WHEN_COLOURS[when], label=None if k else result[when]["model"]
+                k + offset, mean, height=0.32, color=WHEN_COLOURS[moment], label=None if k else result[moment]["model"]
             )
             axes.errorbar(mean, k + offset, xerr=[[mean - low], [high - mean]], color=INK, linewidth=1.2, capsize=4)
             side = 1 if mean >= 0 else -1

@@ -10,15 +10,14 @@ from transformers.models.x_clip.modeling_x_clip import XCLIPVisionModel
 from scripts.figures.attention_maps import (
     AttentionMapError,
     TokenLayer,
-    discs,
     gradcam,
     grid_heat,
     rolled,
     rollout,
-    share_inside,
     token_layer,
     upsample,
 )
+from scripts.figures.joints import discs, share_inside
 from ski_lvlm.encoders.efficientnet import EfficientNetLite0
 from ski_lvlm.encoders.text_encoder import InLanguage
 

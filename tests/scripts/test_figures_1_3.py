@@ -11,8 +11,9 @@ from transformers import logging as transformers_logging
 
 from scripts import figure_1_embedding as figure_1
 from scripts import figure_3_attention as figure_3
-from scripts.figures.attention_maps import discs
+from scripts.figures.joints import discs
 from scripts.figures.planes import Embedded, draw_planes, plane
+from scripts.figures.students import Model, load_model, spread
 from ski_lvlm.datasets.ntu import ClipName, split_named
 from ski_lvlm.dual_encoders.checkpoints import StudentCard, load_student, save_student
 from ski_lvlm.dual_encoders.students import build_student
@@ -129,13 +130,14 @@ def test_figure_1_measures_with_the_students_own_similarities(students, ntu, tmp
     assert (tmp_path / "figure_1.png").read_bytes().startswith(PNG)
     assert result["count"] == 8 and len(result["margin_per_class"]) == 4
     card = card_of(kind, "distill", "")
-    args = Namespace(frames_cache=None, ntu=ntu, device="cpu")
-    source, student, _ = figure_1.opened(students[kind, "distill"], args)
-    names = figure_1.spread([n for n in source.names if int(n[-3:]) in SPLIT.unseen], None)
-    model = figure_1.embedded(source, student, card, names, actions=SPLIT.unseen, title="")
+    args = Namespace(frames_cache=None, ntu=ntu)
+    student = load_model(students[kind, "distill"], "cpu")
+    frames = figure_1.frame_source(card, students[kind, "distill"], args)
+    names = spread([n for n in frames.names if int(n[-3:]) in SPLIT.unseen], None)
+    model = figure_1.embed(student, frames, names, actions=SPLIT.unseen, title="")
     own = np.repeat(np.arange(4), 2)
     assert result["after"]["own"]["mean"] == pytest.approx(1 - model.similarity[np.arange(8), own].mean(), abs=1e-6)
-    assert model.sentences_heed_videos == (kind == "xclip")
+    assert model.has_video_prompts == (kind == "xclip")
     change = result["after"]["margin"]["mean"] - result["before"]["margin"]["mean"]
     assert result["change"]["margin"]["mean"] == pytest.approx(change)
     out = capsys.readouterr().out
@@ -171,7 +173,7 @@ def test_many_classes_are_drawn_without_a_legend_of_their_names(tmp_path):
         Embedded(title, rng.normal(size=(200, 12)), rng.normal(size=(40, 12)), rng.uniform(-1, 1, (200, 40)), True)
         for title in ("XCLIP", "SKI-XCLIP")
     ]
-    result = figure_1.measured(models, own, over="clips")
+    result = figure_1.measure(models, own, over="clips")
     draw_planes(models, own, [f"class {c}" for c in range(40)], result=result, path=tmp_path / "many.png")
     assert (tmp_path / "many.png").read_bytes().startswith(PNG)
 
@@ -271,10 +273,10 @@ def test_the_target_is_the_prediction_or_the_true_class(students, ntu, monkeypat
         return torch.zeros(len(video), *video.shape[-2:])
 
     monkeypatch.setattr("scripts.figures.attention_maps.gradcam", gradcam)
-    model = figure_3.Model(*load_student(students["vificlip", "distill"]))
+    model = Model(*load_student(students["vificlip", "distill"]))
     clip = figure_3.read_clip(ntu, str(ClipName(1, 1, 9, 1, 64)), model.card)
     for own in (None, 3, 1):
-        _, similarity = figure_3.heat_of(clip, model, SPLIT.unseen, method="gradcam", own=own)
+        _, similarity = figure_3.heat_of(clip, model, SPLIT.unseen, method="gradcam", label=own)
     assert asked == [similarity.argmax(), 3, 1]
 
 

@@ -1,0 +1,69 @@
+"""The two students of a figure, before and after SkeletonCLIP distillation (SCD), and the clips they are shown."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ski_lvlm import cli
+from ski_lvlm.datasets.ntu import class_names, parse_name
+from ski_lvlm.recipe import PROTOCOLS
+
+BEFORE_AFTER = ("before", "after")
+PAPER_NAMES = {"vificlip": "ViFiCLIP", "xclip": "XCLIP", "froster": "FROSTER"}
+
+
+class Model(NamedTuple):
+    """A student and the card of its folder."""
+
+    student: Any
+    card: Any
+
+    @property
+    def title(self) -> str:
+        """The paper's name of the student."""
+        return f"{'SKI-' if self.card.stage == 'distill' else ''}{PAPER_NAMES[self.card.student]}"
+
+    @property
+    def device(self) -> Any:  # noqa: ANN401
+        """The device of the weights."""
+        return next(self.student.parameters()).device
+
+    def prompts(self, actions: Sequence[int]) -> tuple[str, ...]:
+        """Return the class sentences of some actions, spelled as in training."""
+        from ski_lvlm.recognition.classes import class_prompts
+
+        return class_prompts(class_names(self.card.names, actions=actions), template=self.card.prompt)
+
+
+def load_model(folder: Path, device: str | None) -> Model:
+    """Load a student on a device. None is the GPU where there is one."""
+    from ski_lvlm.dual_encoders.checkpoints import load_student
+
+    student, card = load_student(folder)
+    return Model(student.to(cli.device(device)), card)
+
+
+def figure_flags(description: str, *, ntu: str) -> argparse.ArgumentParser:
+    """Return the flags that both figures share. `ntu` describes the folder."""
+    parser = cli.parser(description)
+    add = parser.add_argument
+    add("--before", type=Path, required=True, help="student before SCD: output of --stage video_finetune")
+    add("--after", type=Path, required=True, help="the same student after SCD: output of --stage distill")
+    add("--ntu", type=Path, required=True, help=ntu)
+    add("--protocol", choices=PROTOCOLS, default="xsub", help="NTU's protocol, which names test clips")
+    add("--titles", nargs=2, default=None, help="names of the two students (default: those of the paper)")
+    add("--device", default=None, help="default: the GPU where there is one")
+    return parser
+
+
+def spread(names: Sequence[str], limit: int | None) -> list[str]:
+    """Return at most `limit` clips, ordered by action and taken evenly, so that every action keeps its share.
+
+    >>> spread(["S001C001P001R001A002", "S001C001P001R001A001", "S001C001P002R001A001", "S001C001P002R001A002"], 2)
+    ['S001C001P001R001A001', 'S001C001P001R001A002']
+    """
+    ordered = sorted(names, key=lambda name: (parse_name(name).action, name))
+    if limit is None or limit >= len(ordered):
+        return ordered
+    return [ordered[i * len(ordered) // limit] for i in range(limit)]
