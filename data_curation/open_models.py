@@ -12,7 +12,7 @@ from data_curation.captioning.caption import Captioner, caption_probe, load_capt
 from data_curation.prompts import KINDS, Kind
 from data_curation.questions.make_qa import QaWriter, model_writer, question_probe, template_writer
 from data_curation.steps import Run
-from ski_lvlm.servers.client import ChatClient, Probe
+from ski_lvlm.servers.client import ChatClient, ChatRequest
 from ski_lvlm.servers.pace import Pace
 
 _SERVERS = ("openai:", "ollama:")
@@ -80,16 +80,16 @@ class Models:
         asker = self._asker("qa", client, desk.send, args.price, probe, discount=BATCH_DISCOUNT)
         return model_writer(asker, kinds), desk
 
-    def _client(self, model: str, base_url: str | None, probe: Probe) -> ChatClient:
+    def _client(self, model: str, base_url: str | None, probe: ChatRequest) -> ChatClient:
         client = ChatClient(model, base_url=base_url, attempts=self._args.attempts)
         if not self._args.estimate:
             client.ping(probe)
         return client
 
     def _asker(
-        self, step: str, client: ChatClient, send: Send, price: str | None, probe: Probe, *, discount: float = 1.0
+        self, step: str, client: ChatClient, send: Send, price: str | None, probe: ChatRequest, *, discount: float = 1.0
     ) -> Asker:
-        known = parse_price(price) if price else listed_price(client.name, own_server=not client.at_openai)
+        known = parse_price(price) if price else listed_price(client.name, own_server=not client.is_openai)
         if known:
             known = Price(known.prompt * discount, known.completion * discount)
         elif self._args.budget is not None:

@@ -1,19 +1,19 @@
 """Asking a language model about many clips: from the log where it has answered, within limits and budget where not."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from data_curation.asking.prices import Price, image_tokens, text_tokens
 from data_curation.asking.purse import Purse
-from data_curation.asking.reply_log import ReplyLog, Request
+from data_curation.asking.reply_log import ClipRequest, ReplyLog
 from data_curation.ledger import Failed, Rejected, now
 from ski_lvlm.servers.client import (
     Busy,
     ChatClient,
     ChatError,
-    Message,
+    ChatRequest,
     ModelInfo,
     ModelMissing,
     Refused,
@@ -22,7 +22,7 @@ from ski_lvlm.servers.client import (
 )
 from ski_lvlm.servers.pace import Pace
 
-Send = Callable[[Request], Reply]
+Send = Callable[[ClipRequest], Reply]
 
 
 class Pingable(Protocol):
@@ -32,7 +32,7 @@ class Pingable(Protocol):
         """Check server, key and model."""
 
 
-def prompt_tokens(request: Request, model: str) -> int:
+def prompt_tokens(request: ChatRequest, model: str) -> int:
     """About how many tokens a request to a model has, rather too many than too few."""
     images = sum(len(message.images) for message in request.messages)
     return sum(text_tokens(message.text) for message in request.messages) + image_tokens(model) * images
@@ -53,16 +53,7 @@ class Asker:
     send: Send
     ping: Callable[[], ModelInfo]
 
-    def ask(
-        self,
-        clip: str,
-        messages: Sequence[Message],
-        *,
-        schema: dict[str, Any] | None = None,
-        max_tokens: int = 512,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> Reply:
+    def ask(self, clip: str, chat: ChatRequest) -> Reply:
         """The model's reply, which is on the disk before it is given out.
 
         Raises:
@@ -71,17 +62,17 @@ class Asker:
             BudgetSpent: there is no money left for the request.
             ChatError: the run must stop: no server, no such model, or it refuses everything.
         """
-        request = Request(clip, tuple(messages), schema, max_tokens, temperature, seed)
+        request = ClipRequest(clip, chat)
         key = request.digest(self.model)
         found = self.log.find(key)
         if found is not None:
             return found
-        with self.purse.reserve(self.most(request)), one_clip(self):
+        with self.purse.reserve(self.most(chat)), one_clip(self):
             reply = self.send(request)
-            self.keep(clip, key, reply, max_tokens=max_tokens)
+            self.keep(clip, key, reply, max_tokens=chat.max_tokens)
         return reply
 
-    def most(self, request: Request) -> float:
+    def most(self, request: ChatRequest) -> float:
         """What a request may cost, in dollars."""
         return self.price.dollars(prompt_tokens(request, self.model), request.max_tokens) if self.price else 0.0
 
@@ -113,17 +104,10 @@ def sender(client: ChatClient, pace: Pace) -> Send:
     Where the server asks one request to wait longer than the client does, all wait.
     """
 
-    def send(request: Request) -> Reply:
-        tokens = prompt_tokens(request, client.name) + request.max_tokens
+    def send(request: ClipRequest) -> Reply:
+        tokens = prompt_tokens(request.chat, client.name) + request.chat.max_tokens
         try:
-            return client.chat(
-                request.messages,
-                schema=request.schema,
-                max_tokens=request.max_tokens,
-                temperature=request.temperature,
-                seed=request.seed,
-                before=lambda: pace.wait(tokens),
-            )
+            return client.chat(request.chat, before=lambda: pace.wait(tokens))
         except Busy as error:
             pace.hold(error.retry_after or 0.0)
             raise

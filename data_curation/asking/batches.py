@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data_curation.asking.asker import Asker
 from data_curation.asking.purse import BudgetSpent
-from data_curation.asking.reply_log import Request
+from data_curation.asking.reply_log import ClipRequest
 from data_curation.ledger import Ledger, Record, attempt, now, read_manifest, stamped
 from ski_lvlm.servers.client import Busy, ChatClient, ChatError, ModelMissing, Reply
 from ski_lvlm.servers.openai_batches import BatchFailed
@@ -59,12 +59,12 @@ class BatchDesk:
         self._client, self._api, self._poll, self._most = client, client.batches(), poll, requests
         self._path = folder / f"{STEP}{shard.suffix}.jsonl"
         self._folder = folder
-        self._waiting: dict[str, Request] = {}
+        self._waiting: dict[str, ClipRequest] = {}
         self._errors: dict[str, ChatError] = {}
         self._tries: Counter[str] = Counter()
         self._held = ExitStack()
 
-    def send(self, request: Request) -> Reply:
+    def send(self, request: ClipRequest) -> Reply:
         """Put a request off, as an `Asker`'s `send`.
 
         Raises:
@@ -121,7 +121,7 @@ class BatchDesk:
     def _hold(self, asker: Asker) -> None:
         """Hold back the price of the newest request until its batch is collected."""
         request = next(reversed(self._waiting.values()))
-        self._held.enter_context(asker.purse.reserve(asker.most(request)))
+        self._held.enter_context(asker.purse.reserve(asker.most(request.chat)))
 
     def _submit(self) -> None:
         waiting = iter(self._waiting.items())
@@ -130,21 +130,17 @@ class BatchDesk:
             facts = {
                 "requests": list(part),
                 "clips": [request.clip for request in part.values()],
-                "max_tokens": [request.max_tokens for request in part.values()],
+                "max_tokens": [request.chat.max_tokens for request in part.values()],
             }
             self._note(mark, "intended", model=self._client.name, **facts)
-            bodies = {key: self._body(request) for key, request in part.items()}
-            self._note(mark, "submitted", id=self._client.patiently(self._submit_once, bodies, mark))
+            bodies = {key: self._api.body(request.chat) for key, request in part.items()}
+            self._note(mark, "submitted", id=self._client.retry(self._submit_once, bodies, mark))
         self._tries.update(list(self._waiting))
         self._waiting = {}
 
     def _submit_once(self, bodies: Mapping[str, dict[str, object]], mark: str) -> str:
         """An attempt whose answer was lost may have succeeded: look before submitting again."""
         return self._api.find(mark) or self._api.submit(bodies, mark=mark)
-
-    def _body(self, request: Request) -> dict[str, object]:
-        told = {field: getattr(request, field) for field in ("messages", "schema", "max_tokens", "temperature", "seed")}
-        return self._api.body(**told)
 
     def collect(self, asker: Asker) -> None:
         """Wait for every batch that was submitted, by this run or an earlier one, and log its replies.
@@ -156,7 +152,7 @@ class BatchDesk:
         """
         lost: ChatError | None = None
         for mark, batch in open_batches(self._folder, self._path.stem, model=self._client.name).items():
-            batch_id = batch.get("id") or self._client.patiently(self._api.find, mark)
+            batch_id = batch.get("id") or self._client.retry(self._api.find, mark)
             if batch_id is None:  # the run was killed before the server had it
                 self._note(mark, "never submitted")
                 continue
@@ -174,7 +170,7 @@ class BatchDesk:
 
     def _wait(self, batch_id: str) -> None:
         while True:
-            state = self._client.patiently(self._api.state, batch_id)
+            state = self._client.retry(self._api.state, batch_id)
             if state.ended:
                 return
             said = f"batch {batch_id} is {state.status}: {state.finished} of {state.total} requests are answered"
@@ -186,9 +182,9 @@ class BatchDesk:
     def _keep(self, batch_id: str, batch: Record, asker: Asker) -> None:
         asked = zip(batch["requests"], batch["clips"], batch["max_tokens"], strict=True)
         about = {key: (clip, max_tokens) for key, clip, max_tokens in asked}
-        for key, answer in self._client.patiently(lambda: list(self._api.results(batch_id))):
+        for key, answer in self._client.retry(lambda: list(self._api.results(batch_id))):
             if isinstance(answer, ChatError):
-                if not answer.passing:
+                if not answer.is_transient:
                     self._errors[key] = answer
             elif key in about and asker.log.find(key) is None:
                 clip, max_tokens = about[key]

@@ -7,10 +7,10 @@ are made again, and those that had been answered are read from here.
 import hashlib
 import threading
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from data_curation.ledger import Record, read_manifest
-from ski_lvlm.servers.client import Message, Reply
+from ski_lvlm.servers.client import ChatRequest, Reply
 from ski_lvlm.storage.digests import digest
 from ski_lvlm.storage.files import append_jsonl
 from ski_lvlm.storage.shards import WHOLE, Shard
@@ -18,20 +18,17 @@ from ski_lvlm.storage.shards import WHOLE, Shard
 STEP = "replies"
 
 
-class Request(NamedTuple):
-    """One question to a model, and the clip it is about."""
+class ClipRequest(NamedTuple):
+    """A request to a model, and the clip it is about."""
 
     clip: str
-    messages: tuple[Message, ...]
-    schema: dict[str, Any] | None
-    max_tokens: int
-    temperature: float
-    seed: int
+    chat: ChatRequest
 
     def digest(self, model: str) -> str:
-        """Its identity."""
-        said = [(m.role, m.text, *(hashlib.sha256(image).hexdigest() for image in m.images)) for m in self.messages]
-        return digest(self.clip, model, said, self.schema, self.max_tokens, self.temperature, self.seed)
+        """Return the identity of the request."""
+        chat = self.chat
+        turns = [(m.role, m.text, *(hashlib.sha256(image).hexdigest() for image in m.images)) for m in chat.messages]
+        return digest(self.clip, model, turns, chat.schema, chat.max_tokens, chat.temperature, chat.seed)
 
 
 class ReplyLog:

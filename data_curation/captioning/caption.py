@@ -23,7 +23,7 @@ from data_curation.ledger import Failed, Rejected
 from data_curation.prompts import CAPTION_PROMPT, SEVERAL_FRAMES, prompt_hash
 from ski_lvlm.datasets.ntu import parse_name
 from ski_lvlm.llm.thoughts import without_thoughts
-from ski_lvlm.servers.client import Message, Probe
+from ski_lvlm.servers.client import ChatRequest, Message
 from ski_lvlm.videos.folder import VideoError
 
 if TYPE_CHECKING:
@@ -138,20 +138,20 @@ def _from_server(asker: "Asker", choice: str) -> Captioner:
     def describe(clip: Cropped) -> Captioned:
         pictures = _pictures(clip, choice)
         message = Message(_prompt(len(pictures)), images=tuple(pictures))
-        reply = asker.ask(clip.name, [message], max_tokens=MAX_TOKENS)
+        reply = asker.ask(clip.name, ChatRequest([message], max_tokens=MAX_TOKENS))
         return _checked(Captioned(reply.text, reply.prompt_tokens, reply.completion_tokens, reply.cut))
 
     pictures = int(choice) if choice.isdigit() else 1
     return Captioner(asker.model, _version(choice), describe, asker=asker, pictures=pictures)
 
 
-def caption_probe() -> Probe:
+def caption_probe() -> ChatRequest:
     """Return a question of the shape of a request for a caption, which fails where a model takes no pictures."""
     from PIL import Image
 
     png = io.BytesIO()
     Image.new("RGB", (64, 64), "gray").save(png, "PNG")
-    return Probe((Message("Say yes.", images=(png.getvalue(),)),), max_tokens=MAX_TOKENS)
+    return ChatRequest([Message("Say yes.", images=(png.getvalue(),))], max_tokens=MAX_TOKENS)
 
 
 def _prompt(pictures: int) -> str:

@@ -22,7 +22,7 @@ from data_curation.prompts import (
     qa_schema,
 )
 from data_curation.questions.pairs import Pair, fault, parse_pairs
-from ski_lvlm.servers.client import Message, Probe
+from ski_lvlm.servers.client import ChatRequest, Message
 
 TEMPLATE_VERSION = prompt_hash(QUESTIONS)
 LLM_VERSION = prompt_hash(QA_SYSTEM, QA_REQUEST, QA_KINDS, QA_MOTION, qa_schema(KINDS))
@@ -135,10 +135,10 @@ def question_messages(clip: CaptionedClip, kinds: Sequence[Kind]) -> tuple[Messa
     return Message(QA_SYSTEM, role="system"), Message(wanted)
 
 
-def question_probe(kinds: Sequence[Kind]) -> Probe:
+def question_probe(kinds: Sequence[Kind]) -> ChatRequest:
     """Return a question of the shape of a request for pairs, which shows what the server takes."""
     messages = Message(QA_SYSTEM, role="system"), Message("Say yes.")
-    return Probe(messages, qa_schema(kinds[:1]), reply_tokens(1))
+    return ChatRequest(messages, qa_schema(kinds[:1]), reply_tokens(1))
 
 
 def reply_tokens(count: int) -> int:
@@ -159,14 +159,14 @@ def ask_pairs(
     requests = tokens_in = tokens_out = 0
     while len(pairs) < count and requests < ROUNDS:
         missing = plan(clip.name, count=count, kinds=kinds)[len(pairs) :]
-        reply = asker.ask(
-            clip.name,
+        request = ChatRequest(
             question_messages(clip, missing),
             schema=qa_schema(missing),
             max_tokens=reply_tokens(len(missing)),
             temperature=_WARMER if requests or earlier else 0.0,
             seed=requests + len(earlier),
         )
+        reply = asker.ask(clip.name, request)
         requests += 1
         tokens_in, tokens_out = tokens_in + reply.prompt_tokens, tokens_out + reply.completion_tokens
         rejects += _sort_in(reply.text, pairs, known=clip.known, count=count)

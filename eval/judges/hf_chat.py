@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ski_lvlm.servers.client import Message, ModelInfo, Probe, Refused, Reply, Stopped
+from ski_lvlm.servers.client import ChatRequest, Message, ModelInfo, Refused, Reply, Stopped
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding
@@ -31,7 +31,7 @@ class HfChat:
         self._stopped = False
         self._one_at_a_time = threading.Lock()  # one model, and one state of the random numbers
 
-    def ping(self, probe: Probe | None = None) -> ModelInfo:
+    def ping(self, probe: ChatRequest | None = None) -> ModelInfo:
         """Load the weights, and say which they are; nothing is asked.
 
         Raises:
@@ -44,16 +44,7 @@ class HfChat:
         """Begin no further answer; the one that is being written comes to its end."""
         self._stopped = True
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: dict[str, Any] | None = None,
-        max_tokens: int = 512,
-        temperature: float = 0.0,
-        seed: int | None = None,
-        before: Callable[[], object] = lambda: None,
-    ) -> Reply:
+    def chat(self, request: ChatRequest, *, before: Callable[[], object] = lambda: None) -> Reply:
         """Answer; greedily at temperature 0. `before` is called before it is this question's turn.
 
         Raises:
@@ -72,18 +63,18 @@ class HfChat:
                 raise Stopped(f"{self.name} was not asked: told to stop")
             tokenizer, ends = self._llm.tokenizer, self._ends
             try:
-                told = self._prompt(messages)
+                prompt = self._prompt(request.messages)
             except ChatTemplateError as error:
                 raise Refused(str(error)) from error
-            length = told["input_ids"].shape[1]
-            if (context := self._context) is not None and length + max_tokens > context.tokens:
+            length = prompt["input_ids"].shape[1]
+            if (context := self._context) is not None and length + request.max_tokens > context.tokens:
                 raise Refused(
                     f"{self.name} reads {context.tokens} tokens ({context.source}); found {length} and up to "
-                    f"{max_tokens} to be written"
+                    f"{request.max_tokens} to be written"
                 )
-            torch.manual_seed(seed or 0)
+            torch.manual_seed(request.seed)
             try:
-                written = self._written(told, length, max_tokens, temperature)
+                written = self._written(prompt, request)
             except RuntimeError as error:  # no memory, a number that is none: of this question, not of all
                 raise Refused(f"{self.name} could not answer ({type(error).__name__}: {str(error)[:200]})") from error
         return Reply(
@@ -91,23 +82,23 @@ class HfChat:
             prompt_tokens=length,
             completion_tokens=len(written),
             seconds=time.monotonic() - started,
-            cut=len(written) == max_tokens and written[-1] not in ends,
+            cut=len(written) == request.max_tokens and written[-1] not in ends,
         )
 
-    def _written(self, told: "BatchEncoding", length: int, max_tokens: int, temperature: float) -> list[int]:
+    def _written(self, prompt: "BatchEncoding", request: ChatRequest) -> list[int]:
         from ski_lvlm.llm.limits import pad_id
 
         model: Any = self._llm.model
-        drawn = {"do_sample": True, "temperature": float(temperature), "top_p": 1.0, "top_k": 0}
+        drawn = {"do_sample": True, "temperature": float(request.temperature), "top_p": 1.0, "top_k": 0}
         greedy = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         ids = model.generate(
-            **told.to(model.device),
-            **(drawn if temperature > 0 else greedy),
-            max_new_tokens=max_tokens,
+            **prompt.to(model.device),
+            **(drawn if request.temperature > 0 else greedy),
+            max_new_tokens=request.max_tokens,
             pad_token_id=pad_id(self._llm.tokenizer),
             eos_token_id=self._ends or None,
         )
-        return list(ids[0, length:].tolist())
+        return list(ids[0, prompt["input_ids"].shape[1] :].tolist())
 
     @cached_property
     def _info(self) -> ModelInfo:

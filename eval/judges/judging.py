@@ -168,4 +168,4 @@ def _of_itself(last: Reply | None) -> Record:
     if last is None:
         return {}
     told = {"model": last.model, "system_fingerprint": last.fingerprint, "cut": last.cut}
-    return {**told, "not_told": list(last.not_told)}
+    return {**told, "not_told": list(last.omitted)}

@@ -10,10 +10,10 @@ from eval.judges.parse_score import parse_score
 from eval.judges.rubrics import OWN, Rubric, Rubrics, messages
 from ski_lvlm.servers.client import (
     ChatError,
+    ChatRequest,
     Message,
     ModelInfo,
     ModelMissing,
-    Probe,
     Refused,
     Reply,
     ServerNotRunning,
@@ -31,23 +31,14 @@ class Chat(Protocol):
     name: str
     server: str | None
 
-    def ping(self, probe: Probe) -> ModelInfo:
+    def ping(self, probe: ChatRequest) -> ModelInfo:
         """Say which weights answer, after a question of the shape of `probe` where nothing else tells."""
 
     def stop(self) -> None:
         """Begin no further answer, in any thread."""
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: dict[str, Any] | None = None,
-        max_tokens: int = 512,
-        temperature: float = 0.0,
-        seed: int | None = None,
-        before: Callable[[], object] = lambda: None,
-    ) -> Reply:
-        """Answer; `before` is called before each attempt."""
+    def chat(self, request: ChatRequest, *, before: Callable[[], object] = lambda: None) -> Reply:
+        """Answer. `before` is called before each attempt."""
 
 
 class LlmJudge:
@@ -75,9 +66,10 @@ class LlmJudge:
         pace: Pace | None = None,
     ) -> None:
         self.name, self.rubrics = chat.name, rubrics
-        self._told: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
-        # No digest tells two servers of OpenAI's protocol apart, so the address does.
-        self.settings = self._told if chat.server is None else {**self._told, "server": chat.server}
+        self._temperature, self._max_tokens = temperature, max_tokens
+        self.settings: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
+        if chat.server is not None:  # no digest tells two servers of OpenAI's protocol apart, so the address does
+            self.settings["server"] = chat.server
         self._chat, self._pace = chat, pace
         self._failed, self._counting = 0, threading.Lock()
 
@@ -85,7 +77,7 @@ class LlmJudge:
         """Check server and model, with a question of the shape of the real ones."""
         system = next((rubric.system for rubric in self.rubrics.metrics if rubric.system), "")
         rules = (Message(system, role="system"),) if system else ()
-        return self._chat.ping(Probe((*rules, Message("Say yes.")), self.rubrics.schema, **self._told))
+        return self._chat.ping(self._request([*rules, Message("Say yes.")]))
 
     def stop(self) -> None:
         """Send no further question, also not one again; whoever waits to send one gets `Stopped` at once."""
@@ -122,7 +114,7 @@ class LlmJudge:
 
     def _unparsed(self, replies: Sequence[Reply]) -> str:
         if any(reply.cut for reply in replies):
-            limit = self.settings["max_tokens"]
+            limit = self._max_tokens
             return f"unparsed: cut at --max_tokens {limit} before a score; raise it, most of all for a thinking model"
         if not any(reply.text.strip() for reply in replies):
             return f"unparsed: {ASKS} replies without a word, as of a model whose thoughts are no part of its reply"
@@ -143,9 +135,10 @@ class LlmJudge:
     def _ask(self, prompt: Sequence[Message], unread: Sequence[Reply], seed: int) -> Reply:
         """Ask, or ask again after replies that could not be read."""
         again = [[Message(r.text, role="assistant"), Message(self.rubrics.again)] for r in unread if r.text.strip()]
-        return self._chat.chat(
-            [*prompt, *chain(*again)], schema=self.rubrics.schema, seed=seed, before=self._keep_pace, **self._told
-        )
+        return self._chat.chat(self._request([*prompt, *chain(*again)], seed=seed), before=self._keep_pace)
+
+    def _request(self, turns: Sequence[Message], *, seed: int = 0) -> ChatRequest:
+        return ChatRequest(turns, self.rubrics.schema, self._max_tokens, self._temperature, seed)
 
     def _keep_pace(self) -> None:
         if self._pace is not None:

@@ -1,6 +1,6 @@
-"""The address of an LLM server as people write it: without scheme or port, with a password, a query, a whole path.
+"""Addresses of LLM servers as people write them: without scheme or port, with a password, a query, a whole path.
 
-What is secret in it (a password, `?api-key=`) is kept apart, so that no message holds it.
+Secrets in it (a password, `?api-key=`) are kept apart, so that no message holds them.
 """
 
 import ipaddress
@@ -14,13 +14,13 @@ from ski_lvlm.servers.protocol import ChatError
 
 Protocol = Literal["ollama", "openai"]
 OLLAMA_PORT = 11434
-# What people paste along with an address: the path of one call. For Ollama also the path of its other protocol.
+# People paste the path of one call along with an address, for Ollama also the path of its other protocol.
 _CALLS = {
     "openai": re.compile(r"/(?:chat/completions|completions|responses|models)$"),
     "ollama": re.compile(r"/(?:v1|api)(?:/(?:chat(?:/completions)?|completions|generate|models|tags|show))?$"),
 }
 _EXAMPLES = {"openai": "http://HOST:PORT/v1", "ollama": f"http://HOST:{OLLAMA_PORT}"}
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a server listens, not where it is reached
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # a server listens there, but is not reached there
 _HARMLESS = {"api-version", "version", "model", "deployment"}  # names in a query whose values are no secrets
 
 _USER = re.compile(r"(?<=://)[^\s'\"]+(?=@)")
@@ -29,7 +29,7 @@ _QUERY = re.compile(r"(?<=\?)[^\s'\"?#]+=[^\s'\"#]*")
 
 @dataclass(frozen=True)
 class ServerAddress:
-    """Where a server is. `url` is spelled in one way, without user, query and slash at its end."""
+    """Address of a server. `url` has one spelling, without user, query and slash at its end."""
 
     url: str
     host: str
@@ -38,7 +38,7 @@ class ServerAddress:
 
     @property
     def is_here(self) -> bool:
-        """Whether it is this very machine."""
+        """Return whether the server is on this machine."""
         name = self.host.casefold()
         if name == "localhost" or name.endswith(".localhost") or name == socket.gethostname().casefold():
             return True
@@ -49,16 +49,16 @@ class ServerAddress:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be shown: the password, both parts of `user:password`, and values of the query."""
+        """Return texts that must not be shown: the password, both parts of `user:password`, values of the query."""
         user = (self.user[1], ":".join(self.user)) if self.user else ()
         return (*user, *(value for name, value in self.query if name.lower() not in _HARMLESS))
 
 
-def read_address(given: str, *, protocol: Protocol, source: str) -> ServerAddress:
-    """Read an address. `source` names where it was given.
+def read_address(address: str, *, protocol: Protocol, source: str) -> ServerAddress:
+    """Read an address. `source` is the flag or variable that it comes from.
 
-    A missing scheme is https for a public name without a port, else http. Ollama's port is 11434 unless another or a
-    scheme is given, as with the `ollama` command. 0.0.0.0 means this machine.
+    A missing scheme is https for a public name without a port, else http. Without scheme and port Ollama's port is
+    11434, as with the `ollama` command. 0.0.0.0 means this machine.
 
     >>> read_address("0.0.0.0", protocol="ollama", source="OLLAMA_HOST").url
     'http://127.0.0.1:11434'
@@ -66,9 +66,9 @@ def read_address(given: str, *, protocol: Protocol, source: str) -> ServerAddres
     'http://host/v1'
 
     Raises:
-        ChatError: it is no address. What may be a password in it is not quoted.
+        ChatError: it is no address. The message quotes nothing that may be a password.
     """
-    text = given.strip().strip("\"'").strip()
+    text = address.strip().strip("\"'").strip()
     masked = re.sub(r".*@", "***@", text, flags=re.DOTALL).partition("?")[0]
     wrong = f"{source} is {masked!r}, expected an address such as {_EXAMPLES[protocol]}"
     if not text or re.search(r"\s", text) or re.match(r"https?(?::/?(?!/)|//)", text, re.IGNORECASE):
@@ -97,7 +97,7 @@ def read_address(given: str, *, protocol: Protocol, source: str) -> ServerAddres
 
 
 def without_secrets(text: str) -> str:
-    """Return a text in which addresses show no user, password and values of their query, for pages and records.
+    """Mask user, password and query values of the addresses in a text, for pages and records.
 
     >>> without_secrets("--base_url https://me:secret@host/v1?api-version=1&api-key=secret --seed 0")
     '--base_url https://…@host/v1?api-version=1&api-key=… --seed 0'
@@ -113,9 +113,9 @@ def _masked_query(query: re.Match[str]) -> str:
 def _with_scheme(text: str, protocol: Protocol) -> str:
     if "://" in text:
         return text
-    place, slash, rest = text.partition("/")
+    place, slash, path = text.partition("/")
     user, at, host = place.rpartition("@")
     if host.count(":") > 1 and not host.startswith("["):  # an IPv6 address without its brackets
         host = f"[{host}]"
     is_public = protocol == "openai" and "." in host and re.search(r"[a-z]$", host, re.IGNORECASE) is not None
-    return f"{'https' if is_public else 'http'}://{user}{at}{host}{slash}{rest}"
+    return f"{'https' if is_public else 'http'}://{user}{at}{host}{slash}{path}"

@@ -1,7 +1,7 @@
-"""What a server does not take, learnt from its refusals: system messages, schemas, limits and other parameters.
+"""Parameters that a server does not take, learnt from its refusals: system messages, schemas, limits and others.
 
-A refused question is asked again without what the refusal names. Once the server has answered, it is asked without that
-from then on. A refusal about something else leaves nothing out.
+A refused request is sent again without the parameter that the refusal names. Once the server has answered, the
+parameter is omitted from then on. A refusal about something else omits nothing.
 """
 
 import json
@@ -15,7 +15,7 @@ from ski_lvlm.servers.protocol import Busy, Message, Refused, Reply
 
 SYSTEM, SCHEMA, MAX_TOKENS = "system", "response_format", "max_tokens"
 _NOT_TAKEN = r"(?i:support|unrecogni[sz]ed|unknown|unexpected|permitted|allowed|forbidden|enabled)"
-# The model did not keep to the schema this once.
+# The model broke the schema this once, so the server does take schemas.
 _UNKEPT = (
     r"failed_generation|json_validate_failed|failed to (?:generate|validate) json"
     r"|(?:output|generat\w+|response|completion) (?:does|did|could|is|was) ?n[o']t (?:match|conform|valid|satisf)"
@@ -53,55 +53,55 @@ logger = logging.getLogger(__name__)
 
 
 class ServerLimits:
-    """What one server does not take. Safe to share between threads."""
+    """Parameters that one server does not take. Safe to share between threads."""
 
     def __init__(self, server: str) -> None:
         self._server, self._lock = server, threading.Lock()
-        self._learnt: set[str] = set()
+        self._unsupported: set[str] = set()
 
     @property
-    def learnt(self) -> frozenset[str]:
-        """What the server is asked without."""
-        return frozenset(self._learnt)
+    def unsupported(self) -> frozenset[str]:
+        """Return the parameters that the server is asked without."""
+        return frozenset(self._unsupported)
 
     def learn(self, names: Collection[str]) -> None:
-        """Keep what the server does not take, and log it once."""
+        """Note parameters that the server does not take, and log each once."""
         with self._lock:
-            fresh = sorted(set(names) - self._learnt)
-            self._learnt.update(fresh)
+            fresh = sorted(set(names) - self._unsupported)
+            self._unsupported.update(fresh)
         for name in fresh:
             logger.warning("%s %s from now on", self._server, _REMARKS[name])
 
     def ask(self, send: Callable[[frozenset[str]], Reply], offered: Collection[str]) -> Reply:
-        """Ask until the server takes the question.
+        """Ask until the server takes the request.
 
         Args:
-            send: asks once, without the parameters that it is given.
-            offered: the parameters of the question.
+            send: asks once, without the parameters that it gets.
+            offered: the parameters of the request.
 
         Raises:
-            ChatError: the question failed for another reason.
+            ChatError: the request failed for another reason.
         """
-        without, learning = set(self._learnt & set(offered)), set[str]()
+        without, learning = set(self._unsupported & set(offered)), set[str]()
         while True:
             try:
                 reply = send(frozenset(without))
             except (Refused, Busy) as error:
-                if (partial := reply_in_refusal(error.said)) is not None:
+                if (partial := reply_in_refusal(error.body)) is not None:
                     reply = partial
                 else:
-                    name = refused_parameter(set(offered) - without, error.said)
+                    name = refused_parameter(set(offered) - without, error.body)
                     if name is None:
                         raise
                     without.add(name)
-                    if not (name == SCHEMA and re.search(_UNKEPT, error.said, re.IGNORECASE)):
+                    if not (name == SCHEMA and re.search(_UNKEPT, error.body, re.IGNORECASE)):
                         learning.add(name)
                     continue
             self.learn(learning)
-            return replace(reply, not_told=tuple(sorted(without - {MAX_TOKENS})))
+            return replace(reply, omitted=tuple(sorted(without - {MAX_TOKENS})))
 
     def probe(self, send: Callable[[frozenset[str]], Reply], offered: Collection[str]) -> Reply:
-        """Ask a harmless question as `ask` does, and find out by trial what a refusal that names nothing is about.
+        """Ask a harmless question as `ask` does, and find by trial the parameter behind a refusal that names none.
 
         Raises:
             ChatError: the first refusal, or that the server cannot be asked at all.
@@ -113,47 +113,47 @@ class ServerLimits:
                 raise
             first = error
         for trial in ({SCHEMA}, {SYSTEM}, {SCHEMA, SYSTEM}):
-            if trial <= set(offered) - self._learnt and (reply := self._tried(send, offered, trial)) is not None:
+            if trial <= set(offered) - self._unsupported and (reply := self._try(send, offered, trial)) is not None:
                 self.learn(trial)
                 return reply
         raise first
 
-    def _tried(
+    def _try(
         self, send: Callable[[frozenset[str]], Reply], offered: Collection[str], trial: Collection[str]
     ) -> Reply | None:
-        """The reply to a question without the parameters of a trial, None where that is refused as well."""
+        """Return the reply to a request without the parameters of a trial, None where that is refused as well."""
         try:
             return self.ask(lambda without: send(without.union(trial)), set(offered).difference(trial))
         except (Refused, Busy):
             return None
 
 
-def refused_parameter(offered: Collection[str], said: str) -> str | None:
-    """Return which parameter a refusal says that the server does not take, None if it is about something else.
+def refused_parameter(offered: Collection[str], refusal: str) -> str | None:
+    """Return the parameter that a refusal is about, None if it is about something else.
 
     >>> refused_parameter({"seed"}, "Unrecognized request argument supplied: seed")
     'seed'
     >>> refused_parameter({"max_tokens"}, "max_tokens is too large") is None
     True
     """
-    return next((name for name, pattern in _REFUSALS.items() if name in offered and pattern.search(said)), None)
+    return next((name for name, pattern in _REFUSALS.items() if name in offered and pattern.search(refusal)), None)
 
 
-def reply_in_refusal(said: str) -> Reply | None:
-    """Return the reply that a refusal holds: what the model wrote against the schema, or nothing within its limit.
+def reply_in_refusal(refusal: str) -> Reply | None:
+    """Return the reply that a refusal holds: a text against the schema, or an empty one at the limit.
 
     >>> reply_in_refusal('{"error": {"code": "json_validate_failed", "failed_generation": "Score: 4"}}').text
     'Score: 4'
     """
-    has_no_room = _NO_ROOM.search(said) is not None
-    if text := _failed_generation(said):
+    has_no_room = _NO_ROOM.search(refusal) is not None
+    if text := _failed_generation(refusal):
         return Reply(text, 0, 0, 0.0, cut=has_no_room)
     return Reply("", 0, 0, 0.0, cut=True) if has_no_room else None
 
 
-def _failed_generation(said: str) -> str:
+def _failed_generation(refusal: str) -> str:
     try:
-        body = json.loads(said)
+        body = json.loads(refusal)
     except (ValueError, RecursionError):
         return ""
     error = body.get("error") if isinstance(body, dict) else None
@@ -162,7 +162,7 @@ def _failed_generation(said: str) -> str:
 
 
 def without_system(messages: Sequence[Message]) -> list[Message]:
-    """Put the rules of system messages before the first question, for templates that know no such role.
+    """Move system messages in front of the first question, for templates that know no such role.
 
     >>> [(m.role, m.text) for m in without_system([Message("Be brief.", role="system"), Message("What is this?")])]
     [('user', 'Be brief.\\n\\nWhat is this?')]

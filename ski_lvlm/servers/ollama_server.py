@@ -1,4 +1,4 @@
-"""Ollama's own protocol behind two calls, `chat` and `ping`."""
+"""Ollama's own protocol: `chat` and `ping`."""
 
 import json
 import os
@@ -15,10 +15,10 @@ from ski_lvlm.servers.limits import SCHEMA, SYSTEM, ServerLimits, without_system
 from ski_lvlm.servers.protocol import (
     BadReply,
     ChatError,
+    ChatRequest,
     Message,
     ModelInfo,
     ModelMissing,
-    Probe,
     Refused,
     Reply,
     ServerNotRunning,
@@ -33,12 +33,12 @@ from ski_lvlm.servers.proxies import PROXY_VARIABLES, certificates, proxy_for
 from ski_lvlm.servers.replies import error_of
 from ski_lvlm.servers.secret_mask import Mask, read_key
 
-OLLAMA_CONTEXT = 8192  # tokens; Ollama's own default varies with its version and cuts longer prompts without a word
+OLLAMA_CONTEXT = 8192  # tokens; Ollama's own default varies with its version and cuts longer prompts silently
 _KEY = "OLLAMA_API_KEY"
 
 
 class OllamaServer:
-    """Ollama's own protocol, through its `ollama` package. A key comes from OLLAMA_API_KEY, most servers need none."""
+    """Ollama's own protocol, through its `ollama` package. The key, if any, comes from OLLAMA_API_KEY."""
 
     def __init__(self, model: str, *, base_url: str | None, timeout: float) -> None:
         ollama = _package()
@@ -49,43 +49,42 @@ class OllamaServer:
         key = read_key(_KEY)
         if not key and os.environ.get(_KEY):  # the package would send it as it is
             raise Refused(f"{_KEY} holds nothing but white space. Unset it, or set it again.")
-        at = read_address(base_url, protocol="ollama", source=source)
-        proxy = proxy_for(at)
-        self._mask = Mask(key, *at.secrets, *(proxy.secrets if proxy else ()))
+        address = read_address(base_url, protocol="ollama", source=source)
+        proxy = proxy_for(address)
+        self._mask = Mask(key, *address.secrets, *(proxy.secrets if proxy else ()))
         self._mask.cover_logs()
-        self._where = f"Ollama at {at.url}" + (f" (asked through {proxy.variable}, {proxy.shown})" if proxy else "")
-        self._limits = ServerLimits(self._where)
+        self._label = f"Ollama at {address.url}"
+        if proxy:
+            self._label += f" (asked through {proxy.variable}, {proxy.masked_url})"
+        self._limits = ServerLimits(self._label)
         self._client = ollama.Client(
-            host=at.url,
+            host=address.url,
             timeout=timeout,
             headers={"authorization": f"Bearer {key}"} if key else None,
-            # The package drops headers, pages and other servers' errors, so replies are looked at before it sees them.
-            event_hooks={"response": [self._look]},
+            # The package drops headers, pages and other servers' errors, so replies are checked before it gets them.
+            event_hooks={"response": [self._check_response]},
             trust_env=False,
             proxy=proxy.url if proxy else None,
             verify=certificates(),
-            auth=at.user,
-            params=dict(at.query),
+            auth=address.user,
+            params=dict(address.query),
         )
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: dict[str, Any] | None,
-        max_tokens: int,
-        temperature: float,
-        seed: int,
-    ) -> Reply:
-        """One attempt at one answer; a server that takes no system message or schema is asked without, from then on."""
-        options = {"temperature": temperature, "seed": seed, "num_predict": max_tokens, "num_ctx": OLLAMA_CONTEXT}
-        offered = {SCHEMA} if schema is not None else set[str]()
-        if any(message.role == "system" for message in messages):
+    def chat(self, request: ChatRequest) -> Reply:
+        """Attempt one answer, without a system message or schema once the server has refused one."""
+        options = {
+            "temperature": request.temperature,
+            "seed": request.seed,
+            "num_predict": request.max_tokens,
+            "num_ctx": OLLAMA_CONTEXT,
+        }
+        offered = {SCHEMA} if request.schema is not None else set[str]()
+        if any(message.role == "system" for message in request.messages):
             offered.add(SYSTEM)
 
         def send(without: frozenset[str]) -> Reply:
-            turns = without_system(messages) if SYSTEM in without else messages
-            return self._ask(turns, None if SCHEMA in without else schema, options)
+            turns = without_system(request.messages) if SYSTEM in without else request.messages
+            return self._ask(turns, None if SCHEMA in without else request.schema, options)
 
         return self._limits.ask(send, offered)
 
@@ -103,43 +102,43 @@ class OllamaServer:
             model=text_field(answer, "model"),
         )
 
-    def ping(self, probe: Probe) -> ModelInfo:
+    def ping(self, probe: ChatRequest) -> ModelInfo:
         """Check that the server runs and has the model, and whether its template has a place for system messages.
 
         No weights are loaded for it.
         """
         with self._errors():
-            shown = self._client.show(self.model)
-            listed = self._client.list().models
-        if _drops_system(text_field(shown, "template"), text_field(shown, "modelfile")):
+            info = self._client.show(self.model)
+            models = self._client.list().models
+        if _drops_system(text_field(info, "template"), text_field(info, "modelfile")):
             self._limits.learn({SYSTEM})
-        capabilities = shown.capabilities
+        capabilities = info.capabilities
         if capabilities and "vision" not in capabilities and any(message.images for message in probe.messages):
-            raise Refused(f"{self._where}: {self.model} takes no pictures. Take a model that sees, such as llava.")
-        digest = next((entry.digest for entry in listed if _tag(entry.model or "") == _tag(self.model)), None)
-        return ModelInfo(f"ollama:{self.model}", digest, shown.details.quantization_level if shown.details else None)
+            raise Refused(f"{self._label}: {self.model} takes no pictures. Take a model that sees, such as llava.")
+        digest = next((entry.digest for entry in models if _tag(entry.model or "") == _tag(self.model)), None)
+        return ModelInfo(f"ollama:{self.model}", digest, info.details.quantization_level if info.details else None)
 
-    def _look(self, response: Any) -> None:  # noqa: ANN401
-        """Raise what the package would not tell: when to come back, a page, an error with status 200."""
+    def _check_response(self, response: Any) -> None:  # noqa: ANN401
+        """Raise what the package would drop: Retry-After, a web page, an error with status 200."""
         response.read()
         text, status = response.text, response.status_code
         if is_page(text) and (status < 300 or status in (404, 405)):
             raise Refused(
-                f"{self._where} answered with {self._mask(page_name(text))}, expected Ollama. Check the address: "
+                f"{self._label} answered with {self._mask(page_name(text))}, expected Ollama. Check the address: "
                 f"Ollama's port is {OLLAMA_PORT}, its path is empty."
             )
         if status >= 400:
-            raise self._status(status, self._mask(text), response.headers.get("retry-after"))
-        if status == 200 and (error := self._told(text)) is not None:
+            raise self._status_error(status, self._mask(text), response.headers.get("retry-after"))
+        if status == 200 and (error := self._error_in(text)) is not None:
             raise error
 
-    def _told(self, text: str) -> ChatError | None:
-        """The error that a reply with status 200 tells of."""
+    def _error_in(self, text: str) -> ChatError | None:
+        """Return the error that a reply with status 200 holds."""
         try:
             body = json.loads(text)
         except (ValueError, RecursionError):
             return None
-        return error_of({"error": body.get("error")}, server=self._where, key=_KEY) if isinstance(body, dict) else None
+        return error_of({"error": body.get("error")}, server=self._label, key=_KEY) if isinstance(body, dict) else None
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -148,45 +147,46 @@ class OllamaServer:
         try:
             yield
         except ChatError as error:
-            error.args, error.said = (self._mask(str(error)),), self._mask(error.said)
+            error.args, error.body = (self._mask(str(error)),), self._mask(error.body)
             raise
         except httpx.LocalProtocolError:
-            raise Refused(f"{self._where} was not asked, because the request cannot be sent. Check {_KEY}.") from None
+            raise Refused(f"{self._label} was not asked, because the request cannot be sent. Check {_KEY}.") from None
         except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             cause = error.__context__ if isinstance(error, ConnectionError) else error
             raise ServerNotRunning(
-                f"{self._where} is not running or cannot be reached ({self._mask(str(cause))[:200]}); start it with "
+                f"{self._label} is not running or cannot be reached ({self._mask(str(cause))[:200]}); start it with "
                 f"`ollama serve` and fetch the model with `ollama pull {self.model}`"
             ) from None
         except httpx.TimeoutException:
-            raise TimedOut(f"{self._where} did not answer within {self._timeout:g} s") from None
+            raise TimedOut(f"{self._label} did not answer within {self._timeout:g} s") from None
         except (httpx.HTTPError, ValueError, TypeError) as error:
-            found = f"{type(error).__name__}: {self._mask(str(error))[:200]}"
-            raise BadReply(f"{self._where} sent no valid reply ({found})") from None
+            cause = f"{type(error).__name__}: {self._mask(str(error))[:200]}"
+            raise BadReply(f"{self._label} sent no valid reply ({cause})") from None
 
-    def _status(self, status: int, text: str, retry_after: str | None) -> ChatError:
+    def _status_error(self, status: int, text: str, retry_after: str | None) -> ChatError:
         if status != 404:
-            return status_error(status, text, server=self._where, retry_after=retry_after, key=_KEY)
+            return status_error(status, text, server=self._label, retry_after=retry_after, key=_KEY)
         remedy = f"fetch it with `ollama pull {self.model}`"
-        return ModelMissing(f"{self._where} has no model {self.model!r}; {remedy}")
+        return ModelMissing(f"{self._label} has no model {self.model!r}; {remedy}")
 
 
 def _package() -> ModuleType:
-    """The `ollama` package. At its import it makes a client of the environment, whatever stands there."""
+    """Import the `ollama` package without the user's settings."""
+    # At its import the package makes a client from the environment, and fails where a variable is malformed.
     if "ollama" not in sys.modules:
         names = (*PROXY_VARIABLES, "OLLAMA_HOST", _KEY)
-        aside = {name: os.environ.pop(name) for name in names if name in os.environ}
+        settings = {name: os.environ.pop(name) for name in names if name in os.environ}
         try:
             import ollama
         finally:
-            os.environ.update(aside)
+            os.environ.update(settings)
     import ollama
 
     return ollama
 
 
 def _tag(name: str) -> str:
-    """A model's name as Ollama understands it: letters of either size, `latest` where no tag is named.
+    """Return a model's name as Ollama compares it: in lower case, with the tag `latest` where it has none.
 
     >>> _tag("Llama3.1"), _tag("registry.ollama.ai/library/llama3.1:8B-Q4_K_M")
     ('llama3.1:latest', 'llama3.1:8b-q4_k_m')
@@ -196,7 +196,7 @@ def _tag(name: str) -> str:
 
 
 def _drops_system(template: str | None, modelfile: str | None) -> bool:
-    """Whether a template leaves system messages out without a word, as that of a bare imported GGUF file.
+    """Return whether a template drops system messages silently, as that of a bare imported GGUF file.
 
     >>> _drops_system("{{ .Prompt }}", ""), _drops_system("{{ .System }} {{ .Prompt }}", ""), _drops_system(None, None)
     (True, False, False)

@@ -1,17 +1,13 @@
-"""Limits of requests and tokens a minute."""
+"""Rate limits: requests and tokens a minute."""
 
 import threading
 import time
 
-_LONGEST_HOLD = 3600.0  # seconds; a server that asks for more is looked at again after an hour
+_LONGEST_HOLD = 3600.0  # seconds; a server that asks for more is tried again after an hour
 
 
 class Pace:
-    """Token buckets of requests and of tokens a minute, shared by all threads; None is no limit.
-
-    Raises:
-        ValueError: a limit below 1.
-    """
+    """Token buckets of requests and of tokens a minute, shared by all threads. None is no limit."""
 
     def __init__(self, *, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
         from throttled import MemoryStore, Throttled, rate_limiter
@@ -31,19 +27,15 @@ class Pace:
             self._buckets[name] = Throttled(using="token_bucket", quota=quota, store=MemoryStore())
 
     def hold(self, seconds: float) -> None:
-        """Let nobody go on for so long: the server has asked one of them to wait."""
+        """Block all threads for so many seconds, because the server has asked one of them to wait."""
         self._not_before = max(self._not_before, time.monotonic() + min(seconds, _LONGEST_HOLD))
 
     def stop(self) -> None:
-        """Let nobody wait any longer: no more requests will be sent."""
+        """End all waiting, because no more requests will be sent."""
         self._stopped.set()
 
     def wait(self, tokens: int) -> None:
-        """Return when a request of so many tokens may be sent, or when none is to be sent any more.
-
-        Raises:
-            ValueError: it has more tokens than a whole minute may have.
-        """
+        """Return when a request of so many tokens may be sent, or after `stop`."""
         if self._tokens_per_minute is not None and tokens > self._tokens_per_minute:
             raise ValueError(
                 f"a request may need {tokens} tokens, more than --tokens_per_minute {self._tokens_per_minute}; raise it"
@@ -52,7 +44,7 @@ class Pace:
             pass
         for name, cost in (("requests_per_minute", 1), ("tokens_per_minute", tokens)):
             if name in self._buckets:
-                # its own waiting, by `timeout`, could not be ended by `stop`
-                while (found := self._buckets[name].limit(name, cost=cost)).limited:
-                    if self._stopped.wait(max(found.state.retry_after, 0.001)):
+                # `stop` could not end the library's own waiting, by `timeout`
+                while (verdict := self._buckets[name].limit(name, cost=cost)).limited:
+                    if self._stopped.wait(max(verdict.state.retry_after, 0.001)):
                         return

@@ -1,7 +1,7 @@
-"""What is said to an LLM server and what comes back: messages, replies, and the ways in which it can fail.
+"""Requests to an LLM server, its replies and its errors.
 
-Whatever goes wrong with a server becomes one of the `ChatError`s, so that callers know three things: what to tell the
-user, whether another attempt makes sense (`passing`), and how long the server asked to wait.
+Whatever goes wrong with a server becomes one of the `ChatError`s. Callers then know what to tell the user, whether
+another attempt makes sense (`is_transient`), and how long the server asks to wait.
 """
 
 import re
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of a conversation: who speaks, what, and PNG or JPEG images that go with it."""
+    """One turn of a conversation: the role, its text, and PNG or JPEG images."""
 
     text: str
     role: str = "user"
@@ -22,11 +22,33 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What the server answered; `cut` says that it ran into the token limit. Seconds are those of this one attempt.
+class ChatRequest:
+    """One request for an answer: the conversation up to it, and the settings of the answer.
 
-    `model` and `fingerprint` are what the reply says of who gave it, None where it does not. `not_told` names what the
-    server was not told because it takes no such parameter: without `temperature` its own holds.
+    Attributes:
+        messages: the conversation, which ends with a question.
+        schema: JSON schema of the answer. Not every server can enforce it, so parse the answer with care.
+        max_tokens: the longest answer. `Reply.cut` says that it was reached.
+        temperature: 0 takes the likeliest token each time.
+        seed: of the server's random numbers.
+    """
+
+    messages: Sequence[Message]
+    schema: dict[str, Any] | None = None
+    max_tokens: int = 512
+    temperature: float = 0.0
+    seed: int = 0
+
+
+PROBE = ChatRequest((Message("Say yes."),), max_tokens=16)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Answer of a server. `cut` says that it ran into the token limit. `seconds` are those of the last attempt.
+
+    `model` and `fingerprint` are the server's own words for what answered, None where it gives none. `omitted` names
+    parameters that were not sent because the server does not take them. Without `temperature` the server's own holds.
     """
 
     text: str
@@ -36,43 +58,33 @@ class Reply:
     cut: bool = False
     model: str | None = None
     fingerprint: str | None = None
-    not_told: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Which weights answer behind a model's name, as far as the server tells (None: it does not)."""
+    """Weights behind a model's name, as far as the server tells (None: it does not)."""
 
     name: str
     digest: str | None = None
     quantisation: str | None = None
 
 
-@dataclass(frozen=True)
-class Probe:
-    """The shape of the questions to come: a `ping` asks in it, so that it fails where they would and only there."""
-
-    messages: tuple[Message, ...] = (Message("Say yes."),)
-    schema: dict[str, Any] | None = None
-    max_tokens: int = 16
-    temperature: float = 0.0
-
-
 class ChatError(ValueError):
-    """A server could not answer. `passing` ones may succeed when asked again.
+    """Failure of a server to answer. A transient one may succeed at the next attempt.
 
-    `said` is the server's own text and `status` that of its reply, where it replied.
+    `body` is the text of the server's reply and `status` its HTTP status, where it replied.
     """
 
-    passing = False
-    said = ""
+    is_transient = False
+    body = ""
     status: int | None = None
 
 
 class ServerNotRunning(ChatError):
-    """Nobody listens at the address."""
+    """No server listens at the address."""
 
-    passing = True
+    is_transient = True
 
 
 class ModelMissing(ChatError):
@@ -84,25 +96,25 @@ class Refused(ChatError):
 
 
 class Stopped(ChatError):
-    """We were told to begin no further attempt before this one was begun."""
+    """The client was stopped before this attempt began."""
 
 
 class TimedOut(ChatError):
     """No answer within the time limit."""
 
-    passing = True
+    is_transient = True
 
 
 class BadReply(ChatError):
     """An answer that does not follow the server's own protocol: half a JSON, missing fields."""
 
-    passing = True
+    is_transient = True
 
 
 class Busy(ChatError):
-    """429 or 5xx: the server asks for patience; `retry_after` is in seconds, None when it does not say."""
+    """The server is overloaded: 429 or 5xx. `retry_after` is in seconds, None when it does not say."""
 
-    passing = True
+    is_transient = True
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -110,25 +122,17 @@ class Busy(ChatError):
 
 
 class Server(Protocol):
-    """What `ChatClient` needs from a protocol."""
+    """A server's protocol, as `ChatClient` needs it."""
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: dict[str, Any] | None,
-        max_tokens: int,
-        temperature: float,
-        seed: int,
-    ) -> Reply:
-        """One attempt at one answer."""
+    def chat(self, request: ChatRequest) -> Reply:
+        """Attempt one answer once."""
 
-    def ping(self, probe: Probe) -> ModelInfo:
-        """Check that the server runs, has the model and, where an answer is needed for that, answers `probe`."""
+    def ping(self, probe: ChatRequest) -> ModelInfo:
+        """Check that the server runs, has the model and, where only an answer can show it, answers `probe`."""
 
 
 def whole_characters(text: str) -> str:
-    """A text without halves of characters, which a server's JSON can hold and no file can.
+    """Replace halves of characters in a text, which a server's JSON can hold and no file can.
 
     >>> whole_characters("wave \\ud83d!")
     'wave \ufffd!'
@@ -137,7 +141,7 @@ def whole_characters(text: str) -> str:
 
 
 def retry_after_seconds(header: str | None) -> float | None:
-    """Read a Retry-After header, in seconds or as an HTTP date; None when absent or nonsense.
+    """Read a Retry-After header, in seconds or as an HTTP date. Return None when absent or nonsense.
 
     >>> retry_after_seconds("7"), retry_after_seconds("-3"), retry_after_seconds("soon")
     (7.0, 0.0, None)
@@ -155,11 +159,7 @@ def retry_after_seconds(header: str | None) -> float | None:
 
 
 def image_type(image: bytes) -> str:
-    """The MIME type of PNG or JPEG bytes.
-
-    Raises:
-        ValueError: the bytes are neither.
-    """
+    """Return the MIME type of PNG or JPEG bytes."""
     if image.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
     if image.startswith(b"\xff\xd8\xff"):
@@ -168,7 +168,7 @@ def image_type(image: bytes) -> str:
 
 
 def is_page(text: str) -> bool:
-    """Whether a text is a web page, which no API answers with.
+    """Return whether a text is a web page, which no API answers with.
 
     >>> is_page(" <!DOCTYPE html><title>Hi</title>"), is_page('{"error": "<html>"}')
     (True, False)
@@ -179,23 +179,23 @@ def is_page(text: str) -> bool:
 def status_error(
     status: int, text: str, *, server: str, retry_after: str | None, key: str = "OPENAI_API_KEY"
 ) -> ChatError:
-    """The error for an HTTP status and the text that came with it: whose fault it is and whether waiting helps.
+    """Return the error for an HTTP status and the text that came with it.
 
     `key` is the variable that holds the key.
     """
-    found = f"{server} answered {status}: {_brief(text)}"
+    message = f"{server} answered {status}: {_brief(text)}"
     error: ChatError
     if status in (401, 403):  # the text may repeat the key
         error = Refused(f"{server} answered {status}: the key or the permission is wrong; check {key}")
     elif status == 404:
-        error = ModelMissing(found)
+        error = ModelMissing(message)
     elif status == 429 and "insufficient_quota" in text:
-        error = Refused(f"{found}; waiting does not help, the account has no quota left")
+        error = Refused(f"{message}; waiting does not help, the account has no quota left")
     elif status in (408, 409, 425, 429) or status >= 500:
-        error = Busy(found, retry_after=retry_after_seconds(retry_after))
+        error = Busy(message, retry_after=retry_after_seconds(retry_after))
     else:
-        error = Refused(found)
-    error.said, error.status = text, status
+        error = Refused(message)
+    error.body, error.status = text, status
     return error
 
 
@@ -204,7 +204,7 @@ def _brief(text: str) -> str:
 
 
 def page_name(page: str) -> str:
-    """What messages call a web page: by its title, if it has one.
+    """Return the name of a web page for messages: its title, if it has one.
 
     >>> page_name("<html><title>Sign in</title>")
     "the web page 'Sign in'"
@@ -214,6 +214,6 @@ def page_name(page: str) -> str:
 
 
 def text_field(answer: object, name: str) -> str | None:
-    """A field of a reply, if it is there and holds text."""
-    found = getattr(answer, name, None)  # the packages do not check what servers leave out
-    return found if isinstance(found, str) else None
+    """Return a field of a reply, None where it is missing or holds no text."""
+    value = getattr(answer, name, None)  # the packages do not check what servers leave out
+    return value if isinstance(value, str) else None

@@ -1,7 +1,7 @@
-"""The way to a server: straight to this machine, elsewhere through the proxy that the environment names.
+"""Proxies between us and a server: none to this machine, elsewhere the one that the environment names.
 
-The HTTP libraries would read the environment themselves, but send questions for this machine to the proxy as well, stop
-at a proxy for other addresses that they do not understand, and do not say which variable they obeyed.
+The HTTP libraries can read the environment themselves. But they send requests for this machine to the proxy as well,
+fail on a proxy that they do not understand even if it is for other addresses, and do not say which variable they used.
 """
 
 import importlib.util
@@ -25,19 +25,19 @@ class Proxy(NamedTuple):
 
     url: str
     variable: str
-    shown: str
+    masked_url: str
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The password of its address."""
+        """Password of its address."""
         return (urlsplit(self.url).password or "",)
 
 
 def proxy_for(address: ServerAddress) -> Proxy | None:
-    """Return the proxy through which a server is asked, None for this machine and where none is named.
+    """Return the proxy for a server, None for this machine and where the environment names none.
 
     Raises:
-        Refused: the proxy cannot be used, with the variable to change.
+        Refused: the proxy cannot be used. The message names the variable to change.
     """
     proxies = getproxies()
     scheme = next((name for name in (address.url.partition(":")[0], "all") if proxies.get(name)), None)
@@ -47,7 +47,7 @@ def proxy_for(address: ServerAddress) -> Proxy | None:
     variable = next((name for name in names if os.environ.get(name)), "the system's proxy settings")
     text = proxies[scheme].strip()
     url = re.sub(r"^socks://", "socks5://", text if "://" in text else f"http://{text}")
-    shown = re.sub(r"//.*@", "//***@", url)
+    masked_url = re.sub(r"//.*@", "//***@", url)
     remedy = f"correct or unset {variable}, or add {address.host} to no_proxy"
     try:
         parts = urlsplit(url)
@@ -55,17 +55,17 @@ def proxy_for(address: ServerAddress) -> Proxy | None:
     except ValueError:
         is_usable = False
     if not is_usable:
-        raise Refused(f"{variable} is {shown!r}, expected http://HOST:PORT or socks5://HOST:PORT: {remedy}")
+        raise Refused(f"{variable} is {masked_url!r}, expected http://HOST:PORT or socks5://HOST:PORT: {remedy}")
     if url.startswith("socks") and importlib.util.find_spec("socksio") is None:
         raise Refused(
-            f"{variable} names a SOCKS proxy ({shown}), which needs a package that is not installed: run "
+            f"{variable} names a SOCKS proxy ({masked_url}), which needs a package that is not installed: run "
             f"`pip install socksio`, or {remedy}"
         )
-    return Proxy(url, variable, shown)
+    return Proxy(url, variable, masked_url)
 
 
 def _is_exempt(address: ServerAddress, exempt: str) -> bool:
-    """Whether no_proxy (or the system) names the host, a domain of it, or a network that its number lies in."""
+    """Return whether no_proxy (or the system) names the host, a domain of it, or a network around its address."""
     if proxy_bypass(address.host):
         return True
     try:
@@ -77,6 +77,6 @@ def _is_exempt(address: ServerAddress, exempt: str) -> bool:
 
 
 def certificates() -> ssl.SSLContext | bool:
-    """Return what servers' certificates are checked against: SSL_CERT_FILE, SSL_CERT_DIR, or the library's choice."""
+    """Return the trusted certificates: of SSL_CERT_FILE, of SSL_CERT_DIR, or the library's own."""
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     return ssl.create_default_context(cafile=file or None, capath=folder or None) if file or folder else True

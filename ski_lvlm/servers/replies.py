@@ -1,4 +1,4 @@
-"""Replies and errors as JSON values, as the many servers that speak a protocol really send them."""
+"""Parsing of replies and errors, in the many forms in which servers of one protocol send them."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -17,12 +17,12 @@ _THOUGHTS = ("thinking", "reasoning", "reasoning_content")  # types of parts tha
 
 
 def openai_reply(body: Any, *, server: str, seconds: float) -> Reply:  # noqa: ANN401
-    """Return the reply that a JSON body holds. `server` is how messages call who sent it.
+    """Return the reply that a JSON body holds. `server` is the server's name in messages.
 
-    Content that is null or a list of parts is read as text, thoughts apart from it are left out.
+    Content that is null or a list of parts is read as text. Separate thoughts are dropped.
 
     Raises:
-        ChatError: the body tells of an error, whatever its status was (`Refused` or `Busy` by its code), the model
+        ChatError: the body holds an error, whatever its status was (`Refused` or `Busy` by its code), the model
             declined to answer, or there is no answer in it (`BadReply`).
     """
     choice = _first_choice(body)
@@ -47,7 +47,7 @@ def openai_reply(body: Any, *, server: str, seconds: float) -> Reply:  # noqa: A
 
 
 def error_of(body: object, *, server: str, key: str = "OPENAI_API_KEY") -> ChatError | None:
-    """Return the error that a JSON body tells of, whatever its status was, None where it tells of none.
+    """Return the error that a JSON body holds, whatever its status was, None where it holds none.
 
     >>> print(error_of({"error": {"message": "No credits", "code": 402}}, server="it"))
     it answered 402: No credits
@@ -66,7 +66,7 @@ def _first_choice(body: object) -> Mapping[str, Any]:
 
 
 def _error(body: object, choice: Mapping[str, Any]) -> object | None:
-    """Return what a body says of an error, None where it says nothing of one."""
+    """Return the part of a body that describes an error, None where there is none."""
     if isinstance(body, list):  # Google's service
         body = body[0] if body else None
     if not isinstance(body, Mapping):
@@ -81,7 +81,7 @@ def _error(body: object, choice: Mapping[str, Any]) -> object | None:
 
 
 def _words(error: object) -> Iterator[str]:
-    """The texts of an error, the message first."""
+    """Yield the texts of an error, the message first."""
     if not isinstance(error, Mapping):
         yield str(error)
         return
@@ -90,7 +90,7 @@ def _words(error: object) -> Iterator[str]:
 
 
 def _status(error: object, body: object, words: str) -> int:
-    """The HTTP status that an error would deserve: its own code where it is one, else by its words."""
+    """Return the HTTP status of an error: its own code where it is one, else one by its words."""
     for holder in (error, body):
         for name in ("code", "status", "status_code", "http_status"):
             value = holder.get(name) if isinstance(holder, Mapping) else None

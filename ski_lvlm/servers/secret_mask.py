@@ -1,4 +1,4 @@
-"""Keys from the environment, and the mask that keeps them out of every message and log."""
+"""Keys from the environment, and a mask that keeps them out of every message and log."""
 
 import base64
 import html
@@ -21,7 +21,7 @@ def read_key(variable: str) -> str:
     """Return the key in an environment variable without the white space around it, empty where there is none.
 
     Raises:
-        Refused: it holds characters that no HTTP header can carry, as two lines do. The message does not quote it.
+        Refused: it holds characters that no HTTP header can carry, such as line breaks. The message does not quote it.
     """
     key = os.environ.get(variable, "").strip().strip(_INVISIBLE).strip()
     if wrong := [position for position, letter in enumerate(key, start=1) if not "!" <= letter <= "~"]:
@@ -39,7 +39,7 @@ def header_secrets() -> list[str]:
 
 
 class Mask(logging.Filter):
-    """Replaces secrets by `***`, in every spelling that a message may have: quoted, escaped, encoded or cut off.
+    """Mask of secrets by `***`, in every spelling that a message may have: quoted, escaped, encoded or cut off.
 
     >>> Mask("sk-abc/def\\t1")(r"key sk-abc/def\\t1, sk-abc%2Fdef%091")
     'key ***, ***'
@@ -53,17 +53,17 @@ class Mask(logging.Filter):
         self._pattern = re.compile("|".join(patterns)) if patterns else None
 
     def __call__(self, text: str) -> str:
-        """The text without the secrets."""
+        """Return the text without the secrets."""
         return self._pattern.sub("***", text) if self._pattern else text
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Mask a log record, whoever wrote it."""
+        """Mask a log record."""
         if self._pattern:
             record.msg, record.args = self(record.getMessage()), None
         return True
 
     def cover_logs(self) -> None:
-        """Mask also what the packages below log of their own."""
+        """Mask the logs of the HTTP packages, too."""
         for name in _CHATTY:
             logging.getLogger(name).addFilter(self)
 

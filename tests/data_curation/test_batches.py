@@ -213,7 +213,7 @@ ODD = [
 @pytest.mark.parametrize("entry", ODD, ids=range(len(ODD)))
 def test_a_request_without_an_answer_goes_into_the_next_batch(entry):
     (first, reply), (_, error), _ = results_of(result("a"), result("b", **entry), result("c"))
-    assert (first, reply.text) == ("a", "fine") and isinstance(error, ChatError) and error.passing
+    assert (first, reply.text) == ("a", "fine") and isinstance(error, ChatError) and error.is_transient
 
 
 def test_an_error_inside_an_answer_is_told_and_what_was_written_against_the_schema_is_read():
@@ -221,7 +221,7 @@ def test_an_error_inside_an_answer_is_told_and_what_was_written_against_the_sche
     unkept = {"message": "x", "code": "json_validate_failed", "failed_generation": "Score: 4"}
     refused = {"status_code": 400, "body": {"error": unkept}}
     (_, error), (_, reply) = results_of(result("a", response=broke), result("b", response=refused))
-    assert "402: No credits" in str(error) and not error.passing and reply.text == "Score: 4"
+    assert "402: No credits" in str(error) and not error.is_transient and reply.text == "Score: 4"
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_an_error_with_status_200_instead_of_a_batch_is_told(call):
     store = Batches(batches={"b": {"error": {"message": "No credits", "code": 402}}}, refusal={"error": "No credits"})
     with batch_double(store) as double, pytest.raises(ChatError, match="No credits") as raised:
         call(ChatClient("openai:llama3.1", base_url=f"{double.url}/v1").batches())
-    assert not raised.value.passing
+    assert not raised.value.is_transient
 
 
 def test_a_refusal_at_the_collecting_loses_no_batch(curate, tmp_path):

@@ -10,7 +10,7 @@ from eval.judges.hf_chat import HfChat
 from eval.judges.judge import open_judge
 from eval.judges.llm_judge import ASKS
 from eval.judges.rubrics import RUBRICS
-from ski_lvlm.servers.client import Message, Refused, Stopped
+from ski_lvlm.servers.client import ChatRequest, Message, Refused, Stopped
 from ski_lvlm.storage.files import read_jsonl
 from tests.cases.tiny_llm import CHATML, tiny_llm
 
@@ -33,28 +33,31 @@ def prompt_of(chat, messages):
 
 
 def test_greedy_is_one_reply_and_seeds_make_others(chat):
-    told = [chat.chat(ASKED, max_tokens=12, temperature=t, seed=s).text for t, s in ((0, 0), (0, 1), (2, 0), (2, 1))]
+    told = [
+        chat.chat(ChatRequest(ASKED, max_tokens=12, temperature=t, seed=s)).text
+        for t, s in ((0, 0), (0, 1), (2, 0), (2, 1))
+    ]
     assert told[0] == told[1] and len(set(told)) == 3
-    assert chat.chat(ASKED, max_tokens=12, temperature=2, seed=1).text == told[3]
+    assert chat.chat(ChatRequest(ASKED, max_tokens=12, temperature=2, seed=1)).text == told[3]
 
 
 def test_the_callers_random_numbers_stay_as_they_are(chat):
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    chat.chat(ASKED, max_tokens=2, temperature=1, seed=9)
+    chat.chat(ChatRequest(ASKED, max_tokens=2, temperature=1, seed=9))
     assert torch.equal(torch.rand(1), expected)
 
 
 def test_the_reply_says_what_it_took_and_that_it_was_cut(chat):
-    reply = chat.chat(ASKED, max_tokens=3)
+    reply = chat.chat(ChatRequest(ASKED, max_tokens=3))
     assert (reply.completion_tokens, reply.cut) == (3, True) and reply.prompt_tokens > 10 and reply.seconds > 0
 
 
 def test_a_reply_that_ends_by_itself_at_the_limit_is_not_cut(chat, monkeypatch):
     end = chat._llm.tokenizer.eos_token_id
     monkeypatch.setattr(chat, "_written", lambda *_: [70, end])
-    reply = chat.chat(ASKED, max_tokens=2)
+    reply = chat.chat(ChatRequest(ASKED, max_tokens=2))
     assert (reply.cut, reply.completion_tokens) == (False, 2) and "<|im_end|>" not in reply.text
 
 
@@ -90,7 +93,7 @@ def test_a_reply_ends_with_its_turn_and_keeps_the_marks_of_a_thought(chat, monke
     tokenizer = chat._llm.tokenizer
     text = "<think>Is it 1?</think>4<|im_end|>\n<|im_start|>user"
     monkeypatch.setattr(chat, "_written", lambda *_: tokenizer(text, add_special_tokens=False)["input_ids"])
-    assert chat.chat(ASKED, max_tokens=200).text == "<think>Is it 1?</think>4"
+    assert chat.chat(ChatRequest(ASKED, max_tokens=200)).text == "<think>Is it 1?</think>4"
 
 
 def test_the_weights_are_told_apart(chat, tiny, tmp_path):
@@ -108,16 +111,16 @@ def test_no_model_and_no_template_are_said(tmp_path):
 
 def test_a_stop_begins_no_further_answer(tiny):
     chat, called = HfChat(str(tiny)), []
-    chat.chat(ASKED, max_tokens=1, before=lambda: called.append(1))
+    chat.chat(ChatRequest(ASKED, max_tokens=1), before=lambda: called.append(1))
     chat.stop()
     with pytest.raises(Stopped):
-        chat.chat(ASKED, max_tokens=1)
+        chat.chat(ChatRequest(ASKED, max_tokens=1))
     assert called == [1]
 
 
 def test_a_prompt_that_does_not_fit_is_refused_not_cut(chat):
     with pytest.raises(Refused, match="reads 2048 tokens"):
-        chat.chat([Message("x" * 3000)], max_tokens=3)
+        chat.chat(ChatRequest([Message("x" * 3000)], max_tokens=3))
 
 
 def test_nonsense_is_unscored_and_counted(tiny, tmp_path):

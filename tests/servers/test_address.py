@@ -6,7 +6,7 @@ import pytest
 
 from scripts.tables.jobs import Step
 from ski_lvlm.servers.address import read_address, without_secrets
-from ski_lvlm.servers.client import ChatClient, ChatError, Refused
+from ski_lvlm.servers.client import ChatClient, ChatError, ChatRequest, Refused
 from ski_lvlm.servers.proxies import PROXY_VARIABLES, proxy_for
 from tests.cases.llm_server import Answer, chat_double
 
@@ -99,7 +99,7 @@ def test_a_wrong_variable_is_named(monkeypatch):
 def test_an_address_in_the_environment_needs_no_key(monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", "http://host:8000/v1")
     client = ChatClient("openai:m")
-    assert client.server == "http://host:8000/v1" and not client.at_openai
+    assert client.server == "http://host:8000/v1" and not client.is_openai
 
 
 def test_the_query_goes_behind_every_path(monkeypatch):
@@ -117,7 +117,7 @@ def test_a_password_in_the_address_is_sent_and_not_shown(protocol):
     with chat_double(plan=lambda _: Answer(status=400, body=b"no me:hush%2Fhush, bWU6aHVzaC9odXNo")) as double:
         url = double.url.replace("//", "//me:hush%2Fhush@") + ("/v1" if protocol == "openai" else "")
         with pytest.raises(Refused) as raised:
-            ChatClient(f"{protocol}:llama3.1", base_url=url).chat([])
+            ChatClient(f"{protocol}:llama3.1", base_url=url).chat(ChatRequest([]))
         assert double.headers[0]["authorization"] == "Basic bWU6aHVzaC9odXNo"
     assert "hush" not in str(raised.value) and "bWU6" not in str(raised.value)
 
@@ -139,7 +139,7 @@ def test_a_proxy_that_fails_is_named_with_its_variable(monkeypatch, protocol, na
         for proxy in (closed, double.url):
             monkeypatch.setenv(name, proxy)
             with pytest.raises(ChatError, match=rf"asked through {name}, http://") as raised:
-                ChatClient(f"{protocol}:llama3.1", base_url="http://judge.invalid/v1", attempts=1).chat([])
+                ChatClient(f"{protocol}:llama3.1", base_url="http://judge.invalid/v1", attempts=1).chat(ChatRequest([]))
             assert "hush" not in str(raised.value)
     assert "Squid" in str(raised.value)
 

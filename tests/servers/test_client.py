@@ -14,6 +14,7 @@ from ski_lvlm.servers.client import (
     Busy,
     ChatClient,
     ChatError,
+    ChatRequest,
     Message,
     ModelMissing,
     Refused,
@@ -54,7 +55,9 @@ def test_real_server_constrained_json_is_the_same_twice(llm_url):
     client = ChatClient("openai:smollm2", base_url=llm_url, timeout=HANG)
     assert client.ping().name == "openai:smollm2"
     # The first one fills the server's cache of prompts. The others are computed in the same way, to the last bit.
-    _, *replies = [client.chat([Message("Score this from 0 to 5.")], schema=SCORE, max_tokens=40) for _ in range(3)]
+    _, *replies = [
+        client.chat(ChatRequest([Message("Score this from 0 to 5.")], schema=SCORE, max_tokens=40)) for _ in range(3)
+    ]
     assert 0 <= json.loads(replies[0].text)["score"] <= 5
     assert replies[0].text == replies[1].text
     assert replies[0].prompt_tokens > 5 and replies[0].completion_tokens > 2 and replies[0].seconds > 0
@@ -62,14 +65,18 @@ def test_real_server_constrained_json_is_the_same_twice(llm_url):
 
 def test_real_server_says_when_an_answer_was_cut(llm_url):
     reply = ChatClient("openai:smollm2", base_url=llm_url, timeout=HANG).chat(
-        [Message("Tell me a long story.")], max_tokens=2
+        ChatRequest([Message("Tell me a long story.")], max_tokens=2)
     )
     assert reply.cut and reply.completion_tokens == 2
 
 
 def test_ollama_protocol_forwarded_to_the_real_server(llm_url):
     with chat_double(forward_to=llm_url) as double:
-        assert client_of(double, "ollama", timeout=HANG).chat([Message("Say hello.")], max_tokens=8).text.strip()
+        assert (
+            client_of(double, "ollama", timeout=HANG)
+            .chat(ChatRequest([Message("Say hello.")], max_tokens=8))
+            .text.strip()
+        )
 
 
 @pytest.mark.parametrize(
@@ -94,7 +101,9 @@ def test_names_that_name_no_server(name):
 @both_protocols
 def test_request_carries_temperature_seed_limit_and_schema(protocol):
     with chat_double() as double:
-        reply = client_of(double, protocol, seed=7).chat([Message("hi", role="system")], schema=SCORE, max_tokens=9)
+        reply = client_of(double, protocol).chat(
+            ChatRequest([Message("hi", role="system")], SCORE, max_tokens=9, seed=7)
+        )
     request = double.requests[0]
     options = request["options"] if protocol == "ollama" else request
     assert (options["temperature"], options["seed"]) == (0.0, 7)
@@ -108,7 +117,7 @@ def test_request_carries_temperature_seed_limit_and_schema(protocol):
 def test_images_travel_in_both_protocols():
     with chat_double() as double:
         for protocol in ("ollama", "openai"):
-            client_of(double, protocol).chat([Message("what?", images=(PNG, JPEG))])
+            client_of(double, protocol).chat(ChatRequest([Message("what?", images=(PNG, JPEG))]))
     ollama, openai = (request["messages"][0] for request in double.requests)
     assert len(ollama["images"]) == 2 and ollama["images"][0].startswith("iVBORw0KGgo")
     assert openai["content"][1]["image_url"]["url"].startswith("data:image/png;base64,iVBORw0KGgo")
@@ -117,7 +126,7 @@ def test_images_travel_in_both_protocols():
 
 def test_bytes_that_are_no_image_are_the_callers_mistake():
     with chat_double() as double, pytest.raises(ValueError, match="PNG or JPEG"):
-        client_of(double, "ollama").chat([Message("what?", images=(b"GIF89a..",))])
+        client_of(double, "ollama").chat(ChatRequest([Message("what?", images=(b"GIF89a..",))]))
     assert double.requests == []
 
 
@@ -138,11 +147,11 @@ def test_bytes_that_are_no_image_are_the_callers_mistake():
 def test_passing_failures_are_repeated_and_end(protocol, failure, caplog):
     with chat_double() as double:
         double.plan = lambda _: failure if len(double.requests) <= 2 else Answer("at last")
-        assert client_of(double, protocol).chat([Message("hi")]).text == "at last"
+        assert client_of(double, protocol).chat(ChatRequest([Message("hi")])).text == "at last"
         assert len(double.requests) == 3 and caplog.text.count("; asked again in ") == 2
         double.plan = lambda _: failure
         with pytest.raises((Busy, BadReply)):
-            client_of(double, protocol, attempts=4).chat([Message("hi")])
+            client_of(double, protocol, attempts=4).chat(ChatRequest([Message("hi")]))
         assert len(double.requests) == 3 + 4, "no call beyond the bound"
 
 
@@ -152,11 +161,11 @@ def test_retry_after_is_waited_for_or_given_up(protocol):
     with chat_double() as double:
         double.plan = lambda _: pause if len(double.requests) == 1 else Answer()
         with pytest.raises(Busy) as raised:
-            client_of(double, protocol, max_wait=0.2).chat([Message("hi")])
+            client_of(double, protocol, max_wait=0.2).chat(ChatRequest([Message("hi")]))
         assert raised.value.retry_after == 0.3 and len(double.requests) == 1
         double.requests.clear()
         started = time.monotonic()
-        client_of(double, protocol, max_wait=5.0).chat([Message("hi")])
+        client_of(double, protocol, max_wait=5.0).chat(ChatRequest([Message("hi")]))
         assert time.monotonic() - started >= 0.3
 
 
@@ -171,7 +180,7 @@ def test_retry_after_as_a_date():
 def test_silence_times_out(protocol):
     with chat_double(plan=lambda _: Answer(after=threading.Event())) as double:
         with pytest.raises(TimedOut, match="within 0.1 s"):
-            client_of(double, protocol, timeout=0.1, attempts=2).chat([Message("hi")])
+            client_of(double, protocol, timeout=0.1, attempts=2).chat(ChatRequest([Message("hi")]))
         until(lambda: len(double.requests) == 2)
 
 
@@ -180,7 +189,7 @@ def test_silence_times_out(protocol):
 def test_refusals_are_not_repeated(protocol, status):
     with chat_double(plan=lambda _: Answer(status=status, body=b'{"error": "no"}')) as double:
         with pytest.raises(Refused):
-            client_of(double, protocol).chat([Message("hi")])
+            client_of(double, protocol).chat(ChatRequest([Message("hi")]))
         assert len(double.requests) == 1
 
 
@@ -188,7 +197,7 @@ def test_an_empty_account_is_not_asked_again():
     body = b'{"error": {"code": "insufficient_quota", "message": "pay"}}'
     with chat_double(plan=lambda _: Answer(status=429, body=body)) as double:
         with pytest.raises(Refused, match="quota"):
-            client_of(double, "openai").chat([Message("hi")])
+            client_of(double, "openai").chat(ChatRequest([Message("hi")]))
         assert len(double.requests) == 1
 
 
@@ -200,7 +209,7 @@ def test_a_server_without_json_schema_is_asked_without_it_from_then_on():
 
     with chat_double(plan=plan) as double:
         client = client_of(double, "openai")
-        assert [client.chat([Message("hi")], schema=SCORE).text for _ in range(2)] == ["4", "4"]
+        assert [client.chat(ChatRequest([Message("hi")], schema=SCORE)).text for _ in range(2)] == ["4", "4"]
         assert ["response_format" in request for request in double.requests] == [True, False, False]
 
 
@@ -223,8 +232,8 @@ def test_a_parameter_that_the_model_refuses_is_left_out_from_then_on(caplog):
 
     with chat_double(plan=plan) as double:
         client = client_of(double, "openai")
-        replies = [client.chat([Message("hi")], schema=SCORE, max_tokens=9) for _ in range(2)]
-    assert [reply.not_told for reply in replies] == [("seed", "temperature")] * 2 and len(double.requests) == 4 + 1
+        replies = [client.chat(ChatRequest([Message("hi")], schema=SCORE, max_tokens=9)) for _ in range(2)]
+    assert [reply.omitted for reply in replies] == [("seed", "temperature")] * 2 and len(double.requests) == 4 + 1
     assert double.requests[-1]["max_completion_tokens"] == 9 and "response_format" in double.requests[-1]
     told = [record.getMessage() for record in caplog.records if "takes no" in record.getMessage()]
     assert len(told) == 3 and sum("replies may differ" in line for line in told) == 1
@@ -243,7 +252,7 @@ def test_a_refusal_of_the_question_leaves_no_parameter_out(said):
         client = client_of(double, "openai")
         for _ in range(2):
             with pytest.raises(Refused):
-                client.chat([Message("hi")], max_tokens=200)
+                client.chat(ChatRequest([Message("hi")], max_tokens=200))
     assert len(double.requests) == 2 and double.requests[0] == double.requests[1]
     assert double.requests[0]["max_tokens"] == 200
 
@@ -293,7 +302,7 @@ def test_the_key_is_sent_but_never_shown(monkeypatch, caplog, status):
     caplog.set_level(logging.DEBUG)
     with chat_double(plan=lambda _: Answer(status=status, body=f'{{"error": "wrong key {key}"}}'.encode())) as double:
         with pytest.raises(ChatError) as raised:
-            client_of(double, "openai", attempts=2).chat([Message("hi")])
+            client_of(double, "openai", attempts=2).chat(ChatRequest([Message("hi")]))
         assert double.headers[0]["authorization"] == f"Bearer {key}"
     shown = "".join(r.getMessage() for r in caplog.records if r.name.startswith("ski_lvlm"))
     assert key not in str(raised.value) + shown
@@ -302,4 +311,4 @@ def test_the_key_is_sent_but_never_shown(monkeypatch, caplog, status):
 @both_protocols
 def test_half_a_character_in_a_reply_is_replaced_since_no_file_can_hold_it(protocol):
     with chat_double(plan=lambda _: Answer("wave \ud83d!")) as double:
-        assert client_of(double, protocol).chat([Message("hi")]).text == "wave \ufffd!"
+        assert client_of(double, protocol).chat(ChatRequest([Message("hi")])).text == "wave \ufffd!"

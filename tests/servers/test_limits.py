@@ -6,7 +6,7 @@ import pytest
 
 from eval.judges.llm_judge import LlmJudge
 from eval.judges.rubrics import RUBRICS
-from ski_lvlm.servers.client import Busy, ChatClient, Message, Probe, Refused
+from ski_lvlm.servers.client import Busy, ChatClient, ChatRequest, Message, Refused
 from ski_lvlm.servers.limits import refused_parameter, without_system
 from tests.cases.llm_server import Answer, chat_double
 
@@ -61,10 +61,10 @@ def test_rules_stand_before_the_question_where_no_system_role_is_known(protocol,
         pytest.skip("a list of errors is Google's alone")
     with chat_double(plan=plan) as double:
         client = client_of(double, protocol)
-        replies = [client.chat([RULES, QUESTION]) for _ in range(2)]
+        replies = [client.chat(ChatRequest([RULES, QUESTION])) for _ in range(2)]
         assert roles(double) == [["system", "user"], ["user"], ["user"]]
         assert double.requests[-1]["messages"][0]["content"] == "Be brief.\n\nWhat is this?"
-    assert [reply.not_told for reply in replies] == [("system",)] * 2
+    assert [reply.omitted for reply in replies] == [("system",)] * 2
 
 
 def test_pictures_stay_with_the_question():
@@ -81,7 +81,7 @@ def test_a_refusal_of_the_question_itself_teaches_nothing(status):
         client = client_of(double, attempts=1)
         for _ in range(2):
             with pytest.raises((Refused, Busy), match="role play"):
-                client.chat([RULES, QUESTION])
+                client.chat(ChatRequest([RULES, QUESTION]))
         assert roles(double) == [["system", "user"], ["user"]] * 2
 
 
@@ -99,9 +99,9 @@ def test_a_server_may_refuse_several_things_one_after_another():
 
     with chat_double(plan=plan) as double:
         client = client_of(double)
-        replies = [client.chat([RULES, QUESTION], schema=SCHEMA, max_tokens=9) for _ in range(2)]
+        replies = [client.chat(ChatRequest([RULES, QUESTION], schema=SCHEMA, max_tokens=9)) for _ in range(2)]
     assert len(double.requests) == 4 + 1 and double.requests[-1]["max_completion_tokens"] == 9
-    assert replies[0].not_told == replies[1].not_told == ("response_format", "system")
+    assert replies[0].omitted == replies[1].omitted == ("response_format", "system")
 
 
 def test_ollama_of_old_takes_no_schema():
@@ -109,7 +109,7 @@ def test_ollama_of_old_takes_no_schema():
     with chat_double() as double:
         double.plan = lambda r: Answer(status=400, body=said) if r.get("format") else Answer("4")
         client = client_of(double, "ollama")
-        assert [client.chat([QUESTION], schema=SCHEMA).text for _ in range(2)] == ["4", "4"]
+        assert [client.chat(ChatRequest([QUESTION], schema=SCHEMA)).text for _ in range(2)] == ["4", "4"]
         assert [bool(request.get("format")) for request in double.requests] == [True, False, False]
 
 
@@ -127,15 +127,15 @@ def test_a_schema_that_was_not_kept_once_is_left_out_once(server):
     with chat_double() as double:
         double.plan = lambda request: failure if len(double.requests) == 1 else Answer("4")
         client = client_of(double)
-        replies = [client.chat([QUESTION], schema=SCHEMA) for _ in range(2)]
+        replies = [client.chat(ChatRequest([QUESTION], schema=SCHEMA)) for _ in range(2)]
     assert ["response_format" in request for request in double.requests] == [True, False, True]
-    assert [(reply.text, reply.not_told) for reply in replies] == [("4", ("response_format",)), ("4", ())]
+    assert [(reply.text, reply.omitted) for reply in replies] == [("4", ("response_format",)), ("4", ())]
 
 
 def test_what_the_model_wrote_against_the_schema_is_read():
     error = {"message": "Failed to generate JSON", "code": "json_validate_failed", "failed_generation": "Score: 4"}
     with chat_double(plan=lambda _: Answer(status=400, body=json.dumps({"error": error}).encode())) as double:
-        reply = client_of(double).chat([QUESTION], schema=SCHEMA)
+        reply = client_of(double).chat(ChatRequest([QUESTION], schema=SCHEMA))
         assert (reply.text, reply.cut, len(double.requests)) == ("Score: 4", False, 1)
         assert LlmJudge(client_of(double))(RUBRICS[0], FIELDS).score == 4
 
@@ -149,7 +149,7 @@ def test_no_room_for_an_answer_is_a_reply_that_was_cut():
     with chat_double(plan=lambda _: Answer(status=400, body=NO_ROOM)) as double:
         client = client_of(double)
         assert client.ping().name == "openai:llama3.1", "a sign of life"
-        reply = client.chat([QUESTION])
+        reply = client.chat(ChatRequest([QUESTION]))
         assert (reply.text, reply.cut) == ("", True)
         judgement = LlmJudge(client)(RUBRICS[0], FIELDS)
     assert judgement.score is None and "raise it" in judgement.reason
@@ -178,7 +178,7 @@ def test_a_ping_finds_out_what_a_refusal_without_words_is_about(status, refused)
         double.requests.clear()
         judgement = judge(RUBRICS[0], FIELDS)
         assert judgement.score == 4 and len(double.requests) == 1
-    assert judgement.last.not_told == tuple(sorted({"schema": "response_format"}.get(name, name) for name in refused))
+    assert judgement.last.omitted == tuple(sorted({"schema": "response_format"}.get(name, name) for name in refused))
 
 
 @pytest.mark.parametrize(("status", "requests"), [(400, 4), (500, 4), (401, 1), (402, 1), (429, 1), (503, 1)])
@@ -194,17 +194,17 @@ def test_a_template_without_a_place_for_rules_is_noticed_by_the_ping():
     with chat_double(template="{{ .Prompt }}") as double:
         client = client_of(double, "ollama")
         client.ping()
-        client.chat([RULES, QUESTION])
+        client.chat(ChatRequest([RULES, QUESTION]))
         assert roles(double) == [["user"]]
     with chat_double(template="{{ range .Messages }}{{ .Content }}{{ end }}") as double:
         client = client_of(double, "ollama")
         client.ping()
-        client.chat([RULES, QUESTION])
+        client.chat(ChatRequest([RULES, QUESTION]))
         assert roles(double) == [["system", "user"]]
 
 
 def test_a_model_of_ollama_that_sees_nothing_is_refused_for_pictures():
-    probe = Probe((Message("Say yes.", images=(b"\x89PNG\r\n\x1a\n",)),))
+    probe = ChatRequest([Message("Say yes.", images=(b"\x89PNG\r\n\x1a\n",))])
     with chat_double(capabilities=["completion"]) as double:
         with pytest.raises(Refused, match="takes no pictures"):
             client_of(double, "ollama").ping(probe)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ski_lvlm.servers.client import BadReply, Busy, ChatClient, ChatError, Message, ModelMissing, Refused
+from ski_lvlm.servers.client import BadReply, Busy, ChatClient, ChatError, ChatRequest, Message, ModelMissing, Refused
 from ski_lvlm.servers.replies import error_of, openai_reply
 from tests.cases.llm_server import Answer, chat_double
 
@@ -44,14 +44,14 @@ ERRORS = [
 def test_an_error_with_status_200_is_told(body, kind, said):
     answer = Answer(body=json.dumps(body).encode())
     with chat_double(plan=lambda _: answer) as double, pytest.raises(ChatError, match=said) as raised:
-        client_of(double).chat([Message("hi")])
+        client_of(double).chat(ChatRequest([Message("hi")]))
     assert type(raised.value) is kind
 
 
 def test_an_error_of_ollama_with_status_200_is_told():
     answer = Answer(body=b'{"error": "llama runner process has terminated"}')
     with chat_double(plan=lambda _: answer) as double, pytest.raises(Refused, match="runner process"):
-        client_of(double, "ollama").chat([Message("hi")])
+        client_of(double, "ollama").chat(ChatRequest([Message("hi")]))
 
 
 def body_of(message=None, finish="stop", **body):
@@ -117,11 +117,11 @@ def test_a_web_page_is_told_with_the_address_to_try(status):
         client = ChatClient("openai:llama3.1", base_url=double.url)
         with pytest.raises(ChatError, match=rf"web page 'Open WebUI', .* try --base_url {double.url}/v1") as raised:
             client.ping()
-        assert not raised.value.passing and len(double.requests) == 1
+        assert not raised.value.is_transient and len(double.requests) == 1
         with pytest.raises(ChatError, match="a login, a proxy or another program"):
             client_of(double).ping()
         with pytest.raises(ChatError, match="web page 'Open WebUI', expected Ollama.*port is 11434"):
-            client_of(double, "ollama").chat([Message("hi")])
+            client_of(double, "ollama").chat(ChatRequest([Message("hi")]))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ski_lvlm.servers.client import ChatClient, ChatError, Message, Refused
+from ski_lvlm.servers.client import ChatClient, ChatError, ChatRequest, Message, Refused
 from ski_lvlm.servers.secret_mask import Mask, read_key
 from tests.cases.command_case import run
 from tests.cases.llm_server import Answer, chat_double
@@ -36,7 +36,7 @@ def client_of(double, protocol, **settings):
 def test_white_space_around_a_key_is_left_out(monkeypatch, protocol, around):
     monkeypatch.setenv(VARIABLES[protocol], around.format("sk-very-hushed"))
     with chat_double() as double:
-        assert client_of(double, protocol).chat([Message("hi")]).text == "ok"
+        assert client_of(double, protocol).chat(ChatRequest([Message("hi")])).text == "ok"
     assert double.headers[0]["authorization"] == "Bearer sk-very-hushed"
 
 
@@ -90,10 +90,10 @@ def test_what_a_server_repeats_is_masked_in_errors_causes_and_logs(monkeypatch, 
     said = json.dumps({"error": f"wrong header Bearer {spell(KEY)}"})
     with chat_double(plan=lambda _: Answer(status=status, body=said.encode())) as double:
         with pytest.raises(ChatError) as raised:
-            client_of(double, protocol).chat([Message("hi")])
+            client_of(double, protocol).chat(ChatRequest([Message("hi")]))
         assert double.headers[0]["authorization"] == f"Bearer {KEY}"
     shown = "".join(traceback.format_exception(raised.value)) + caplog.text
-    assert "hush" not in shown and "hush" not in raised.value.said
+    assert "hush" not in shown and "hush" not in raised.value.body
 
 
 def test_a_key_in_the_address_is_in_no_log_of_the_packages_below(caplog):
@@ -101,7 +101,7 @@ def test_a_key_in_the_address_is_in_no_log_of_the_packages_below(caplog):
     with chat_double() as double:
         for protocol, path in (("openai", "/v1"), ("ollama", "")):
             url = double.url.replace("//", "//me:hush-hush@") + f"{path}?api-key=hush-query"
-            ChatClient(f"{protocol}:llama3.1", base_url=url).chat([Message("hi")])
+            ChatClient(f"{protocol}:llama3.1", base_url=url).chat(ChatRequest([Message("hi")]))
         assert all(request.endswith("?api-key=hush-query") for request in double.paths)
     assert "HTTP Request" in caplog.text and "hush" not in caplog.text
 
@@ -109,15 +109,15 @@ def test_a_key_in_the_address_is_in_no_log_of_the_packages_below(caplog):
 def test_a_header_that_cannot_be_sent_is_not_quoted_and_not_sent_again(monkeypatch):
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Token: hush\rhush")
     with chat_double() as double, pytest.raises(Refused, match="line breaks in OPENAI_CUSTOM_HEADERS") as raised:
-        client_of(double, "openai").chat([Message("hi")])
-    assert "hush" not in str(raised.value) and not raised.value.passing
+        client_of(double, "openai").chat(ChatRequest([Message("hi")]))
+    assert "hush" not in str(raised.value) and not raised.value.is_transient
 
 
 def test_custom_headers_are_masked(monkeypatch):
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Token: hush-hush-1")
     with chat_double(plan=lambda _: Answer(status=400, body=b"no hush-hush-1")) as double:
         with pytest.raises(Refused) as raised:
-            client_of(double, "openai").chat([Message("hi")])
+            client_of(double, "openai").chat(ChatRequest([Message("hi")]))
         assert double.headers[0]["x-token"] == "hush-hush-1"
     assert "hush" not in str(raised.value)
 
