@@ -1,12 +1,12 @@
 """Train SKI-LVLM: projectors of video and skeleton tokens before a frozen language model.
 
     deepspeed train_ski_lvlm.py --deepspeed zero2.json --instructions FILE --features DIR --base_llm ID --output_dir DIR
-    python train_ski_lvlm.py --gpus 8 …                        # all GPUs of this machine; without --gpus on one of them
+    python train_ski_lvlm.py --gpus 8 …                        # all GPUs of this machine, without --gpus one of them
     deepspeed --hostfile hosts.txt train_ski_lvlm.py …         # several machines
     torchrun --nnodes 2 --nproc_per_node 8 --rdzv_backend c10d --rdzv_endpoint NAME:29500 train_ski_lvlm.py …  # on each
 
 hosts.txt has a line `NAME slots=8` for each machine, which deepspeed reaches by ssh. Data and --output_dir must lie on
-storage that all machines mount at the same place. The same command resumes after a kill, also with another number of
+storage that all machines mount at the same place. The same command resumes after a crash, also with another number of
 GPUs, with or without DeepSpeed: --batch_size stays the batch of all together.
 
 Without --instructions and --features it trains on what the last `bash scripts/quickstart.sh` made.
@@ -26,12 +26,13 @@ import torch
 from transformers import HfArgumentParser, set_seed
 
 from ski_lvlm.datasets.instruction_file import read_instructions
+from ski_lvlm.encoders.vision_tower import CLIP_L14, load_vision_tower
 from ski_lvlm.llm.conversation import PLACEHOLDER_IDS, Encoded, marked
 from ski_lvlm.llm.limits import pad_id
-from ski_lvlm.lvlm.features import FeatureFolder
+from ski_lvlm.lvlm.features import FeatureError, FeatureFolder
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.projector import Projector
-from ski_lvlm.lvlm.samples import InstructCollator, InstructDataset, check_dataset, token_statistics
+from ski_lvlm.lvlm.samples import InstructCollator, InstructDataset, SampleSettings, drop_unusable, token_statistics
 from ski_lvlm.parallel.launch import (
     adapted_flags,
     check_shared_folder,
@@ -42,6 +43,8 @@ from ski_lvlm.parallel.launch import (
 from ski_lvlm.published.projectors import load_video_projector
 from ski_lvlm.recipe import SkiLvlmRecipe
 from ski_lvlm.storage.files import atomic_path, write_json
+from ski_lvlm.storage.json_files import read_json
+from ski_lvlm.training.checkpoint_damage import damage
 from ski_lvlm.training.checkpoints import ResumableTrainer
 from ski_lvlm.training.trainer import (
     GlobalBatchArguments,
@@ -84,7 +87,7 @@ def with_quickstart(recipe: SkiLvlmRecipe) -> SkiLvlmRecipe:
 
 
 def build_model(recipe: SkiLvlmRecipe, features: FeatureFolder, clips: Sequence[str], *, bf16: bool) -> SkiLvlm:
-    """Untrained projectors of the features' widths before the frozen LLM; T_v from a published one if asked."""
+    """Build projectors of the features' widths before the frozen LLM, untrained or with a published T_v."""
     modalities = recipe.modalities.split(",")
     if unknown := set(modalities) - set(PLACEHOLDER_IDS):
         raise ValueError(f"--modalities: {sorted(unknown)} unknown; expected video, skeleton or both")
@@ -98,12 +101,51 @@ def build_model(recipe: SkiLvlmRecipe, features: FeatureFolder, clips: Sequence[
         statistics=statistics or None,
         dtype=torch.bfloat16 if bf16 else torch.float32,
     )
-    source = recipe.video_projector
-    if source == "auto":
-        source = recipe.base_llm if recipe.base_llm == SkiLvlmRecipe.base_llm else "none"
+    source = video_projector(recipe, modalities)
     if source != "none":
+        if recipe.video_projector == "auto":
+            check_llava_tower(features)
         load_video_projector(source, cast(Projector, model.projectors["video"]))
     return model
+
+
+def video_projector(recipe: SkiLvlmRecipe, modalities: Sequence[str]) -> str:
+    """Return the file or checkpoint from which T_v starts, or "none"."""
+    if recipe.video_projector == "auto":
+        is_llava = recipe.base_llm == SkiLvlmRecipe.base_llm and "video" in modalities
+        return recipe.base_llm if is_llava else "none"
+    if recipe.video_projector != "none" and "video" not in modalities:
+        raise ValueError(f"--video_projector {recipe.video_projector}: --modalities has no video; leave it out")
+    return recipe.video_projector
+
+
+def check_llava_tower(features: FeatureFolder) -> None:
+    """Refuse features of another tower than the one that LLaVA's projector was trained for."""
+    tower = features.manifest.get("video", {}).get("tower", CLIP_L14)
+    if tower == CLIP_L14:
+        return
+    try:
+        expected = load_vision_tower(CLIP_L14).digest
+    except ValueError as error:
+        raise ValueError(
+            f"--video_projector auto takes a projector for {CLIP_L14}, but the features were made by {tower!r}, and "
+            f"the two could not be compared ({error}); give --video_projector none or {SkiLvlmRecipe.base_llm}"
+        ) from error
+    try:
+        features.check_origin("video", expected)
+    except FeatureError as error:
+        raise ValueError(f"--video_projector auto takes a projector for {CLIP_L14}; give none, or: {error}") from error
+
+
+def check_resumable(features: FeatureFolder, args: LvlmArguments) -> None:
+    """Refuse features of another tower or encoder than those of the checkpoints in --output_dir."""
+    checkpoints = list(Path(str(args.output_dir)).glob("checkpoint-*"))
+    if args.resume_from_checkpoint:
+        checkpoints.append(Path(args.resume_from_checkpoint))
+    for checkpoint in checkpoints:
+        if damage(checkpoint) is None:
+            manifest = read_json(checkpoint / "config.json")["manifest"]
+            features.check_same_origin(manifest, trained=str(checkpoint))
 
 
 def main(flags: list[str]) -> None:
@@ -123,28 +165,27 @@ def main(flags: list[str]) -> None:
         join_deepspeed()
 
     features = FeatureFolder(Path(recipe.features))
+    check_resumable(features, args)
     conversations = read_instructions(Path(recipe.instructions))
     clips = [clip for c in conversations for clip in (c.video, c.skeleton) if clip]
     model = build_model(recipe, features, clips, bf16=args.bf16)
-    dataset = InstructDataset(
-        conversations,
-        features,
-        model.tokenizer,
-        modalities=list(model.projectors),
+    sample_settings = SampleSettings(
+        modalities=tuple(model.projectors),
         max_length=recipe.model_max_length,
         context=model.prompting.context,
         chat_template=recipe.chat_template,
         skeleton_dropout=recipe.skeleton_dropout,
         seed=args.seed,
     )
-    check_dataset(dataset, skip_missing=recipe.skip_missing)
+    dataset = InstructDataset(conversations, features, model.tokenizer, sample_settings)
+    dataset = drop_unusable(dataset, skip_missing=recipe.skip_missing)
     if args.should_save:
         sample = dataset[0]
-        shown = marked(Encoded(sample.ids, sample.labels), model.tokenizer)
-        print(f"{len(dataset)} conversations; the first, trained tokens between ⟦ and ⟧:\n{shown}", flush=True)
+        text = marked(Encoded(sample.ids, sample.labels), model.tokenizer)
+        print(f"{len(dataset)} conversations; the first, trained tokens between ⟦ and ⟧:\n{text}", flush=True)
         write_run(output_dir, recipe=settings, seed=args.seed)
         with atomic_path(output_dir / "sample.txt") as temporary:
-            temporary.write_text(shown + "\n", encoding="utf-8")
+            temporary.write_text(text + "\n", encoding="utf-8")
 
     trainer = ResumableTrainer(
         model=model,

@@ -24,10 +24,9 @@ from eval.items.records import Item
 from scripts.miniature import MINIATURE
 from ski_lvlm.cli import parser, run
 from ski_lvlm.llm.loading import native_bf16
-from ski_lvlm.lvlm.inference import load_for_inference
+from ski_lvlm.lvlm.inference import LoadedLvlm, load_for_inference
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.storage.files import write_json
-from ski_lvlm.videos.decoding import read_for_tower
 from ski_lvlm.videos.folder import find_video
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,15 +47,10 @@ def train(source: Path, output_dir: Path, *, dropout: float, seed: int) -> None:
     subprocess.run(command, check=True)
 
 
-def video_tokens(model: SkiLvlm, items: Sequence[Item], videos: Path) -> Tokens:
-    """The tower's tokens of every held-out clip."""
-    tower = model.load_tower()
-    framed = {"num_frames": tower.num_frames, "side": tower.image_size}
-    framing = model.config.manifest["video"]["framing"]
-    return [
-        tower(read_for_tower(find_video(videos, item["video_name"]), framing=framing, **framed).unsqueeze(0))[0]
-        for item in track(items, "video tokens")
-    ]
+def video_tokens(lvlm: LoadedLvlm, items: Sequence[Item], videos: Path) -> Tokens:
+    """Encode every held-out clip."""
+    files = (find_video(videos, item["video_name"]) for item in track(items, "video tokens"))
+    return [lvlm.encode(lvlm.read(file)) for file in files]
 
 
 def shuffled(tokens: Tokens, *, spatial: int) -> Tokens:
@@ -91,9 +85,9 @@ def untrained(model: SkiLvlm) -> None:
 
 def conditions(folder: Path, items: Sequence[Item], videos: Path, *, name: str) -> list[Row]:
     """All rows of one trained model."""
-    model = load_for_inference(folder)
-    tokens = video_tokens(model, items, videos)
-    tower = model.load_tower()
+    lvlm = load_for_inference(folder)
+    model, tower = lvlm.model, lvlm.tower
+    tokens = video_tokens(lvlm, items, videos)
     rows = [
         caption_accuracy(captions(model, items, given), condition=f"{name}: {condition}")
         for condition, given in (

@@ -1,18 +1,19 @@
-"""Let a trained SKI-LVLM answer the questions of a benchmark file about videos; no skeleton is needed.
+"""Let a trained SKI-LVLM answer the questions of a benchmark file about videos, without skeletons.
 
     python eval/describe.py --model DIR --videos DIR --questions FILE --out predictions.json
     python eval/describe.py … --gpus 8           # on eight GPUs of this machine
-    python eval/describe.py … --shard 1/8        # one of eight, each on a GPU; at last once without, which writes OUT
+    python eval/describe.py … --shard 1/8        # one of eight, each on a GPU (at last once without, which writes OUT)
     python eval/describe.py --baseline video-chatgpt --projector_weights mm_projector.bin --base_llm ID \\
         --vision_tower openai/clip-vit-large-patch14 …
 
-FILE is a list of {video_name, Q, A, Q1, Q2}, or one of the kinds in eval/items/records.py; OUT repeats it with pred,
-pred1, pred2, and beside it, as in predictions.run.json, stands what it was made with. Greedy unless --temperature is
-given. Answers are kept one by one beside OUT, so the same command goes on after a kill (in bf16, other neighbours in a
-batch can tip a near tie, as they change what is sampled; --batch_size 1 is exact). A video that is missing or cannot be
-read gets null answers and the reason, never another video's; the last line on stderr counts them. The exit code is 1 if
-no item has an answer, with --strict if any has none. An answer that runs into --max_new_tokens is marked "cut" in the
-log and listed.
+FILE is a list of {video_name, Q, A, Q1, Q2}, or one of the kinds in eval/items/records.py. OUT repeats it with pred,
+pred1, pred2. A file beside OUT, as predictions.run.json, states model, settings and versions. Answers are greedy unless
+--temperature is given.
+
+Each answer is logged beside OUT at once, so the same command resumes after a crash. In bf16, other neighbours in a
+batch can tip a near tie, and they change what is sampled: --batch_size 1 is exact. A video that is missing or cannot be
+read gets null answers and the reason. The last line on stderr counts them. The exit code is 1 if no item has an answer,
+with --strict if any has none. An answer that runs into --max_new_tokens is marked "cut" in the log and listed.
 """
 
 import argparse
@@ -39,15 +40,16 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+    from ski_lvlm.lvlm.inference import LoadedLvlm
     from ski_lvlm.lvlm.model import SkiLvlm
 
-SHOWN = 20  # failed or cut answers that are printed; the log has them all
-LONGEST = 200  # characters of a name, a question or a reason on the terminal
+MAX_LINES = 20  # failed or cut answers that are printed; the log has them all
+MAX_CHARACTERS = 200  # of a name, a question or a reason on the terminal
 
 
 def describe(
-    model: "SkiLvlm",
-    wanted: dict[str, list[str]],
+    lvlm: "LoadedLvlm",
+    questions: dict[str, list[str]],
     videos: Path,
     *,
     batch_size: int,
@@ -55,50 +57,45 @@ def describe(
     seed: int = 0,
     **generation: Any,  # noqa: ANN401
 ) -> Iterator[Answer]:
-    """Yield an answer for every wanted question; clips are decoded ahead in workers, and each is seen once."""
+    """Yield an answer to every question about a video. Workers decode ahead, and each clip is encoded once."""
     from ski_lvlm.datasets.reading import batched, read_ahead
     from ski_lvlm.videos.decoding import read_clip
     from ski_lvlm.videos.folder import VideoFolder
 
-    tower = model.load_tower()
-    framing = model.config.manifest["video"].get("framing", "whole")
-    folder = VideoFolder(videos)
-    read = partial(read_clip, videos=folder, num_frames=tower.num_frames, side=tower.image_size, framing=framing)
-    for batch in read_ahead(batched(list(wanted), batch_size), read, workers=workers):
-        asked = []
+    model, tower = lvlm.model, lvlm.tower
+    frames = {"num_frames": tower.num_frames, "side": tower.image_size, "framing": lvlm.framing}
+    read = partial(read_clip, videos=VideoFolder(videos), **frames)
+    for batch in read_ahead(batched(list(questions), batch_size), read, workers=workers):
+        prompts = []
         for clip in batch:
             if clip.content is None:
-                yield from (Answer(clip.name, question, None, clip.error) for question in wanted[clip.name])
-            else:
-                tokens = tower(clip.content.unsqueeze(0).to(model.device))[0].float()
-                for question in wanted[clip.name]:
-                    if problem := model.prompting.problem(model.prompt_ids(len(tokens), question)):
-                        yield Answer(clip.name, question, None, problem)
-                    else:
-                        asked.append((clip.name, tokens, question))
-        for start in range(0, len(asked), batch_size):
-            yield from _answers(model, asked[start : start + batch_size], seed, generation)
+                yield from (Answer(clip.name, question, None, clip.error) for question in questions[clip.name])
+                continue
+            tokens = lvlm.encode(clip.content)
+            for question in questions[clip.name]:
+                if problem := model.prompting.problem(model.prompt_ids(len(tokens), question)):
+                    yield Answer(clip.name, question, None, problem)
+                else:
+                    prompts.append((clip.name, tokens, question))
+        for start in range(0, len(prompts), batch_size):
+            yield from _answers(lvlm, prompts[start : start + batch_size], seed, generation)
 
 
 def _answers(
-    model: "SkiLvlm", asked: list[tuple[str, "Float[Tensor, 'N F']", str]], seed: int, generation: dict[str, Any]
+    lvlm: "LoadedLvlm", prompts: list[tuple[str, "Float[Tensor, 'N F']", str]], seed: int, generation: dict[str, Any]
 ) -> Iterator[Answer]:
-    """One batch; what is sampled depends on the seed and on what is in the batch, not on what went before."""
+    """Answer one batch. Samples depend on the seed and on the batch, not on earlier batches."""
     import torch
-    from transformers import StoppingCriteriaList
 
-    from ski_lvlm.lvlm.inference import end_watch
-
-    names, tokens, questions = zip(*asked, strict=True)
+    names, tokens, questions = zip(*prompts, strict=True)
     torch.manual_seed(digest_number(json.dumps([seed, names, questions]), num_bytes=7))
-    watch = end_watch(model)
-    texts = model.answer(tokens, questions, stopping_criteria=StoppingCriteriaList([watch]), **generation)
-    for name, question, text, cut in zip(names, questions, texts, watch.cut, strict=True):
-        yield Answer(name, question, text, cut=cut)
+    answers = lvlm.answer(tokens, questions, **generation)
+    for name, question, answer in zip(names, questions, answers, strict=True):
+        yield Answer(name, question, answer.text, cut=answer.is_cut)
 
 
 def main(flags: Sequence[str] | None = None) -> int:
-    """Answer what is not answered yet and write the predictions."""
+    """Answer the questions without an answer, and write the predictions."""
     args = arguments(flags, description=__doc__ or "")
     check(args)
     if args.gpus:
@@ -108,20 +105,20 @@ def main(flags: Sequence[str] | None = None) -> int:
     items = [item for item in evenly(read_questions(args.questions), args.limit) if shard.holds(item["video_name"])]
     with only_process(args.out.parent / f".{args.out.stem}.lock", shard):
         logged_answers(args.out)  # another command's file is refused before the model is loaded
-        model = _open(args, shard)
+        lvlm = _load(args, shard)
         sampling = f"{json.dumps(generation)} {args.seed if args.temperature else ''}"
-        log = AnswerLog(args.out, f"{model_digest(model)} {args.videos.resolve()} {sampling}", shard=shard)
-        _answer(args, model, items, log, generation)
+        log = AnswerLog(args.out, f"{model_digest(lvlm.model)} {args.videos.resolve()} {sampling}", shard=shard)
+        _answer(args, lvlm, items, log, generation)
         predictions = [log.answered(item) for item in items]
         if shard == WHOLE:
             command = [Path(__file__).name, *(sys.argv[1:] if flags is None else flags)]
-            write_json(run_file(args.out), provenance(model, args, generation=generation, command=command))
+            write_json(run_file(args.out), provenance(lvlm.model, args, generation=generation, command=command))
             write_json(args.out, predictions)
     return report(predictions, log.cut(items), args, log.file if shard != WHOLE else args.out)
 
 
-def _open(args: argparse.Namespace, shard: Shard) -> "SkiLvlm":
-    from ski_lvlm.lvlm.inference import fast_dtype, load_for_inference, on_device
+def _load(args: argparse.Namespace, shard: Shard) -> "LoadedLvlm":
+    from ski_lvlm.lvlm.inference import LoadedLvlm, fast_dtype, load_for_inference, on_device
 
     if not args.baseline:
         return load_for_inference(args.model, number=shard.index - 1)
@@ -135,44 +132,44 @@ def _open(args: argparse.Namespace, shard: Shard) -> "SkiLvlm":
         delimited=args.delimiters == "auto",
         dtype=fast_dtype(),
     )
-    return on_device(model, number=shard.index - 1)
+    return LoadedLvlm(on_device(model, number=shard.index - 1))
 
 
 def model_digest(model: "SkiLvlm") -> str:
-    """What answers: the weights of projectors, LLM and tower, the tokenizer, and how they are asked about a video."""
-    from ski_lvlm.encoders.digest import weights_digest
+    """Return digests of all that makes the answers: trained weights, LLM, tokenizer, tower, frames and prompt."""
     from ski_lvlm.llm.loading import tokenizer_digest
+    from ski_lvlm.lvlm.trained import trained_digest
 
     video = model.config.manifest.get("video", {})
     prompt = digest(json.dumps(model.config.prompt))
-    shown = (video.get("digest"), video.get("num_frames"), video.get("framing"), model.config.chat_template, prompt)
-    learned = weights_digest(model.projectors, rounded=False)
-    return f"{learned} {model.config.llm_digest} {tokenizer_digest(model.tokenizer)} {' '.join(map(str, shown))}"
+    inputs = (video.get("digest"), video.get("num_frames"), video.get("framing"), model.config.chat_template, prompt)
+    weights = f"{trained_digest(model)} {model.config.llm_digest}"
+    return f"{weights} {tokenizer_digest(model.tokenizer)} {' '.join(map(str, inputs))}"
 
 
 def _answer(
-    args: argparse.Namespace, model: "SkiLvlm", items: list[Item], log: AnswerLog, generation: dict[str, Any]
+    args: argparse.Namespace, lvlm: "LoadedLvlm", items: list[Item], log: AnswerLog, generation: dict[str, Any]
 ) -> None:
     todo = log.unanswered(items)
     total = sum(len(questions) for questions in todo.values())
     settings = {"batch_size": args.batch_size, "workers": args.workers, "seed": args.seed}
     with progress("describing", total=total) as advance:
-        for answer in describe(model, todo, args.videos, **settings, **generation):
+        for answer in describe(lvlm, todo, args.videos, **settings, **generation):
             log.add(answer)
             advance(1)
 
 
 def report(predictions: list[Item], cut: list[tuple[str, str]], args: argparse.Namespace, file: Path) -> int:
-    """Say what was answered, what was cut and, at last, what has no answer; returns the exit code."""
+    """Print the numbers of answers, those that were cut and those that are missing. Return the exit code."""
     failed = [item for item in predictions if item.get("error")]
     print(f"{len(predictions) - len(failed)} of {len(predictions)} items answered in {file}")
     if file != args.out:
         print(f"when all shards are done, the same command without --shard writes {args.out}")
-    for item in failed[:SHOWN]:
+    for item in failed[:MAX_LINES]:
         print(f"  no answer: {_short(item['video_name'])}: {_short(item['error'])}")
     if cut:
         print(f'{len(cut)} answers ran into --max_new_tokens {args.max_new_tokens}, marked "cut" in the log:')
-    for video, question in cut[:SHOWN]:
+    for video, question in cut[:MAX_LINES]:
         print(f"  cut: {_short(video)}: {_short(question)}")
     if not failed:
         return 0
@@ -183,7 +180,7 @@ def report(predictions: list[Item], cut: list[tuple[str, str]], args: argparse.N
 
 def _short(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+    return line if len(line) <= MAX_CHARACTERS else f"{line[: MAX_CHARACTERS - 1]}…"
 
 
 if __name__ == "__main__":

@@ -10,3 +10,24 @@ Shapes in signatures use one legend throughout the package:
 Skeletons are metres in the Kinect camera frame. Videos are uint8 until a tower normalises them. A person who is absent
 from a skeleton is NaN until an encoder masks it, and never zeros.
 """
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ski_lvlm.lvlm.inference import LoadedLvlm
+
+__all__ = ["from_pretrained"]
+
+
+def from_pretrained(folder: str | Path) -> "LoadedLvlm":
+    """Load a trained SKI-LVLM for questions about videos, on the GPU where there is one.
+
+        model = ski_lvlm.from_pretrained("runs/ski_lvlm")
+        model.generate("kitchen.mp4", "What is the person doing?")
+
+    `folder` is the --output_dir of train_ski_lvlm.py.
+    """
+    from ski_lvlm.lvlm.inference import load_for_inference  # torch and transformers take seconds to import
+
+    return load_for_inference(folder)

@@ -1,10 +1,9 @@
-"""Ask a trained SKI-LVLM about a video in the terminal; words appear as they come.
+"""Ask a trained SKI-LVLM about a video in the terminal. Words appear as they are generated.
 
-    python -m ski_lvlm.chat VIDEO --model DIR      # Ctrl-C stops an answer; an empty line or Ctrl-D ends the command
+    python -m ski_lvlm.chat VIDEO --model DIR      # Ctrl-C stops an answer, an empty line or Ctrl-D ends the command
     python -m ski_lvlm.chat VIDEO --model DIR --question "What is the person doing?"
 
-Every question is answered from the video alone: no skeleton is needed, and earlier questions are not remembered, as in
-training.
+Every question is answered from the video alone, without a skeleton and, as in training, without earlier questions.
 """
 
 import argparse
@@ -17,38 +16,31 @@ from ski_lvlm.llm.sampling import add_sampling_flags, generation_settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Load, look at the video once, answer."""
+    """Load the model, encode the video once, and answer."""
     args = _arguments(argv)
     settings = generation_settings(args)
     if args.question is not None and not args.question.strip():
-        raise ValueError("--question is empty; give a question, or leave --question out to be asked for them")
+        raise ValueError("--question is empty; give a question, or drop --question to type questions")
     if not args.video.is_file():
         raise ValueError(f"{args.video}: no such video file; check the path")
     import torch
-    from transformers import StoppingCriteriaList
 
+    from ski_lvlm import from_pretrained
     from ski_lvlm.llm.answer_text import AnswerStreamer
-    from ski_lvlm.lvlm.inference import end_watch, load_for_inference
-    from ski_lvlm.videos.decoding import read_for_tower
 
-    model = load_for_inference(args.model)
-    tower = model.load_tower()
-    framing = model.config.manifest["video"].get("framing", "whole")
-    frames = read_for_tower(args.video, num_frames=tower.num_frames, side=tower.image_size, framing=framing)
-    tokens = tower(frames.unsqueeze(0).to(model.device))[0].float()
-    for question in _asked() if args.question is None else [args.question]:
+    lvlm = from_pretrained(args.model)
+    tokens = lvlm.encode(lvlm.read(args.video))
+    for question in _typed_questions() if args.question is None else [args.question]:
         torch.manual_seed(args.seed)
-        watch = end_watch(model)
-        streamer = AnswerStreamer(model.tokenizer, model.end_ids)
-        stop = StoppingCriteriaList([watch])
+        streamer = AnswerStreamer(lvlm.model.tokenizer, lvlm.model.end_ids)
         try:
-            model.answer([tokens], [question], streamer=streamer, stopping_criteria=stop, **settings)
+            (answer,) = lvlm.answer([tokens], [question], streamer=streamer, **settings)
         except KeyboardInterrupt:
             sys.stdout.write("\n[stopped]\n")
             if args.question:
                 return 130
             continue
-        if watch.cut[0]:
+        if answer.is_cut:
             sys.stdout.write(f"[cut: --max_new_tokens {args.max_new_tokens}]\n")
     return 0
 
@@ -63,8 +55,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return flags.parse_args(argv)
 
 
-def _asked() -> Iterator[str]:
-    """Questions from the terminal until an empty line, the end of input or Ctrl-C."""
+def _typed_questions() -> Iterator[str]:
+    """Yield questions from the terminal until an empty line, the end of input or Ctrl-C."""
     while True:
         try:
             question = input("> ").strip()

@@ -21,7 +21,7 @@ def provenance(
     in the same template, with the same frames, videos and sampling; batches, precision, device and versions are those
     of the last start.
     """
-    from ski_lvlm.encoders.digest import weights_digest
+    from ski_lvlm.lvlm.trained import trained_digest
     from ski_lvlm.training.trainer import environment
 
     config = model.config
@@ -29,7 +29,7 @@ def provenance(
     return {
         "command": list(command),
         "model": {"baseline": args.baseline, "source": str(source.resolve())},
-        "projectors": {"kind": config.projector, "digest": weights_digest(model.projectors, rounded=False)},
+        "projectors": {"kind": config.projector, "digest": trained_digest(model)},
         "delimited": config.delimited,
         "language_model": {
             "id": config.base_llm,

@@ -1,6 +1,7 @@
 """Fingerprints of weights that see every value."""
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 
 import torch
@@ -25,10 +26,16 @@ def weights_digest(module: nn.Module, *settings: object, rounded: bool = True) -
     >>> weights_digest(a) == weights_digest(a), weights_digest(a) == weights_digest(b)
     (True, False)
     """
-    digest = hashlib.sha256("".join(f"{setting!r};" for setting in settings).encode())
     parameters = dict(module.named_parameters(remove_duplicate=False))
-    for name, value in sorted(module.state_dict().items()):
-        with gathered(parameters.get(name, value)) as tensor:
+    tensors = {name: parameters.get(name, value) for name, value in module.state_dict().items()}
+    return tensors_digest(tensors, *settings, rounded=rounded)
+
+
+def tensors_digest(tensors: Mapping[str, Tensor], *settings: object, rounded: bool = True) -> str:
+    """Return a hash of the names, shapes and all values of tensors, and of `settings`, as `weights_digest`."""
+    digest = hashlib.sha256("".join(f"{setting!r};" for setting in settings).encode())
+    for name, value in sorted(tensors.items(), key=lambda item: item[0]):
+        with gathered(value) as tensor:
             digest.update(f"{name}{tuple(tensor.shape)}".encode())
             for block_sum in _block_sums(tensor, torch.bfloat16 if rounded else torch.float32):
                 digest.update(block_sum.to_bytes(8, "little", signed=True))

@@ -1,6 +1,7 @@
 """f_v of SKI-LVLM: a frozen image tower that turns a clip into temporal and spatial tokens."""
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,34 +27,45 @@ class VisionTowerError(ValueError):
     """A vision tower that cannot be loaded, or a video that does not fit it."""
 
 
+@dataclass(frozen=True)
+class ImageBackbone:
+    """A network from normalised frames to patch tokens [B P F], with its identity and its input.
+
+    Attributes:
+        digest: of the weights and the normalisation.
+        width: F.
+        image_size: side of the frames in pixels.
+        num_patches: P.
+        mean: of the pixels' channels, from 0 to 255.
+        std: likewise.
+    """
+
+    network: nn.Module
+    model_id: str
+    digest: str
+    width: int
+    image_size: int
+    num_patches: int
+    mean: list[float]
+    std: list[float]
+
+
 class VisionTower(nn.Module):
     """A frozen image backbone over the frames of a clip, Video-ChatGPT's way.
 
-    `backbone` maps normalised frames to patch tokens [B P F]. T_v temporal tokens (each frame's mean over its patches)
-    are followed by P spatial tokens (each patch's mean over the frames).
+    T_v temporal tokens (each frame's mean over its patches) are followed by P spatial tokens (each patch's mean over
+    the frames).
 
     Paper: Sec. 3.3, 356 x 1024 video tokens: 100 temporal and 256 spatial ones of CLIP ViT-L/14.
     """
 
-    def __init__(
-        self,
-        backbone: nn.Module,
-        *,
-        model_id: str,
-        digest: str,
-        width: int,
-        image_size: int,
-        num_patches: int,
-        num_frames: int,
-        mean: list[float],
-        std: list[float],
-    ) -> None:
+    def __init__(self, image: ImageBackbone, *, num_frames: int) -> None:
         super().__init__()
-        self.backbone, self.model_id, self.digest = backbone, model_id, digest
-        self.width, self.image_size, self.num_frames = width, image_size, num_frames
-        self.num_tokens = num_frames + num_patches
-        self.register_buffer("mean", rearrange(torch.tensor(mean), "c -> c 1 1"))
-        self.register_buffer("std", rearrange(torch.tensor(std), "c -> c 1 1"))
+        self.backbone, self.model_id, self.digest = image.network, image.model_id, image.digest
+        self.width, self.image_size, self.num_frames = image.width, image.image_size, num_frames
+        self.num_tokens = num_frames + image.num_patches
+        self.register_buffer("mean", rearrange(torch.tensor(image.mean), "c -> c 1 1"))
+        self.register_buffer("std", rearrange(torch.tensor(image.std), "c -> c 1 1"))
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "VisionTower":
@@ -62,7 +74,7 @@ class VisionTower(nn.Module):
 
     @torch.no_grad()
     def forward(self, video: UInt8[Tensor, "B T_v 3 H W"]) -> Float[Tensor, "B N F"]:
-        """Tokens of clips of equal length; a clip of fewer than `num_frames` frames has fewer temporal tokens.
+        """Encode clips of equal length. A clip of fewer than `num_frames` frames has fewer temporal tokens.
 
         Raises:
             VisionTowerError: frames of another size than the tower's, or more frames than `num_frames`.
@@ -82,10 +94,10 @@ class VisionTower(nn.Module):
         return self.backbone(pixels.to(next(self.backbone.parameters()).dtype))
 
     def _check(self, video: UInt8[Tensor, "B T_v 3 H W"]) -> None:
-        side, frames, found = self.image_size, video.shape[1], tuple(video.shape[-2:])
-        if found != (side, side):
+        side, frames, size = self.image_size, video.shape[1], tuple(video.shape[-2:])
+        if size != (side, side):
             raise VisionTowerError(
-                f"{self.model_id} takes frames of {side}x{side} pixels, found {found[0]}x{found[1]}; "
+                f"{self.model_id} takes frames of {side}x{side} pixels, found {size[0]}x{size[1]}; "
                 f"decode with read_video(..., size=({side}, {side}))"
             )
         if not 0 < frames <= self.num_frames:
@@ -96,7 +108,7 @@ class VisionTower(nn.Module):
 
 
 def temporal_and_spatial(patches: Float[Tensor, "B T P F"]) -> Float[Tensor, "B T+P F"]:
-    """Mean over the patches of each frame, then mean over the frames of each patch, in fp32.
+    """Return the means over the patches of each frame, then those over the frames of each patch, in fp32.
 
     >>> temporal_and_spatial(torch.tensor([[[[1.0], [3.0]], [[5.0], [7.0]]]])).flatten().tolist()
     [2.0, 6.0, 3.0, 5.0]
@@ -120,25 +132,24 @@ def load_vision_tower(
         ImportError: the packages of the offline tower are not installed.
     """
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    load = _load_efficientnet if model_id == EFFICIENTNET else _load_transformer
     precision = dtype or (torch.bfloat16 if place.type == "cuda" else torch.float32)
-    tower = load(model_id, num_frames)
+    image = _load_efficientnet() if model_id == EFFICIENTNET else _load_transformer(model_id)
+    tower = VisionTower(image, num_frames=num_frames)
     tower.backbone.to(precision)
     return tower.to(place)
 
 
-def _load_efficientnet(model_id: str, num_frames: int) -> VisionTower:
+def _load_efficientnet() -> ImageBackbone:
     from ski_lvlm.encoders import efficientnet as net
 
-    backbone = net.EfficientNetLite0()
-    return VisionTower(
-        backbone,
-        model_id=model_id,
-        digest=backbone.digest,
+    network = net.EfficientNetLite0()
+    return ImageBackbone(
+        network,
+        model_id=EFFICIENTNET,
+        digest=network.digest,
         width=net.WIDTH,
         image_size=net.IMAGE_SIZE,
         num_patches=net.GRID**2,
-        num_frames=num_frames,
         mean=[net.MEAN] * 3,
         std=[net.STD] * 3,
     )
@@ -155,7 +166,7 @@ class _PatchTokens(nn.Module):
         return self.transformer(pixel_values=pixels).last_hidden_state[:, -self.num_patches :]
 
 
-def _load_transformer(model_id: str, num_frames: int) -> VisionTower:
+def _load_transformer(model_id: str) -> ImageBackbone:
     try:
         with weights_explained(model_id):
             family, transformer = _cut_transformer(model_id)
@@ -167,14 +178,13 @@ def _load_transformer(model_id: str, num_frames: int) -> VisionTower:
         ) from error
     vision: Any = transformer.config
     num_patches = (vision.image_size // vision.patch_size) ** 2
-    return VisionTower(
+    return ImageBackbone(
         _PatchTokens(transformer, num_patches),
         model_id=model_id,
         digest=weights_digest(transformer, mean, std),
         width=vision.hidden_size,
         image_size=vision.image_size,
         num_patches=num_patches,
-        num_frames=num_frames,
         mean=[255 * value for value in mean],
         std=[255 * value for value in std],
     )

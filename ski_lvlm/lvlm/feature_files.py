@@ -1,4 +1,4 @@
-"""One clip's tokens from a file: our own `.npy`, or others' `.safetensors` and `.pkl`."""
+"""Files with one clip's tokens: our own `.npy`, or other programs' `.safetensors` and `.pkl`."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ SUFFIXES = (".npy", ".safetensors", ".pkl")
 
 
 class FeatureError(ValueError):
-    """Features that are missing, damaged or of the wrong kind; the message names the file and the remedy."""
+    """Features that are missing, damaged or of the wrong kind. The message names the file and the remedy."""
 
 
 def read_tokens(file: Path, *, finite: bool = True) -> Float[np.ndarray, "N F"]:
-    """The tokens in a file; `.npy` is memory-mapped, so that with `finite=False` asking for the shape reads no values.
+    """Read the tokens in a file. A `.npy` is memory-mapped: with `finite=False` no values are read for the shape.
 
     Raises:
         FeatureError: damaged, not one array of N x F floating-point numbers, or (with `finite`) NaN or infinite values.
@@ -27,11 +27,7 @@ def read_tokens(file: Path, *, finite: bool = True) -> Float[np.ndarray, "N F"]:
 
 
 def check_tokens(tokens: Shaped[np.ndarray, "..."], file: Path, *, finite: bool = True) -> None:
-    """Make sure that an array is what the store holds; `file` is for the message.
-
-    Raises:
-        FeatureError: not N x F, not floating-point, empty, or (with `finite`) NaN or infinite values.
-    """
+    """Make sure that an array is floating-point N x F and (with `finite`) finite. `file` is for the message."""
     if tokens.ndim != 2 or 0 in tokens.shape or tokens.dtype.kind != "f":
         raise FeatureError(
             f"{file}: found an array of shape {tokens.shape} and type {tokens.dtype}, expected floating-point N x F "

@@ -1,12 +1,12 @@
-"""The feature store: frozen video and skeleton tokens on disk, one file per clip and modality, no pickle of our own.
+"""The feature store: frozen video and skeleton tokens on disk, one file per clip and modality.
 
-    DIR/features.json          what made them; absent for features of one's own
+    DIR/features.json          origin of the features, absent for those of other programs
     DIR/video/<clip>.npy       [N F], float16 or float32
     DIR/skeleton/<clip>.npy
 
-Of one's own, `.safetensors` and others' `.pkl` (through the restricted unpickler) are read as well, and `<clip>_pose`
-is taken for the skeleton's file, as LLAVIDAL and the published SKI data spell it. Where a modality has no folder of its
-own, its files may lie in DIR itself, the skeleton's then with `_pose` or `_skeleton`. Clips may lie in folders.
+Features of other programs may also be `.safetensors` or `.pkl` files (read by the restricted unpickler). A skeleton's
+file may be called `<clip>_pose`, as in LLAVIDAL and the published SKI data. A modality without a folder may have its
+files in DIR itself, a skeleton's then with `_pose` or `_skeleton`. Clips may be in folders.
 """
 
 import errno
@@ -30,7 +30,7 @@ from ski_lvlm.storage.json_files import read_json
 MANIFEST = "features.json"
 MODALITIES = ("video", "skeleton")
 _ENDINGS = {"video": ("_rgb", "_video"), "skeleton": ("_human_pose", "_pose", "_skeleton")}
-_NAMES_ONLY = ("tower", "encoder")  # where the weights lay may change; what they are is in the digest
+_PATHS = ("tower", "encoder")  # of the weights, which may move, and which the digest identifies
 
 
 class FeatureFolder:
@@ -47,26 +47,22 @@ class FeatureFolder:
         self.manifest: dict[str, dict[str, Any]] = _read_manifest(self.root)
 
     def has(self, clip: str, modality: str) -> bool:
-        """Whether the clip has tokens of this modality."""
+        """Return whether the clip has tokens of this modality."""
         return self.find(clip, modality) is not None
 
     def width(self, modality: str) -> int:
-        """F: from features.json, or from the first file of the modality.
-
-        Raises:
-            FeatureError: the folder has no features of this modality.
-        """
+        """Return F, from features.json or from the first file of the modality."""
         return self._widths[modality] if modality in self._widths else self._measure(modality)
 
     def token_count(self, clip: str, modality: str) -> int:
-        """N of one clip."""
+        """Return N of one clip."""
         return len(read_tokens(self._file(clip, modality), finite=False))
 
     def load(self, clip: str, modality: str) -> Float32[Tensor, "N F"]:
-        """The clip's tokens.
+        """Return the clip's tokens.
 
         Raises:
-            FeatureError: there are none, or they are damaged, not N x F, of another width than the rest, or not finite.
+            FeatureError: there are none, or they are damaged, not N x F, of another width than others, or not finite.
         """
         file = self._file(clip, modality)
         tokens = read_tokens(file)
@@ -77,13 +73,10 @@ class FeatureFolder:
             )
         return torch.from_numpy(tokens.astype(np.float32))
 
-    def check_tower(self, modality: str, digest: str) -> None:
+    def check_origin(self, modality: str, digest: str) -> None:
         """Make sure that these features come from the tower or encoder with that digest.
 
-        Features of one's own, without features.json, are trusted.
-
-        Raises:
-            FeatureError: they come from other weights.
+        Features without features.json are trusted.
         """
         entry = self.manifest.get(modality)
         if entry and entry.get("digest") != digest:
@@ -92,6 +85,18 @@ class FeatureFolder:
                 f"{self.root}: the {modality} features were made by {maker!r} with weights {entry.get('digest')}, but "
                 f"weights {digest} are expected; extract them again with the right ones (scripts/extract_features.py)"
             )
+
+    def check_same_origin(self, manifest: Mapping[str, Mapping[str, Any]], *, trained: str) -> None:
+        """Make sure that these features have the origin of those that `trained` was trained on.
+
+        Features without features.json are trusted.
+        """
+        for modality, entry in manifest.items():
+            if modality in self.manifest and (differences := _differences(entry, self.manifest[modality])):
+                raise FeatureError(
+                    f"{self.root}: {trained} was trained on other {modality} features ({differences}); resume with the "
+                    "same features, or choose another --output_dir"
+                )
 
     @cached_property
     def _widths(self) -> dict[str, int]:
@@ -110,12 +115,12 @@ class FeatureFolder:
         return self._widths[modality]
 
     def _folder(self, modality: str) -> Path:
-        own = self.root / modality
-        return own if own.is_dir() else self.root
+        folder = self.root / modality
+        return folder if folder.is_dir() else self.root
 
     @cached_property
     def _files(self) -> dict[str, dict[str, str]]:
-        """Modality → what the clip of a file is looked up by → the file, relative to the modality's folder."""
+        """Map each modality to its files: key of the clip → path in the modality's folder."""
         files = {name: {file: file for file in _feature_files(self._folder(name))} for name in MODALITIES}
         if self._folder("skeleton") == self.root:
             files["skeleton"] = _skeletons_among(files["skeleton"])
@@ -123,14 +128,14 @@ class FeatureFolder:
 
     @cached_property
     def _indices(self) -> dict[str, ClipIndex]:
-        is_cut = {"video": False, "skeleton": self._folder("skeleton") == self.root}  # endings are cut off already
+        is_cut = {"video": False, "skeleton": self._folder("skeleton") == self.root}  # endings are removed already
         return {
             name: ClipIndex(files, endings=() if is_cut[name] else _ENDINGS[name])
             for name, files in self._files.items()
         }
 
     def find(self, clip: str, modality: str) -> Path | None:
-        """Return the file of a clip's tokens, or None; folders of the name may be absent here.
+        """Return the file of a clip's tokens, or None. Folders in the name may be absent in the store.
 
         Raises:
             FeatureError: the name means several files.
@@ -143,11 +148,7 @@ class FeatureFolder:
         return None if name is None else folder / self._files[modality][name]
 
     def check_apart(self, clips: Iterable[str], modality: str) -> None:
-        """Make sure that no two clips of different folders have the same file.
-
-        Raises:
-            FeatureError: two have.
-        """
+        """Make sure that no two clips of different folders have the same file."""
         clips_of: dict[Path, list[str]] = {}
         for clip in dict.fromkeys(clips):
             if file := self.find(clip, modality):
@@ -163,22 +164,22 @@ class FeatureFolder:
         if file is None:
             raise FeatureError(
                 f"no {modality} features of clip {clip!r} in {self._folder(modality)} (.npy, .safetensors or .pkl); "
-                "extract them with scripts/extract_features.py, or leave the clip out"
+                "extract them with scripts/extract_features.py, or remove the clip"
             )
         return file
 
 
 def _feature_files(folder: Path) -> list[str]:
-    """The files of tokens below a folder, relative to it, but not in the folder of one modality."""
-    walked = os.walk(folder, followlinks=True) if folder.is_dir() else ()
-    files = (Path(where, name).relative_to(folder) for where, _, names in walked for name in names if name[0] != ".")
+    """List the files of tokens below a folder, relative to it, but not in the folder of one modality."""
+    entries = os.walk(folder, followlinks=True) if folder.is_dir() else ()
+    files = (Path(path, name).relative_to(folder) for path, _, names in entries for name in names if name[0] != ".")
     return sorted(str(file) for file in files if file.suffix.lower() in SUFFIXES and file.parts[0] not in MODALITIES)
 
 
 def _skeletons_among(files: Collection[str]) -> dict[str, str]:
-    """Clip → file of the skeletons in a folder that videos share: those with an ending.
+    """Map clips to the skeletons' files in a folder shared with videos: the files with an ending.
 
-    A file `tree_pose` beside `tree_pose_pose` is the video of a clip that is called so.
+    A file `tree_pose` beside `tree_pose_pose` is the video of a clip of that name.
     """
     stems = {without_suffix(file): file for file in files}
     with_skeleton = {stem.removesuffix(e): stem for e in _ENDINGS["skeleton"] for stem in stems if stem.endswith(e)}
@@ -186,13 +187,13 @@ def _skeletons_among(files: Collection[str]) -> dict[str, str]:
 
 
 class FeatureWriter:
-    """Writes tokens as float16 `.npy`, whole or not at all, beside a features.json that says what made them.
+    """Writer of tokens as float16 `.npy`, atomically, beside a features.json that states their origin.
 
-    `entries` describes each modality: {"video": {"tower": …, "digest": …, "num_frames": …, …}}. A folder that already
-    holds features of a modality is added to only if they were made in the same way.
+    `entries` describes each modality: {"video": {"tower": …, "digest": …, "num_frames": …, …}}. Features are added to
+    a folder only if those in it have the same origin.
 
     Raises:
-        FeatureError: the folder's features were made otherwise, or nobody knows how.
+        FeatureError: the folder's features have another origin, or an unknown one.
     """
 
     def __init__(self, root: Path | str, entries: Mapping[str, Mapping[str, Any]]) -> None:
@@ -207,7 +208,7 @@ class FeatureWriter:
         self.manifest = manifest
 
     def has(self, clip: str, modality: str) -> bool:
-        """Whether the clip's tokens are there already."""
+        """Return whether the clip's tokens are stored already."""
         return self._path(clip, modality).is_file()
 
     def write(self, clip: str, modality: str, tokens: Float[np.ndarray, "N F"]) -> None:
@@ -215,10 +216,10 @@ class FeatureWriter:
 
         Raises:
             FeatureError: a value is NaN or beyond float16's 65504.
-            OSError: the disk is full; what was written before is whole.
+            OSError: the disk is full. Files written before are whole.
         """
         file = self._path(clip, modality)
-        with np.errstate(over="ignore"):  # the check below says it better
+        with np.errstate(over="ignore"):  # the check below has the better message
             stored = tokens.astype(np.float16)
         check_tokens(stored, file)
         try:
@@ -229,7 +230,7 @@ class FeatureWriter:
                 raise
             raise OSError(
                 error.errno,
-                f"the disk of {self.root} is full; the features written so far are kept: free space (about "
+                f"the disk of {self.root} is full; the features written so far stay: free space (about "
                 f"{stored.nbytes / 2**20:.1f} MB per clip are needed) and run the same command again",
             ) from error
 
@@ -245,12 +246,17 @@ def _check_same_origin(root: Path, modality: str, old: Mapping[str, Any] | None,
                 "choose another --out"
             )
         return
-    keys = sorted((old.keys() | entry.keys()) - set(_NAMES_ONLY))
-    if differing := [f"{key} {old.get(key)!r} → {entry.get(key)!r}" for key in keys if old.get(key) != entry.get(key)]:
+    if differences := _differences(old, entry):
         raise FeatureError(
-            f"{root}: the {modality} features there were made otherwise ({'; '.join(differing)}); choose "
+            f"{root}: the {modality} features there were made otherwise ({differences}); choose "
             f"another --out, or delete {root / modality} and its entry in {MANIFEST}"
         )
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Return the differences between two origins of features, but for the paths of the weights."""
+    keys = sorted((old.keys() | new.keys()) - set(_PATHS))
+    return "; ".join(f"{key} {old.get(key)!r} → {new.get(key)!r}" for key in keys if old.get(key) != new.get(key))
 
 
 def _read_manifest(root: Path) -> dict[str, dict[str, Any]]:

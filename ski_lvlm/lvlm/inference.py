@@ -1,40 +1,107 @@
-"""A trained SKI-LVLM ready to be asked: video projector alone, on the device at hand, and which answers were cut."""
+"""A trained SKI-LVLM ready for questions about videos: `ski_lvlm.from_pretrained`, the terminal and the benchmarks.
 
+Paper: skeletons are not needed at inference, Sec. 3.3.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
-from transformers import StoppingCriteria
+from transformers import StoppingCriteria, StoppingCriteriaList
 
+from ski_lvlm.encoders.vision_tower import VisionTower, load_vision_tower
 from ski_lvlm.llm.loading import native_bf16
-from ski_lvlm.lvlm.model import SkiLvlm
+from ski_lvlm.lvlm.model import SkiLvlm, check_frozen_part
+from ski_lvlm.videos.decoding import read_for_tower
+
+
+class ModelAnswer(NamedTuple):
+    """An answer, and whether it ran into the longest length."""
+
+    text: str
+    is_cut: bool
+
+
+class LoadedLvlm:
+    """A SKI-LVLM and the vision tower of its training features, on the device of the model.
+
+    Raises:
+        ValueError: the model was trained on features without a known tower, or the tower has other weights now.
+    """
+
+    def __init__(self, model: SkiLvlm) -> None:
+        self.model = model
+        self.tower = _tower_of(model)
+        self.framing: str = model.config.manifest["video"].get("framing", "whole")
+
+    def generate(self, video: str | Path, question: str, **generation: Any) -> str:  # noqa: ANN401
+        """Answer a question about a video file, greedily unless `generation` says otherwise.
+
+        `generation` is passed to the language model: `max_new_tokens`, `do_sample`, `temperature` and others.
+        """
+        (answer,) = self.answer([self.encode(self.read(Path(video)))], [question], **generation)
+        return answer.text
+
+    def read(self, video: Path) -> UInt8[Tensor, "T_v 3 H W"]:
+        """Read the frames of a video file, as many and as large as in training."""
+        return read_for_tower(video, num_frames=self.tower.num_frames, side=self.tower.image_size, framing=self.framing)
+
+    def encode(self, frames: UInt8[Tensor, "T_v 3 H W"]) -> Float[Tensor, "N F"]:
+        """Return the tower's tokens of a video."""
+        return self.tower(frames.unsqueeze(0).to(self.model.device))[0].float()
+
+    def answer(
+        self,
+        video_tokens: Sequence[Float[Tensor, "_ F"]],
+        questions: Sequence[str],
+        **generation: Any,  # noqa: ANN401
+    ) -> list[ModelAnswer]:
+        """Answer a question about each video from the tower's tokens, in one batch."""
+        watch = EndWatch(self.model.end_ids)
+        criteria = StoppingCriteriaList([watch])
+        texts = self.model.answer(video_tokens, questions, stopping_criteria=criteria, **generation)
+        return [ModelAnswer(text, is_cut) for text, is_cut in zip(texts, watch.is_cut, strict=True)]
+
+
+def load_for_inference(folder: str | Path, *, number: int = 0) -> LoadedLvlm:
+    """Load the trained model of `folder` with its video projector alone, on GPU `number` where there is one.
+
+    Raises:
+        ValueError: as `SkiLvlm.from_pretrained` and `LoadedLvlm`.
+    """
+    model = SkiLvlm.from_pretrained(folder, modalities=("video",), dtype=fast_dtype())
+    return LoadedLvlm(on_device(model, number=number))
 
 
 def fast_dtype() -> torch.dtype:
-    """bf16 where that is fast (on any GPU), else fp32: what the frozen language model is held in."""
+    """Return the type to hold the frozen language model in: bf16 where that is fast (on any GPU), else fp32."""
     return torch.bfloat16 if native_bf16() else torch.float32
 
 
 def on_device(model: SkiLvlm, *, number: int = 0) -> SkiLvlm:
-    """The model on GPU `number` (counted round where there are fewer), or on the CPU where there is none."""
+    """Move the model to GPU `number` (counted round where there are fewer), or to the CPU where there is none."""
     gpus = torch.cuda.device_count()
     return cast(Any, model).to(f"cuda:{number % gpus}" if gpus else "cpu")
 
 
-def load_for_inference(folder: Path, *, number: int = 0) -> SkiLvlm:
-    """The trained model of `folder` with its video projector alone, on GPU `number` where there is one.
-
-    Paper: skeletons are not needed at inference, Sec. 3.3.
-    Raises:
-        ValueError: as `SkiLvlm.from_pretrained`.
-    """
-    return on_device(SkiLvlm.from_pretrained(folder, modalities=("video",), dtype=fast_dtype()), number=number)
+def _tower_of(model: SkiLvlm) -> VisionTower:
+    """Load the vision tower that made the training features."""
+    video = model.config.manifest.get("video")
+    if video is None:
+        raise ValueError(
+            "this model was trained on features without a features.json, so it does not know a vision tower; "
+            "use SkiLvlm.from_pretrained(folder).answer(video_tokens, question) with tokens of the same kind"
+        )
+    tower = load_vision_tower(video["tower"], num_frames=video["num_frames"])
+    check_frozen_part("vision tower", video["tower"], digest=tower.digest, expected=video["digest"])
+    return tower.to(model.device)
 
 
 class EndWatch(StoppingCriteria):
-    """Given to `generate` as a stopping criterion, it stops nothing and sees which answers came to an end.
+    """Stopping criterion that stops nothing, but records which answers came to an end.
 
     `ends` are the tokens at which generation stops. An answer without one of them when
     `generate` returns ran into max_new_tokens: it is cut.
@@ -45,18 +112,13 @@ class EndWatch(StoppingCriteria):
         self._generated: Int[Tensor, "B L"] | None = None
 
     def __call__(self, input_ids: Int[Tensor, "B L"], scores: Any, **_: Any) -> Bool[Tensor, " B"]:  # noqa: ANN401
-        """Keep what was generated so far (the prompt is given as embeddings, so it is not among the ids)."""
-        self._generated = input_ids  # looked at once, at the end: a GPU need not wait at every token
+        """Note the ids generated so far. The prompt is given as embeddings, so it is not among them."""
+        self._generated = input_ids  # checked once, at the end: a GPU need not wait at every token
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
     @property
-    def cut(self) -> list[bool]:
-        """Of each answer of the batch, whether it was cut."""
+    def is_cut(self) -> list[bool]:
+        """Return for each answer of the batch whether it was cut."""
         if self._generated is None:
             return []
         return (~torch.isin(self._generated.cpu(), self._ends).any(dim=1)).tolist()
-
-
-def end_watch(model: SkiLvlm) -> EndWatch:
-    """A watch over one call of `model.answer`."""
-    return EndWatch(model.end_ids)

@@ -1,31 +1,32 @@
 """SKI-LVLM: projected video and skeleton tokens in front of a frozen language model.
 
-Only the projectors are trained and saved. Inference takes a video and a question; there is no skeleton argument.
+Only the projectors are trained and saved. An answer takes video tokens and a question, and no skeleton.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import CausalLMOutput
 
 from ski_lvlm.encoders.digest import weights_digest
-from ski_lvlm.encoders.vision_tower import VisionTower, load_vision_tower
 from ski_lvlm.llm.answer_text import answer_text
-from ski_lvlm.llm.chat_template import DATE
 from ski_lvlm.llm.conversation import IGNORED
 from ski_lvlm.llm.limits import pad_id
 from ski_lvlm.llm.loading import Llm, load_llm
 from ski_lvlm.llm.prompting import Prompting
+from ski_lvlm.llm.sampling import MAX_NEW_TOKENS
+from ski_lvlm.lvlm.config import SkiLvlmConfig
+from ski_lvlm.lvlm.padding import left_padded, unpadded_positions
 from ski_lvlm.lvlm.projector import Projector, Statistics
-from ski_lvlm.lvlm.samples import left_padded
 from ski_lvlm.lvlm.splice import delimit, splice, trained_positions
+from ski_lvlm.lvlm.trained import hide_frozen, trained_names, without_projectors
 from ski_lvlm.parallel.partitioned import gathered
 from ski_lvlm.storage.files import atomic_path
 from ski_lvlm.storage.weight_files import read_safetensors
@@ -33,51 +34,11 @@ from ski_lvlm.storage.weight_files import read_safetensors
 WEIGHTS = "model.safetensors"
 
 
-class SkiLvlmConfig(PretrainedConfig):
-    """What a SKI-LVLM was trained on top of: ids and digests of the frozen parts, widths of the projectors."""
-
-    model_type = "ski_lvlm"
-
-    def __init__(
-        self,
-        *,
-        base_llm: str = "",
-        llm_digest: str = "",
-        llm_width: int = 0,
-        token_widths: Mapping[str, int] | None = None,
-        projector: str = "linear",
-        standardised: bool = False,
-        delimited: Collection[str] = (),
-        chat_template: str = "auto",
-        date: str = DATE,
-        prompt: Sequence[str] = (),
-        manifest: Mapping[str, Any] | None = None,
-        **kwargs: Any,  # noqa: ANN401
-    ) -> None:
-        self.base_llm = base_llm
-        self.llm_digest = llm_digest
-        self.llm_width = llm_width
-        self.token_widths = dict(token_widths or {})
-        self.projector = projector
-        self.standardised = standardised
-        self.delimited = sorted(delimited)  # modalities whose tokens stand between a start and an end token
-        self.chat_template = chat_template
-        self.date = date  # the day that the chat template may write
-        self.prompt = list(prompt)  # what the chat template writes before and behind the question
-        self.manifest = dict(manifest or {})  # features.json of the training features: tower, frames, encoder
-        super().__init__(**kwargs)
-
-    @property
-    def hidden_size(self) -> int:
-        """What DeepSpeed's automatic bucket sizes are derived from."""
-        return self.llm_width
-
-
 class SkiLvlm(PreTrainedModel):
     """T_v and T_s before a frozen LLM.
 
     Paper: Sec. 3.3, Eq. (4).
-    Deviation: no start and end tokens are trained; the published code trains their embeddings, the paper trains
+    Deviation: no start and end tokens are trained. The published code trains their embeddings, the paper trains
     projection layers only. Published projectors can bring theirs along (`delimit`).
     """
 
@@ -104,10 +65,7 @@ class SkiLvlm(PreTrainedModel):
                 for modality, width in config.token_widths.items()
             }
         )
-        self.vision_tower: VisionTower | None = None
-        self._keys_to_ignore_on_save = {f"llm.{name}" for name in self.llm.state_dict()}
-        self.register_state_dict_post_hook(_drop_frozen)
-        self.register_load_state_dict_post_hook(_expect_trained_only)
+        hide_frozen(self)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -125,7 +83,7 @@ class SkiLvlm(PreTrainedModel):
         statistics: Mapping[str, Statistics] | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> "SkiLvlm":
-        """A SKI-LVLM with untrained projectors (fp32) before the LLM `base_llm` (held in `dtype`).
+        """Build a SKI-LVLM with untrained projectors (fp32) before the LLM `base_llm` (held in `dtype`).
 
         With `statistics` of each modality's training tokens the projectors standardise them.
         """
@@ -144,23 +102,23 @@ class SkiLvlm(PreTrainedModel):
         model = cls(config, llm)
         with gathered(embeddings.weight) as weight:
             size = float(weight.float().square().mean().sqrt())
-        for modality, found in (statistics or {}).items():
-            cast(Projector, model.projectors[modality]).standardise(found, embedding_size=size)
+        for modality, channels in (statistics or {}).items():
+            cast(Projector, model.projectors[modality]).standardise(channels, embedding_size=size)
         return model
 
     def delimit(self, modality: str, delimiters: Float[Tensor, "2 K"]) -> None:
-        """From now on put this start and end token around the modality's tokens; they are saved with the projector."""
+        """Put this start and end token around the modality's tokens, and save them with the projector."""
         self.config.delimited = sorted({*self.config.delimited, modality})
         self.projectors[modality].register_buffer("delimiters", delimiters.float())
 
     def train(self, mode: bool = True) -> "SkiLvlm":
-        """Training mode for the projectors; the frozen LLM keeps its dropout off unless it must checkpoint."""
+        """Set training mode for the projectors. The frozen LLM keeps its dropout off unless it must checkpoint."""
         super().train(mode)
         self.llm.train(mode and self.llm.is_activation_checkpointing)
         return self
 
     def embed(self, ids: Int[Tensor, "B L"], features: Mapping[str, Float[Tensor, "_ _"]]) -> Float[Tensor, "B L K"]:
-        """The LLM's input: word embeddings with projected tokens where the placeholders stand.
+        """Return the LLM's input: word embeddings, with projected tokens at the placeholders.
 
         `features` holds each modality's tokens of the whole batch, [N F], in the order of the samples.
         """
@@ -177,16 +135,16 @@ class SkiLvlm(PreTrainedModel):
         labels: Int[Tensor, "B L"],
         num_items_in_batch: Tensor | int | None = None,
     ) -> CausalLMOutput:
-        """Next-token loss over the answers; logits are computed only where there is a label.
+        """Return the next-token loss over the answers. Logits are computed only where there is a label.
 
         With `num_items_in_batch` (trained tokens of the whole optimiser step) the loss is their sum over that number,
-        so that accumulation and the number of processes do not change it; without, the mean.
+        so that accumulation and the number of processes do not change it. Without, it is the mean.
         """
         positions = trained_positions(labels)
         logits = self.llm(
             inputs_embeds=self.embed(ids, features),
             attention_mask=attention_mask,
-            position_ids=_positions(attention_mask),
+            position_ids=unpadded_positions(attention_mask),
             logits_to_keep=positions,
             use_cache=False,
         ).logits
@@ -196,45 +154,30 @@ class SkiLvlm(PreTrainedModel):
         return CausalLMOutput(loss=total / trained)
 
     @torch.inference_mode()
-    def generate(
-        self,
-        video: Sequence[UInt8[Tensor, "_ 3 H W"]],
-        question: Sequence[str],
-        *,
-        max_new_tokens: int = 256,
-        **sampling: Any,  # noqa: ANN401
-    ) -> list[str]:
-        """Answer a question about each video; greedy unless `sampling` says otherwise.
-
-        Paper: inference needs video alone; T_s is not used and may be absent, Sec. 3.3.
-        """
-        tower = self.load_tower()
-        tokens = [tower(frames.unsqueeze(0).to(self.device))[0].float() for frames in video]
-        return self.answer(tokens, question, max_new_tokens=max_new_tokens, **sampling)
-
-    @torch.inference_mode()
     def answer(
         self,
         video_tokens: Sequence[Float[Tensor, "_ F"]],
         question: Sequence[str],
         *,
-        max_new_tokens: int = 256,
+        max_new_tokens: int = MAX_NEW_TOKENS,
         **sampling: Any,  # noqa: ANN401
     ) -> list[str]:
-        """Answer from video tokens that a tower has already produced (features of one's own included).
+        """Answer a question about each video from its tokens. Greedy unless `sampling` says otherwise.
 
-        The video comes after the question, as in training; placeholders that a question brings along are left out.
-        An answer ends where the language model's context ends, if that comes before `max_new_tokens`.
+        The tokens are a vision tower's, or features of the user's own. The video comes after the question, as in
+        training, and placeholders in a question are dropped. An answer ends where the language model's context ends,
+        if that comes before `max_new_tokens`.
 
+        Paper: inference needs video alone; T_s is not used and may be absent, Sec. 3.3.
         Raises:
             ValueError: question and video fill the language model's context.
         """
-        asked = [self.prompt_ids(len(tokens), text) for tokens, text in zip(video_tokens, question, strict=True)]
-        if problem := next(filter(None, map(self.prompting.problem, asked)), None):
+        prompts = [self.prompt_ids(len(tokens), text) for tokens, text in zip(video_tokens, question, strict=True)]
+        if problem := next(filter(None, map(self.prompting.problem, prompts)), None):
             raise ValueError(problem)
         padding = pad_id(self.tokenizer)
-        ids = left_padded(asked, padding).to(self.device)
-        attention_mask = left_padded([torch.ones_like(sample) for sample in asked], 0).to(self.device)
+        ids = left_padded(prompts, padding).to(self.device)
+        attention_mask = left_padded([torch.ones_like(prompt) for prompt in prompts], 0).to(self.device)
         embeddings = self.embed(ids, {"video": torch.cat(list(video_tokens)).to(self.device)})
         generate = cast(Callable[..., Int[Tensor, "B L"]], self.llm.generate)
         generated = generate(
@@ -249,31 +192,12 @@ class SkiLvlm(PreTrainedModel):
 
     @property
     def end_ids(self) -> list[int]:
-        """The ids at which an answer ends."""
+        """Return the ids at which an answer ends."""
         return self.prompting.end_ids
 
     def prompt_ids(self, video_tokens: int, question: str) -> Int[Tensor, " L"]:
-        """Token ids of a question about a video of so many tokens, as in training."""
+        """Return the token ids of a question about a video of so many tokens, as in training."""
         return self.prompting.ids(question, video_tokens, delimited=self.config.delimited)
-
-    def load_tower(self) -> VisionTower:
-        """The vision tower the training features came from, loaded at the first call.
-
-        Raises:
-            ValueError: the model was trained on features of one's own, or the tower's weights are not those.
-        """
-        if self.vision_tower is None:
-            video = self.config.manifest.get("video")
-            if video is None:
-                raise ValueError(
-                    "this model was trained on features without a features.json, so it does not know a vision tower; "
-                    "use answer(video_tokens, question) with tokens of the same kind"
-                )
-            tower = load_vision_tower(video["tower"], num_frames=video["num_frames"])
-            _check_digest("vision tower", video["tower"], found=tower.digest, expected=video["digest"])
-            self.__dict__["vision_tower"] = tower.to(self.device)  # not a submodule: it is neither trained nor saved
-        assert self.vision_tower is not None
-        return self.vision_tower
 
     def save_pretrained(  # type: ignore[override]
         self,
@@ -283,10 +207,11 @@ class SkiLvlm(PreTrainedModel):
         state_dict: Mapping[str, Tensor] | None = None,
         **_: Any,  # noqa: ANN401
     ) -> None:
-        """Write config.json and the projectors: a few MB, never the frozen parts."""
+        """Write config.json and the trained weights: a few MB, never the frozen parts."""
         if not is_main_process:
             return
-        trained = {name: t for name, t in (state_dict or self.state_dict()).items() if name.startswith("projectors.")}
+        names = trained_names(self)
+        trained = {name: t for name, t in (state_dict or self.state_dict()).items() if name in names}
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         self.config.save_pretrained(folder)
@@ -303,10 +228,10 @@ class SkiLvlm(PreTrainedModel):
     ) -> "SkiLvlm":
         """Load trained projectors onto the LLM they were trained with.
 
-        `modalities` names the projectors to load (default: all); inference needs ("video",) alone.
+        `modalities` names the projectors to load (default: all). Inference needs ("video",) alone.
 
         Raises:
-            ValueError: no model in the folder, missing modalities, missing or left-over weights, or an LLM with
+            ValueError: no model in the folder, missing modalities, missing or unexpected weights, or an LLM with
                 other weights.
         """
         folder = Path(pretrained_model_name_or_path)
@@ -314,48 +239,36 @@ class SkiLvlm(PreTrainedModel):
             raise ValueError(f"{folder}: no {WEIGHTS}; expected the --output_dir of a finished train_ski_lvlm.py")
         config = SkiLvlmConfig.from_pretrained(folder)
         llm = load_llm(config.base_llm, dtype=dtype)
-        _check_digest("language model", config.base_llm, found=weights_digest(llm.model), expected=config.llm_digest)
+        check_frozen_part(
+            "language model", config.base_llm, digest=weights_digest(llm.model), expected=config.llm_digest
+        )
+        unused: set[str] = set()
         if modalities is not None:
+            unused = set(config.token_widths) - set(modalities)
             if absent := sorted(set(modalities) - set(config.token_widths)):
                 raise ValueError(f"{folder}: trained on {list(config.token_widths)} alone, expected {absent} as well")
             config.token_widths = {name: config.token_widths[name] for name in modalities}
             config.delimited = [name for name in config.delimited if name in modalities]
         model = cls(config, llm)
-        prefixes = tuple(f"projectors.{name}." for name in config.token_widths)
-        weights = {
-            name: tensor for name, tensor in read_safetensors(folder / WEIGHTS).items() if name.startswith(prefixes)
-        }
+        weights = without_projectors(read_safetensors(folder / WEIGHTS), unused)
         _load_strictly(model, weights, folder / WEIGHTS)
         return model.eval()
 
 
-def _positions(attention_mask: Int[Tensor, "B L"]) -> Int[Tensor, "B L"]:
-    """Position of each token counted from its sample's first, so that padding on the left shifts nothing."""
-    return (attention_mask.cumsum(dim=1) - 1).clamp(min=0)
-
-
 def _load_strictly(model: SkiLvlm, weights: dict[str, Tensor], file: Path) -> None:
-    expected = set(model.state_dict())
+    expected = trained_names(model)
     if set(weights) != expected:
         raise ValueError(
-            f"{file}: missing {sorted(expected - set(weights))}, left over {sorted(set(weights) - expected)}; "
+            f"{file}: missing {sorted(expected - set(weights))}, unexpected {sorted(set(weights) - expected)}; "
             "the file does not belong to the config.json beside it"
         )
     model.load_state_dict(weights)
 
 
-def _check_digest(part: str, model_id: str, *, found: str, expected: str) -> None:
-    if found != expected:
+def check_frozen_part(part: str, model_id: str, *, digest: str, expected: str) -> None:
+    """Make sure that a frozen part has the weights with which the projectors were trained."""
+    if digest != expected:
         raise ValueError(
-            f"the {part} {model_id!r} has weights with digest {found}, expected {expected}, with which the projectors "
+            f"the {part} {model_id!r} has weights with digest {digest}, expected {expected}, with which the projectors "
             f"were trained; point to that {part} again or train anew"
         )
-
-
-def _drop_frozen(module: nn.Module, state: dict[str, Tensor], prefix: str, _: Any) -> None:  # noqa: ANN401
-    for name in [name for name in state if name.startswith(f"{prefix}llm.")]:
-        del state[name]
-
-
-def _expect_trained_only(_: nn.Module, keys: Any) -> None:  # noqa: ANN401
-    keys.missing_keys[:] = [name for name in keys.missing_keys if "llm." not in name]

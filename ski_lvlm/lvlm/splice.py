@@ -1,4 +1,4 @@
-"""Where projected tokens take the place of placeholders, and which positions of a batch are trained."""
+"""Projected tokens in the place of placeholders, and the trained positions of a batch."""
 
 from collections.abc import Mapping
 
@@ -9,25 +9,21 @@ from torch import Tensor
 from ski_lvlm.llm.conversation import DELIMITER_IDS, IGNORED, PLACEHOLDER_IDS
 
 
-class SpliceError(ValueError):
-    """The placeholders of a batch and its projected tokens disagree in number."""
-
-
 def splice(
     embeddings: Float[Tensor, "B L K"], ids: Int[Tensor, "B L"], projected: Mapping[str, Float[Tensor, "N K"]]
 ) -> Float[Tensor, "B L K"]:
-    """Put each modality's projected tokens, in order, where its placeholders stand.
+    """Replace each modality's placeholders by its projected tokens, in order.
 
     Raises:
-        SpliceError: a modality has more or fewer tokens than placeholders, or placeholders and no tokens.
+        ValueError: a modality has more or fewer tokens than placeholders.
     """
     for modality, placeholder in PLACEHOLDER_IDS.items():
         slots = ids == placeholder
         tokens = projected.get(modality)
-        found, expected = 0 if tokens is None else len(tokens), int(slots.sum())
-        if found != expected:
-            raise SpliceError(
-                f"found {found} {modality} tokens, expected {expected} (one for each placeholder in the batch); "
+        count, expected = 0 if tokens is None else len(tokens), int(slots.sum())
+        if count != expected:
+            raise ValueError(
+                f"found {count} {modality} tokens, expected {expected} (one for each placeholder in the batch); "
                 "build ids and features of a sample together, as InstructDataset does"
             )
         if tokens is None:
@@ -41,7 +37,7 @@ def splice(
 def delimit(
     embeddings: Float[Tensor, "B L K"], ids: Int[Tensor, "B L"], delimiters: Mapping[str, Float[Tensor, "2 K"]]
 ) -> Float[Tensor, "B L K"]:
-    """Put each modality's start and end token, the rows of `delimiters`, where their positions are."""
+    """Put each modality's start and end token, the rows of `delimiters`, at their positions."""
     for modality, rows in delimiters.items():
         for placeholder, row in zip(DELIMITER_IDS[modality], rows, strict=True):
             embeddings = torch.where((ids == placeholder).unsqueeze(-1), row.to(embeddings.dtype), embeddings)
@@ -49,5 +45,5 @@ def delimit(
 
 
 def trained_positions(labels: Int[Tensor, "B L"]) -> Int[Tensor, " P"]:
-    """Positions whose next token is trained in any sample of the batch: only these need logits."""
+    """Return the positions whose next token is trained in any sample of the batch: only these need logits."""
     return (labels[:, 1:] != IGNORED).any(dim=0).nonzero().squeeze(-1)

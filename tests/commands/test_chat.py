@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from ski_lvlm import from_pretrained
 from ski_lvlm.chat import main
 from ski_lvlm.encoders.vision_tower import load_vision_tower
 from ski_lvlm.llm.answer_text import AnswerStreamer
 from ski_lvlm.llm.sampling import generation_settings
+from ski_lvlm.lvlm.inference import LoadedLvlm
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.videos.decoding import read_for_tower
 from tests.cases.command_case import ENVIRONMENT, HANG, run, started
@@ -46,9 +48,9 @@ def case(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(case):
-    model = SkiLvlm.from_pretrained(case / "model")
-    frames = read_for_tower(case / "clip.mp4", num_frames=FRAMES, side=28)
-    return [model.generate([frames], [question], max_new_tokens=LONGEST)[0] for question in QUESTIONS]
+    lvlm = LoadedLvlm(SkiLvlm.from_pretrained(case / "model"))
+    tokens = lvlm.encode(read_for_tower(case / "clip.mp4", num_frames=FRAMES, side=28))
+    return [lvlm.answer([tokens], [question], max_new_tokens=LONGEST)[0].text for question in QUESTIONS]
 
 
 def arguments(case, *more):
@@ -70,6 +72,14 @@ def test_help_does_not_wait_for_torch():
     assert "import time" in done.stderr and "torch" not in done.stderr
 
 
+def test_the_package_is_imported_at_once_and_loads_the_model_when_asked(case, expected):
+    code = "import sys, ski_lvlm; from ski_lvlm import from_pretrained; print('torch' in sys.modules)"
+    assert run([sys.executable, "-c", code], cwd=ROOT).stdout.strip() == "False"
+    lvlm = from_pretrained(case / "model")
+    answers = [lvlm.generate(str(case / "clip.mp4"), question, max_new_tokens=LONGEST) for question in QUESTIONS]
+    assert answers == expected
+
+
 def test_one_question_is_answered_and_the_command_ends(case, expected, capsys):
     assert main(arguments(case, "--question", QUESTIONS[0])) == 0
     printed = capsys.readouterr().out
@@ -77,7 +87,7 @@ def test_one_question_is_answered_and_the_command_ends(case, expected, capsys):
 
 
 def test_an_empty_question_is_refused_and_not_taken_for_none(case):
-    with pytest.raises(ValueError, match="--question is empty; give a question, or leave"):
+    with pytest.raises(ValueError, match="--question is empty; give a question, or drop"):
         main(arguments(case, "--question", " "))
 
 
@@ -98,7 +108,7 @@ def test_it_keeps_asking_until_an_empty_line_and_forgets_what_was_asked(case, ex
 def test_the_video_is_looked_at_once(case, monkeypatch, capsys):
     looks = []
     monkeypatch.setattr(
-        "ski_lvlm.videos.decoding.read_for_tower", lambda *a, **k: looks.append(a) or read_for_tower(*a, **k)
+        "ski_lvlm.lvlm.inference.read_for_tower", lambda *a, **k: looks.append(a) or read_for_tower(*a, **k)
     )
     lines = iter([*QUESTIONS, ""])
     monkeypatch.setattr("builtins.input", lambda _: next(lines))

@@ -4,14 +4,20 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from safetensors.torch import load_file
 
 import train_ski_lvlm
+from ski_lvlm.encoders.vision_tower import CLIP_L14
+from ski_lvlm.lvlm.features import FeatureFolder
+from ski_lvlm.lvlm.projector import PROJECTORS
 from ski_lvlm.parallel.launch import adapted_flags
+from ski_lvlm.recipe import SkiLvlmRecipe
+from ski_lvlm.storage.files import write_json
 from tests.cases.command_case import ENVIRONMENT, ROOT, deepspeed, has_compiler, kill_at, run, torchrun
-from tests.cases.lvlm_case import CLIPS, write_case, write_instructions
+from tests.cases.lvlm_case import CLIPS, TOKENS, write_case, write_features, write_instructions
 
 needs_compiler = pytest.mark.skipif(
     not has_compiler(), reason="DeepSpeed compiles its shared-memory communication for 2 processes on a CPU"
@@ -188,6 +194,76 @@ def test_a_full_disk_is_one_clear_line_and_costs_no_whole_checkpoint(trained, tm
     assert "Traceback" not in done.stderr
     assert (out / "checkpoint-2").exists()
     assert not (out / "checkpoint-3").exists()
+
+
+def write_origin(features, **video):
+    write_json(Path(features) / "features.json", {"video": {"tower": "t", "width": TOKENS["video"][1]} | video})
+
+
+def test_a_run_resumes_with_the_features_of_the_same_tower_alone(tmp_path):
+    case, out = write_case(tmp_path), tmp_path / "out"
+    write_origin(case["features"], digest="0123", num_frames=4)
+    train_ski_lvlm.main(adapted_flags(flags(case, out, max_steps=1)))
+    (out / "result.json").unlink()
+    moved = case | {"features": str(write_features(tmp_path / "moved"))}
+    write_origin(moved["features"], digest="4567", num_frames=4)
+    with pytest.raises(ValueError, match=r"checkpoint-1 was trained on other video features \(digest '0123' → '4567'"):
+        train_ski_lvlm.main(adapted_flags(flags(moved, out, max_steps=1)))
+    write_origin(moved["features"], digest="0123", num_frames=8)
+    with pytest.raises(ValueError, match=r"num_frames 4 → 8.*resume with the same features"):
+        train_ski_lvlm.main(adapted_flags(flags(moved, out, max_steps=1)))
+    write_origin(moved["features"], digest="0123", num_frames=4, tower="/moved/as/well")
+    train_ski_lvlm.main(adapted_flags(flags(moved, out, max_steps=1)))
+    assert (out / "result.json").is_file()
+
+
+@pytest.fixture
+def llava(monkeypatch):
+    """Stand-ins for the default language model's projector and for the tower that it was trained with."""
+    sources = []
+    monkeypatch.setattr(train_ski_lvlm, "load_video_projector", lambda source, projector: sources.append(source))
+    monkeypatch.setattr(train_ski_lvlm, "load_vision_tower", lambda name: SimpleNamespace(digest="0123"))
+    return sources
+
+
+def build(case, features, **settings):
+    recipe = SkiLvlmRecipe(base_llm=case["base_llm"], **settings)
+    return train_ski_lvlm.build_model(recipe, FeatureFolder(features), CLIPS, bf16=False)
+
+
+@pytest.mark.parametrize("origin", [{"tower": CLIP_L14, "digest": "4567"}, {"digest": "0123"}, None])
+def test_llavas_projector_is_loaded_for_features_of_its_tower(tmp_path, llava, monkeypatch, origin):
+    case = write_case(tmp_path)
+    monkeypatch.setattr(SkiLvlmRecipe, "base_llm", case["base_llm"])
+    if origin is not None:
+        write_origin(case["features"], **origin)
+    build(case, case["features"])
+    assert llava == [case["base_llm"]]
+
+
+def test_llavas_projector_is_not_loaded_for_features_of_another_tower(tmp_path, llava, monkeypatch):
+    case = write_case(tmp_path)
+    monkeypatch.setattr(SkiLvlmRecipe, "base_llm", case["base_llm"])
+    write_origin(case["features"], digest="4567")
+    with pytest.raises(ValueError, match=r"auto takes a projector for openai/clip.*made by 't' with weights 4567"):
+        build(case, case["features"])
+
+    def unreachable(name):
+        raise ValueError("no network")
+
+    monkeypatch.setattr(train_ski_lvlm, "load_vision_tower", unreachable)
+    with pytest.raises(ValueError, match=r"could not be compared \(no network\); give --video_projector none or"):
+        build(case, case["features"])
+    build(case, case["features"], video_projector="none")
+    assert not llava
+    build(case, case["features"], modalities="skeleton")
+    with pytest.raises(ValueError, match="--video_projector x: --modalities has no video"):
+        build(case, case["features"], modalities="skeleton", video_projector="x")
+
+
+def test_the_projectors_of_the_recipe_are_those_that_there_are():
+    choices = SkiLvlmRecipe.__dataclass_fields__["projector"].metadata["help"]
+    assert all(f"{kind}" in choices for kind in PROJECTORS)
 
 
 @pytest.mark.parametrize(

@@ -105,11 +105,15 @@ def frames_of(name, folder, framing="whole"):
     return read_clip(name, videos=VideoFolder(folder), num_frames=FRAMES, side=28, framing=framing)
 
 
+def texts(lvlm, frames, question, **generation):
+    return [answer.text for answer in lvlm.answer([lvlm.encode(frames)], [question], max_new_tokens=6, **generation)]
+
+
 def test_every_question_gets_the_answer_about_its_own_video(case, undisturbed):
     assert [entry | item(entry["video_name"]) for entry in undisturbed] == undisturbed  # the questions are kept
-    model = load_for_inference(case / "model")
+    lvlm = load_for_inference(case / "model")
     alone = [
-        [model.generate([frames], [question], max_new_tokens=6)[0] for question in ASKED.values()]
+        [texts(lvlm, frames, question)[0] for question in ASKED.values()]
         for frames in (frames_of(name, case / "videos") for name in VIDEOS)
     ]
     assert answers(undisturbed) == alone
@@ -207,30 +211,29 @@ def test_a_clip_goes_through_the_tower_once_for_all_its_questions(case, tmp_path
 
 
 def test_the_model_is_asked_in_the_template_it_was_trained_in(case):
-    model = load_for_inference(case / "model")
+    lvlm = load_for_inference(case / "model")
+    model = lvlm.model
     turns = [Turn("user", f"{ASKED['Q']}\n<video>"), Turn("assistant", "Drinking.")]
     trained = encode(turns, model.tokenizer, token_counts={"video": 10})
     prompt = int((trained.labels == IGNORED).sum())
     seen = []
     embed = model.embed
     model.embed = lambda ids, features: seen.append(ids) or embed(ids, features)
-    answer = next(
-        iter(describe(model, {"a": [ASKED["Q"]]}, case / "videos", batch_size=1, workers=0, max_new_tokens=2))
-    )
+    answer = next(iter(describe(lvlm, {"a": [ASKED["Q"]]}, case / "videos", batch_size=1, workers=0, max_new_tokens=2)))
     assert seen[0][0].tolist() == trained.ids[:prompt].tolist() and answer.video == "a"
 
 
 def test_answers_that_run_into_the_limit_are_marked_counted_and_listed(case, tmp_path, capsys):
     main(flags(case, tmp_path))
     log = read_jsonl(tmp_path / "predictions.jsonl")
-    model = load_for_inference(case / "model")
-    end = model.tokenizer.eos_token_id
+    lvlm = load_for_inference(case / "model")
+    end = lvlm.model.tokenizer.eos_token_id
     frames = frames_of("a", case / "videos")
     ended = {}
     for question in ASKED.values():  # generated alone, by the language model itself: is its end token there?
         ids = []
         keep = SimpleNamespace(put=lambda new, ids=ids: ids.extend(new.flatten().tolist()), end=lambda: None)
-        model.generate([frames], [question], max_new_tokens=6, streamer=keep)
+        texts(lvlm, frames, question, streamer=keep)
         ended[question] = end in ids
     for record in log:
         if record["video_name"] == "a":
@@ -260,7 +263,7 @@ def test_a_question_that_the_language_model_cannot_read_has_no_answer_and_the_ot
 def test_an_answer_is_cut_if_no_end_token_was_generated(ends):
     watch = EndWatch(ends)
     stop = watch(torch.tensor([[7, 2, 2], [7, 7, 7]]), None)
-    assert not stop.any() and watch.cut == [ends is None, True]
+    assert not stop.any() and watch.is_cut == [ends is None, True]
 
 
 def test_shards_share_the_videos_and_the_whole_writes_what_they_answered(case, undisturbed, tmp_path, monkeypatch):
@@ -475,7 +478,7 @@ def test_predictions_asked_anew_keep_no_reason_of_the_run_before(case, tmp_path)
 def test_beside_the_predictions_stands_what_made_them(case, tmp_path):
     main(flags(case, tmp_path, temperature=0.5, seed=3, limit=2))
     made = json.loads((tmp_path / "predictions.run.json").read_text())
-    model = load_for_inference(case / "model")
+    model = load_for_inference(case / "model").model
     assert made["command"][:2] == ["describe.py", "--model"] and made["command"][-2:] == ["--limit", "2"]
     assert made["model"] == {"baseline": None, "source": str(case / "model")}
     assert made["projectors"] == {"kind": "linear", "digest": model_digest(model).split()[0]}
@@ -588,7 +591,7 @@ def test_videos_are_framed_as_the_training_features_were(case, tmp_path):
         shown = flags(case, tmp_path, model=model, videos=tmp_path / "videos", questions=tmp_path / "q.json")
         main([*shown, "--out", str(tmp_path / framing / "predictions.json")])
         frames = frames_of("edges", tmp_path / "videos", framing=framing)
-        expected = load_for_inference(model).generate([frames], [ASKED["Q"]], max_new_tokens=6)
+        expected = texts(load_for_inference(model), frames, ASKED["Q"])
         assert [entry["pred"] for entry in predictions(tmp_path / framing)] == expected
     assert predictions(tmp_path / "whole") != predictions(tmp_path / "centre")
 
@@ -596,5 +599,5 @@ def test_videos_are_framed_as_the_training_features_were(case, tmp_path):
 def test_an_answer_is_remembered_by_video_question_and_settings(case):
     keys = {answer_key(*key) for key in (("a", "b", "c"), ("b", "a", "c"), ("ab", "", "c"), ("a", "b", "d"))}
     assert len(keys) == 4
-    digest = model_digest(load_for_inference(case / "model"))
+    digest = model_digest(load_for_inference(case / "model").model)
     assert digest.split()[1] == SkiLvlm.from_pretrained(case / "model").config.llm_digest

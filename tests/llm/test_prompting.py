@@ -13,7 +13,7 @@ from ski_lvlm.llm.conversation import IGNORED, encode
 from ski_lvlm.llm.loading import load_llm
 from ski_lvlm.lvlm.features import FeatureFolder
 from ski_lvlm.lvlm.model import SkiLvlm
-from ski_lvlm.lvlm.samples import InstructDataset, check_dataset
+from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings, drop_unusable
 from tests.cases.lvlm_case import TOKENS, write_case
 from tests.cases.template_case import CHATML, LLAMA_3, QWEN_3
 from tests.cases.tiny_llm import tiny_llm
@@ -122,7 +122,7 @@ def dataset(folder, **settings):
     case = write_case(folder)
     tokenizer = load_llm(case["base_llm"]).tokenizer
     conversations = read_instructions(Path(case["instructions"]))
-    return InstructDataset(conversations, FeatureFolder(case["features"]), tokenizer, **settings)
+    return InstructDataset(conversations, FeatureFolder(case["features"]), tokenizer, SampleSettings(**settings))
 
 
 def context(folder, tokens):
@@ -132,7 +132,7 @@ def context(folder, tokens):
 def test_samples_are_as_long_as_the_language_model_reads(tmp_path, caplog):
     limit = len(dataset(tmp_path / "case")[0].ids) - 5
     data = dataset(tmp_path / "case", context=context(tmp_path, limit))
-    assert len(check_dataset(data)) == 4 and all(len(data[k].ids) == limit for k in range(4))
+    assert len(drop_unusable(data)) == 4 and all(len(data[k].ids) == limit for k in range(4))
     assert f"4 conversations are longer than {limit} tokens and lose the end of their answers" in caplog.text
     assert "reads no more (max_position_embeddings)" in caplog.text
 
@@ -140,11 +140,11 @@ def test_samples_are_as_long_as_the_language_model_reads(tmp_path, caplog):
 def test_samples_without_room_are_refused_with_what_helps(tmp_path):
     limit = int((dataset(tmp_path / "case")[0].labels == IGNORED).sum())
     data = dataset(tmp_path / "case", context=context(tmp_path, limit))
-    with pytest.raises(ValueError, match=rf"token left within {limit} .*language model reads no more \(max_pos"):
-        check_dataset(data)
+    with pytest.raises(ValueError, match=rf"no trained token within {limit} .*language model reads no more \(max_pos"):
+        drop_unusable(data)
     data = dataset(tmp_path / "case", max_length=limit, context=context(tmp_path, 2048))
-    with pytest.raises(ValueError, match=f"no trained token left within {limit} .*raise --model_max_length"):
-        check_dataset(data)
+    with pytest.raises(ValueError, match=f"no trained token within {limit} .*raise --model_max_length"):
+        drop_unusable(data)
 
 
 def test_smollm2_reads_ordinary_conversations_as_its_tokenizer_does():

@@ -7,10 +7,13 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from ski_lvlm.datasets.instruction_file import read_instructions
+from ski_lvlm.encoders.digest import weights_digest
 from ski_lvlm.llm.conversation import IGNORED, PLACEHOLDER_IDS
 from ski_lvlm.lvlm.features import FeatureFolder
+from ski_lvlm.lvlm.inference import LoadedLvlm
 from ski_lvlm.lvlm.model import SkiLvlm
-from ski_lvlm.lvlm.samples import InstructCollator, InstructDataset
+from ski_lvlm.lvlm.samples import InstructCollator, InstructDataset, SampleSettings
+from ski_lvlm.lvlm.trained import trained_digest, trained_names
 from tests.cases.lvlm_case import CLIPS, TOKENS, write_case
 from tests.cases.tiny_llm import tiny_llm
 
@@ -29,11 +32,14 @@ def model(case):
     return SkiLvlm.build(base_llm=case["base_llm"], token_widths=WIDTHS)
 
 
+def samples(case, model):
+    conversations, features = read_instructions(Path(case["instructions"])), FeatureFolder(case["features"])
+    return InstructDataset(conversations, features, model.tokenizer, SampleSettings())
+
+
 @pytest.fixture
 def batch(case, model):
-    data = InstructDataset(
-        read_instructions(Path(case["instructions"])), FeatureFolder(case["features"]), model.tokenizer
-    )
+    data = samples(case, model)
     return InstructCollator(int(model.tokenizer.pad_token_id), WIDTHS)([data[k] for k in range(3)])
 
 
@@ -48,9 +54,7 @@ def test_loss_with_few_logits_equals_the_loss_with_all(model, batch):
 
 
 def test_padding_does_not_change_the_loss(model, case):
-    data = InstructDataset(
-        read_instructions(Path(case["instructions"])), FeatureFolder(case["features"]), model.tokenizer
-    )
+    data = samples(case, model)
     collate = InstructCollator(int(model.tokenizer.pad_token_id), WIDTHS)
     alone = model(**collate([data[0]])).loss
     padded = collate([data[0]])
@@ -144,14 +148,33 @@ def test_an_empty_folder_is_named(tmp_path):
 
 def test_a_model_trained_on_own_features_says_why_it_takes_no_video(model):
     with pytest.raises(ValueError, match=r"without a features.json.*answer\(video_tokens"):
-        model.generate([torch.zeros(2, 3, 8, 8, dtype=torch.uint8)], ["What?"])
+        LoadedLvlm(model)
+
+
+def test_the_digest_of_the_trained_part_is_that_of_the_projectors(model):
+    assert trained_digest(model) == weights_digest(model.projectors, rounded=False)
+
+
+def test_weights_of_an_adapter_are_trained_saved_loaded_and_digested(model, tmp_path):
+    """Whatever requires gradients within the frozen language model belongs to the trained part."""
+    for loaded in (model, again := copy.deepcopy(model)):
+        adapter = torch.nn.Linear(2, 2, bias=False)
+        loaded.llm.get_submodule("model.layers.0").add_module("adapter", adapter)
+    name = "llm.model.layers.0.adapter.weight"
+    assert name in trained_names(model) and len(trained_names(model)) == 5
+    assert trained_digest(model) != trained_digest(again)
+    model.save_pretrained(tmp_path)
+    saved = load_file(tmp_path / "model.safetensors")
+    assert saved.keys() == trained_names(model)
+    assert not again.load_state_dict(saved, strict=True).missing_keys
+    assert trained_digest(model) == trained_digest(again)
+    with pytest.raises(ValueError, match=rf"unexpected \['{name}'\]"):
+        SkiLvlm.from_pretrained(tmp_path, modalities=("video",))
 
 
 def test_overfits_four_captions(model, case):
     """The projectors alone can make a frozen, random LLM say what belongs to a clip."""
-    data = InstructDataset(
-        read_instructions(Path(case["instructions"])), FeatureFolder(case["features"]), model.tokenizer
-    )
+    data = samples(case, model)
     batch = InstructCollator(int(model.tokenizer.pad_token_id), WIDTHS)([data[k] for k in range(len(CLIPS))])
     optimizer = torch.optim.Adam(model.projectors.parameters(), lr=0.1)
     first = model(**batch).loss.item()

@@ -5,7 +5,8 @@ import torch
 from ski_lvlm.datasets.instruction_file import read_instructions
 from ski_lvlm.llm.conversation import IGNORED, PLACEHOLDER_IDS
 from ski_lvlm.lvlm.features import FeatureError, FeatureFolder
-from ski_lvlm.lvlm.samples import InstructCollator, InstructDataset, check_dataset, left_padded, token_statistics
+from ski_lvlm.lvlm.padding import left_padded
+from ski_lvlm.lvlm.samples import InstructCollator, InstructDataset, SampleSettings, drop_unusable, token_statistics
 from tests.cases.lvlm_case import CLIPS, TOKENS, write_features, write_instructions
 from tests.cases.tiny_llm import tiny_tokenizer
 
@@ -15,7 +16,7 @@ WIDTHS = {name: width for name, (_, width) in TOKENS.items()}
 def dataset(folder, *, video_only=(), clips=tuple(CLIPS), **settings):
     instructions = read_instructions(write_instructions(folder / "i.json", clips, video_only=video_only))
     features = FeatureFolder(write_features(folder / "features"))
-    return InstructDataset(instructions, features, tiny_tokenizer(), **settings)
+    return InstructDataset(instructions, features, tiny_tokenizer(), SampleSettings(**settings))
 
 
 def test_a_sample_has_a_position_for_every_token(tmp_path):
@@ -72,24 +73,23 @@ def test_padding_is_neither_seen_nor_trained(tmp_path):
 def test_clips_without_features_stop_the_run_before_it_starts(tmp_path):
     data = dataset(tmp_path, clips=(*CLIPS, "S001C001P001R001A099"))
     with pytest.raises(ValueError, match=r"1 of 5 conversations.*A099.*extract_features.*--skip_missing"):
-        check_dataset(data)
-    assert len(check_dataset(data, skip_missing=True)) == 4
+        drop_unusable(data)
+    assert len(drop_unusable(data, skip_missing=True)) == 4 and len(data) == 5
 
 
 def test_an_answer_cut_away_is_an_error_beyond_one_percent(tmp_path):
     data = dataset(tmp_path, max_length=20)
-    with pytest.raises(ValueError, match="4 of 4 conversations have no trained token left within 20"):
-        check_dataset(data)
+    with pytest.raises(ValueError, match="4 of 4 conversations have no trained token within 20"):
+        drop_unusable(data)
 
 
 def test_one_percent_truncated_is_left_out_and_counted(tmp_path, caplog):
-    data = dataset(tmp_path, clips=tuple(CLIPS) * 50)
+    data = dataset(tmp_path, clips=tuple(CLIPS) * 50, max_length=300)
     long = data.conversations[0]
     question = long.turns[0]._replace(text="why " * 400 + "\n<video>\n<skeleton>")
     data.conversations = [long._replace(turns=(question, long.turns[1])), *data.conversations[1:]]
-    data.max_length = 300
-    assert len(check_dataset(data)) == 199
-    assert "left out 1 conversations truncated" in caplog.text
+    assert len(drop_unusable(data)) == 199
+    assert "skipped 1 conversations truncated" in caplog.text
 
 
 def test_projected_tokens_are_never_truncated(tmp_path):
@@ -141,7 +141,7 @@ def test_token_statistics_of_many_clips_look_at_evenly_spaced_ones(tmp_path, mon
         return load(folder, clip, modality)
 
     monkeypatch.setattr(FeatureFolder, "load", noting)
-    token_statistics(features, clips, "video", most=most)
+    token_statistics(features, clips, "video", limit=most)
     gaps = np.diff([*looked, 8])
     assert len(looked) == most and looked[0] == 0
     assert gaps.max() - gaps.min() <= 1

@@ -1,0 +1,48 @@
+"""Configuration of a SKI-LVLM, as it is saved beside the trained weights."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from transformers import PretrainedConfig
+
+from ski_lvlm.llm.chat_template import DATE
+
+
+class SkiLvlmConfig(PretrainedConfig):
+    """Ids and digests of the frozen parts of a SKI-LVLM, widths and kind of its projectors, and its prompt."""
+
+    model_type = "ski_lvlm"
+
+    def __init__(
+        self,
+        *,
+        base_llm: str = "",
+        llm_digest: str = "",
+        llm_width: int = 0,
+        token_widths: Mapping[str, int] | None = None,
+        projector: str = "linear",
+        standardised: bool = False,
+        delimited: Collection[str] = (),
+        chat_template: str = "auto",
+        date: str = DATE,
+        prompt: Sequence[str] = (),
+        manifest: Mapping[str, Any] | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        self.base_llm = base_llm
+        self.llm_digest = llm_digest
+        self.llm_width = llm_width
+        self.token_widths = dict(token_widths or {})
+        self.projector = projector
+        self.standardised = standardised
+        self.delimited = sorted(delimited)  # modalities whose tokens stand between a start and an end token
+        self.chat_template = chat_template
+        self.date = date  # the day that the chat template may write
+        self.prompt = list(prompt)  # texts of the chat template before and behind the question
+        self.manifest = dict(manifest or {})  # features.json of the training features: tower, frames, encoder
+        super().__init__(**kwargs)
+
+    @property
+    def hidden_size(self) -> int:
+        """Return the width that DeepSpeed derives its automatic bucket sizes from."""
+        return self.llm_width
