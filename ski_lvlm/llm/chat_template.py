@@ -1,7 +1,7 @@
-"""What the chat template of a language model does: its opening of an answer, end of turn, roles, date and marks.
+"""The chat template of a language model: opening and end of an answer, roles, date and marks.
 
 Training, describing, the terminal and the `hf:` judge write their prompts with it. A template is rendered with a sign
-in the place of each text. So no text can change what the template writes, and no text can be taken for it.
+in the place of each text. So no text can change the template's output or be mistaken for it.
 """
 
 import re
@@ -15,8 +15,8 @@ from transformers import PreTrainedTokenizerBase
 
 from ski_lvlm.datasets.instruction_file import Turn
 
-# Assumption: prompts that name the day name this one, the default of Llama 3.1's template, on whatever day they are
-# written. A prompt is part of the model.
+# Assumption: prompts that name the day name this one, the default of Llama 3.1's template, because a prompt is part of
+# the model and must not change from day to day.
 DATE = "2024-07-26"
 _DIRECTIVES = "aAbBcdfGHIjmMpSuUVwWxXyYZz"
 # The clock that templates read is a global of transformers, so a macro of that name is put before the template.
@@ -38,14 +38,14 @@ VICUNA = (  # v1.1, for tokenizers without a template of their own
 
 
 class ChatTemplateError(ValueError):
-    """A chat template that cannot write these turns, with what to do about it."""
+    """A chat template that cannot write these turns. The message has the remedy."""
 
 
 class Frame(NamedTuple):
-    """What a template writes around turns that end with a question, and around its answer.
+    """Texts of a template around turns that end with a question, and around the answer.
 
-    `texts` are one more than the turns. The last of them is the opening of the answer. `lead` is white space between
-    opening and answer, and `tail` is what follows the answer.
+    There is one more of `texts` than of the turns. The last one is the opening of the answer. `lead` is white space
+    between opening and answer, and `tail` follows the answer.
     """
 
     texts: list[str]
@@ -71,7 +71,7 @@ class ChatTemplate:
         self.marks = marks_of(tokenizer, self._source)
 
     def frame(self, turns: Sequence[Turn]) -> Frame:
-        """Lay out turns that end with a question; the answer is trained from where this ends, and asked for there.
+        """Lay out turns that end with a question, up to the point where the answer begins.
 
         The opening is the template's own where a rendered answer begins with it. Where the answer begins with more, as
         with an empty thought, that belongs to the opening. Where it begins with less, as without a thought that the
@@ -80,23 +80,23 @@ class ChatTemplate:
         Raises:
             ChatTemplateError: the template cannot write these turns, or changes earlier ones as an answer is added.
         """
-        asked = self._in_order(turns, opened=True)
-        *answered, before, tail = self._in_order([*turns, Turn("assistant", "")], opened=False)
-        if asked[:-1] != answered:
+        question = self._in_order(turns, opened=True)
+        *earlier, before, tail = self._in_order([*turns, Turn("assistant", "")], opened=False)
+        if question[:-1] != earlier:
             raise self._error(
                 f"rewrites earlier turns when turn {len(turns) + 1} is added, so the answer cannot be told from the "
                 "rest; expected a template that only appends"
             )
-        opening = asked[-1]
+        opening = question[-1]
         if not before.startswith(opening) or before[len(opening) :].strip():
             opening = before.rstrip(" ")
-        return Frame([*answered, opening], before[len(opening) :], tail)
+        return Frame([*earlier, opening], before[len(opening) :], tail)
 
     def ending(self, tail: str, gap: str | None = None) -> str:
-        """Return what ends an answer, out of what a template writes behind the last one.
+        """Return the text that ends an answer, a part of the template's `tail` behind the last answer.
 
-        `gap` is what it writes between this answer and a next question, if there is one. Without a mark in `tail` the
-        tokenizer's end of text ends the answer, since generation must stop somewhere.
+        `gap` is the template's text between this answer and a next question, if there is one. Without a mark in `tail`
+        the tokenizer's end of text ends the answer, since generation must stop somewhere.
         """
         ending = tail
         if not self.marks.search(tail):
@@ -108,8 +108,8 @@ class ChatTemplate:
     def end_ids(self, stated: int | Sequence[int] | None = None) -> list[int]:
         """Return the ids at which generation stops.
 
-        Those are what the template writes behind the last answer and before another question, the tokenizer's end of
-        text, and those that the model's own settings state.
+        Those are the template's marks behind the last answer and before another question, the tokenizer's end of text,
+        and those in the model's own settings.
         """
         turns = [Turn("user", ""), Turn("assistant", ""), Turn("user", "")]
         end = self.marks.search(self.frame(turns[:1]).tail)
@@ -122,55 +122,54 @@ class ChatTemplate:
         return sorted({*ids, *([stated] if isinstance(stated, int) else stated or ())})
 
     def prompt(self, turns: Sequence[Turn]) -> list[str | Turn]:
-        """Lay out a conversation up to the opening of an answer; texts of the template, and turns where theirs stand.
+        """Lay out a conversation up to the opening of an answer, as texts of the template and turns.
 
-        A system message that the template refuses or leaves out stands before the first question.
+        A system message that the template refuses or drops is put before the first question.
 
         Raises:
             ChatTemplateError: the template cannot write these turns.
         """
         try:
-            return self._written(turns, opened=True)
+            return self._render(turns, opened=True)
         except ChatTemplateError:
             if len(turns) < 2 or turns[0].role != "system":
                 raise
-        rules, question, *rest = turns
-        return self._written([question._replace(text=f"{rules.text}\n\n{question.text}"), *rest], opened=True)
+        rules, question, *later = turns
+        return self._render([question._replace(text=f"{rules.text}\n\n{question.text}"), *later], opened=True)
 
     def _leading_mark(self, text: str) -> str:
         mark = self.marks.match(text, len(text) - len(text.lstrip()))
         if not mark:
             return ""
-        rest = text[mark.end() :]
-        return text[: len(text) - len(rest.lstrip())]
+        return text[: len(text) - len(text[mark.end() :].lstrip())]
 
     def _in_order(self, turns: Sequence[Turn], *, opened: bool) -> list[str]:
         """Return the template's texts before, between and behind the turns."""
-        written = self._written(turns, opened=opened)
-        if [part for part in written if isinstance(part, Turn)] != list(turns):
+        parts = self._render(turns, opened=opened)
+        if [part for part in parts if isinstance(part, Turn)] != list(turns):
             raise self._error("writes turns in another order or more than once; expected each turn once, in order")
-        return [part for part in written if isinstance(part, str)]
+        return [part for part in parts if isinstance(part, str)]
 
-    def _written(self, turns: Sequence[Turn], *, opened: bool) -> list[str | Turn]:
-        """Return what the template writes: its own texts, and the turns where their texts stand."""
+    def _render(self, turns: Sequence[Turn], *, opened: bool) -> list[str | Turn]:
+        """Render turns as the template's own texts, with the turns between them."""
         signs = [_signed(turn.text, k) for k, turn in enumerate(turns)]
         messages = [{"role": turn.role, "content": sign} for turn, sign in zip(turns, signs, strict=True)]
         in_parts = [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in messages]
         reasons = []
         for form in (messages, in_parts):  # templates of vision-language models may know the second alone
             try:
-                rendered = self._rendered(form, opened=opened)
+                rendered = self._render_messages(form, opened=opened)
             except (TemplateError, TypeError) as error:
                 reasons.append(f"refuses {_roles(turns)}: {error}")
                 continue
-            places = _SIGN.split(rendered)
-            if missing := set(range(len(turns))) - {int(k) for k in places[1::2]}:
+            parts = _SIGN.split(rendered)
+            if missing := set(range(len(turns))) - {int(k) for k in parts[1::2]}:
                 reasons.append(f"leaves out what the {turns[min(missing)].role} says")
                 continue
-            return [turns[int(part)] if k % 2 else part for k, part in enumerate(places)]
+            return [turns[int(part)] if k % 2 else part for k, part in enumerate(parts)]
         raise self._error(reasons[0])
 
-    def _rendered(self, messages: list[dict[str, Any]], *, opened: bool) -> str:
+    def _render_messages(self, messages: list[dict[str, Any]], *, opened: bool) -> str:
         return str(
             self.tokenizer.apply_chat_template(
                 messages,
@@ -184,15 +183,15 @@ class ChatTemplate:
             )
         )
 
-    def _error(self, found: str) -> ChatTemplateError:
+    def _error(self, fault: str) -> ChatTemplateError:
         return ChatTemplateError(
-            f"the chat template of {self.tokenizer.name_or_path!r} {found}; train with --chat_template vicuna, "
+            f"the chat template of {self.tokenizer.name_or_path!r} {fault}; train with --chat_template vicuna, "
             "or take a language model with another template"
         )
 
 
 def _source(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return the template's text; among several the default."""
+    """Return the template's text, among several templates that of the default."""
     templates = tokenizer.chat_template
     if not isinstance(templates, dict):
         return str(templates)
@@ -205,7 +204,7 @@ def _source(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _signed(text: str, number: int) -> str:
-    """Return a sign for the text, in the text's own white space, since many templates strip what they are given."""
+    """Return a sign for the text within the text's own white space, since many templates strip texts."""
     start, end = len(text) - len(text.lstrip()), len(text.rstrip())
     return f"{text[:start]}\ue000{number}\ue001{text[max(start, end) :]}"
 
@@ -216,10 +215,10 @@ def _roles(turns: Sequence[Turn]) -> str:
 
 @lru_cache(maxsize=8)
 def marks_of(tokenizer: PreTrainedTokenizerBase, source: str = "") -> re.Pattern[str]:
-    """Return a pattern of the tokens that mean something to the template or the model, and are no words of a text.
+    """Return a pattern of the tokens that have a meaning for the template or the model.
 
-    Those are the special tokens, what was added on top of the vocabulary, and added tokens that the template `source`
-    writes. White space is none, although some tokenizers add it.
+    Those are the special tokens, tokens added on top of the vocabulary, and added tokens in the template `source`.
+    White space is none, although some tokenizers add it.
     """
     added = tokenizer.added_tokens_decoder
     marks = {
@@ -236,8 +235,7 @@ def marks_of(tokenizer: PreTrainedTokenizerBase, source: str = "") -> re.Pattern
 def stretches(text: str, marks: re.Pattern[str]) -> list[str]:
     """Cut a text behind the first character of every mark in it.
 
-    Tokenised apart, the stretches hold no mark, while a text without marks is one stretch and has the ids it always
-    had.
+    Tokenised one by one, the stretches hold no mark. A text without marks is one stretch, so its ids do not change.
 
     >>> stretches("He says </s>.", re.compile("</s>"))
     ['He says <', '/s>.']

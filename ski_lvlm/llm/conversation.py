@@ -1,8 +1,7 @@
-"""A conversation becomes token ids and a loss mask in one walk over its turns.
+"""Token ids and loss mask of a conversation, in one walk over its turns.
 
 The text is cut into pieces where training begins or ends and where a modality is spliced in, and each piece is
-tokenised once. Inference tokenises the very same pieces, so the prompt a model was trained on is the prompt it is
-asked with.
+tokenised once. Inference tokenises the same pieces, so its prompt is that of training.
 """
 
 import re
@@ -23,7 +22,7 @@ IGNORED = -100  # label of a position that is not trained
 _PLACEHOLDER = re.compile("(<video>|<skeleton>)")
 PLACEHOLDER_IDS = {"video": -1, "skeleton": -2}  # ids of positions that a projector fills; no new vocabulary
 DELIMITER_IDS = {"video": (-3, -4), "skeleton": (-5, -6)}  # start and end token of published models
-_SPLICED = {  # id of a position that no word fills → how it is shown
+_SPLICED = {  # id of a position without a word → its name
     **{placeholder: modality for modality, placeholder in PLACEHOLDER_IDS.items()},
     **{start: f"{modality} start" for modality, (start, _) in DELIMITER_IDS.items()},
     **{end: f"{modality} end" for modality, (_, end) in DELIMITER_IDS.items()},
@@ -33,8 +32,8 @@ _SPLICED = {  # id of a position that no word fills → how it is shown
 class Piece(NamedTuple):
     """A stretch of rendered text that is trained as a whole or not at all.
 
-    `parts` are tokenised one by one. A placeholder is a part of its own, and marks of the template that stand in a
-    conversation's own words are cut in two.
+    `parts` are tokenised one by one. A placeholder is a part by itself, and the template's marks in a conversation's
+    texts are cut in two.
     """
 
     parts: tuple[str, ...]
@@ -42,7 +41,7 @@ class Piece(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The stretch as one text."""
+        """Return the stretch as one text."""
         return "".join(self.parts)
 
 
@@ -56,12 +55,11 @@ class Encoded(NamedTuple):
 def render(
     turns: Sequence[Turn], tokenizer: PreTrainedTokenizerBase, *, chat_template: str = "auto", day: str = DATE
 ) -> list[Piece]:
-    """Lay the turns out in the LLM's chat template; only what the assistant says, and its end, is trained.
+    """Lay the turns out in the LLM's chat template. Only the assistant's answers and their ends are trained.
 
     A conversation that ends with the user gets the assistant's opening, ready for generation. Every answer follows the
-    opening that it is asked with, also where the template writes another one before earlier answers. `chat_template`
-    is "auto" (the tokenizer's own if it has one, else Vicuna v1.1) or "vicuna". `day` is the date that the template may
-    write.
+    opening of generation, also where the template writes another one before earlier answers. `chat_template` is "auto"
+    (the tokenizer's own if it has one, else Vicuna v1.1) or "vicuna". `day` is the date that the template may write.
 
     Paper: the template [USER: Q_t Q_v Q_s, Assistant:], Sec. 3.3.
     Raises:
@@ -69,7 +67,7 @@ def render(
     """
     template = ChatTemplate(tokenizer, chat_template, day=day)
     pieces: list[Piece] = []
-    start, ended = 0, 0  # the first turn that is not laid out, and how much of the text before it is
+    start, ended = 0, 0  # the first turn that is not laid out, and the length of the text before it that is
     for stop in _answers(turns):
         frame = template.frame(turns[:stop])
         texts = [frame.texts[start][ended:], *frame.texts[start + 1 :]]
@@ -84,26 +82,26 @@ def render(
 
 
 def _answers(turns: Sequence[Turn]) -> list[int]:
-    """Where the answers stand, the one that is to be generated included."""
+    """Return the indices of the answers, including one that is to be generated."""
     places = [k for k, turn in enumerate(turns) if turn.role == "assistant"]
     return places if turns[-1].role == "assistant" else [*places, len(turns)]
 
 
 def _parts(texts: Sequence[str], turns: Sequence[Turn], marks: re.Pattern[str]) -> tuple[str, ...]:
-    """The template's texts with the turns between them, cut where they must be tokenised apart."""
+    """Join the template's texts and the turns between them, cut where they must be tokenised separately."""
     parts = [texts[0]]
     for turn, after in zip(turns, texts[1:], strict=True):
-        first, *rest = _own_parts(turn, marks)
+        first, *later = _turn_parts(turn, marks)
         parts[-1] += first
-        parts += rest
+        parts += later
         parts[-1] += after
     return tuple(part for part in parts if part)
 
 
-def _own_parts(turn: Turn, marks: re.Pattern[str]) -> list[str]:
-    """What a turn says, cut in the middle of marks, and at the placeholders of a question."""
-    cut = stretches(turn.text, _PLACEHOLDER) if turn.role == "assistant" else _PLACEHOLDER.split(turn.text)
-    return [part for text in cut for part in ([text] if _PLACEHOLDER.fullmatch(text) else stretches(text, marks))]
+def _turn_parts(turn: Turn, marks: re.Pattern[str]) -> list[str]:
+    """Cut a turn's text in the middle of marks, and at the placeholders of a question."""
+    texts = stretches(turn.text, _PLACEHOLDER) if turn.role == "assistant" else _PLACEHOLDER.split(turn.text)
+    return [part for text in texts for part in ([text] if _PLACEHOLDER.fullmatch(text) else stretches(text, marks))]
 
 
 def encode(
@@ -115,10 +113,10 @@ def encode(
     delimited: Collection[str] = (),
     day: str = DATE,
 ) -> Encoded:
-    """Token ids and labels together; a placeholder becomes `token_counts[modality]` positions for a projector.
+    """Return token ids and labels. A placeholder becomes `token_counts[modality]` positions for a projector.
 
-    A placeholder whose modality is not in `token_counts` is left out, with the line break that sets it off. Modalities
-    in `delimited` stand between a position for a start token and one for an end token.
+    A placeholder whose modality is not in `token_counts` is dropped with its line break. Modalities in `delimited`
+    stand between a position for a start token and one for an end token.
     """
     absent = [modality for modality in PLACEHOLDER_IDS if modality not in token_counts]
     turns = [_without_absent(turn, absent) for turn in turns]
@@ -137,7 +135,7 @@ def _without_absent(turn: Turn, absent: Collection[str]) -> Turn:
 
 
 def without_placeholders(text: str, modalities: Collection[str] = tuple(PLACEHOLDER_IDS)) -> str:
-    """The text without the placeholders of these modalities, each with the line break that sets it off.
+    """Return the text without the placeholders of these modalities and their line breaks.
 
     >>> without_placeholders("<video>\\nWhat happens?\\n<skeleton>")
     'What happens?'
@@ -155,9 +153,9 @@ def encode_question(
     token_counts: Mapping[str, int],
     delimited: Collection[str] = (),
 ) -> Int[Tensor, " L"]:
-    """Token ids of a question about a video, between the two texts of the `prompt` that the model was trained with.
+    """Return the token ids of a question about a video, between the two texts of the training's `prompt`.
 
-    The video comes after the question, as in training; placeholders that a question brings along are left out.
+    The video comes after the question, as in training. Placeholders in the question are dropped.
     """
     turn = Turn("user", f"{without_placeholders(question)}\n<video>")
     return torch.tensor(_ids(_parts(prompt, [turn], template.marks), template.tokenizer, token_counts, delimited))
@@ -170,7 +168,7 @@ def _ids(
     delimited: Collection[str] = (),
 ) -> list[int]:
     ids: list[int] = []
-    is_continued = False  # whether the part before is a text that was cut in the middle of a mark
+    is_continued = False  # the part before is a text that was cut in the middle of a mark
     for part in parts:
         if (modality := part[1:-1]) in token_counts and _PLACEHOLDER.fullmatch(part):
             slots = [PLACEHOLDER_IDS[modality]] * token_counts[modality]
@@ -184,9 +182,11 @@ def _ids(
 
 
 def _text_ids(text: str, tokenizer: PreTrainedTokenizerBase, *, is_continued: bool) -> list[int]:
-    """Sentencepiece puts a space before whatever it tokenises; one of our own would make two, and of one word two."""
+    """Tokenise a text without a space that the tokenizer would add."""
     if not _adds_space(tokenizer):
         return _plain_ids(text, tokenizer)
+    # Sentencepiece puts a space before every text. With one of the text there would be two, and a word that continues
+    # another would become a word by itself.
     if not is_continued:
         return _plain_ids(text.removeprefix(" "), tokenizer)
     line_break = _plain_ids("\n", tokenizer)
@@ -198,14 +198,14 @@ def _plain_ids(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def written_ids(template: ChatTemplate) -> list[int]:
-    """Token ids of what the template itself writes around one question and its answer."""
+def template_ids(template: ChatTemplate) -> list[int]:
+    """Return the token ids of the template's own texts around one question and its answer."""
     frame = template.frame([Turn("user", "")])
     return _ids([*frame.texts, frame.lead, template.ending(frame.tail)], template.tokenizer)
 
 
 def prompt_ids(turns: Sequence[Turn], template: ChatTemplate) -> list[int]:
-    """Return what a language model without projectors is asked with: texts alone, system messages among them.
+    """Return the prompt of a language model without projectors: texts alone, which may include system messages.
 
     Thoughts in earlier answers are cut, as templates of reasoning models do.
 
@@ -214,10 +214,10 @@ def prompt_ids(turns: Sequence[Turn], template: ChatTemplate) -> list[int]:
     """
     turns = [turn._replace(text=without_thoughts(turn.text)) if turn.role == "assistant" else turn for turn in turns]
     parts = [""]
-    for written in template.prompt(turns):
-        first, *rest = stretches(written.text, template.marks) if isinstance(written, Turn) else [written]
+    for element in template.prompt(turns):
+        first, *later = stretches(element.text, template.marks) if isinstance(element, Turn) else [element]
         parts[-1] += first
-        parts += rest
+        parts += later
     return _ids(parts, template.tokenizer)
 
 
@@ -226,7 +226,7 @@ def _adds_space(tokenizer: PreTrainedTokenizerBase) -> bool:
 
 
 def marked(encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The sample as text, trained stretches between ⟦ and ⟧, runs of projected tokens as ⟨video × 65⟩.
+    """Return the sample as text, with trained stretches between ⟦ and ⟧ and projected tokens as ⟨video × 65⟩.
 
     Start and end tokens are ⟨video start⟩ and ⟨video end⟩.
 

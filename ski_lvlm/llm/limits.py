@@ -1,4 +1,4 @@
-"""What a language model states of itself: how many tokens it reads, and which token ids it has rows for."""
+"""Limits of a language model: its context in tokens, and the token ids that its embedding has rows for."""
 
 import logging
 from collections.abc import Iterable
@@ -9,18 +9,18 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 logger = logging.getLogger(__name__)
 _CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
 _UNSTATED = 10_000_000  # tokenizers without a limit state numbers up to 1e30
-_SHOWN = 5
+_MAX_WORDS = 5  # in a message
 
 
 class Context(NamedTuple):
-    """How many tokens a language model reads, prompt and answer together, and which entry says so."""
+    """Tokens that a language model reads, prompt and answer together, and the entry that states it."""
 
     tokens: int
     source: str
 
 
 def context_of(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> Context | None:
-    """Return the shortest of the limits that the configuration and the tokenizer state, None where they state none.
+    """Return the shortest limit that the configuration and the tokenizer state, None where they state none.
 
     Scaled rotary embeddings reach as far as the longer of the stated limit and the scaled original one.
     """
@@ -47,7 +47,7 @@ def _scaled(limit: int, config: PretrainedConfig) -> int:
 
 
 def rows_of(model: PreTrainedModel) -> int:
-    """Return how many token ids the model's embedding has a row for."""
+    """Return the number of token ids that the model's embedding has a row for."""
     embeddings: Any = model.get_input_embeddings()
     return int(embeddings.num_embeddings)
 
@@ -62,21 +62,18 @@ def without_foreign_padding(config: PretrainedConfig) -> PretrainedConfig:
 
 
 def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
-    """Make sure that every word of the tokenizer has a row in the model, and that there is a token to pad with.
+    """Make sure that every word of the tokenizer has a row in the model, and set a token for padding.
 
-    Padding is masked, so that any token of the model serves. A tokenizer that has no such special token keeps none, and
-    `pad_id` says 0.
-
-    Raises:
-        ValueError: words of the vocabulary have no row.
+    Padding is masked, so that any token of the model serves. A tokenizer without such a special token keeps none, and
+    `pad_id` is 0.
     """
     rows, vocabulary = rows_of(model), tokenizer.get_vocab()
     added = tokenizer.added_tokens_decoder
     words = {k: word for word, k in vocabulary.items() if k >= rows and k not in added}
     if words:
-        shown = [words[k] for k in sorted(words)[:_SHOWN]]
+        first = [words[k] for k in sorted(words)[:_MAX_WORDS]]
         raise ValueError(
-            f"{name}: {len(words)} words of the tokenizer, first {shown}, have ids beyond the {rows} rows of the "
+            f"{name}: {len(words)} words of the tokenizer, first {first}, have ids beyond the {rows} rows of the "
             "model's embedding; give the tokenizer that belongs to this model"
         )
     if tokenizer.pad_token_id is not None and tokenizer.pad_token_id < rows:
@@ -89,20 +86,16 @@ def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the id that fills up a batch; the attention mask hides it."""
+    """Return the id for padding, which the attention mask hides."""
     return 0 if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
 
 
 def check_ids(ids: Iterable[int], model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make sure that the model has a row for each of these ids; negative ones are filled by projectors.
-
-    Raises:
-        ValueError: naming tokens without a row.
-    """
+    """Make sure that the model has a row for each of these ids. Negative ones are filled by projectors."""
     rows = rows_of(model)
     if beyond := sorted({k for k in ids if k >= rows}):
-        shown = {token: k for k, token in zip(beyond, tokenizer.convert_ids_to_tokens(beyond), strict=True)}
+        tokens = {token: k for k, token in zip(beyond, tokenizer.convert_ids_to_tokens(beyond), strict=True)}
         raise ValueError(
-            f"the chat template of {tokenizer.name_or_path!r} writes {shown}, but the model's embedding has {rows} "
+            f"the chat template of {tokenizer.name_or_path!r} writes {tokens}, but the model's embedding has {rows} "
             "rows; resize it (resize_token_embeddings) and save it, or use --chat_template vicuna"
         )

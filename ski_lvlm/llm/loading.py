@@ -28,7 +28,7 @@ class Llm(NamedTuple):
 
 
 def native_bf16() -> bool:
-    """Whether bf16 is fast here: on any GPU, and on a CPU that multiplies bf16 itself."""
+    """Return whether bf16 is fast here: on any GPU, and on a CPU that multiplies bf16 natively."""
     if torch.cuda.is_available():
         return True
     cpuinfo = Path("/proc/cpuinfo")
@@ -36,11 +36,11 @@ def native_bf16() -> bool:
 
 
 def load_llm(model_id: str, *, dtype: torch.dtype = torch.float32) -> Llm:
-    """Load and freeze an LLM; Vicuna, Llama, Qwen, SmolLM2 and their like need no code of their own.
+    """Load and freeze an LLM: Vicuna, Llama, Qwen, SmolLM2 or any other causal LM.
 
-    A GGUF file is dequantised once and kept as safetensors in a cache folder (`SKI_CACHE`, default ~/.cache/ski_lvlm).
-    A tokenizer without a pad token, or with one that the model has no row for, pads with its end-of-text token, which
-    the attention mask hides.
+    A GGUF file is dequantised once and cached as safetensors (in `SKI_CACHE`, default ~/.cache/ski_lvlm). A tokenizer
+    without a pad token, or with one that the model has no row for, pads with its end-of-text token, which the attention
+    mask hides.
 
     Raises:
         ValueError: nothing loadable at `model_id`, or a tokenizer with words that the model has no rows for.
@@ -63,7 +63,7 @@ def load_llm(model_id: str, *, dtype: torch.dtype = torch.float32) -> Llm:
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return a hash of all that turns texts into ids, and of the chat template."""
+    """Return a hash of the tokenizer's rules and of the chat template."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     rules = json.loads(backend.to_str()) if backend else sorted(tokenizer.get_vocab().items())
     if isinstance(rules, dict):  # how the last batch was padded and cut is no part of it

@@ -1,4 +1,4 @@
-"""How a SKI-LVLM is asked about a video: in the prompt of its training, within what its language model reads."""
+"""Prompts about a video: with the texts of the training's prompt, within the language model's context."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ski_lvlm.datasets.instruction_file import Turn
 from ski_lvlm.llm.chat_template import ChatTemplate
-from ski_lvlm.llm.conversation import encode_question, written_ids
+from ski_lvlm.llm.conversation import encode_question, template_ids
 from ski_lvlm.llm.limits import check_ids, context_of
 from ski_lvlm.llm.loading import Llm
 
@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 
 
 class Prompting:
-    """Writes questions for a language model, and knows where its answers end.
+    """Prompts with a question for a language model, and the ends of its answers.
 
     Args:
         llm: the language model and its tokenizer.
-        prompt: what the chat template wrote before and behind the question in training; empty for what it writes now.
+        prompt: texts of the chat template before and behind the question in training. Empty for the present ones.
         chat_template: as for `ski_lvlm.llm.conversation.render`.
         day: the date that the template may write.
 
@@ -31,7 +31,7 @@ class Prompting:
 
     def __init__(self, llm: Llm, prompt: Sequence[str], *, chat_template: str, day: str) -> None:
         self._template = ChatTemplate(llm.tokenizer, chat_template, day=day)
-        check_ids(written_ids(self._template), llm.model, llm.tokenizer)
+        check_ids(template_ids(self._template), llm.model, llm.tokenizer)
         self.prompt = list(prompt) or self._template.frame([Turn("user", "")]).texts
         self.context = context_of(llm.model.config, llm.tokenizer)
         self.end_ids = self._template.end_ids(cast(Any, llm.model.generation_config).eos_token_id)
@@ -40,12 +40,12 @@ class Prompting:
             logger.warning("%s has no token that ends an answer; all run to the limit", llm.tokenizer.name_or_path)
 
     def ids(self, question: str, video_tokens: int, *, delimited: Collection[str] = ()) -> Int[Tensor, " L"]:
-        """Token ids of a question about a video of so many tokens."""
+        """Return the token ids of a question about a video of so many tokens."""
         counts = {"video": video_tokens}
         return encode_question(question, self._template, self.prompt, token_counts=counts, delimited=delimited)
 
     def problem(self, ids: Int[Tensor, " L"]) -> str | None:
-        """Return why a question leaves no room for an answer, None where it does."""
+        """Return the reason why a question leaves no room for an answer, None where it does."""
         if self.context is None or len(ids) < self.context.tokens:
             return None
         return (
@@ -55,7 +55,7 @@ class Prompting:
         )
 
     def room(self, length: int, max_new_tokens: int) -> int:
-        """Return how long an answer may be behind a prompt of this length; the first that is cut short is logged."""
+        """Return the maximum length of an answer behind a prompt of this length, and log the first shortened one."""
         if self.context is None or length + max_new_tokens <= self.context.tokens:
             return max_new_tokens
         room = self.context.tokens - length

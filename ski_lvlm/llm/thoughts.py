@@ -1,8 +1,8 @@
-"""Thoughts in what a language model writes: reasoning models put them before the answer, between marks of their own."""
+"""Thoughts of reasoning models, which stand between marks before the answer."""
 
 import re
 
-# <think> and its kin, among them <seed:think>
+# <think> and similar tags, among them <seed:think>
 _TAG = r"(?:seed:)?(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad)"
 _PAIRS = {  # kind → (opening, closing)
     "tag": (rf"<(?P<name>{_TAG})>", rf"</{_TAG}>"),
@@ -12,7 +12,7 @@ _PAIRS = {  # kind → (opening, closing)
     "begin": (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
     "gemma": (r"<\|channel>thought", r"<channel\|>"),
     "medgemma": ("<unused94>thought", "<unused95>"),
-    # gpt-oss: an answer is what stands in the channel `final`
+    # gpt-oss: the answer stands in the channel `final`
     "harmony": (r"<\|channel\|>(?:analysis|commentary)", r"<\|channel\|>final.{0,60}?<\|message\|>"),
     "bare_harmony": (r"\Aanalysis(?=.*?assistantfinal)", "assistantfinal"),  # the same without its special tokens
     "granite": (r"\AHere is my thought process:", r"Here is my response:"),
@@ -20,7 +20,7 @@ _PAIRS = {  # kind → (opening, closing)
 _FLAGS = re.DOTALL | re.IGNORECASE
 _OPENING = re.compile("|".join(f"(?P<{kind}>{opening})" for kind, (opening, _) in _PAIRS.items()), _FLAGS)
 _CLOSING = {kind: re.compile(closing, _FLAGS) for kind, (_, closing) in _PAIRS.items()}
-# These words are no marks where no thought was opened.
+# The closings of the other kinds are ordinary words where no thought was opened.
 _LONE = re.compile("|".join(_PAIRS[kind][1] for kind in _PAIRS if kind not in ("bare_harmony", "granite")), _FLAGS)
 
 _TOKENS = ("<|channel|>", "<|message|>", "<|channel>", "<channel|>", "<unused94>", "<unused95>")  # parts of marks
@@ -46,13 +46,13 @@ def without_thoughts(text: str) -> str:
     >>> without_thoughts("It may be water.[/THINK]A person drinks."), without_thoughts("<think>It may be water.")
     ('A person drinks.', '')
     """
-    kept, position = "", 0
+    outside, position = "", 0
     while opening := _OPENING.search(text, position):
-        kept += text[position : opening.start()]
+        outside += text[position : opening.start()]
         closing = _closing(opening).search(text, opening.end())
         position = closing.end() if closing else len(text)
-    kept += text[position:]
-    *_, answer = _LONE.split(kept)
+    outside += text[position:]
+    *_, answer = _LONE.split(outside)
     return text if answer == text else answer.strip()
 
 

@@ -89,7 +89,7 @@ def test_video_tokens_are_the_tower_s_whatever_the_clips_beside_them(ntu, tower,
         torch.testing.assert_close(features.load(clip, "video"), expected, atol=2e-3, rtol=2e-3)
     assert features.token_count(CLIPS[0], "video") == 8 + 4  # eight frames, none made up
     assert features.token_count(CLIPS[3], "video") == 10 + 4
-    features.check_tower("video", network.digest)
+    features.check_origin("video", network.digest)
 
 
 def test_skeleton_tokens_are_the_encoder_s(prepared, encoder, tmp_path):
