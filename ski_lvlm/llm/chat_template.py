@@ -160,7 +160,7 @@ class ChatTemplate:
             try:
                 rendered = self._render_messages(form, opened=opened)
             except (TemplateError, TypeError) as error:
-                reasons.append(f"refuses {_roles(turns)}: {error}")
+                reasons.append(f"refuses {', '.join(turn.role for turn in turns)}: {error}")
                 continue
             parts = _SIGN.split(rendered)
             if missing := set(range(len(turns))) - {int(k) for k in parts[1::2]}:
@@ -207,10 +207,6 @@ def _signed(text: str, number: int) -> str:
     """Return a sign for the text within the text's own white space, since many templates strip texts."""
     start, end = len(text) - len(text.lstrip()), len(text.rstrip())
     return f"{text[:start]}\ue000{number}\ue001{text[max(start, end) :]}"
-
-
-def _roles(turns: Sequence[Turn]) -> str:
-    return ", ".join(turn.role for turn in turns)
 
 
 @lru_cache(maxsize=8)

@@ -183,7 +183,8 @@ def _ids(
 
 def _text_ids(text: str, tokenizer: PreTrainedTokenizerBase, *, is_continued: bool) -> list[int]:
     """Tokenise a text without a space that the tokenizer would add."""
-    if not _adds_space(tokenizer):
+    adds_space = tokenizer.tokenize("a")[0].startswith("▁")
+    if not adds_space:
         return _plain_ids(text, tokenizer)
     # Sentencepiece puts a space before every text. With one of the text there would be two, and a word that continues
     # another would become a word by itself.
@@ -219,10 +220,6 @@ def prompt_ids(turns: Sequence[Turn], template: ChatTemplate) -> list[int]:
         parts[-1] += first
         parts += later
     return _ids(parts, template.tokenizer)
-
-
-def _adds_space(tokenizer: PreTrainedTokenizerBase) -> bool:
-    return tokenizer.tokenize("a")[0].startswith("▁")
 
 
 def marked(encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -4,12 +4,19 @@ import json
 import logging
 import struct
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import transformers
 from filelock import FileLock
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from ski_lvlm.encoders.offline import resolve_model
 from ski_lvlm.llm.limits import check_vocabulary, without_foreign_padding
@@ -73,7 +80,7 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _model(path: str, dtype: torch.dtype) -> PreTrainedModel:
-    config_dict = _config_dict(path)
+    config_dict, _ = PretrainedConfig.get_config_dict(path)
     if config_dict.get("model_type") == "llava" and "text_config" not in config_dict:
         # Checkpoints of the first LLaVA generation are a Llama and a projector under another model type.
         from transformers import LlamaConfig, LlamaForCausalLM
@@ -87,12 +94,6 @@ def _model(path: str, dtype: torch.dtype) -> PreTrainedModel:
             "language model that it is built on"
         )
     return AutoModelForCausalLM.from_pretrained(path, config=without_foreign_padding(config), dtype=dtype)
-
-
-def _config_dict(path: str) -> dict[str, Any]:
-    from transformers import PretrainedConfig
-
-    return PretrainedConfig.get_config_dict(path)[0]
 
 
 def _dequantised(gguf: Path) -> str:

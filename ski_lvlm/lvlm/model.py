@@ -168,7 +168,7 @@ class SkiLvlm(PreTrainedModel):
         training, and placeholders in a question are dropped. An answer ends where the language model's context ends,
         if that comes before `max_new_tokens`.
 
-        Paper: inference needs video alone; T_s is not used and may be absent, Sec. 3.3.
+        Paper: inference needs video alone. T_s is not used and may be absent, Sec. 3.3.
         Raises:
             ValueError: question and video fill the language model's context.
         """

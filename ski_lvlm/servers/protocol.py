@@ -183,7 +183,7 @@ def status_error(
 
     `key` is the variable that holds the key.
     """
-    message = f"{server} answered {status}: {_brief(text)}"
+    message = f"{server} answered {status}: {page_name(text) if is_page(text) else ' '.join(text.split())[:300]}"
     error: ChatError
     if status in (401, 403):  # the text may repeat the key
         error = Refused(f"{server} answered {status}: the key or the permission is wrong; check {key}")
@@ -197,10 +197,6 @@ def status_error(
         error = Refused(message)
     error.body, error.status = text, status
     return error
-
-
-def _brief(text: str) -> str:
-    return page_name(text) if is_page(text) else " ".join(text.split())[:300]
 
 
 def page_name(page: str) -> str:

@@ -48,7 +48,7 @@ class Mask(logging.Filter):
     def __init__(self, *secrets: str) -> None:
         super().__init__()
         spellings = {spelling for secret in secrets if secret for spelling in _spellings(secret)}
-        parts = {part for spelling in spellings for part in _beginnings(spelling)}
+        parts = {*spellings, *(text[:length] for text in spellings for length in range(_BEGINNING, len(text)))}
         patterns = [_pattern(part) for part in sorted(parts, key=len, reverse=True)]
         self._pattern = re.compile("|".join(patterns)) if patterns else None
 
@@ -77,11 +77,6 @@ def _spellings(secret: str) -> Iterator[str]:
         yield html.escape(text)
         yield from (quote(text), quote(text, safe=""), quote_plus(text))
         yield base64.b64encode(text.encode()).decode()
-
-
-def _beginnings(secret: str) -> Iterator[str]:
-    yield secret
-    yield from (secret[:length] for length in range(_BEGINNING, len(secret)))
 
 
 def _pattern(part: str) -> str:
