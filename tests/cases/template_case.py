@@ -127,7 +127,7 @@ ENDS = {  # template → what ends the last answer
 
 
 def template_tokenizer(chat_template):
-    """The tiny tokenizer with the tokens of all templates, `<s>` and `</s>` as begin and end of text."""
+    """Return the tiny tokenizer with the tokens of all templates, `<s>` and `</s>` as begin and end of text."""
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = chat_template
     tokenizer.add_tokens([AddedToken(token, special=True) for token in SPECIAL], special_tokens=True)

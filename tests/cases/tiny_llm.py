@@ -13,7 +13,7 @@ CHATML = (
 
 
 def tiny_tokenizer(*, chat_template: str | None = CHATML) -> PreTrainedTokenizerFast:
-    """A byte-level tokenizer that knows every text, with ChatML's special tokens and no pad token."""
+    """Make a byte-level tokenizer that knows every text, with ChatML's special tokens and no pad token."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -53,13 +53,13 @@ def expected(case):
     return [lvlm.answer([tokens], [question], max_new_tokens=LONGEST)[0].text for question in QUESTIONS]
 
 
-def arguments(case, *more):
-    return [str(case / "clip.mp4"), "--model", str(case / "model"), "--max_new_tokens", str(LONGEST), *more]
+def arguments(case, *options):
+    return [str(case / "clip.mp4"), "--model", str(case / "model"), "--max_new_tokens", str(LONGEST), *options]
 
 
-def process(*args, stdin="", **more):
+def process(*args, stdin="", **options):
     command = [sys.executable, "-m", "ski_lvlm.chat", *args]
-    return run(command, stdin=stdin, cwd=ROOT, **more)
+    return run(command, stdin=stdin, cwd=ROOT, **options)
 
 
 def flat(text):
@@ -67,9 +67,9 @@ def flat(text):
 
 
 def test_help_does_not_wait_for_torch():
-    done = process("--help", env=ENVIRONMENT | {"PYTHONPROFILEIMPORTTIME": "1"})
-    assert done.returncode == 0 and "python -m ski_lvlm.chat" in done.stdout and "--question" in done.stdout
-    assert "import time" in done.stderr and "torch" not in done.stderr
+    result = process("--help", env=ENVIRONMENT | {"PYTHONPROFILEIMPORTTIME": "1"})
+    assert result.returncode == 0 and "python -m ski_lvlm.chat" in result.stdout and "--question" in result.stdout
+    assert "import time" in result.stderr and "torch" not in result.stderr
 
 
 def test_the_package_is_imported_at_once_and_loads_the_model_when_asked(case, expected):
@@ -143,16 +143,16 @@ def test_control_c_stops_an_answer_and_then_the_command(case, expected, monkeypa
 
 
 def test_words_come_before_the_answer_is_whole(case, expected, monkeypatch, capsys):
-    shown = []
+    output = []
     put = AnswerStreamer.put
 
     def watched(streamer, token):
         put(streamer, token)
-        shown.append(capsys.readouterr().out)
+        output.append(capsys.readouterr().out)
 
     monkeypatch.setattr(AnswerStreamer, "put", watched)
     main(arguments(case, "--question", QUESTIONS[0]))
-    early = "".join(shown[:-1])
+    early = "".join(output[:-1])
     assert " " in expected[0].strip(), "the answer has one word: the test can see nothing"
     assert early and expected[0].startswith(early.strip()) and len(early) < len(expected[0])
 
@@ -163,7 +163,7 @@ def test_a_real_process_on_a_terminal_ends_with_control_d(case):
     with started(command, stdin=child, stdout=child, stderr=child, cwd=ROOT) as chat:
         os.close(child)
         os.write(parent, f"{QUESTIONS[0]}\n".encode() + b"\x04")
-        shown = b""
+        output = b""
         while True:
             try:
                 part = os.read(parent, 4096)
@@ -171,9 +171,9 @@ def test_a_real_process_on_a_terminal_ends_with_control_d(case):
                 break
             if not part:
                 break
-            shown += part
-        assert chat.wait(timeout=HANG) == 0, shown.decode()
-    assert shown.count(b"> ") >= 2 and len(shown) > len(QUESTIONS[0]) + 6
+            output += part
+        assert chat.wait(timeout=HANG) == 0, output.decode()
+    assert output.count(b"> ") >= 2 and len(output) > len(QUESTIONS[0]) + 6
 
 
 @pytest.mark.parametrize("wrong", ["missing", "audio", "folder"])
@@ -192,5 +192,5 @@ def test_a_folder_without_a_model_is_named(case, tmp_path):
 def test_sampling_leaves_nothing_to_the_language_models_own_choices():
     from argparse import Namespace
 
-    drawn = generation_settings(Namespace(max_new_tokens=5, temperature=0.5, top_p=0.9, seed=1))
-    assert drawn == {"max_new_tokens": 5, "do_sample": True, "temperature": 0.5, "top_p": 0.9, "top_k": 0}
+    settings = generation_settings(Namespace(max_new_tokens=5, temperature=0.5, top_p=0.9, seed=1))
+    assert settings == {"max_new_tokens": 5, "do_sample": True, "temperature": 0.5, "top_p": 0.9, "top_k": 0}

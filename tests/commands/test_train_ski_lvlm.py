@@ -36,8 +36,8 @@ def flags(case, output_dir, **settings):
         "dataloader_num_workers": 0,
         "video_projector": "none",
     }
-    chosen = case | defaults | settings
-    return [part for name, value in chosen.items() for part in (f"--{name}", str(value))]
+    values = case | defaults | settings
+    return [part for name, value in values.items() for part in (f"--{name}", str(value))]
 
 
 def train(case, output_dir, *, launcher=(sys.executable,), script=ROOT / "train_ski_lvlm.py", **settings):
@@ -59,19 +59,19 @@ def losses(output_dir):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """An undisturbed run of six steps."""
+    """Train six steps without interruption."""
     folder = tmp_path_factory.mktemp("lvlm")
     case = write_case(folder)
-    done = train(case, folder / "out")
-    assert done.returncode == 0, done.stderr[-3000:]
-    return case, folder / "out", done
+    result = train(case, folder / "out")
+    assert result.returncode == 0, result.stderr[-3000:]
+    return case, folder / "out", result
 
 
 def test_the_run_says_what_it_trains(trained):
-    _, _, done = trained
-    assert "no GPU found" in done.stderr
-    assert "⟦The person does action 001.<|im_end|>" in done.stdout
-    assert "⟨video × 6⟩\n⟨skeleton × 4⟩" in done.stdout
+    _, _, result = trained
+    assert "no GPU found" in result.stderr
+    assert "⟦The person does action 001.<|im_end|>" in result.stdout
+    assert "⟨video × 6⟩\n⟨skeleton × 4⟩" in result.stdout
 
 
 def test_the_run_leaves_weights_recipe_versions_and_metrics(trained):
@@ -80,8 +80,8 @@ def test_the_run_leaves_weights_recipe_versions_and_metrics(trained):
     assert {"model.safetensors", "config.json", "recipe.json", "run.json", "metrics.jsonl", "sample.txt"} <= names
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     step = next(line for line in lines if line["step"] == 3)
-    wanted = {"loss", "learning_rate", "grad_norm", "samples_per_second", "tokens_per_second", "peak_memory_gb"}
-    assert wanted <= step.keys()
+    expected = {"loss", "learning_rate", "grad_norm", "samples_per_second", "tokens_per_second", "peak_memory_gb"}
+    assert expected <= step.keys()
 
 
 def test_checkpoints_hold_no_frozen_weights(trained):
@@ -100,37 +100,37 @@ def test_killed_at_any_step_the_same_command_ends_in_the_same_projectors(trained
     for file, times, newest in (("checkpoint-*", 1, 0), ("trainer_state.json", 2, 1), ("metrics.jsonl", 3, 3)):
         kill_at(command, file, times, folder=tmp_path)
         assert max((int(folder.name.split("-")[1]) for folder in out.glob("checkpoint-*")), default=0) == newest
-    done = train(case, out)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "resuming from" in done.stdout
+    result = train(case, out)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "resuming from" in result.stdout
     assert same(projectors(out), projectors(undisturbed))
 
 
 def test_the_number_of_accumulation_steps_does_not_change_the_run(trained, tmp_path):
     case, undisturbed, _ = trained
-    done = train(case, tmp_path / "out", per_device_train_batch_size=4)
-    assert done.returncode == 0, done.stderr[-3000:]
-    ours, theirs = losses(tmp_path / "out"), losses(undisturbed)
-    assert ours.keys() == theirs.keys()
-    assert max(abs(ours[step] - theirs[step]) for step in ours) < 1e-4
+    result = train(case, tmp_path / "out", per_device_train_batch_size=4)
+    assert result.returncode == 0, result.stderr[-3000:]
+    actual, expected = losses(tmp_path / "out"), losses(undisturbed)
+    assert actual.keys() == expected.keys()
+    assert max(abs(actual[step] - expected[step]) for step in actual) < 1e-4
 
 
 def test_torchrun_with_two_processes_equals_one(trained, tmp_path):
     case, undisturbed, _ = trained
-    done = train(case, tmp_path / "out", launcher=torchrun(2))
-    assert done.returncode == 0, done.stderr[-3000:]
-    ours, theirs = projectors(tmp_path / "out"), projectors(undisturbed)
-    assert max((ours[name] - theirs[name]).abs().max().item() for name in ours) < 1e-4
+    result = train(case, tmp_path / "out", launcher=torchrun(2))
+    assert result.returncode == 0, result.stderr[-3000:]
+    actual, expected = projectors(tmp_path / "out"), projectors(undisturbed)
+    assert max((actual[name] - expected[name]).abs().max().item() for name in actual) < 1e-4
 
 
 @pytest.fixture(scope="module")
 def mixed(trained, tmp_path_factory):
-    """Two of four clips have no skeleton, so ranks see different modalities in one step; and a plain run of it."""
+    """Train plainly where two of four clips have no skeleton, so that ranks differ in the modalities of a step."""
     case, _, _ = trained
     folder = tmp_path_factory.mktemp("mixed")
     case = case | {"instructions": str(write_instructions(folder / "mixed.json", video_only=CLIPS[:2]))}
-    done = train(case, folder / "out")
-    assert done.returncode == 0, done.stderr[-3000:]
+    result = train(case, folder / "out")
+    assert result.returncode == 0, result.stderr[-3000:]
     return case, losses(folder / "out")
 
 
@@ -139,11 +139,11 @@ def mixed(trained, tmp_path_factory):
 def test_deepspeed_equals_the_plain_run_though_batches_lack_a_modality(mixed, tmp_path, config, processes):
     case, expected = mixed
     settings = {"deepspeed": ROOT / config, "per_device_train_batch_size": 1}
-    done = train(case, tmp_path / "out", launcher=deepspeed(processes), **settings)
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = losses(tmp_path / "out")
-    assert found.keys() == expected.keys()
-    assert max(abs(found[step] - expected[step]) for step in found) < 1e-3
+    result = train(case, tmp_path / "out", launcher=deepspeed(processes), **settings)
+    assert result.returncode == 0, result.stderr[-3000:]
+    measured = losses(tmp_path / "out")
+    assert measured.keys() == expected.keys()
+    assert max(abs(measured[step] - expected[step]) for step in measured) < 1e-3
     assert not [f for f in (tmp_path / "out" / "checkpoint-6").rglob("*") if f.stat().st_size > 100_000]
 
 
@@ -151,12 +151,12 @@ def test_zero2_resumes_bit_for_bit(trained, tmp_path):
     case, _, _ = trained
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     for out in (whole, resumed):
-        done = train(case, out, launcher=deepspeed(1))
-        assert done.returncode == 0, done.stderr[-3000:]
+        result = train(case, out, launcher=deepspeed(1))
+        assert result.returncode == 0, result.stderr[-3000:]
     (resumed / "result.json").unlink()
     shutil.rmtree(resumed / "checkpoint-6")
-    done = train(case, resumed, launcher=deepspeed(1))
-    assert "resuming from" in done.stdout, done.stderr[-3000:]
+    result = train(case, resumed, launcher=deepspeed(1))
+    assert "resuming from" in result.stdout, result.stderr[-3000:]
     assert same(projectors(whole), projectors(resumed))
 
 
@@ -173,10 +173,10 @@ def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(trained):
 def test_without_files_it_names_the_command_that_makes_them(tmp_path):
     script = tmp_path / "train_ski_lvlm.py"
     script.write_text((ROOT / "train_ski_lvlm.py").read_text())
-    done = run([sys.executable, str(script)], env=ENVIRONMENT | {"PYTHONPATH": str(ROOT)})
-    assert done.returncode == 1
-    assert "bash scripts/quickstart.sh" in done.stderr
-    assert "Traceback" not in done.stderr
+    result = run([sys.executable, str(script)], env=ENVIRONMENT | {"PYTHONPATH": str(ROOT)})
+    assert result.returncode == 1
+    assert "bash scripts/quickstart.sh" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_full_disk_is_one_clear_line_and_costs_no_whole_checkpoint(trained, tmp_path):
@@ -187,11 +187,11 @@ def test_a_full_disk_is_one_clear_line_and_costs_no_whole_checkpoint(trained, tm
     (out / "result.json").unlink()
     command = [sys.executable, str(ROOT / "train_ski_lvlm.py"), *flags(case, out)]
     limited = ["bash", "-c", 'ulimit -f 5; "$0" "$@"', *command]
-    done = run(limited)
-    assert done.returncode == 1
-    assert "could not be written" in done.stderr
-    assert "same command again" in done.stderr
-    assert "Traceback" not in done.stderr
+    result = run(limited)
+    assert result.returncode == 1
+    assert "could not be written" in result.stderr
+    assert "same command again" in result.stderr
+    assert "Traceback" not in result.stderr
     assert (out / "checkpoint-2").exists()
     assert not (out / "checkpoint-3").exists()
 
@@ -205,15 +205,15 @@ def test_a_run_resumes_with_the_features_of_the_same_tower_alone(tmp_path):
     write_origin(case["features"], digest="0123", num_frames=4)
     train_ski_lvlm.main(adapted_flags(flags(case, out, max_steps=1)))
     (out / "result.json").unlink()
-    moved = case | {"features": str(write_features(tmp_path / "moved"))}
-    write_origin(moved["features"], digest="4567", num_frames=4)
+    moved_case = case | {"features": str(write_features(tmp_path / "moved"))}
+    write_origin(moved_case["features"], digest="4567", num_frames=4)
     with pytest.raises(ValueError, match=r"checkpoint-1 was trained on other video features \(digest '0123' → '4567'"):
-        train_ski_lvlm.main(adapted_flags(flags(moved, out, max_steps=1)))
-    write_origin(moved["features"], digest="0123", num_frames=8)
+        train_ski_lvlm.main(adapted_flags(flags(moved_case, out, max_steps=1)))
+    write_origin(moved_case["features"], digest="0123", num_frames=8)
     with pytest.raises(ValueError, match=r"num_frames 4 → 8.*resume with the same features"):
-        train_ski_lvlm.main(adapted_flags(flags(moved, out, max_steps=1)))
-    write_origin(moved["features"], digest="0123", num_frames=4, tower="/moved/as/well")
-    train_ski_lvlm.main(adapted_flags(flags(moved, out, max_steps=1)))
+        train_ski_lvlm.main(adapted_flags(flags(moved_case, out, max_steps=1)))
+    write_origin(moved_case["features"], digest="0123", num_frames=4, tower="/moved/as/well")
+    train_ski_lvlm.main(adapted_flags(flags(moved_case, out, max_steps=1)))
     assert (out / "result.json").is_file()
 
 

@@ -29,10 +29,10 @@ WRITTEN = [
 ]
 
 
-@pytest.mark.parametrize("written", WRITTEN)
-def test_the_answer_is_what_stands_between_thoughts_and_end(written, tokenizer):
+@pytest.mark.parametrize("reply", WRITTEN)
+def test_the_answer_is_what_stands_between_thoughts_and_end(reply, tokenizer):
     ends = [tokenizer.convert_tokens_to_ids("<|im_end|>")]
-    assert answer_text(ids_of(written, tokenizer), tokenizer, ends) == ANSWER
+    assert answer_text(ids_of(reply, tokenizer), tokenizer, ends) == ANSWER
 
 
 def test_a_mark_that_is_no_special_token_ends_an_answer_as_well(tokenizer):
@@ -41,26 +41,24 @@ def test_a_mark_that_is_no_special_token_ends_an_answer_as_well(tokenizer):
 
 
 def test_a_reply_keeps_its_thoughts_apart(tokenizer):
-    written = "<s>[THINK]score: 1?[/THINK]score: 4</s>"
-    assert reply_text(ids_of(written, tokenizer), tokenizer, []) == "[THINK]score: 1?[/THINK]score: 4"
+    reply = "<s>[THINK]score: 1?[/THINK]score: 4</s>"
+    assert reply_text(ids_of(reply, tokenizer), tokenizer, []) == "[THINK]score: 1?[/THINK]score: 4"
 
 
-@pytest.mark.parametrize(
-    "written", [*WRITTEN, "Zwei\nZeilen 🙂 und mehr <|im_end|>", "他喝水。<|im_end|>", "<|im_end|>"]
-)
-def test_a_streamed_answer_is_the_whole_answer(written, tokenizer, capsys):
+@pytest.mark.parametrize("reply", [*WRITTEN, "Zwei\nZeilen 🙂 und mehr <|im_end|>", "他喝水。<|im_end|>", "<|im_end|>"])
+def test_a_streamed_answer_is_the_whole_answer(reply, tokenizer, capsys):
     ends = [tokenizer.convert_tokens_to_ids("<|im_end|>")]
     streamer = AnswerStreamer(tokenizer, ends)
     for _ in range(2):  # one streamer prints one answer after another
         streamer.put(torch.empty(1, 0, dtype=torch.long))
-        shown = []
-        for k in ids_of(written, tokenizer):
+        parts = []
+        for k in ids_of(reply, tokenizer):
             streamer.put(torch.tensor([k]))
-            shown.append(capsys.readouterr().out)
+            parts.append(capsys.readouterr().out)
         streamer.end()
-        printed = "".join(shown) + capsys.readouterr().out
-        assert printed == answer_text(ids_of(written, tokenizer), tokenizer, ends) + "\n"
-        assert ANSWER not in written or any(shown), "nothing was printed before the end"
+        printed = "".join(parts) + capsys.readouterr().out
+        assert printed == answer_text(ids_of(reply, tokenizer), tokenizer, ends) + "\n"
+        assert ANSWER not in reply or any(parts), "nothing was printed before the end"
 
 
 def test_an_answer_begins_anew_when_what_was_printed_was_a_thought(tokenizer, capsys):

@@ -35,11 +35,11 @@ def test_the_end_of_an_answer_is_trained_so_that_generation_stops(tokenizer):
 
 
 def test_the_prompt_of_inference_is_the_beginning_of_the_training_sample(tokenizer):
-    asked = encode([QUESTION], tokenizer, token_counts=COUNTS)
+    prompt = encode([QUESTION], tokenizer, token_counts=COUNTS)
     trained = encode([QUESTION, ANSWER], tokenizer, token_counts=COUNTS)
-    assert trained.ids[: len(asked.ids)].tolist() == asked.ids.tolist()
-    assert (trained.labels[: len(asked.ids)] == IGNORED).all()
-    assert (trained.labels[len(asked.ids) :] != IGNORED).all()
+    assert trained.ids[: len(prompt.ids)].tolist() == prompt.ids.tolist()
+    assert (trained.labels[: len(prompt.ids)] == IGNORED).all()
+    assert (trained.labels[len(prompt.ids) :] != IGNORED).all()
 
 
 def test_placeholders_become_as_many_positions_as_there_are_tokens(tokenizer):
@@ -51,9 +51,9 @@ def test_placeholders_become_as_many_positions_as_there_are_tokens(tokenizer):
 
 def test_video_comes_after_the_question_and_before_the_skeleton(tokenizer):
     """Paper: [USER: Q_t Q_v Q_s, Assistant:]."""
-    shown = marked(encode([QUESTION, ANSWER], tokenizer, token_counts=COUNTS), tokenizer)
-    question, video, skeleton = shown.index("person doing"), shown.index("⟨video × 3⟩"), shown.index("⟨skeleton × 2⟩")
-    assert question < video < skeleton < shown.index("⟦")
+    text = marked(encode([QUESTION, ANSWER], tokenizer, token_counts=COUNTS), tokenizer)
+    question, video, skeleton = text.index("person doing"), text.index("⟨video × 3⟩"), text.index("⟨skeleton × 2⟩")
+    assert question < video < skeleton < text.index("⟦")
 
 
 def test_an_absent_modality_leaves_no_trace(tokenizer):
@@ -81,9 +81,9 @@ def test_a_template_that_rewrites_earlier_turns_is_refused():
 
 def test_marked_shows_every_token_once(tokenizer):
     encoded = encode([QUESTION, ANSWER], tokenizer, token_counts=COUNTS)
-    shown = marked(encoded, tokenizer)
-    assert shown.count("⟦") == shown.count("⟧") == 1
-    assert "⟦" + trained_text(encoded, tokenizer) + "⟧" in shown
+    text = marked(encoded, tokenizer)
+    assert text.count("⟦") == text.count("⟧") == 1
+    assert "⟦" + trained_text(encoded, tokenizer) + "⟧" in text
 
 
 def test_marked_shows_start_and_end_tokens(tokenizer):

@@ -1,4 +1,4 @@
-"""What a language model states of itself: how far it reads, and the ids that it has rows for."""
+"""Limits that a language model states: its context, and the ids that it has rows for."""
 
 import json
 import shutil
@@ -80,7 +80,7 @@ def test_a_pad_token_without_a_row_is_replaced(llm, caplog):
 
 
 def without_special_tokens(folder):
-    """The ids stay, and no token says that it is the end of text, unknown or padding."""
+    """Keep the ids, and let no token be the end of text, unknown or padding."""
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         if (file := folder / name).exists():
             content = json.loads(file.read_text())

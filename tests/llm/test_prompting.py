@@ -1,4 +1,4 @@
-"""How a SKI-LVLM is asked: in the prompt of its training, within the context of its language model, to the end."""
+"""Prompts of a SKI-LVLM: as in training, within the context of the language model, to the end of an answer."""
 
 import json
 from pathlib import Path
@@ -65,11 +65,11 @@ def test_a_model_from_before_prompts_were_kept_still_loads(tmp_path):
     assert again.prompt_ids(N, "Why?").tolist() == model.prompt_ids(N, "Why?").tolist()
 
 
-def written_by(model, monkeypatch, ids):
-    """The model, whose language model writes these ids; what it was told is noted."""
-    told = {}
-    monkeypatch.setattr(model.llm, "generate", lambda **settings: told.update(settings) or torch.tensor([ids]))
-    return told
+def generate_only(model, monkeypatch, ids):
+    """Let the language model generate these ids, and return the arguments that it gets."""
+    arguments = {}
+    monkeypatch.setattr(model.llm, "generate", lambda **settings: arguments.update(settings) or torch.tensor([ids]))
+    return arguments
 
 
 @pytest.mark.parametrize("stated", [None, 0, [0, 5]])
@@ -78,9 +78,9 @@ def test_generation_stops_at_the_end_of_turn_whatever_the_settings_state(tmp_pat
     change(tmp_path / "llm", "generation_config.json", eos_token_id=stated)
     model = SkiLvlm.build(base_llm=str(tmp_path / "llm"), token_widths={"video": WIDTH}).eval()
     end = model.tokenizer.convert_tokens_to_ids("<|im_end|>")
-    told = written_by(model, monkeypatch, [70, 71, end, 72])
+    arguments = generate_only(model, monkeypatch, [70, 71, end, 72])
     assert model.answer(videos(), ["Why?"]) == [model.tokenizer.decode([70, 71])]
-    assert {*told["eos_token_id"]} == {end, *([stated] if isinstance(stated, int) else stated or ())}
+    assert {*arguments["eos_token_id"]} == {end, *([stated] if isinstance(stated, int) else stated or ())}
 
 
 def test_thoughts_are_no_part_of_an_answer(tmp_path, monkeypatch):
@@ -94,11 +94,11 @@ def test_thoughts_are_no_part_of_an_answer(tmp_path, monkeypatch):
 def test_an_answer_ends_with_the_context(tmp_path, monkeypatch, caplog):
     model = build(tmp_path, max_position_embeddings=60)
     length = len(model.prompt_ids(N, "Why?"))
-    told = written_by(model, monkeypatch, [70])
+    arguments = generate_only(model, monkeypatch, [70])
     model.answer(videos(), ["Why?"], max_new_tokens=60 - length)
-    assert told["max_new_tokens"] == 60 - length and "reads" not in caplog.text
+    assert arguments["max_new_tokens"] == 60 - length and "reads" not in caplog.text
     model.answer(videos(), ["Why?"], max_new_tokens=1024)
-    assert told["max_new_tokens"] == 60 - length
+    assert arguments["max_new_tokens"] == 60 - length
     model.answer(videos(), ["Why?"], max_new_tokens=1024)
     warning = f"reads 60 tokens (max_position_embeddings): behind a prompt of {length}, an answer is cut"
     assert caplog.text.count(warning) == 1
@@ -158,12 +158,12 @@ def test_smollm2_reads_ordinary_conversations_as_its_tokenizer_does():
     for answer in answers:
         turns = [Turn("user", f"{answer} What?\n<video>"), Turn("assistant", answer)]
         messages = [{"role": turn.role, "content": turn.text} for turn in turns]
-        asked = tokenizer.apply_chat_template(messages[:1], tokenize=False, add_generation_prompt=True)
+        prompt = tokenizer.apply_chat_template(messages[:1], tokenize=False, add_generation_prompt=True)
         whole = tokenizer.apply_chat_template(messages, tokenize=False)
-        before, behind = asked.split("<video>")
+        before, behind = prompt.split("<video>")
         pieces = [
             tokenizer(text, add_special_tokens=False)["input_ids"]
-            for text in (before, behind, whole.removeprefix(asked))
+            for text in (before, behind, whole.removeprefix(prompt))
         ]
         encoded = encode(turns, tokenizer, token_counts={"video": 2})
         assert encoded.ids.tolist() == [*pieces[0], -1, -1, *pieces[1], *pieces[2]]

@@ -190,10 +190,10 @@ def test_a_missing_clip_modality_or_folder_says_where_it_was_looked_for(tmp_path
 
 def test_features_of_the_wrong_tower_are_refused_and_one_s_own_are_trusted(tmp_path):
     FeatureWriter(tmp_path / "made", {"video": ENTRY})
-    made = FeatureFolder(tmp_path / "made")
-    made.check_origin("video", "0123")
+    store = FeatureFolder(tmp_path / "made")
+    store.check_origin("video", "0123")
     with pytest.raises(FeatureError, match=r"made by 'some/clip' with weights 0123, but weights 4567"):
-        made.check_origin("video", "4567")
+        store.check_origin("video", "4567")
     saved(tmp_path / "own" / "video" / "a.npy", tokens())
     FeatureFolder(tmp_path / "own").check_origin("video", "4567")
 

@@ -102,8 +102,10 @@ def test_save_and_load_give_the_same_answers(model, tmp_path):
     model.save_pretrained(tmp_path / "out")
     loaded = SkiLvlm.from_pretrained(tmp_path / "out")
     tokens = [torch.randn(TOKENS["video"]), torch.randn(3, WIDTHS["video"])]
-    asked = ["What is the person doing?", "Why?"]
-    assert loaded.answer(tokens, asked, max_new_tokens=8) == model.eval().answer(tokens, asked, max_new_tokens=8)
+    questions = ["What is the person doing?", "Why?"]
+    assert loaded.answer(tokens, questions, max_new_tokens=8) == model.eval().answer(
+        tokens, questions, max_new_tokens=8
+    )
     assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in model.state_dict().items())
 
 
@@ -126,12 +128,12 @@ def test_an_answer_does_not_depend_on_its_neighbours_in_the_batch(model):
 
 
 @pytest.mark.parametrize(
-    "asked", ["<video>\nWhy?", "Why?\n<video>", "<skeleton>Why?", "<video>\n<skeleton>\nWhy?\n<video>"]
+    "question", ["<video>\nWhy?", "Why?\n<video>", "<skeleton>Why?", "<video>\n<skeleton>\nWhy?\n<video>"]
 )
-def test_a_question_s_own_placeholders_change_nothing(model, asked):
+def test_a_question_s_own_placeholders_change_nothing(model, question):
     tokens = [torch.randn(TOKENS["video"])] * 2
     expected = model.eval().answer(tokens, ["Why?", "Who?"], max_new_tokens=8)
-    assert model.answer(tokens, [asked, "Who?"], max_new_tokens=8) == expected
+    assert model.answer(tokens, [question, "Who?"], max_new_tokens=8) == expected
 
 
 def test_another_llm_is_refused(model, tmp_path, case):

@@ -5,7 +5,7 @@ from ski_lvlm.lvlm.projector import Projector, Statistics
 
 
 def test_sizes_of_equation_4():
-    """Paper: F_v = 1024 → K = 4096 and F_s = 216 → K = 4096, one matrix and one bias each."""
+    """Paper: F_v = 1024 and F_s = 216 to K = 4096, one matrix and one bias each."""
     video, skeleton = Projector(1024, 4096), Projector(216, 4096)
     assert sum(p.numel() for p in video.parameters()) == 1024 * 4096 + 4096
     assert skeleton(torch.zeros(256, 216)).shape == (256, 4096)

@@ -116,23 +116,23 @@ def constant_features(folder, values, *, modality="video"):
 
 def test_token_statistics_are_those_of_each_channel_over_all_tokens(tmp_path):
     features = FeatureFolder(write_features(tmp_path))
-    found = token_statistics(features, CLIPS, "skeleton")
+    statistics = token_statistics(features, CLIPS, "skeleton")
     files = [np.load(tmp_path / "skeleton" / f"{clip}.npy") for clip in CLIPS]
     tokens = np.concatenate(files).astype(np.float64)
-    np.testing.assert_allclose(found.mean, tokens.mean(0), atol=1e-5)
-    np.testing.assert_allclose(found.std, tokens.std(0, ddof=1), atol=1e-5)
+    np.testing.assert_allclose(statistics.mean, tokens.mean(0), atol=1e-5)
+    np.testing.assert_allclose(statistics.std, tokens.std(0, ddof=1), atol=1e-5)
 
 
 def test_token_statistics_count_a_clip_once_and_pass_over_those_without_features(tmp_path):
     features, clips = constant_features(tmp_path, [0.0, 5.0])
     expected = token_statistics(features, clips, "video")
-    found = token_statistics(features, [*reversed(clips), *clips, "absent"], "video")
-    torch.testing.assert_close(found, expected)
+    statistics = token_statistics(features, [*reversed(clips), *clips, "absent"], "video")
+    torch.testing.assert_close(statistics, expected)
     torch.testing.assert_close(expected.mean, torch.full((3,), 3.0))  # 2 tokens of 0, 3 tokens of 5
 
 
-@pytest.mark.parametrize("most", [1, 2, 3, 5, 7])
-def test_token_statistics_of_many_clips_look_at_evenly_spaced_ones(tmp_path, monkeypatch, most):
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 7])
+def test_token_statistics_of_many_clips_look_at_evenly_spaced_ones(tmp_path, monkeypatch, limit):
     features, clips = constant_features(tmp_path, [float(k) for k in range(8)])
     looked, load = [], FeatureFolder.load
 
@@ -141,9 +141,9 @@ def test_token_statistics_of_many_clips_look_at_evenly_spaced_ones(tmp_path, mon
         return load(folder, clip, modality)
 
     monkeypatch.setattr(FeatureFolder, "load", noting)
-    token_statistics(features, clips, "video", limit=most)
+    token_statistics(features, clips, "video", limit=limit)
     gaps = np.diff([*looked, 8])
-    assert len(looked) == most and looked[0] == 0
+    assert len(looked) == limit and looked[0] == 0
     assert gaps.max() - gaps.min() <= 1
 
 

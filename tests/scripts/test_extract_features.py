@@ -177,8 +177,8 @@ def test_a_list_of_clips_may_be_an_instruction_file(ntu, tower, tmp_path):
 
 
 def test_an_instruction_file_names_clips_of_either_modality_and_others_objects_do_not_matter(tmp_path):
-    said = [{"from": "human", "value": "What?\n<video>\n<pose>\n<object>"}, {"from": "gpt", "value": "So."}]
-    record = {"id": "0", "video": "v.pkl", "pose": "s_pose.pkl", "object": "o.pkl", "conversations": said}
+    turns = [{"from": "human", "value": "What?\n<video>\n<pose>\n<object>"}, {"from": "gpt", "value": "So."}]
+    record = {"id": "0", "video": "v.pkl", "pose": "s_pose.pkl", "object": "o.pkl", "conversations": turns}
     write_json(tmp_path / "i.json", [record])
     assert read_names(tmp_path / "i.json") == ["v", "s"]
 
@@ -263,12 +263,12 @@ def test_skeletons_cleaned_otherwise_than_the_encoder_s_are_refused(encoder, tmp
 
 
 def test_a_full_disk_stops_the_run_and_the_next_one_goes_on(ntu, tower, tmp_path, monkeypatch):
-    written = []
+    files = []
 
     def until_full(path):
-        if path.suffix == ".npy" and len(written) == 2:
+        if path.suffix == ".npy" and len(files) == 2:
             raise OSError(28, "No space left on device")
-        written.append(path)
+        files.append(path)
         return atomic_path(path)
 
     monkeypatch.setattr("ski_lvlm.lvlm.features.atomic_path", until_full)
@@ -298,8 +298,8 @@ def test_killed_from_outside_it_goes_on_and_ends_with_the_same_features(ntu, tow
     command = [sys.executable, str(script), *flags]
     kill_at(command, "clip*.npy", 4, folder=tmp_path)
     assert len(list((tmp_path / "out" / "video").glob("clip*.npy"))) == 3
-    done = run(command)
-    assert done.returncode == 0, done.stderr
+    result = run(command)
+    assert result.returncode == 0, result.stderr
     undisturbed = [sys.executable, str(script), *video_flags(tmp_path, tower, tmp_path / "undisturbed")]
     assert run([*undisturbed, "--workers", "1", "--batch_size", "1"]).returncode == 0
     files = sorted(f.name for f in (tmp_path / "out" / "video").glob("[!.]*"))
@@ -314,7 +314,7 @@ def content(folder):
 
 
 def many(ntu, folder, count=12):
-    """Clips under other names, and one that cannot be read."""
+    """Write clips under other names, and one that cannot be read."""
     (folder / "rgb").mkdir(parents=True)
     for k in range(count):
         (folder / "rgb" / f"clip{k:02d}.avi").symlink_to(ntu / "rgb" / f"{CLIPS[k % 4]}_rgb.avi")
@@ -331,11 +331,11 @@ def test_shards_and_the_run_that_joins_them_leave_what_one_run_leaves(ntu, tower
     assert "the same command without --shard writes failed.json" in capsys.readouterr().out
     parts = [json.loads((tmp_path / "out" / f"failed.{k}-of-3.json").read_text()) for k in (1, 2, 3)]
     assert sum("torn" in part["video"] for part in parts) == 1
-    written = {file: file.stat().st_mtime_ns for file in (tmp_path / "out" / "video").glob("*.npy")}
-    assert len(written) == 12
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "out" / "video").glob("*.npy")}
+    assert len(files) == 12
     assert main(flags) == 0
     assert content(tmp_path / "out") == content(tmp_path / "whole")
-    assert all(file.stat().st_mtime_ns == time for file, time in written.items())
+    assert all(file.stat().st_mtime_ns == time for file, time in files.items())
 
 
 def test_a_shard_without_clips_is_no_failure(ntu, tower, prepared, encoder, tmp_path):

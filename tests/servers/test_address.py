@@ -177,9 +177,9 @@ def test_a_proxy_that_cannot_be_used_says_what_to_change(monkeypatch, protocol, 
     assert "hush" not in str(raised.value)
 
 
-@pytest.mark.parametrize("shown", ["a question? a=b", "me@host", "python x.py --out a/b", "http://host:8000/v1"])
-def test_a_text_without_a_secret_stays_as_it_is(shown):
-    assert without_secrets(shown) == shown
+@pytest.mark.parametrize("text", ["a question? a=b", "me@host", "python x.py --out a/b", "http://host:8000/v1"])
+def test_a_text_without_a_secret_stays_as_it_is(text):
+    assert without_secrets(text) == text
 
 
 @pytest.mark.parametrize(

@@ -108,8 +108,8 @@ def test_request_carries_temperature_seed_limit_and_schema(protocol):
     options = request["options"] if protocol == "ollama" else request
     assert (options["temperature"], options["seed"]) == (0.0, 7)
     assert 9 in (options.get("num_predict"), options.get("max_tokens"))
-    sent = request["format"] if protocol == "ollama" else request["response_format"]["json_schema"]["schema"]
-    assert sent == SCORE
+    schema = request["format"] if protocol == "ollama" else request["response_format"]["json_schema"]["schema"]
+    assert schema == SCORE
     assert request["messages"][0]["role"] == "system"
     assert (reply.text, reply.prompt_tokens, reply.completion_tokens, reply.cut) == ("ok", 3, 2, False)
 
@@ -222,33 +222,33 @@ SAYS = {
 }
 
 
-def refusal(said):
-    return Answer(status=400, body=json.dumps({"error": {"message": said, "type": "invalid_request_error"}}).encode())
+def refusal(text):
+    return Answer(status=400, body=json.dumps({"error": {"message": text, "type": "invalid_request_error"}}).encode())
 
 
 def test_a_parameter_that_the_model_refuses_is_left_out_from_then_on(caplog):
     def plan(request):
-        return next((refusal(said) for name, said in SAYS.items() if name in request), Answer("4"))
+        return next((refusal(text) for name, text in SAYS.items() if name in request), Answer("4"))
 
     with chat_double(plan=plan) as double:
         client = client_of(double, "openai")
         replies = [client.chat(ChatRequest([Message("hi")], schema=SCORE, max_tokens=9)) for _ in range(2)]
     assert [reply.omitted for reply in replies] == [("seed", "temperature")] * 2 and len(double.requests) == 4 + 1
     assert double.requests[-1]["max_completion_tokens"] == 9 and "response_format" in double.requests[-1]
-    told = [record.getMessage() for record in caplog.records if "takes no" in record.getMessage()]
-    assert len(told) == 3 and sum("replies may differ" in line for line in told) == 1
+    warnings = [record.getMessage() for record in caplog.records if "takes no" in record.getMessage()]
+    assert len(warnings) == 3 and sum("replies may differ" in line for line in warnings) == 1
 
 
 @pytest.mark.parametrize(
-    "said",
+    "text",
     [
         "'max_tokens' or 'max_completion_tokens' is too large: 200. This model's maximum context length is 100 tokens",
         "content policy: a temperature is not an allowed topic",
         "the seed phrase of a wallet must not be told",
     ],
 )
-def test_a_refusal_of_the_question_leaves_no_parameter_out(said):
-    with chat_double(plan=lambda _: refusal(said)) as double:
+def test_a_refusal_of_the_question_leaves_no_parameter_out(text):
+    with chat_double(plan=lambda _: refusal(text)) as double:
         client = client_of(double, "openai")
         for _ in range(2):
             with pytest.raises(Refused):
@@ -304,8 +304,8 @@ def test_the_key_is_sent_but_never_shown(monkeypatch, caplog, status):
         with pytest.raises(ChatError) as raised:
             client_of(double, "openai", attempts=2).chat(ChatRequest([Message("hi")]))
         assert double.headers[0]["authorization"] == f"Bearer {key}"
-    shown = "".join(r.getMessage() for r in caplog.records if r.name.startswith("ski_lvlm"))
-    assert key not in str(raised.value) + shown
+    output = "".join(r.getMessage() for r in caplog.records if r.name.startswith("ski_lvlm"))
+    assert key not in str(raised.value) + output
 
 
 @both_protocols

@@ -1,4 +1,4 @@
-"""What servers refuse, and that the question is asked again without it: once known, from the first attempt on."""
+"""Parameters that servers refuse: requests are sent again without them, later ones at once."""
 
 import json
 
@@ -49,15 +49,15 @@ NO_SYSTEM = {
 @both_protocols
 @pytest.mark.parametrize("server", NO_SYSTEM)
 def test_rules_stand_before_the_question_where_no_system_role_is_known(protocol, server):
-    status, said = NO_SYSTEM[server]
+    status, refusal = NO_SYSTEM[server]
 
     def plan(request):
         if any(message["role"] == "system" for message in request["messages"]):
-            body = {"error": {"message": said}} if isinstance(said, str) else said
+            body = {"error": {"message": refusal}} if isinstance(refusal, str) else refusal
             return Answer(status=status, body=json.dumps(body).encode())
         return Answer()
 
-    if protocol == "ollama" and isinstance(said, list):
+    if protocol == "ollama" and isinstance(refusal, list):
         pytest.skip("a list of errors is Google's alone")
     with chat_double(plan=plan) as double:
         client = client_of(double, protocol)
@@ -88,14 +88,14 @@ def test_a_refusal_of_the_question_itself_teaches_nothing(status):
 def test_a_server_may_refuse_several_things_one_after_another():
     def plan(request):
         if "max_tokens" in request:
-            said = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+            refusal = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
         elif "response_format" in request:
-            said = "response_format json_schema is not supported"
+            refusal = "response_format json_schema is not supported"
         elif request["messages"][0]["role"] == "system":
-            said = "System role not supported"
+            refusal = "System role not supported"
         else:
             return Answer("4")
-        return Answer(status=400, body=json.dumps({"error": {"message": said}}).encode())
+        return Answer(status=400, body=json.dumps({"error": {"message": refusal}}).encode())
 
     with chat_double(plan=plan) as double:
         client = client_of(double)
@@ -105,9 +105,9 @@ def test_a_server_may_refuse_several_things_one_after_another():
 
 
 def test_ollama_of_old_takes_no_schema():
-    said = b'{"error": "json: cannot unmarshal object into Go struct field ChatRequest.format of type string"}'
+    refusal = b'{"error": "json: cannot unmarshal object into Go struct field ChatRequest.format of type string"}'
     with chat_double() as double:
-        double.plan = lambda r: Answer(status=400, body=said) if r.get("format") else Answer("4")
+        double.plan = lambda r: Answer(status=400, body=refusal) if r.get("format") else Answer("4")
         client = client_of(double, "ollama")
         assert [client.chat(ChatRequest([QUESTION], schema=SCHEMA)).text for _ in range(2)] == ["4", "4"]
         assert [bool(request.get("format")) for request in double.requests] == [True, False, False]
@@ -212,7 +212,7 @@ def test_a_model_of_ollama_that_sees_nothing_is_refused_for_pictures():
 
 
 @pytest.mark.parametrize(
-    ("said", "name"),
+    ("refusal", "name"),
     [
         ("max_tokens is too large: 9000", None),
         ("Unrecognized request argument supplied: seed", "seed"),
@@ -221,5 +221,5 @@ def test_a_model_of_ollama_that_sees_nothing_is_refused_for_pictures():
         ("This role model teaches a system", "system"),
     ],
 )
-def test_which_parameter_a_refusal_names(said, name):
-    assert refused_parameter({"system", "seed", "max_tokens", "temperature", "response_format"}, said) == name
+def test_which_parameter_a_refusal_names(refusal, name):
+    assert refused_parameter({"system", "seed", "max_tokens", "temperature", "response_format"}, refusal) == name

@@ -40,10 +40,10 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("body", "kind", "said"), ERRORS, ids=range(len(ERRORS)))
-def test_an_error_with_status_200_is_told(body, kind, said):
+@pytest.mark.parametrize(("body", "kind", "message"), ERRORS, ids=range(len(ERRORS)))
+def test_an_error_with_status_200_is_told(body, kind, message):
     answer = Answer(body=json.dumps(body).encode())
-    with chat_double(plan=lambda _: answer) as double, pytest.raises(ChatError, match=said) as raised:
+    with chat_double(plan=lambda _: answer) as double, pytest.raises(ChatError, match=message) as raised:
         client_of(double).chat(ChatRequest([Message("hi")]))
     assert type(raised.value) is kind
 
@@ -92,14 +92,14 @@ def test_a_body_without_an_answer_may_pass(body):
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (body_of({"content": None, "refusal": "I cannot help with that."}), "declined to answer: I cannot help"),
         (body_of({"content": ""}, "content_filter"), "declined to answer: its content filter"),
     ],
 )
-def test_a_model_that_declines_is_a_refusal(body, said):
-    with pytest.raises(Refused, match=said):
+def test_a_model_that_declines_is_a_refusal(body, message):
+    with pytest.raises(Refused, match=message):
         openai_reply(body, server="it", seconds=0.0)
 
 
@@ -125,7 +125,7 @@ def test_a_web_page_is_told_with_the_address_to_try(status):
 
 
 @pytest.mark.parametrize(
-    ("named", "listed"),
+    ("name", "listed"),
     [
         ("llama3.1:8b-instruct-q4_k_m", "llama3.1:8b-instruct-q4_K_M"),
         ("Llama3.1", "llama3.1:latest"),
@@ -134,8 +134,8 @@ def test_a_web_page_is_told_with_the_address_to_try(status):
         ("hf.co/lab/Model-GGUF", "hf.co/lab/model-gguf:latest"),
     ],
 )
-def test_a_tag_of_ollama_in_letters_of_another_size_has_its_digest(named, listed):
-    with chat_double(models=(listed, named)) as double:
-        info = ChatClient(f"ollama:{named}", base_url=double.url).ping()
-        double.models = ("another:latest", named.upper())
-        assert info.digest == ChatClient(f"ollama:{named}", base_url=double.url).ping().digest == "d1" * 32
+def test_a_tag_of_ollama_in_letters_of_another_size_has_its_digest(name, listed):
+    with chat_double(models=(listed, name)) as double:
+        info = ChatClient(f"ollama:{name}", base_url=double.url).ping()
+        double.models = ("another:latest", name.upper())
+        assert info.digest == ChatClient(f"ollama:{name}", base_url=double.url).ping().digest == "d1" * 32

@@ -73,8 +73,8 @@ SPELLED = [
 
 @pytest.mark.parametrize("spelled", SPELLED)
 def test_every_spelling_is_masked(spelled):
-    shown = Mask(KEY)(f"a {spelled} b")
-    assert "hush" not in shown and shown.startswith("a ") and shown.endswith(" b")
+    output = Mask(KEY)(f"a {spelled} b")
+    assert "hush" not in output and output.startswith("a ") and output.endswith(" b")
 
 
 def test_a_short_key_is_masked_where_it_stands_alone():
@@ -87,13 +87,13 @@ def test_a_short_key_is_masked_where_it_stands_alone():
 def test_what_a_server_repeats_is_masked_in_errors_causes_and_logs(monkeypatch, caplog, protocol, status, spell):
     monkeypatch.setenv(VARIABLES[protocol], KEY)
     caplog.set_level(logging.DEBUG)
-    said = json.dumps({"error": f"wrong header Bearer {spell(KEY)}"})
-    with chat_double(plan=lambda _: Answer(status=status, body=said.encode())) as double:
+    body = json.dumps({"error": f"wrong header Bearer {spell(KEY)}"})
+    with chat_double(plan=lambda _: Answer(status=status, body=body.encode())) as double:
         with pytest.raises(ChatError) as raised:
             client_of(double, protocol).chat(ChatRequest([Message("hi")]))
         assert double.headers[0]["authorization"] == f"Bearer {KEY}"
-    shown = "".join(traceback.format_exception(raised.value)) + caplog.text
-    assert "hush" not in shown and "hush" not in raised.value.body
+    output = "".join(traceback.format_exception(raised.value)) + caplog.text
+    assert "hush" not in output and "hush" not in raised.value.body
 
 
 def test_a_key_in_the_address_is_in_no_log_of_the_packages_below(caplog):
@@ -128,5 +128,5 @@ def test_score_pings_with_a_key_out_of_a_file(end):
         words = ["--judge", "openai:llama3.1", "--base_url", f"{double.url}/v1", "--ping"]
         line = [sys.executable, str(ROOT / "eval" / "score.py"), *words]
         environment = {**os.environ, "OPENAI_API_KEY": f"sk-very-hushed{end}"}
-        done = run(line, env=environment)
-    assert done.returncode == 0 and "sk-very-hushed" not in done.stdout + done.stderr
+        result = run(line, env=environment)
+    assert result.returncode == 0 and "sk-very-hushed" not in result.stdout + result.stderr
