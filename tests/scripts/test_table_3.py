@@ -393,7 +393,7 @@ def test_features_that_are_not_there_or_would_be_lost_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no skeleton features .* --modalities skeleton"):
         join_main(["--video", str(video), "--skeleton", str(video), "--out", str(tmp_path / "both")])
     assert not (tmp_path / "both").exists()
-    with pytest.raises(ValueError, match="holds features of its own"):
+    with pytest.raises(ValueError, match="holds features itself"):
         join_main(["--video", str(video), "--skeleton", str(skeleton), "--out", str(skeleton)])
 
 
