@@ -344,7 +344,7 @@ def test_the_questions_are_never_written_over(case, tmp_path, monkeypatch, quest
     monkeypatch.chdir(tmp_path)
     write_json(tmp_path / questions, [item("a")])
     before = (tmp_path / questions).read_bytes()
-    with pytest.raises(ValueError, match=rf"--out .*{out} would write over the questions in .*choose another --out"):
+    with pytest.raises(ValueError, match=rf"--out .*{out} would overwrite the questions in .*choose another --out"):
         main([*flags(case, tmp_path, questions=questions), "--out", str(tmp_path / out)])
     assert (tmp_path / questions).read_bytes() == before
 

@@ -35,17 +35,17 @@ def prompt_of(chat, messages):
 def test_greedy_is_one_reply_and_seeds_make_others(chat):
     told = [
         chat.chat(ChatRequest(ASKED, max_tokens=12, temperature=t, seed=s)).text
-        for t, s in ((0, 0), (0, 1), (2, 0), (2, 1))
+        for t, s in ((0.0, 0), (0.0, 1), (2.0, 0), (2.0, 1))
     ]
     assert told[0] == told[1] and len(set(told)) == 3
-    assert chat.chat(ChatRequest(ASKED, max_tokens=12, temperature=2, seed=1)).text == told[3]
+    assert chat.chat(ChatRequest(ASKED, max_tokens=12, temperature=2.0, seed=1)).text == told[3]
 
 
 def test_the_callers_random_numbers_stay_as_they_are(chat):
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    chat.chat(ChatRequest(ASKED, max_tokens=2, temperature=1, seed=9))
+    chat.chat(ChatRequest(ASKED, max_tokens=2, temperature=1.0, seed=9))
     assert torch.equal(torch.rand(1), expected)
 
 

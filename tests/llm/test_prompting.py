@@ -87,7 +87,7 @@ def test_thoughts_are_no_part_of_an_answer(tmp_path, monkeypatch):
     model = build(tmp_path, QWEN_3)
     assert model.config.prompt[1].endswith("<think>\n\n</think>\n\n")
     ids = model.tokenizer("<think>Is it milk?</think> Water.", add_special_tokens=False)["input_ids"]
-    written_by(model, monkeypatch, ids)
+    generate_only(model, monkeypatch, ids)
     assert model.answer(videos(), ["Why?"]) == ["Water."]
 
 

@@ -236,6 +236,6 @@ def test_a_full_disk_keeps_what_is_whole_and_leaves_nothing_torn(tmp_path, monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("ski_lvlm.lvlm.features.np.save", full)
-    with pytest.raises(OSError, match=r"disk of .* is full.*kept: free space.*run the same command again"):
+    with pytest.raises(OSError, match=r"disk of .* is full.*stay: free space.*run the same command again"):
         writer.write("b", "video", tokens())
     assert [file.name for file in (tmp_path / "video").iterdir()] == ["a.npy"]
