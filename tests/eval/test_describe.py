@@ -1,4 +1,4 @@
-"""A tiny SKI-LVLM that answers about tiny videos through the real command; no skeleton exists anywhere."""
+"""A tiny SKI-LVLM that answers about tiny videos through the real command, without any skeleton."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ def item(video, **fields):
 
 
 def build_model(folder, *, tower, llm, modalities=("video", "skeleton"), framing="whole"):
-    """As train_ski_lvlm.py leaves it; the skeleton encoder it was trained with is long gone."""
+    """Save a model as train_ski_lvlm.py does. The skeleton encoder of its training is gone."""
     loaded = load_vision_tower(str(tower), num_frames=FRAMES, device="cpu")
     manifest = {
         "video": {"tower": str(tower), "digest": loaded.digest, "num_frames": FRAMES, "framing": framing},
@@ -74,7 +74,7 @@ def case(tmp_path_factory):
 
 
 def flags(case, out, **settings):
-    chosen = {
+    values = {
         "model": case / "model",
         "videos": case / "videos",
         "questions": case / "questions.json",
@@ -83,7 +83,7 @@ def flags(case, out, **settings):
         "batch_size": 3,
         "max_new_tokens": 6,
     }
-    return [part for name, value in (chosen | settings).items() for part in (f"--{name}", str(value))]
+    return [part for name, value in (values | settings).items() for part in (f"--{name}", str(value))]
 
 
 def predictions(out):
@@ -125,32 +125,32 @@ def test_the_answers_do_not_depend_on_batches_and_workers(case, undisturbed, tmp
     assert predictions(tmp_path) == undisturbed
 
 
-def count_questions(monkeypatch):
-    asked = []
+def record_questions(monkeypatch):
+    record = []
     answer = SkiLvlm.answer
 
-    def counting(model, tokens, questions, **settings):
-        asked.extend(questions)
+    def recorded_answer(model, tokens, questions, **settings):
+        record.extend(questions)
         return answer(model, tokens, questions, **settings)
 
-    monkeypatch.setattr(SkiLvlm, "answer", counting)
-    return asked
+    monkeypatch.setattr(SkiLvlm, "answer", recorded_answer)
+    return record
 
 
 def test_a_second_run_answers_nothing_again(case, undisturbed, tmp_path, monkeypatch):
-    asked = count_questions(monkeypatch)
+    questions = record_questions(monkeypatch)
     main(flags(case, tmp_path))
-    assert len(asked) == len(VIDEOS) * len(ASKED)
+    assert len(questions) == len(VIDEOS) * len(ASKED)
     main(flags(case, tmp_path))
-    assert len(asked) == len(VIDEOS) * len(ASKED)
+    assert len(questions) == len(VIDEOS) * len(ASKED)
     assert predictions(tmp_path) == undisturbed
 
 
 def test_a_question_asked_twice_about_a_video_is_answered_once(case, tmp_path, monkeypatch):
     write_json(tmp_path / "q.json", [item("a"), item("a", Q1="Why?")])
-    asked = count_questions(monkeypatch)
+    questions = record_questions(monkeypatch)
     main(flags(case, tmp_path, questions=tmp_path / "q.json"))
-    assert sorted(asked) == sorted(ASKED.values())
+    assert sorted(questions) == sorted(ASKED.values())
     first, second = answers(predictions(tmp_path))
     assert second == [first[0], first[2], first[2]]
 
@@ -165,9 +165,9 @@ def test_under_other_settings_everything_is_answered_anew(case, tmp_path, monkey
     build_model(tmp_path / "model", tower=case / "tower", llm=case / "llm")
     weights = load_file(tmp_path / "model" / "model.safetensors")
     save_file({name: 2 * tensor for name, tensor in weights.items()}, tmp_path / "model" / "model.safetensors")
-    asked = count_questions(monkeypatch)
+    questions = record_questions(monkeypatch)
     main(flags(case, tmp_path, videos=tmp_path / "videos"))
-    assert asked == []  # another way to the same folder
+    assert questions == []  # another way to the same folder
     other = {
         "max_new_tokens": 3,
         "temperature": 1.5,
@@ -175,7 +175,7 @@ def test_under_other_settings_everything_is_answered_anew(case, tmp_path, monkey
         "model": tmp_path / "model",
     }[setting]
     main(flags(case, tmp_path, **{setting: other}))
-    assert len(asked) == len(VIDEOS) * len(ASKED)
+    assert len(questions) == len(VIDEOS) * len(ASKED)
 
 
 def test_a_seed_makes_sampling_repeatable(case, tmp_path, undisturbed):
@@ -193,12 +193,12 @@ def test_killed_after_its_first_answer_the_same_command_ends_as_if_undisturbed(c
     killed, undisturbed = ([*command, *flags(case, tmp_path / name, **long)] for name in ("killed", "undisturbed"))
     log = tmp_path / "killed" / "predictions.jsonl"
     kill_at(killed, log.name, 2, folder=tmp_path)
-    kept = log.read_bytes()
-    assert kept.count(b"\n") == 1 and not (tmp_path / "killed" / "predictions.json").exists()
+    content = log.read_bytes()
+    assert content.count(b"\n") == 1 and not (tmp_path / "killed" / "predictions.json").exists()
     for again in (killed, undisturbed):
-        done = run(again)
-        assert done.returncode == 0, done.stderr
-    assert log.read_bytes().startswith(kept)
+        result = run(again)
+        assert result.returncode == 0, result.stderr
+    assert log.read_bytes().startswith(content)
     assert predictions(tmp_path / "killed") == predictions(tmp_path / "undisturbed")
 
 
@@ -216,11 +216,11 @@ def test_the_model_is_asked_in_the_template_it_was_trained_in(case):
     turns = [Turn("user", f"{ASKED['Q']}\n<video>"), Turn("assistant", "Drinking.")]
     trained = encode(turns, model.tokenizer, token_counts={"video": 10})
     prompt = int((trained.labels == IGNORED).sum())
-    seen = []
+    prompts = []
     embed = model.embed
-    model.embed = lambda ids, features: seen.append(ids) or embed(ids, features)
+    model.embed = lambda ids, features: prompts.append(ids) or embed(ids, features)
     answer = next(iter(describe(lvlm, {"a": [ASKED["Q"]]}, case / "videos", batch_size=1, workers=0, max_new_tokens=2)))
-    assert seen[0][0].tolist() == trained.ids[:prompt].tolist() and answer.video == "a"
+    assert prompts[0][0].tolist() == trained.ids[:prompt].tolist() and answer.video == "a"
 
 
 def test_answers_that_run_into_the_limit_are_marked_counted_and_listed(case, tmp_path, capsys):
@@ -267,15 +267,15 @@ def test_an_answer_is_cut_if_no_end_token_was_generated(ends):
 
 
 def test_shards_share_the_videos_and_the_whole_writes_what_they_answered(case, undisturbed, tmp_path, monkeypatch):
-    asked = count_questions(monkeypatch)
+    questions = record_questions(monkeypatch)
     for part in ("1/2", "2/2", "2/2"):
         assert main(flags(case, tmp_path, shard=part)) == 0
         assert not list(tmp_path.glob("predictions*.json"))
-    assert len(asked) == len(VIDEOS) * len(ASKED)
+    assert len(questions) == len(VIDEOS) * len(ASKED)
     logs = [{r["video_name"] for r in read_jsonl(tmp_path / f"predictions.{k}-of-2.jsonl")} for k in (1, 2)]
     assert not logs[0] & logs[1] and sorted(logs[0] | logs[1]) == VIDEOS
     main(flags(case, tmp_path))
-    assert len(asked) == len(VIDEOS) * len(ASKED) and predictions(tmp_path) == undisturbed
+    assert len(questions) == len(VIDEOS) * len(ASKED) and predictions(tmp_path) == undisturbed
 
 
 def test_one_shard_of_one_is_the_whole(case, tmp_path, capsys):
@@ -292,11 +292,11 @@ def test_the_whole_waits_for_its_shards_and_answers_what_a_lost_one_left(case, u
 
 
 def test_several_gpus_by_one_command(case, tmp_path, monkeypatch, capfd):
-    """Processes of the CPU stand for GPUs. With another number of threads a near tie may give another answer."""
+    """Processes on the CPU stand for GPUs. With another number of threads a near tie may give another answer."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    asked = count_questions(monkeypatch)
+    questions = record_questions(monkeypatch)
     assert main(flags(case, tmp_path, gpus=2)) == 0
-    assert not asked  # the shards have answered all
+    assert not questions  # the shards have answered all
     logs = [read_jsonl(tmp_path / f"predictions.{k}-of-2.jsonl") for k in (1, 2)]
     answer = {(record["video_name"], record["question"]): record["answer"] for log in logs for record in log}
     assert all(logs) and len(answer) == len(VIDEOS) * len(ASKED)
@@ -307,11 +307,11 @@ def test_several_gpus_by_one_command(case, tmp_path, monkeypatch, capfd):
 
 
 def test_sampling_does_not_depend_on_what_was_answered_before(case, tmp_path):
-    drawn = {"temperature": 2.0, "top_p": 0.9, "batch_size": 1, "seed": 5}
-    main(flags(case, tmp_path / "whole", **drawn))
+    sampling = {"temperature": 2.0, "top_p": 0.9, "batch_size": 1, "seed": 5}
+    main(flags(case, tmp_path / "whole", **sampling))
     for part in ("2/3", "1/3"):
-        main(flags(case, tmp_path / "parts", shard=part, **drawn))
-    main(flags(case, tmp_path / "parts", **drawn))
+        main(flags(case, tmp_path / "parts", shard=part, **sampling))
+    main(flags(case, tmp_path / "parts", **sampling))
     assert predictions(tmp_path / "parts") == predictions(tmp_path / "whole")
 
 
@@ -388,20 +388,20 @@ def test_a_published_projector_answers_like_the_trained_model_it_was_taken_from(
 ):
     """Table 3's first row: no training, only their file."""
     weights = load_file(case / "model" / "model.safetensors")
-    theirs = {f"model.mm_projector.{n}": weights[f"projectors.video.layers.{n}"] for n in ("weight", "bias")}
-    torch.save(theirs, tmp_path / "mm_projector.bin")
+    published = {f"model.mm_projector.{n}": weights[f"projectors.video.layers.{n}"] for n in ("weight", "bias")}
+    torch.save(published, tmp_path / "mm_projector.bin")
     command = flags(case, tmp_path)[2:]  # without --model
     command += ["--baseline", "video-chatgpt", "--projector_weights", str(tmp_path / "mm_projector.bin")]
     command += ["--base_llm", str(case / "llm"), "--vision_tower", str(case / "tower"), "--num_frames", str(FRAMES)]
     assert main(command) == 0
     assert predictions(tmp_path) == undisturbed
-    asked = count_questions(monkeypatch)
+    questions = record_questions(monkeypatch)
     main([*command, "--num_frames", "3"])  # shown otherwise, it is another model
-    torch.save(theirs | {"model.embed_tokens.weight": torch.full((2, 32), 9.0)}, tmp_path / "mm_projector.bin")
+    torch.save(published | {"model.embed_tokens.weight": torch.full((2, 32), 9.0)}, tmp_path / "mm_projector.bin")
     main(command)  # so it is with start and end tokens
-    assert len(asked) == 2 * len(VIDEOS) * len(ASKED)
+    assert len(questions) == 2 * len(VIDEOS) * len(ASKED)
     main([*command, "--delimiters", "none"])  # as if the file had none, answered above
-    assert len(asked) == 2 * len(VIDEOS) * len(ASKED) and predictions(tmp_path) == undisturbed
+    assert len(questions) == 2 * len(VIDEOS) * len(ASKED) and predictions(tmp_path) == undisturbed
 
 
 def test_an_answer_torn_by_a_kill_is_given_again(case, undisturbed, tmp_path):
@@ -434,11 +434,11 @@ def hostile(case, tmp_path):
 
 def test_an_unreadable_video_gets_no_answer_and_the_reason(case, hostile, undisturbed, capsys):
     assert main(flags(case, hostile, videos=hostile / "videos", questions=hostile / "questions.json")) == 0
-    found = {entry["video_name"]: entry for entry in predictions(hostile)}
+    entries = {entry["video_name"]: entry for entry in predictions(hostile)}
     for name, reason in HOSTILE.items():
-        assert answers([found[name]]) == [[None] * 3]
-        assert reason in found[name]["error"]
-    assert [found["a"], found["c"]] == [undisturbed[0], undisturbed[2]]
+        assert answers([entries[name]]) == [[None] * 3]
+        assert reason in entries[name]["error"]
+    assert [entries["a"], entries["c"]] == [undisturbed[0], undisturbed[2]]
     printed = capsys.readouterr()
     assert "2 of 8 items answered" in printed.out and "no answer: audio: " in printed.out
     assert max(map(len, printed.out.splitlines())) < 500
@@ -446,8 +446,8 @@ def test_an_unreadable_video_gets_no_answer_and_the_reason(case, hostile, undist
 
 
 def test_strict_is_for_pipelines_that_must_not_go_on_with_a_part(case, hostile):
-    asked = flags(case, hostile, videos=hostile / "videos", questions=hostile / "questions.json")
-    assert main([*asked, "--strict"]) == 1
+    command = flags(case, hostile, videos=hostile / "videos", questions=hostile / "questions.json")
+    assert main([*command, "--strict"]) == 1
     assert main([*flags(case, hostile, limit=1), "--strict"]) == 0
 
 
@@ -455,9 +455,9 @@ def test_a_video_that_has_been_put_right_is_answered_by_the_next_run(case, hosti
     run = flags(case, hostile, videos=hostile / "videos", questions=hostile / "questions.json")
     main(run)
     (hostile / "videos" / "missing.mp4").symlink_to(case / "videos" / "b.mp4")
-    asked = count_questions(monkeypatch)
+    questions = record_questions(monkeypatch)
     main(run)
-    assert len(asked) == len(ASKED)
+    assert len(questions) == len(ASKED)
     now = predictions(hostile)[0]
     assert None not in answers([now])[0] and "error" not in now
 
@@ -477,25 +477,25 @@ def test_predictions_asked_anew_keep_no_reason_of_the_run_before(case, tmp_path)
 
 def test_beside_the_predictions_stands_what_made_them(case, tmp_path):
     main(flags(case, tmp_path, temperature=0.5, seed=3, limit=2))
-    made = json.loads((tmp_path / "predictions.run.json").read_text())
+    run_file = json.loads((tmp_path / "predictions.run.json").read_text())
     model = load_for_inference(case / "model").model
-    assert made["command"][:2] == ["describe.py", "--model"] and made["command"][-2:] == ["--limit", "2"]
-    assert made["model"] == {"baseline": None, "source": str(case / "model")}
-    assert made["projectors"] == {"kind": "linear", "digest": model_digest(model).split()[0]}
-    assert made["language_model"] == {
+    assert run_file["command"][:2] == ["describe.py", "--model"] and run_file["command"][-2:] == ["--limit", "2"]
+    assert run_file["model"] == {"baseline": None, "source": str(case / "model")}
+    assert run_file["projectors"] == {"kind": "linear", "digest": model_digest(model).split()[0]}
+    assert run_file["language_model"] == {
         "id": model.config.base_llm,
         "digest": model.config.llm_digest,
         "dtype": "float32",
     }
-    assert made["video"] == model.config.manifest["video"] and made["video"]["num_frames"] == FRAMES
-    assert made["sampling"]["seed"] == 3 and made["sampling"]["temperature"] == 0.5
+    assert run_file["video"] == model.config.manifest["video"] and run_file["video"]["num_frames"] == FRAMES
+    assert run_file["sampling"]["seed"] == 3 and run_file["sampling"]["temperature"] == 0.5
     digest = hashlib.sha256((case / "questions.json").read_bytes()).hexdigest()
-    assert made["questions"] == {"file": str(case / "questions.json"), "sha256": digest, "limit": 2}
+    assert run_file["questions"] == {"file": str(case / "questions.json"), "sha256": digest, "limit": 2}
     assert (
-        made["delimited"] == []
-        and made["chat_template"] == "auto"
-        and "assistant" in made["prompt"][1]
-        and made["versions"]["torch"]
+        run_file["delimited"] == []
+        and run_file["chat_template"] == "auto"
+        and "assistant" in run_file["prompt"][1]
+        and run_file["versions"]["torch"]
     )
 
 
@@ -515,11 +515,11 @@ def test_an_item_is_asked_only_what_it_has(case, undisturbed, tmp_path):
 
 
 def test_a_question_in_llava_s_form_is_answered_and_keeps_its_text(case, undisturbed, tmp_path):
-    asked = f"<video>\n{ASKED['Q']}"
-    write_json(tmp_path / "q.json", [item("a", Q=asked), item("b")])
+    question = f"<video>\n{ASKED['Q']}"
+    write_json(tmp_path / "q.json", [item("a", Q=question), item("b")])
     assert main(flags(case, tmp_path, questions=tmp_path / "q.json")) == 0
     assert answers(predictions(tmp_path)) == answers(undisturbed[:2])
-    assert predictions(tmp_path)[0]["Q"] == asked
+    assert predictions(tmp_path)[0]["Q"] == question
 
 
 def test_llavidal_s_consistency_questions_are_read(case, undisturbed, tmp_path):
@@ -588,8 +588,8 @@ def test_videos_are_framed_as_the_training_features_were(case, tmp_path):
     write_json(tmp_path / "q.json", [item("edges")])
     for framing in ("whole", "centre"):
         model = build_model(tmp_path / framing, tower=case / "tower", llm=case / "llm", framing=framing)
-        shown = flags(case, tmp_path, model=model, videos=tmp_path / "videos", questions=tmp_path / "q.json")
-        main([*shown, "--out", str(tmp_path / framing / "predictions.json")])
+        command = flags(case, tmp_path, model=model, videos=tmp_path / "videos", questions=tmp_path / "q.json")
+        main([*command, "--out", str(tmp_path / framing / "predictions.json")])
         frames = frames_of("edges", tmp_path / "videos", framing=framing)
         expected = texts(load_for_inference(model), frames, ASKED["Q"])
         assert [entry["pred"] for entry in predictions(tmp_path / framing)] == expected
