@@ -63,7 +63,7 @@ def describe(
     from ski_lvlm.videos.folder import VideoFolder
 
     model, tower = lvlm.model, lvlm.tower
-    frames = {"num_frames": tower.num_frames, "side": tower.image_size, "framing": lvlm.framing}
+    frames: dict[str, Any] = {"num_frames": tower.num_frames, "side": tower.image_size, "framing": lvlm.framing}
     read = partial(read_clip, videos=VideoFolder(videos), **frames)
     for batch in read_ahead(batched(list(questions), batch_size), read, workers=workers):
         prompts = []

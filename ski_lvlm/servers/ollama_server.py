@@ -160,8 +160,8 @@ class OllamaServer:
         except httpx.TimeoutException:
             raise TimedOut(f"{self._label} did not answer within {self._timeout:g} s") from None
         except (httpx.HTTPError, ValueError, TypeError) as error:
-            cause = f"{type(error).__name__}: {self._mask(str(error))[:200]}"
-            raise BadReply(f"{self._label} sent no valid reply ({cause})") from None
+            reason = f"{type(error).__name__}: {self._mask(str(error))[:200]}"
+            raise BadReply(f"{self._label} sent no valid reply ({reason})") from None
 
     def _status_error(self, status: int, text: str, retry_after: str | None) -> ChatError:
         if status != 404:
