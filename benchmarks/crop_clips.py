@@ -1,14 +1,13 @@
-"""Crops per second and core, against decoding the same videos and doing nothing with them.
+"""Crops per second and core, beside decoding the same videos alone.
 
     python -m benchmarks.crop_clips [--ntu DIR] [--kinds static tracking]
 
-CPU seconds (user and system) of one thread. Decoding and every kind of crop take turns; for each clip the smallest of
---repeats counts. The boxes come from the skeletons and are made before; their time is printed as well. Without --ntu
-the clips are 12 synthetic ones of 512x288 and, where it is found, the genuine NTU clip of 1920x1080 (SKI_REAL_DATA or
-../shared/real).
+CPU seconds (user and system) of one thread. Decoding and every kind of crop take turns. For each clip the smallest of
+--repeats counts. The boxes come from the skeletons and are made before, and their time is printed as well. Without
+--ntu the clips are 12 synthetic ones of 512x288 and, if there is one, the genuine NTU clip of 1920x1080
+(SKI_REAL_DATA or ../shared/real).
 """
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.timing import genuine_data, in_turns
 from data_curation.cropping.boxes import Boxes, skeleton_boxes
 from data_curation.cropping.crop import CropSettings, write_crop
 from ski_lvlm import cli
@@ -33,7 +33,7 @@ KINDS = {
 
 
 class Clip(NamedTuple):
-    """One video and where its actors are."""
+    """One video and the boxes of its actors."""
 
     video: Path
     boxes: Boxes
@@ -53,11 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def folders(scratch: Path) -> list[Path]:
-    """The synthetic clips, then the genuine one, as folders of NTU's layout."""
+    """Return folders of NTU's layout: the synthetic clips, then the genuine one."""
     from data_curation import synthesize
 
     synthesize.main(["--out", str(scratch / "synthetic"), "--clips", "12", "--workers", "1"])
-    real = Path(os.environ.get("SKI_REAL_DATA", Path(__file__).resolve().parents[2] / "shared" / "real")) / "ntu"
+    real = genuine_data() / "ntu"
     return [scratch / "synthetic", *([real] if real.is_dir() else [])]
 
 
@@ -67,11 +67,9 @@ def report(ntu: Path, kinds: Sequence[str], *, repeats: int, scratch: Path) -> N
     ways: dict[str, Callable[[Clip], object]] = {"decoding alone": decode}
     ways |= {f"crop, {kind}": partial(crop, settings=KINDS[kind], target=scratch) for kind in kinds}
     best: dict[tuple[str, Path], float] = {}
-    for _ in range(repeats):
-        for clip in clips:
-            for name, way in ways.items():
-                at = (name, clip.video)
-                best[at] = min(best.get(at, float("inf")), cpu_seconds(way, clip))
+    for clip in clips:
+        turns = in_turns({name: partial(way, clip) for name, way in ways.items()}, rounds=repeats)
+        best |= {(name, clip.video): min(cost.cpu for cost in costs) for name, costs in turns.items()}
     info = probe(clips[0].video)
     frames = sum(probe(clip.video).num_frames for clip in clips)
     boxes_ms = 1e3 * locating / len(clips)
@@ -84,7 +82,7 @@ def report(ntu: Path, kinds: Sequence[str], *, repeats: int, scratch: Path) -> N
 
 
 def load(ntu: Path) -> tuple[list[Clip], float]:
-    """The clips that have both files, and the CPU seconds that reading skeletons and making boxes took."""
+    """Return the clips with both files, and the CPU seconds for reading skeletons and making boxes."""
     videos = {name: video for name, video in list_videos(ntu).items() if skeleton(ntu, name).exists()}
     if not videos:
         raise ValueError(f"{ntu}: found no video with its .skeleton file; give a folder with rgb/ and skeletons/")
@@ -93,20 +91,20 @@ def load(ntu: Path) -> tuple[list[Clip], float]:
 
 
 def skeleton(ntu: Path, name: str) -> Path:
-    """Where a clip's skeleton is."""
+    """Return the file of a clip's skeleton."""
     below = ntu / "skeletons"
     return (below if below.is_dir() else ntu) / f"{name}.skeleton"
 
 
 def boxes(ntu: Path, name: str) -> Boxes:
-    """Where a clip's actors are."""
+    """Return the boxes of a clip's actors."""
     return skeleton_boxes(
         read_skeleton(skeleton(ntu, name)), persons=CropSettings().persons_in(parse_name(name).action)
     )
 
 
 def decode(clip: Clip) -> None:
-    """All frames, as `write_crop` opens and decodes them."""
+    """Decode all frames, as `write_crop` opens and decodes them."""
     import av
 
     with av.open(str(clip.video)) as container:
@@ -117,15 +115,8 @@ def decode(clip: Clip) -> None:
 
 
 def crop(clip: Clip, *, settings: CropSettings, target: Path) -> None:
-    """One crop."""
+    """Write one crop."""
     write_crop(clip.video, target, boxes=clip.boxes, settings=settings)
-
-
-def cpu_seconds(way: Callable[[Clip], object], clip: Clip) -> float:
-    """User and system time."""
-    start = time.process_time()
-    way(clip)
-    return time.process_time() - start
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""A whole curation run against a real LLM server on this machine: wall time and counts per step.
+"""Wall time and counts per step of a whole curation run with a real LLM server on this machine.
 
     python -m benchmarks.curate --clips 1000 --out runs/curate
 
-llama.cpp's server with SmolLM2-135M runs in a process of its own; its text is weak, the machinery is what is measured.
-Captions are the offline ones (SmolLM2 sees no pictures). The counts of one step and the next must add up.
+llama.cpp's server with SmolLM2-135M runs in a process of its own. Its text is weak: the benchmark measures the
+machinery. Captions are the offline ones (SmolLM2 sees no pictures). The counts of one step and the next must add up.
 """
 
 import json
@@ -11,13 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+from benchmarks.campaign import ROOT, synthesize
 from data_curation.ledger import read_manifest
 from ski_lvlm.cli import parser, run
-
-ROOT = Path(__file__).resolve().parents[1]
 
 STEPS = {"crop": "crops", "caption": "captions", "qa": "qa"}
 SERVER = """
@@ -30,7 +29,7 @@ with llama_server(parallel=int(sys.argv[1]), context=1024 * int(sys.argv[1])) as
 
 
 def start_server(parallel: int) -> tuple[subprocess.Popen[str], str]:
-    """Start the server; it ends when its standard input is closed."""
+    """Start the server, which ends when its standard input is closed."""
     process = subprocess.Popen(
         [sys.executable, "-c", SERVER, str(parallel)],
         cwd=ROOT,
@@ -43,53 +42,40 @@ def start_server(parallel: int) -> tuple[subprocess.Popen[str], str]:
     return process, process.stdout.readline().strip()
 
 
-def command(ntu: Path, out: Path, *more: str) -> list[str]:
-    """The command line of a run."""
+def command(ntu: Path, out: Path, *flags: str) -> list[str]:
+    """Return the command line of a run."""
     build = str(ROOT / "data_curation" / "build.py")
-    return [sys.executable, build, "--ntu", str(ntu), "--out", str(out), "--captioner", "kinematics", *more]
+    return [sys.executable, build, "--ntu", str(ntu), "--out", str(out), "--captioner", "kinematics", *flags]
 
 
 def report(out: Path, *, clips: int, seconds: float) -> None:
-    """Print a row a step, and make sure that nobody got lost between them."""
+    """Print a row a step, and fail if a clip is lost between them."""
     summary = json.loads((out / "summary.json").read_text())
     steps = summary["steps"]
     print(f"{'step':10}{'in':>8}{'done':>8}{'rejected':>10}{'failed':>8}{'wall s':>9}{'items/s':>9}")
     for step, manifest in STEPS.items():
         row = steps[step]
         assert row["entered"] == row["done"] + row["rejected"] + row["failed"], row
-        times = [record["at"] for record in read_manifest(out, manifest)]
-        wall = _seconds(min(times), max(times))
-        counts = "".join(f"{row[column]:>{width}}" for column, width in _COLUMNS)
+        times = [datetime.fromisoformat(record["at"]) for record in read_manifest(out, manifest)]
+        wall = (max(times) - min(times)).total_seconds()
+        counts = f"{row['entered']:>8}{row['done']:>8}{row['rejected']:>10}{row['failed']:>8}"
         print(f"{step:10}{counts}{wall:>9.1f}{len(times) / max(wall, 1e-9):>9.1f}")
     assert steps["crop"]["entered"] == clips and steps["caption"]["entered"] == steps["crop"]["done"]
-    assert steps["qa"]["entered"] == steps["caption"]["done"] - _tested(summary)
+    tests = sum(number for file, number in summary["written"].items() if file.startswith("questions"))
+    assert steps["qa"]["entered"] == steps["caption"]["done"] - tests
     print(f"whole command {seconds:.1f} s; written: {summary['written']}; asked: {summary['spent']}")
-
-
-_COLUMNS = (("entered", 8), ("done", 8), ("rejected", 10), ("failed", 8))
-
-
-def _tested(summary: dict[str, Any]) -> int:
-    return sum(number for file, number in summary["written"].items() if file.startswith("questions"))
-
-
-def _seconds(first: str, last: str) -> float:
-    from datetime import datetime
-
-    return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure."""
     flags = parser(__doc__ or "")
-    flags.add_argument("--clips", type=int, default=1000, help="synthetic clips; those of test subjects get questions")
+    flags.add_argument("--clips", type=int, default=1000, help="synthetic clips")
     flags.add_argument("--out", type=Path, default=ROOT / "runs" / "curate", help="folder for clips and results")
     flags.add_argument("--pairs_per_clip", type=int, default=1, help="pairs of each training clip")
     flags.add_argument("--parallel", type=int, default=8, help="requests that the server works on at a time")
     args = flags.parse_args(argv)
     ntu = args.out / "ntu"
-    synthesize = str(ROOT / "data_curation" / "synthesize.py")
-    subprocess.run([sys.executable, synthesize, "--out", str(ntu), "--clips", str(args.clips)], check=True)
+    synthesize(ntu, args.clips)
     server, url = start_server(args.parallel)
     try:
         qa = ("--qa", "openai:smollm2", "--base_url", url, "--pairs_per_clip", str(args.pairs_per_clip))

@@ -1,22 +1,23 @@
-"""How much of extracting a 1080p clip's features is not the vision tower.
+"""Share of the time for a 1080p clip's features that is not the vision tower's.
 
     python -m benchmarks.extract_features [--video FILE]
 
 CPU seconds (user and system) to make 100 frames ready for the tower: decode, scale, normalise. Beside it the usual
 ways: decord with scaling in its decoder, and full-size frames resized as float tensors. All take turns, the smallest of
 --repeats counts. The tower is CLIP ViT-L/14 with random weights (speed does not depend on them), timed on a few frames
-and scaled up to 100; it runs on the GPU where there is one. Without --video the clips are a synthetic one of 300 frames
-and, where it is found, the genuine NTU clip (SKI_REAL_DATA or ../shared/real).
+and scaled up to 100. It runs on the GPU where there is one. Without --video the clips are a synthetic one of 300 frames
+and, if there is one, the genuine NTU clip (SKI_REAL_DATA or ../shared/real).
 """
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.timing import genuine_data, in_turns
 from ski_lvlm import cli
 
 FRAMES, SIDE = 100, 224
@@ -38,14 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def clips(folder: Path) -> Iterator[Path]:
-    """The synthetic clip, then the genuine one."""
+    """Yield the synthetic clip, then the genuine one."""
     yield write_clip(folder / "synthetic.avi")
-    real = Path(os.environ.get("SKI_REAL_DATA", Path(__file__).resolve().parents[2] / "shared" / "real"))
-    yield from sorted(real.glob("ntu/*_rgb.avi"))
+    yield from sorted(genuine_data().glob("ntu/*_rgb.avi"))
 
 
 def write_clip(path: Path, *, frames: int = 300) -> Path:
-    """1080p H.264 with six boxes that move before a textured wall, each frame unlike the others."""
+    """Write 1080p H.264 with six boxes that move before a textured wall, each frame unlike the others."""
     import av
 
     wall = np.random.default_rng(0).integers(0, 120, (135, 240, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
@@ -70,14 +70,11 @@ def report(clip: Path, repeats: int, tower_seconds: float) -> None:
     try:
         import decord  # noqa: F401
     except ImportError:
-        print("(decord is not installed: its row is left out)")
+        print("(decord is not installed: its row is missing)")
     else:
         ways["decord, scaled while decoding"] = with_decord
-    best: dict[str, tuple[float, float]] = {}
-    for _ in range(repeats):
-        for name, way in ways.items():
-            measured = timed(way, clip)
-            best[name] = min(best.get(name, measured), measured)
+    works = {name: partial(prepare, way, clip) for name, way in ways.items()}
+    best = {name: min((c.cpu, c.wall) for c in costs) for name, costs in in_turns(works, rounds=repeats).items()}
     info = probe(clip)
     print(f"\n{clip.name}: {info.width}x{info.height}, {info.num_frames} frames, {FRAMES} of them")
     print(f"{'way':34s}{'CPU s':>8s}{'wall s':>8s}{'not the tower':>15s}{'wrong frames':>14s}")
@@ -88,14 +85,14 @@ def report(clip: Path, repeats: int, tower_seconds: float) -> None:
 
 
 def ours(clip: Path) -> np.ndarray:
-    """What scripts/extract_features.py does; [T 3 H W] uint8."""
+    """Decode as scripts/extract_features.py does, into [T 3 H W] uint8."""
     from ski_lvlm.videos.decoding import read_video
 
     return read_video(clip, num_frames=FRAMES, size=(SIDE, SIDE)).numpy()
 
 
 def with_decord(clip: Path) -> np.ndarray:
-    """The same frames through decord."""
+    """Decode the same frames through decord."""
     import decord
 
     from ski_lvlm.videos.timeline import sample_indices
@@ -115,40 +112,33 @@ def full_size(clip: Path) -> np.ndarray:
     return torch.cat(small).round().byte().numpy()
 
 
-def normalise(video: np.ndarray) -> None:
-    """What is left to do before the tower, in its passes of 16 frames."""
+def prepare(way: Callable[[Path], np.ndarray], clip: Path) -> None:
+    """Decode one way, and normalise in the tower's passes of 16 frames."""
     import torch
 
-    for part in torch.from_numpy(video).split(16):
+    for part in torch.from_numpy(way(clip)).split(16):
         part.float().sub_(127.0).div_(128.0)
 
 
 def every_frame(clip: Path) -> np.ndarray:
-    """All frames in order of display, small."""
+    """Decode all frames in order of display, small."""
     from ski_lvlm.videos.decoding import probe, read_video
 
     return read_video(clip, num_frames=probe(clip).num_frames, size=(SIDE, SIDE)).numpy()
 
 
 def wrong_frames(video: np.ndarray, truth: np.ndarray) -> int:
-    """How many frames resemble another frame of the clip clearly more than the one that was asked for."""
+    """Count the frames that resemble another frame of the clip clearly more than the requested one."""
     from ski_lvlm.videos.timeline import sample_indices
 
     small, whole = (v[:, :, ::8, ::8].astype(np.float32).reshape(len(v), -1) for v in (video, truth))
     errors = np.abs(small[:, None] - whole[None]).mean(-1)
-    asked = errors[np.arange(len(video)), sample_indices(len(truth), FRAMES)]
-    return int((asked > 2 * errors.min(1) + 0.5).sum())
-
-
-def timed(way: Callable[[Path], np.ndarray], clip: Path) -> tuple[float, float]:
-    """CPU and wall seconds."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    normalise(way(clip))
-    return time.process_time() - cpu, time.perf_counter() - wall
+    requested = errors[np.arange(len(video)), sample_indices(len(truth), FRAMES)]
+    return int((requested > 2 * errors.min(1) + 0.5).sum())
 
 
 def time_tower(frames: int) -> tuple[float, str]:
-    """Seconds for a clip's 100 frames, and where."""
+    """Return the seconds for a clip's 100 frames, and the device."""
     import torch
     from transformers import CLIPVisionConfig, CLIPVisionModel
 

@@ -1,10 +1,11 @@
-"""Does a trained SKI-LVLM name the right action of held-out clips, from video alone? With controls that must fail.
+"""Accuracy of the actions that a trained SKI-LVLM names in held-out clips, from video alone, with controls.
 
     python -m benchmarks.held_out_captions --run runs/quickstart --out runs/held_out
 
-Trains one model for each --skeleton_dropout on the run's instructions and features (resumable; 600 samples each), then
-captions the run's held-out clips (seen actions, other subjects) with each model under four conditions: video alone, its
-frames shuffled in time, videos swapped between clips, and untrained projectors. Writes accuracy.json.
+Trains one model for each --skeleton_dropout on the run's instructions and features (600 samples each), then captions
+the run's held-out clips (seen actions, other subjects) with each model under four conditions: video alone, its frames
+shuffled in time, videos swapped between clips, and untrained projectors. Writes accuracy.json. The same command resumes
+the training.
 """
 
 import argparse
@@ -35,7 +36,7 @@ Tokens = list[Float[Tensor, "N F"]]
 
 
 def train(source: Path, output_dir: Path, *, dropout: float, seed: int) -> None:
-    """The quickstart's training with another skeleton dropout; a finished run is not repeated."""
+    """Train as the quickstart does, with another skeleton dropout, unless the run is finished."""
     if (output_dir / "result.json").exists():
         return
     command = [sys.executable, str(ROOT / "train_ski_lvlm.py"), "--base_llm", MINIATURE["base_llm"]]
@@ -54,7 +55,7 @@ def video_tokens(lvlm: LoadedLvlm, items: Sequence[Item], videos: Path) -> Token
 
 
 def shuffled(tokens: Tokens, *, spatial: int) -> Tokens:
-    """The same frames in another order: temporal tokens permuted, the last, spatial ones (means over time) kept."""
+    """Permute each clip's temporal tokens. The last, spatial ones (means over time) stay."""
     generator = torch.Generator().manual_seed(0)
     frames = [len(clip) - spatial for clip in tokens]
     order = [torch.randperm(count, generator=generator) for count in frames]
@@ -62,13 +63,13 @@ def shuffled(tokens: Tokens, *, spatial: int) -> Tokens:
 
 
 def swapped(tokens: Tokens) -> Tokens:
-    """Every clip gets another's video."""
+    """Give every clip the video of another one."""
     order = torch.randperm(len(tokens), generator=torch.Generator().manual_seed(0)).tolist()
     return [tokens[order[(order.index(k) + 1) % len(order)]] for k in range(len(order))]
 
 
 def captions(model: SkiLvlm, items: Sequence[Item], tokens: Tokens, *, batch_size: int = 16) -> dict[str, str | None]:
-    """Clip name → caption."""
+    """Caption all clips, by name."""
     answers: list[str] = []
     for start in range(0, len(items), batch_size):
         questions = [item["Q"] for item in items[start : start + batch_size]]
@@ -84,13 +85,13 @@ def untrained(model: SkiLvlm) -> None:
 
 
 def conditions(folder: Path, items: Sequence[Item], videos: Path, *, name: str) -> list[Row]:
-    """All rows of one trained model."""
+    """Return all rows of one trained model."""
     lvlm = load_for_inference(folder)
     model, tower = lvlm.model, lvlm.tower
     tokens = video_tokens(lvlm, items, videos)
     rows = [
-        caption_accuracy(captions(model, items, given), condition=f"{name}: {condition}")
-        for condition, given in (
+        caption_accuracy(captions(model, items, shown_tokens), condition=f"{name}: {condition}")
+        for condition, shown_tokens in (
             ("video alone", tokens),
             ("frames shuffled in time", shuffled(tokens, spatial=tower.num_tokens - tower.num_frames)),
             ("videos swapped between clips", swapped(tokens)),
@@ -112,13 +113,13 @@ def show(rows: Sequence[Row]) -> None:
 
 
 def parse(flags: Sequence[str] | None) -> argparse.Namespace:
-    """The command's flags."""
+    """Parse the command's flags."""
     p = parser(__doc__ or "")
     p.add_argument("--run", type=Path, default=ROOT / "runs" / "quickstart", help="a finished quickstart")
     p.add_argument("--out", type=Path, default=ROOT / "runs" / "held_out", help="models and accuracy.json")
     p.add_argument("--dropout", type=float, nargs="+", default=[0.0, 0.5], help="shares of samples without skeletons")
     p.add_argument("--seed", type=int, default=42, help="seed of the training")
-    p.add_argument("--limit", type=int, help="this many held-out clips, evenly spaced; default: all")
+    p.add_argument("--limit", type=int, help="number of held-out clips, evenly spaced (default: all)")
     return p.parse_args(flags)
 
 

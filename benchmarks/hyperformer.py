@@ -1,18 +1,16 @@
-"""Hyperformer against a plain formulation of the same network: time of a forward pass and of a training step.
+"""Hyperformer beside a plain formulation of the same network: time of a forward pass and of a training step.
 
     python -m benchmarks.hyperformer --batch 16 --threads 2 --repeats 3
 
 The plain one follows the publication line by line: NCHW tensors, one convolution for every branch and for q and k|v, a
 score matrix per term, both persons always computed. Both have the same weights, and their logits are compared first.
-The two take turns, with the allocator that scripts/environment.sh sets (this script starts itself again with it), so
-that neither profits from the other's warm memory. User and system time of the process are reported beside wall time.
-With `--compile` a third turn is ours through `torch.compile`.
+The two take turns, with the allocator of scripts/environment.sh (this script starts itself again with it), so that
+neither profits from the other's warm memory. User and system time of the process are reported beside wall time. With
+`--compile` a third turn is ours through `torch.compile`.
 """
 
 import os
-import resource
 import sys
-import time
 from collections.abc import Callable, Sequence
 
 import torch
@@ -20,6 +18,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from benchmarks.timing import Works, in_turns
 from ski_lvlm.cli import parser, run
 from ski_lvlm.encoders.hyper_attention import HyperAttention
 from ski_lvlm.encoders.hyperformer import ActionClassifier, Block, Hyperformer, TimeConv
@@ -35,7 +34,7 @@ ALLOCATOR = {
 
 
 def plain_attention(layer: HyperAttention, x: Tensor) -> Tensor:
-    """Attention with every term of the score on its own, from (n, c, t, j) to the same."""
+    """Compute attention with every term of the score on its own, from (n, c, t, j) to the same."""
     heads, width = layer.num_heads, layer.output.conv.out_channels
     normed = rearrange(layer.norm(rearrange(x, "n c t j -> n t j c")), "n t j c -> n c t j").contiguous()
     weight = layer.qkv.conv.weight
@@ -55,13 +54,13 @@ def plain_attention(layer: HyperAttention, x: Tensor) -> Tensor:
 
 
 def plain_norm(x: Tensor, norm: nn.BatchNorm2d, part: slice) -> Tensor:
-    """Batch norm of a part of the channels."""
+    """Apply batch norm to a part of the channels."""
     mean, var = norm.running_mean[part], norm.running_var[part]  # type: ignore[index]
     return F.batch_norm(x, mean, var, norm.weight[part], norm.bias[part], norm.training, norm.momentum or 0.1)
 
 
 def plain_time(layer: TimeConv, x: Tensor) -> Tensor:
-    """Four branches, each with convolutions and batch norms of its own."""
+    """Apply four branches, each with convolutions and batch norms of its own."""
     outs = []
     for branch in range(4):
         part = slice(branch * layer.quarter, (branch + 1) * layer.quarter)
@@ -79,7 +78,7 @@ def plain_time(layer: TimeConv, x: Tensor) -> Tensor:
 
 
 def plain_block(block: nn.Module, x: Tensor) -> Tensor:
-    """One block."""
+    """Apply one block."""
     assert isinstance(block, Block)
     return F.relu(
         plain_time(block.time, plain_attention(block.attention, x)) + block.residual(x[:, :, :: block.time.stride])
@@ -87,7 +86,7 @@ def plain_block(block: nn.Module, x: Tensor) -> Tensor:
 
 
 def plain_feature(encoder: Hyperformer, skeleton: Tensor) -> Tensor:
-    """z_s the plain way; an absent person is all zeros and takes part in everything but the last mean."""
+    """Compute z_s the plain way, with an absent person as zeros everywhere but in the last mean."""
     present = ~skeleton.isnan().flatten(-2).all(-1).all(1)
     x = encoder.entrance_norm(rearrange(skeleton.nan_to_num(0.0), "b t m j c -> b (m j c) t"))
     x = rearrange(x, "b (m j c) t -> (b m) c t j", m=encoder.num_persons, c=encoder.in_channels).contiguous()
@@ -97,28 +96,14 @@ def plain_feature(encoder: Hyperformer, skeleton: Tensor) -> Tensor:
     return persons.sum(1) / present.sum(1, keepdim=True)
 
 
-def seconds(work: Callable[[], object]) -> tuple[float, float]:
-    """Wall time and user+system time of one call."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    start, cpu = time.perf_counter(), used.ru_utime + used.ru_stime
-    work()
-    wall, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
-    return wall, used.ru_utime + used.ru_stime - cpu
-
-
-def best_of(works: dict[str, Callable[[], object]], *, repeats: int) -> dict[str, tuple[float, float]]:
-    """The least wall and CPU time of each, taking turns; the first turn is a warm-up."""
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
-    for turn in range(repeats + 1):
-        for name, work in works.items():
-            measured = seconds(work)
-            if turn:
-                times[name].append(measured)
-    return {name: (min(w for w, _ in rows), min(c for _, c in rows)) for name, rows in times.items()}
+def least_costs(works: Works, *, repeats: int) -> dict[str, tuple[float, float]]:
+    """Return the least wall and CPU time of each work, in turns, after a turn that warms up."""
+    turns = in_turns(works, rounds=repeats + 1)
+    return {name: (min(c.wall for c in costs[1:]), min(c.cpu for c in costs[1:])) for name, costs in turns.items()}
 
 
 def forward_and_step(call: Call, model: ActionClassifier, x: Tensor) -> tuple[Callable, Callable]:
-    """What is measured: a forward pass for evaluation, and forward and backward for training."""
+    """Return the works: a forward pass for evaluation, and forward and backward for training."""
 
     def forward() -> None:
         model.eval()
@@ -133,7 +118,7 @@ def forward_and_step(call: Call, model: ActionClassifier, x: Tensor) -> tuple[Ca
 
 
 def compare(calls: dict[str, Call], model: ActionClassifier, *, clips: Tensor, repeats: int) -> None:
-    """Print what each call takes on these clips, and how far its logits are from the plain ones."""
+    """Print the cost of each call on these clips, and the distance of its logits from the plain ones."""
     model.eval()
     with torch.no_grad():
         expected = calls["plain"](clips)
@@ -141,7 +126,7 @@ def compare(calls: dict[str, Call], model: ActionClassifier, *, clips: Tensor, r
     print(f"largest difference of the logits, relative to the largest: {max(differences):.1e}")
     for title, index in (("forward", 0), ("training step", 1)):
         works = {name: forward_and_step(call, model, clips)[index] for name, call in calls.items()}
-        best = best_of(works, repeats=repeats)
+        best = least_costs(works, repeats=repeats)
         for name, (wall, cpu) in best.items():
             faster = best["plain"][1] / cpu
             print(f"{title:14} {name:8} {wall:7.2f} s wall {cpu:7.2f} s CPU  {faster:4.1f} x less CPU than plain")
@@ -153,7 +138,7 @@ def main(flags: Sequence[str] | None) -> None:
     arguments.add_argument("--batch", type=int, default=16, help="clips")
     arguments.add_argument("--frames", type=int, default=64, help="T_s")
     arguments.add_argument(
-        "--alone", type=float, nargs="+", default=[0.0, 0.8], help="shares of clips with one person; NTU has 0.8"
+        "--alone", type=float, nargs="+", default=[0.0, 0.8], help="shares of clips with one person (NTU: 0.8)"
     )
     arguments.add_argument("--compile", action="store_true", help="also measure ours through torch.compile")
     arguments.add_argument("--threads", type=int, default=2)

@@ -1,11 +1,11 @@
-"""How fast grades come over HTTP, beside bare requests with the same prompts: does judging cost more than asking?
+"""Grades a second over HTTP, beside bare requests with the same prompts.
 
-    python -m benchmarks.judge --items 100            # x 5 metrics, twice; some 20 minutes on two idle cores
+    python -m benchmarks.judge --items 100            # x 5 metrics, twice: some 20 minutes on two idle cores
 
-llama.cpp's server with SmolLM2-135M runs in a process of its own; its grades are worthless, the machinery is what is
-measured. Both sides send the same prompts with the same schema, token limit and concurrency, in turns of some items
-each, so that other work on the machine meets both alike. The side that comes second in a turn finds the prompts in the
-server's memory, so which side begins alternates, and the turns should be even in number.
+llama.cpp's server with SmolLM2-135M runs in a process of its own. Its grades are worthless: the benchmark measures the
+machinery. Both sides send the same prompts with the same schema, token limit and concurrency, in turns of some items
+each, so that other load on the machine slows both alike. The second side of a turn meets a server that has the prompts
+in memory, so the sides alternate in beginning, and the number of turns should be even.
 """
 
 import tempfile
@@ -25,34 +25,34 @@ from ski_lvlm.cli import parser, run
 ROOT = Path(__file__).resolve().parents[1]
 
 MODEL = "smollm2"
-DOINGS = ("drinks water", "sits down", "reads a book", "makes a phone call", "puts on a jacket", "waves", "claps")
+ACTIONS = ("drinks water", "sits down", "reads a book", "makes a phone call", "puts on a jacket", "waves", "claps")
 
 
 def made_up_records(items: int) -> list[dict[str, str]]:
-    """Predictions about so many videos that do not exist, with all that the five metrics need."""
+    """Return predictions about as many videos that do not exist, with all that the five metrics need."""
     return [
         {
             "video_name": f"v{n}",
             "Q": "Describe the video in detail.",
-            "A": f"Person {n} {DOINGS[n % 7]} and then {DOINGS[n // 7 % 7]}.",
-            "pred": f"Somebody, number {n}, {DOINGS[n % 5]}. Then the person {DOINGS[n // 5 % 7]}.",
+            "A": f"Person {n} {ACTIONS[n % 7]} and then {ACTIONS[n // 7 % 7]}.",
+            "pred": f"Somebody, number {n}, {ACTIONS[n % 5]}. Then the person {ACTIONS[n // 5 % 7]}.",
             "Q1": "What is happening?",
             "Q2": "What does the person do?",
-            "pred1": f"Person {n} {DOINGS[n % 5]}.",
-            "pred2": f"Person {n} {DOINGS[n % 3]}.",
+            "pred1": f"Person {n} {ACTIONS[n % 5]}.",
+            "pred2": f"Person {n} {ACTIONS[n % 3]}.",
         }
         for n in range(items)
     ]
 
 
 def made_up_tasks(items: int) -> list[Task]:
-    """Five grades to be given for each of so many made-up items, item by item."""
+    """Return five tasks for each of as many made-up items, item by item."""
     tasks, _ = all_tasks(made_up_records(items))
     return sorted(tasks, key=lambda task: int(task.key[1:].split("_")[0]))
 
 
 def bare(client: Any, tasks: list[Task], *, workers: int, max_tokens: int) -> None:  # noqa: ANN401
-    """The same requests through the openai package alone."""
+    """Send the same requests through the openai package alone."""
     constraint = {"name": "reply", "schema": OWN.schema, "strict": True}
 
     def ask(task: Task) -> None:
@@ -72,7 +72,7 @@ def bare(client: Any, tasks: list[Task], *, workers: int, max_tokens: int) -> No
 
 
 def take_turns(sides: dict[str, Callable[[list[Task]], None]], turns: list[list[Task]]) -> dict[str, float]:
-    """Seconds of each side over all turns."""
+    """Return the seconds of each side over all turns."""
     seconds = dict.fromkeys(sides, 0.0)
     for number, tasks in enumerate(turns):
         for name in sorted(sides, reverse=bool(number % 2)):
@@ -112,8 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
     finally:
         server.communicate("")
-    asked = sum(len(grade["replies"]) for grade in grades.values())
-    assert asked == len(tasks), f"{asked} questions for {len(tasks)} grades: the sides did not do the same"
+    questions = sum(len(grade["replies"]) for grade in grades.values())
+    assert questions == len(tasks), f"{questions} questions for {len(tasks)} grades: the sides did not do the same"
     for name, spent in seconds.items():
         print(f"{name:7} {len(tasks) / spent:6.2f} grades a second ({len(tasks)} in {spent:.1f} s)")
     print(f"judged / bare: {100 * seconds['bare'] / seconds['judged']:.1f} % of the bare speed")

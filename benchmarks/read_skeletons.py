@@ -1,42 +1,30 @@
-"""How many .skeleton files a second one core reads and prepares, against a plain line-by-line reader.
+"""Read and prepare .skeleton files on one core, beside plain line-by-line readers: files a second.
 
     python -m benchmarks.read_skeletons                        # made-up recordings of 103 frames, one or two persons
     python -m benchmarks.read_skeletons --file S001C001P001R001A001.skeleton     # copies of a genuine one
 
 The contestants take turns, so that a busy machine slows all of them. Files a second are per second of CPU time (user
-and system together), wall time stands beside it. The whole prepare_ntu.py runs as its own process, start included.
+and system together), with wall time beside it. prepare_ntu.py runs as a process of its own, start included.
 """
 
 import json
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.timing import Cost, in_turns
 from ski_lvlm.cli import parser, run
 from ski_lvlm.skeletons.cleaning import clean
 from ski_lvlm.skeletons.ntu_file import BodyTrack, Recording, read_skeleton, write_skeleton
 
 _ROOT = Path(__file__).resolve().parents[1]
 _FRAMES = 103
-
-
-class Cost(NamedTuple):
-    """Seconds that one turn took."""
-
-    wall: float
-    user: float
-    system: float
-
-
 _FIELDS = (
     *("x", "y", "z", "depthX", "depthY", "colorX", "colorY"),
     *("orientationW", "orientationX", "orientationY", "orientationZ", "trackingState"),
@@ -44,7 +32,7 @@ _FIELDS = (
 
 
 def read_plainly(path: Path) -> tuple[list[list[dict]], np.ndarray]:
-    """The usual way: a line at a time, every number under its name, then the joints of the bodies into an array."""
+    """Read a file the usual way: line by line, every number under its name, the joints into an array."""
     frames = []
     with path.open() as file:
         for _ in range(int(file.readline())):
@@ -64,7 +52,7 @@ def read_plainly(path: Path) -> tuple[list[list[dict]], np.ndarray]:
 
 
 def read_lists(path: Path) -> dict[str, list[np.ndarray]]:
-    """The same without names and with less ado: the least that a line-by-line reader can cost."""
+    """Read a file without names, at the least cost of a line-by-line reader."""
     bodies: dict[str, list[np.ndarray]] = {}
     with path.open() as file:
         for _ in range(int(file.readline())):
@@ -76,7 +64,7 @@ def read_lists(path: Path) -> dict[str, list[np.ndarray]]:
 
 
 def make_up(folder: Path, count: int, source: Path | None) -> list[Path]:
-    """`count` files with NTU's names: copies of `source`, or random walks of which every fourth has two persons."""
+    """Write `count` files with NTU's names: copies of `source`, or random walks, every fourth with two persons."""
     names = [
         f"S001C{c:03}P{p:03}R{r:03}A{a:03}"
         for p in range(1, 41)
@@ -89,9 +77,8 @@ def make_up(folder: Path, count: int, source: Path | None) -> list[Path]:
         if source:
             shutil.copyfile(source, path)
         elif number < 4:
-            write_skeleton(
-                path, Recording(path.stem, _FRAMES, {i: _walk(number + i) for i in range(1 + (number == 3))})
-            )
+            walks = {person: _walk(number + person) for person in range(1 + (number == 3))}
+            write_skeleton(path, Recording(path.stem, _FRAMES, walks))
         else:
             shutil.copyfile(paths[number % 4], path)
     return paths
@@ -117,30 +104,14 @@ def _walk(seed: int) -> BodyTrack:
     )
 
 
-def cost(work: Callable[[], object]) -> Cost:
-    """Time `work`, its child processes included."""
-    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    wall, before = time.perf_counter(), [resource.getrusage(w) for w in who]
-    work()
-    wall, after = time.perf_counter() - wall, [resource.getrusage(w) for w in who]
-    user = sum(a.ru_utime - b.ru_utime for a, b in zip(after, before, strict=True))
-    return Cost(wall, user, sum(a.ru_stime - b.ru_stime for a, b in zip(after, before, strict=True)))
-
-
 def contestants(paths: Sequence[Path], scratch: Path) -> dict[str, Callable[[], object]]:
-    """What takes turns."""
-    command = [
-        sys.executable,
-        str(_ROOT / "scripts" / "prepare_ntu.py"),
-        "--ntu",
-        str(paths[0].parent),
-        "--workers",
-        "1",
-    ]
+    """Return the works to measure."""
+    command = [sys.executable, str(_ROOT / "scripts" / "prepare_ntu.py"), "--ntu", str(paths[0].parent)]
 
     def prepare() -> None:
         shutil.rmtree(scratch / "out", ignore_errors=True)
-        subprocess.run([*command, "--out", str(scratch / "out")], check=True, stdout=subprocess.DEVNULL)
+        line = [*command, "--workers", "1", "--out", str(scratch / "out")]
+        subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
 
     return {
         "plain reader": lambda: [read_plainly(path) for path in paths],
@@ -155,35 +126,24 @@ def contestants(paths: Sequence[Path], scratch: Path) -> dict[str, Callable[[], 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parser(__doc__ or "")
-    options.add_argument(
-        "--file", type=Path, help="a .skeleton file to make copies of; by default recordings are made up"
-    )
+    options.add_argument("--file", type=Path, help="a .skeleton file to copy (default: made-up recordings)")
     options.add_argument("--count", type=int, default=1000, help="files")
-    options.add_argument("--rounds", type=int, default=3, help="turns of every contestant; the median counts")
+    options.add_argument("--rounds", type=int, default=3, help="turns of every contestant, of which the median counts")
     options.add_argument("--json", type=Path, help="write the figures here too")
     args = options.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "skeletons").mkdir()
         paths = make_up(Path(scratch) / "skeletons", args.count, args.file)
-        works = contestants(paths, Path(scratch))
-        turns: dict[str, list[Cost]] = {name: [] for name in works}
-        for _ in range(args.rounds):
-            for name, work in works.items():
-                turns[name].append(cost(work))
-    figures = {name: Cost(*(median(values) for values in zip(*costs, strict=True))) for name, costs in turns.items()}
-    _show(figures, args.count)
+        turns = in_turns(contestants(paths, Path(scratch)), rounds=args.rounds)
+    costs = {name: Cost(*(median(values) for values in zip(*turn, strict=True))) for name, turn in turns.items()}
+    plain = costs["plain reader"]
+    print(f"{args.count} files        files/s of CPU   times plain   wall s   user s   system s")
+    for name, cost in costs.items():
+        speed, ratio = args.count / cost.cpu, plain.cpu / cost.cpu
+        print(f"{name:28} {speed:8.0f} {ratio:12.1f} x {cost.wall:8.2f} {cost.user:8.2f} {cost.system:8.2f}")
     if args.json:
-        args.json.write_text(json.dumps({name: taken._asdict() for name, taken in figures.items()}, indent=2) + "\n")
+        args.json.write_text(json.dumps({name: cost._asdict() for name, cost in costs.items()}, indent=2) + "\n")
     return 0
-
-
-def _show(figures: dict[str, Cost], count: int) -> None:
-    plain = figures["plain reader"]
-    print(f"{count} files        files/s of CPU   times plain   wall s   user s   system s")
-    for name, taken in figures.items():
-        cpu = taken.user + taken.system
-        ratio = (plain.user + plain.system) / cpu
-        print(f"{name:28} {count / cpu:8.0f} {ratio:12.1f} x {taken.wall:8.2f} {taken.user:8.2f} {taken.system:8.2f}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How hard alpha * L_D pulls at a student's features, beside its own cross-entropy, for each scale and alpha.
+"""Gradient of alpha * L_D at a student's features, beside its own cross-entropy, for each scale and alpha.
 
     python -m benchmarks.scd_gradients
 
@@ -30,8 +30,8 @@ STUDENT_ACCURACY, TEACHER_LOSS = 0.8, 0.1
 def ratio(scale: Scale, *, num_classes: int, alpha: float) -> float:
     """Return the gradient of alpha * L_D over that of the video's cross-entropy, both at z^v."""
     draw = torch.Generator().manual_seed(0)
-    common, own = torch.randn(1, WIDTH, generator=draw), torch.randn(num_classes, WIDTH, generator=draw)
-    sentences = normalize(math.sqrt(SENTENCE_COSINE) * common + math.sqrt(1 - SENTENCE_COSINE) * own, dim=-1)
+    common, specific = torch.randn(1, WIDTH, generator=draw), torch.randn(num_classes, WIDTH, generator=draw)
+    sentences = normalize(math.sqrt(SENTENCE_COSINE) * common + math.sqrt(1 - SENTENCE_COSINE) * specific, dim=-1)
     labels = torch.arange(CLIPS) % num_classes
 
     def similarities(seed: int, rises: Callable[[Float[Tensor, "B C"]], float], target: float) -> Float[Tensor, "B C"]:

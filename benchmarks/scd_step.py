@@ -6,16 +6,16 @@
 A step is forward and backward of Eq. (3) with ViFi-CLIP as the student, without the optimiser's update. Three ways:
 
     published  both text towers encode all class sentences padded to 77 tokens, both with gradient (the teacher's text
-               encoder is trained); Hyperformer as it is written down
+               encoder is trained), and the plain Hyperformer
     plain      the same with the teacher's text encoder frozen: it encodes in every step, without gradient
-    ours       sentences padded to the longest one, in every step for the student, once a run for the frozen teacher;
-               our Hyperformer. It trains what `plain` trains
+    ours       sentences padded to the longest one, in every step for the student, once a run for the frozen teacher,
+               and our Hyperformer. It trains the same weights as `plain`
     compiled   (with --compile) ours, each encoder through torch.compile
 
-The weights are random in CLIP's sizes, pixels and joints too. The sentences are NTU's; words and punctuation marks are
-their tokens, made up because CLIP's vocabulary is not at hand (CLIP's own splits a rare word into two).
-All ways must return the same similarities and the same loss, or the run fails. Each turn is a process of its own, since
-peak memory is a process's, with the allocator that scripts/environment.sh sets; the ways take turns.
+The weights are random in CLIP's sizes, as are pixels and joints. The sentences are NTU's, with a token for each word
+and punctuation mark, since CLIP's vocabulary is not at hand (CLIP's own splits a rare word into two). All ways must
+return the same similarities and the same loss, or the run fails. The ways take turns. Each turn is a process of its
+own, since peak memory is a process's, with the allocator of scripts/environment.sh.
 """
 
 import argparse
@@ -34,7 +34,8 @@ import torch
 from torch import Tensor, nn
 from transformers.utils.logging import disable_progress_bar
 
-from benchmarks.hyperformer import ALLOCATOR, plain_feature, seconds
+from benchmarks.hyperformer import ALLOCATOR, plain_feature
+from benchmarks.timing import cost_of
 from ski_lvlm.cli import parser, run
 from ski_lvlm.datasets.ntu import class_names
 from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
@@ -53,7 +54,7 @@ START, END = 49406, 49407
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is computed; the defaults are the paper's."""
+    """Sizes of the step, by default the paper's."""
 
     batch: int = 4
     frames: int = 16
@@ -69,14 +70,14 @@ class Sizes:
 
 
 class PaddedText(nn.Module):
-    """A text encoder that encodes all sentences in every call, padded to the most it reads."""
+    """Text encoder that encodes all sentences in every call, padded to its maximum length."""
 
     def __init__(self, encoder: TextEncoder) -> None:
         super().__init__()
         self.encoder, self.width, self.temperature = encoder, encoder.width, encoder.temperature
 
     def forward(self, prompts: Sequence[str]) -> Tensor:
-        """Features of the sentences."""
+        """Return the sentences' features."""
         tokens = self.encoder.tokenizer(
             list(prompts), padding="max_length", max_length=self.encoder.max_length, return_tensors="pt"
         )
@@ -86,26 +87,26 @@ class PaddedText(nn.Module):
 
 
 class PlainSkeleton(nn.Module):
-    """Hyperformer as it is written down."""
+    """Hyperformer in its plain formulation."""
 
     def __init__(self, encoder: Hyperformer) -> None:
         super().__init__()
         self.encoder = encoder
 
     def forward(self, skeleton: Tensor) -> SkeletonTokens:
-        """The clips' features; nobody asks for tokens here."""
+        """Return the clips' features, in the place of tokens too, which nothing reads here."""
         feature = plain_feature(self.encoder, skeleton)
         return SkeletonTokens(feature[:, None], feature)
 
 
 def write_checkpoint(folder: Path, sizes: Sizes) -> None:
-    """A CLIP of random weights, laid out as the hub has them, with a tokenizer for the class sentences."""
+    """Write a CLIP of random weights in the hub's layout, with a tokenizer for the class sentences."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
     words = pre_tokenizers.Whitespace()
-    found = dict.fromkeys(word for prompt in sizes.prompts for word, _ in words.pre_tokenize_str(prompt))
-    vocabulary = {word: number for number, word in enumerate(found, start=1)}
+    distinct = dict.fromkeys(word for prompt in sizes.prompts for word, _ in words.pre_tokenize_str(prompt))
+    vocabulary = {word: number for number, word in enumerate(distinct, start=1)}
     special = {"<|startoftext|>": START, "<|endoftext|>": END}
     tokenizer = Tokenizer(models.WordLevel({"!": 0, **vocabulary, **special}, unk_token="!"))
     tokenizer.pre_tokenizer = words
@@ -120,7 +121,7 @@ def write_checkpoint(folder: Path, sizes: Sizes) -> None:
 
 
 def clip_sizes(sizes: Sizes) -> dict[str, Any]:
-    """CLIPConfig's arguments: ViT-B/16 and its text tower, or smaller ones of the same proportions."""
+    """Return CLIPConfig's arguments: ViT-B/16 and its text tower, or smaller ones of the same proportions."""
 
     def tower(width: int) -> dict[str, int]:
         heads = {"num_attention_heads": width // 64, "num_hidden_layers": sizes.layers}
@@ -131,7 +132,7 @@ def clip_sizes(sizes: Sizes) -> dict[str, Any]:
 
 
 def build(way: str, folder: Path, sizes: Sizes) -> DistillationLoss:
-    """Student, teacher and loss, with the same weights for every way."""
+    """Build student, teacher and loss, with the same weights for every way."""
     student = build_student("vificlip", backbone=str(folder), num_frames=sizes.frames)
     assert isinstance(student, ViFiCLIP)
     torch.manual_seed(1)
@@ -152,36 +153,36 @@ def build(way: str, folder: Path, sizes: Sizes) -> DistillationLoss:
 
 
 def batch_of(sizes: Sizes, *, device: str) -> dict[str, Tensor]:
-    """Random frames and joints; most clips show one person."""
+    """Draw random frames and joints, most of one person."""
     torch.manual_seed(2)
     skeleton = torch.randn(sizes.batch, 64, 2, 25, 3)
     skeleton[: round(ALONE * sizes.batch), :, 1] = torch.nan
-    given = {
+    inputs = {
         "video": torch.randint(0, 256, (sizes.batch, sizes.frames, 3, sizes.side, sizes.side), dtype=torch.uint8),
         "skeleton": skeleton,
         "labels": torch.randint(0, sizes.classes, (sizes.batch,)),
     }
-    return {name: value.to(device) for name, value in given.items()}
+    return {name: value.to(device) for name, value in inputs.items()}
 
 
-def parts(model: DistillationLoss, given: dict[str, Tensor]) -> dict[str, Callable[[], Tensor]]:
-    """Forward passes to a number, of which a backward pass follows; the whole step comes first."""
+def parts(model: DistillationLoss, inputs: dict[str, Tensor]) -> dict[str, Callable[[], Tensor]]:
+    """Return forward passes to a number, the whole step first. Each is followed by a backward pass."""
     student, teacher, prompts = model.student, model.teacher, model.prompts
 
     def text_towers() -> Tensor:
         return (student.text_encoder(prompts) + teacher.text_encoder(prompts)).square().sum()
 
     return {
-        "whole step": lambda: model(**given)["loss"],
-        "video tower": lambda: student.frames(given["video"]).mean(1).square().sum(),
+        "whole step": lambda: model(**inputs)["loss"],
+        "video tower": lambda: student.frames(inputs["video"]).mean(1).square().sum(),
         "text towers": text_towers,
-        "skeleton": lambda: teacher.encoder(given["skeleton"]).feature.square().sum(),
+        "skeleton": lambda: teacher.encoder(inputs["skeleton"]).feature.square().sum(),
     }
 
 
 def measure(way: str, folder: Path, sizes: Sizes, *, device: str = "cpu", bf16: bool = False) -> dict[str, Any]:
-    """One turn of one way: seconds (wall, user and system) of each part, peak memory, and what it computed."""
-    model, given = build(way, folder, sizes).to(device), batch_of(sizes, device=device)
+    """Measure one turn of one way: wall and CPU seconds of each part, peak memory, similarities and loss."""
+    model, inputs = build(way, folder, sizes).to(device), batch_of(sizes, device=device)
     result: dict[str, Any] = {"way": way, "model_gb": peak_memory_gb()}
 
     def timed(forward: Callable[[], Tensor], *, backward: bool = True) -> tuple[float, float]:
@@ -194,40 +195,41 @@ def measure(way: str, folder: Path, sizes: Sizes, *, device: str = "cpu", bf16: 
                 torch.cuda.synchronize()
 
         model.zero_grad()
-        return seconds(work)
+        cost = cost_of(work)
+        return cost.wall, cost.cpu
 
     result["seconds"] = {}
     with torch.no_grad():
         result["teacher_text_first"] = timed(lambda: model.teacher.text_encoder(model.prompts), backward=False)
         model.eval()
         with torch.autocast(device, torch.bfloat16) if bf16 else nullcontext():
-            result["similarity"] = [side.similarity.flatten().tolist() for side in sides(model, given)]
-            result["loss"] = model(**given)["loss"].item()
+            result["similarity"] = [side.similarity.flatten().tolist() for side in sides(model, inputs)]
+            result["loss"] = model(**inputs)["loss"].item()
     model.train()
-    works = parts(model, given)
+    works = parts(model, inputs)
     timed(works["whole step"])  # warms up
     for name, forward in works.items():
         result["seconds"][name] = timed(forward)
     return result | {"peak_gb": peak_memory_gb()}
 
 
-def sides(model: DistillationLoss, given: dict[str, Tensor]) -> tuple[Any, Any]:
-    """F_LV and F_LS with what they are computed from."""
-    return model.student(given["video"], model.prompts), model.teacher(given["skeleton"], model.prompts)
+def sides(model: DistillationLoss, inputs: dict[str, Tensor]) -> tuple[Any, Any]:
+    """Return the outputs of student and teacher, with F_LV and F_LS."""
+    return model.student(inputs["video"], model.prompts), model.teacher(inputs["skeleton"], model.prompts)
 
 
 def largest_difference(results: Sequence[dict[str, Any]]) -> float:
-    """Between the similarities of all turns (cosines), and between their losses relative to the first's."""
-    first, *others = results
-    found = [0.0]
-    for other in others:
-        mine, theirs = torch.tensor(first["similarity"]), torch.tensor(other["similarity"])
-        found += [(mine - theirs).abs().max().item(), abs(first["loss"] - other["loss"]) / abs(first["loss"])]
-    return max(found)
+    """Return the largest difference of all turns' similarities (cosines) and losses (relative) from the first's."""
+    first = results[0]
+    similarity, differences = torch.tensor(first["similarity"]), [0.0]
+    for other in results[1:]:
+        differences.append((similarity - torch.tensor(other["similarity"])).abs().max().item())
+        differences.append(abs(first["loss"] - other["loss"]) / abs(first["loss"]))
+    return max(differences)
 
 
 def table(results: Sequence[dict[str, Any]], *, clock: int) -> str:
-    """The least time of each part and way over the turns, how many times less than the first way's, and memory."""
+    """Return the least time of each part and way over the turns, its ratio to the first way's, and memory."""
     ways = list(dict.fromkeys(result["way"] for result in results))
     turns = {way: [result for result in results if result["way"] == way] for way in ways}
     lines = [f"{'':14}" + "".join(f"{way:>32}" for way in ways)]
@@ -246,17 +248,15 @@ def table(results: Sequence[dict[str, Any]], *, clock: int) -> str:
 
 
 def take_turns(folder: Path, args: argparse.Namespace, *, ways: Sequence[str]) -> list[dict[str, Any]]:
-    """Each way in a process of its own, `repeats` times one after the other."""
+    """Run each way in a process of its own, `repeats` times in turns."""
     environment = {**os.environ, **ALLOCATOR, "OMP_NUM_THREADS": str(args.threads)}
     flags = [f"--{name}={getattr(args, name)}" for name in (*Sizes.__dataclass_fields__, "device", "threads")]
     results = []
     for turn in range(args.repeats):
         for way in ways:
             command = [sys.executable, "-m", "benchmarks.scd_step", "--way", way, "--checkpoint", str(folder), *flags]
-            done = subprocess.run(
-                command + (["--bf16"] if args.bf16 else []), env=environment, check=True, stdout=subprocess.PIPE
-            )
-            results.append(json.loads(done.stdout.splitlines()[-1]))
+            output = subprocess.check_output(command + (["--bf16"] if args.bf16 else []), env=environment)
+            results.append(json.loads(output.splitlines()[-1]))
             wall = results[-1]["seconds"]["whole step"][0]
             print(f"turn {turn + 1} of {args.repeats}, {way}: a step took {wall:.2f} s", file=sys.stderr)
     return results
@@ -270,12 +270,12 @@ def main(flags: Sequence[str] | None = None) -> None:
     p.add_argument("--side", type=int, default=224, help="of a frame, in pixels, a multiple of 16")
     p.add_argument("--classes", type=int, default=110, help="seen classes, each with one sentence")
     p.add_argument("--layers", type=int, default=12, help="of both towers (and of Hyperformer, at most 10)")
-    p.add_argument("--width", type=int, default=768, help="of the video tower, a multiple of 192; text has two thirds")
+    p.add_argument("--width", type=int, default=768, help="of the video tower, a multiple of 192 (text has two thirds)")
     p.add_argument("--bf16", action="store_true", help="bf16 autocast, for every way")
     p.add_argument("--compile", action="store_true", help="add a fourth way: ours through torch.compile")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda"))
     p.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    p.add_argument("--repeats", type=int, default=2, help="turns of every way; the least time counts")
+    p.add_argument("--repeats", type=int, default=2, help="turns of every way, of which the least time counts")
     p.add_argument("--way", choices=(*WAYS, "compiled"), help="measure this way only and print JSON")
     p.add_argument("--checkpoint", type=Path, help="with --way: the folder of the CLIP to use")
     args = p.parse_args(flags)

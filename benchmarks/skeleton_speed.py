@@ -1,4 +1,4 @@
-"""Whether a SkeletonCLIP understands the frames that it is fed, at and beside the speed of its training.
+"""Accuracy of a SkeletonCLIP at and beside the speed of its training.
 
     python -m benchmarks.skeleton_speed --run runs/quickstart
 
@@ -42,25 +42,25 @@ def windows(
     """Return inputs that each show a stretch of the clip, evenly spaced from its start to its end."""
     starts = np.linspace(0, 1 - share, num_views)
     stretches = [(start, min(1.0, start + share)) for start in starts]
-    made = partial(preprocess, joints, num_frames=num_frames, preprocessing=preprocessing)
-    return np.stack([made(window=stretch) for stretch in stretches])
+    inputs = partial(preprocess, joints, num_frames=num_frames, preprocessing=preprocessing)
+    return np.stack([inputs(window=stretch) for stretch in stretches])
 
 
 def rows(num_frames: int, preprocessing: Preprocessing) -> dict[str, Views]:
     """Return the ways to make a clip into inputs by their titles."""
     views = partial(interleaved_views, preprocessing=preprocessing)
-    made: dict[str, Views] = {
+    ways: dict[str, Views] = {
         f"1 x {num_frames} frames, as trained": partial(views, num_frames=num_frames, num_views=1)
     }
     for multiplier in MULTIPLIERS:
         slow = multiplier * num_frames
-        made[f"1 x {slow} frames"] = partial(views, num_frames=slow, num_views=1)
+        ways[f"1 x {slow} frames"] = partial(views, num_frames=slow, num_views=1)
     for count in COUNTS:
-        made[f"{count} x {num_frames} frames, interleaved"] = partial(views, num_frames=num_frames, num_views=count)
+        ways[f"{count} x {num_frames} frames, interleaved"] = partial(views, num_frames=num_frames, num_views=count)
     for share in SHARES:
         settings: dict[str, Any] = {"num_frames": num_frames, "num_views": 16, "preprocessing": preprocessing}
-        made[f"16 x {num_frames} frames of {share:.0%} of the clip"] = partial(windows, share=share, **settings)
-    return made
+        ways[f"16 x {num_frames} frames of {share:.0%} of the clip"] = partial(windows, share=share, **settings)
+    return ways
 
 
 @torch.inference_mode()

@@ -3,23 +3,22 @@
     python -m benchmarks.train_step --logits few
     python -m benchmarks.train_step --logits all
 
-"few" is what training does: logits only where there is a label. "all" computes them for every position, as most code
-does. 356 video tokens of width 1024 and 256 skeleton tokens of width 216 before 150 tokens of text, 40 of them answer.
-Peak memory is the process's, so each way runs in a process of its own; `--compare` starts both, in turns.
+"few" is the way of our training: logits only where there is a label. "all" computes them for every position, as most
+code does. 356 video tokens of width 1024 and 256 skeleton tokens of width 216 stand before 150 tokens of text, 40 of
+them answer. Peak memory is the process's, so each way runs in a process of its own. `--compare` starts both, in turns.
 """
 
 import json
-import resource
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
+from statistics import median
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.timing import in_turns
 from ski_lvlm.cli import parser, run
 from ski_lvlm.llm.conversation import IGNORED, PLACEHOLDER_IDS
 from ski_lvlm.lvlm.model import SkiLvlm
@@ -30,7 +29,7 @@ TEXT, ANSWER = 150, 40
 
 
 def batch(samples: int) -> dict[str, Tensor | dict[str, Tensor]]:
-    """Random tokens in the paper's numbers."""
+    """Draw random tokens in the paper's numbers."""
     slots = [torch.full((samples, count), PLACEHOLDER_IDS[name]) for name, (count, _) in TOKENS.items()]
     ids = torch.cat([torch.randint(10, 1000, (samples, 20)), *slots, torch.randint(10, 1000, (samples, TEXT - 20))], 1)
     labels = ids.clone()
@@ -39,31 +38,30 @@ def batch(samples: int) -> dict[str, Tensor | dict[str, Tensor]]:
     return {"ids": ids, "labels": labels, "attention_mask": torch.ones_like(ids), "features": features}
 
 
-def loss_of_all(model: SkiLvlm, given: dict) -> Tensor:
-    """The usual way: logits for every position, then those without a label are ignored."""
-    embeddings = model.embed(given["ids"], given["features"])
-    logits = model.llm(inputs_embeds=embeddings, attention_mask=given["attention_mask"], use_cache=False).logits
+def loss_of_all(model: SkiLvlm, inputs: dict) -> Tensor:
+    """Compute the loss the usual way: logits for every position, of which those without a label are ignored."""
+    embeddings = model.embed(inputs["ids"], inputs["features"])
+    logits = model.llm(inputs_embeds=embeddings, attention_mask=inputs["attention_mask"], use_cache=False).logits
     shifted = logits[:, :-1].float().flatten(0, 1)
-    return functional.cross_entropy(shifted, given["labels"][:, 1:].flatten(), ignore_index=IGNORED)
+    return functional.cross_entropy(shifted, inputs["labels"][:, 1:].flatten(), ignore_index=IGNORED)
 
 
 def measure(way: str, *, samples: int, steps: int, bf16: bool) -> dict[str, float]:
-    """Median seconds of user and system time and of wall time for a forward and backward, and peak memory."""
+    """Return median wall and CPU seconds of a forward and backward, and peak memory."""
     dtype = torch.bfloat16 if bf16 else torch.float32
     widths = {name: width for name, (_, width) in TOKENS.items()}
     model = SkiLvlm.build(base_llm="smollm2", token_widths=widths, dtype=dtype)
-    given = batch(samples)
-    before, wall, cpu, losses = peak_memory_gb(), [], [], []
-    for _ in range(steps + 1):  # the first warms up
-        started, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
+    inputs = batch(samples)
+    before, losses = peak_memory_gb(), list[float]()
+
+    def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = model(**given).loss if way == "few" else loss_of_all(model, given)
+            loss = model(**inputs).loss if way == "few" else loss_of_all(model, inputs)
         loss.backward()
-        after = resource.getrusage(resource.RUSAGE_SELF)
-        wall.append(time.perf_counter() - started)
-        cpu.append(after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime)
         losses.append(loss.item())
-    figures = {"wall_s": statistics.median(wall[1:]), "cpu_s": statistics.median(cpu[1:]), "loss": losses[0]}
+
+    costs = in_turns({way: step}, rounds=steps + 1)[way][1:]  # the first warms up
+    figures = {"wall_s": median(c.wall for c in costs), "cpu_s": median(c.cpu for c in costs), "loss": losses[0]}
     return figures | {"peak_gb": peak_memory_gb(), "model_gb": before}
 
 

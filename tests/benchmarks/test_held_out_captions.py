@@ -40,6 +40,6 @@ def test_every_clip_is_shuffled_its_own_way_and_every_time_the_same():
 @pytest.mark.parametrize("count", [2, 3, 7, 40])
 def test_swapped_clips_are_all_used_once_and_none_keeps_its_own(count):
     tokens = clips(*[4] * count)
-    owners = [round(given[0].item() / 100) for given in swapped(tokens)]
+    owners = [round(swapped_clip[0].item() / 100) for swapped_clip in swapped(tokens)]
     assert sorted(owners) == list(range(count))
-    assert all(owner != own for own, owner in enumerate(owners))
+    assert all(owner != index for index, owner in enumerate(owners))

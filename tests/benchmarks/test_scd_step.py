@@ -69,9 +69,9 @@ def test_sentences_are_about_as_long_as_in_clips_own_vocabulary(checkpoint):
     names = ["drink water", "hand waving", "kicking something", "sneeze/cough", "walking apart from each other"]
     assert set(names) <= set(class_names())
     ids = load_text_encoder(str(checkpoint)).tokenizer([PROMPT.format(name=name) for name in names])["input_ids"]
-    theirs = np.load(GOLDEN / "vificlip_golden.npz")["input_ids"]
+    golden_ids = np.load(GOLDEN / "vificlip_golden.npz")["input_ids"]
     lengths = np.array([len(row) for row in ids])
-    assert (((theirs == END).argmax(1) + 1) - lengths).tolist() == [0, 0, 0, 1, 0]  # "sneeze" is two of CLIP's
+    assert (((golden_ids == END).argmax(1) + 1) - lengths).tolist() == [0, 0, 0, 1, 0]  # "sneeze" is two of CLIP's
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from ski_lvlm.recognition.intervals import grouped, interval_of_sums, interval_o
 
 
 def simulated(rng, *, videos, per_video=1, between=1.0, within=1.0):
-    """Values with mean 3 whose videos differ: `between` and `within` are standard deviations."""
+    """Draw values with mean 3, with standard deviations `between` and `within` videos."""
     levels = 3 + between * rng.standard_normal(videos)
     return {f"v{n}": (level + within * rng.standard_normal(per_video)).tolist() for n, level in enumerate(levels)}
 
@@ -32,7 +32,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(fewer_draws):
 
 
 def test_items_of_a_video_are_drawn_together(fewer_draws):
-    """Five near copies of each item are no more evidence than one: an interval over items would be far too narrow."""
+    """Five near copies of each item are no more evidence than one: an interval over items would be too narrow."""
     rng = np.random.default_rng(2)
     sets = [simulated(rng, videos=50, per_video=5, within=0.1) for _ in range(200)]
     assert 0.90 <= coverage([mean_interval(values) for values in sets]) <= 0.99
@@ -72,9 +72,9 @@ def test_measures_share_their_draws():
 
 
 def test_a_draw_without_a_value_of_a_measure_has_no_part_in_the_ends():
-    many = {f"v{n}": [1.0] for n in range(10)}
-    few = {"v0": [4.0], "v1": [4.0]}  # 11 % of the draws have neither
-    assert mean_interval(many, few) == pytest.approx((2.5, 2.5))
+    measured = {f"v{n}": [1.0] for n in range(10)}
+    sparse = {"v0": [4.0], "v1": [4.0]}  # 11 % of the draws have neither
+    assert mean_interval(measured, sparse) == pytest.approx((2.5, 2.5))
 
 
 def test_one_group_says_nothing_about_others():
@@ -104,10 +104,10 @@ def drawn_by_hand(*, over, alike, draws=4000):
     values = []
     for _ in range(draws):
         if over == "classes":
-            drawn = [np.array(OF_CLASS[c]) for c in rng.integers(0, 3, 3)]
+            draw = [np.array(OF_CLASS[c]) for c in rng.integers(0, 3, 3)]
         else:
-            drawn = [rng.choice(clips, len(clips)) for clips in OF_CLASS.values()]
-        values.append(np.mean([clips.mean() for clips in drawn]) if alike else np.concatenate(drawn).mean())
+            draw = [rng.choice(clips, len(clips)) for clips in OF_CLASS.values()]
+        values.append(np.mean([clips.mean() for clips in draw]) if alike else np.concatenate(draw).mean())
     return np.quantile(values, [0.025, 0.975])
 
 

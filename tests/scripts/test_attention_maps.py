@@ -42,7 +42,7 @@ class Patches(nn.Module):
 
 
 class OnePatch(nn.Module):
-    """Class 0 reads patch (1, 2) of frame `frame`; class 1 reads the negative of it."""
+    """Class 0 reads patch (1, 2) of frame `frame`, and class 1 its negative."""
 
     def __init__(self, frame=1):
         super().__init__()
@@ -137,13 +137,13 @@ def test_gradcam_of_a_transformer_is_the_gradient_at_its_last_block(family):
     student = transformer(family)
     heat = gradcam(student, clip_of(), PROMPTS, target=1)
     block = student.frames.encoder.layers[-1]
-    kept = []
-    handle = block.layer_norm1.register_forward_hook(lambda _, __, output: kept.append(output))
+    outputs = []
+    handle = block.layer_norm1.register_forward_hook(lambda _, __, output: outputs.append(output))
     similarity = student(clip_of()[None], PROMPTS).similarity[0, 1]
     handle.remove()
-    (gradient,) = torch.autograd.grad(similarity, kept)
+    (gradient,) = torch.autograd.grad(similarity, outputs)
     first = 0 if family == "siglip" else 1
-    expected = grid_heat(kept[0].detach()[:, first : first + 16], gradient[:, first : first + 16])
+    expected = grid_heat(outputs[0].detach()[:, first : first + 16], gradient[:, first : first + 16])
     assert heat.shape == (3, 28, 28) and heat.max() == 1, "a map of nothing but zeros would mean the wrong layer"
     assert torch.allclose(heat, upsample(expected, size=(28, 28)), atol=1e-5)
 

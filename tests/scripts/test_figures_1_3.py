@@ -36,7 +36,7 @@ def backbone(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ntu(tmp_path_factory):
-    """Two test subjects for each unseen class and two seen ones; the odd one out has no skeleton."""
+    """Two test subjects for each unseen class and two seen ones. One clip has no skeleton."""
     folder = tmp_path_factory.mktemp("ntu")
     for action in (*SPLIT.unseen, 1, 5):
         for performer in (9, 10):
@@ -51,17 +51,17 @@ def ntu(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def students(backbone, tmp_path_factory):
-    """Folders of students, by kind: before and after."""
-    made = {}
+    """Folder of each student by kind and stage."""
+    folders = {}
     for kind in ("vificlip", "xclip"):
         for seed, stage in enumerate(("video_finetune", "distill")):
             torch.manual_seed(seed)
             student = build_student(kind, backbone=backbone, num_frames=FRAMES)
             for parameter in student.frames.parameters():
                 parameter.data += 0.02 * torch.randn_like(parameter)
-            made[kind, stage] = tmp_path_factory.mktemp(f"{kind}-{stage}")
-            save_student(made[kind, stage], student, card=card_of(kind, stage, backbone))
-    return made
+            folders[kind, stage] = tmp_path_factory.mktemp(f"{kind}-{stage}")
+            save_student(folders[kind, stage], student, card=card_of(kind, stage, backbone))
+    return folders
 
 
 def card_of(kind, stage, backbone):
@@ -80,9 +80,9 @@ def card_of(kind, stage, backbone):
     )
 
 
-def command(students, ntu, out, *more, kind="vificlip"):
+def command(students, ntu, out, *flags, kind="vificlip"):
     folders = ["--before", str(students[kind, "video_finetune"]), "--after", str(students[kind, "distill"])]
-    return [*folders, "--ntu", str(ntu), "--out", str(out), "--device", "cpu", *more]
+    return [*folders, "--ntu", str(ntu), "--out", str(out), "--device", "cpu", *flags]
 
 
 # ---- Figure 1
@@ -90,12 +90,12 @@ def command(students, ntu, out, *more, kind="vificlip"):
 
 def test_distances_to_own_sentence_and_to_the_nearest_of_the_others():
     similarity = np.random.default_rng(0).uniform(-1, 1, (20, 5))
-    own = np.arange(20) % 5
-    found = figure_1.distances(similarity, own)
-    for row, c, (to_own, to_other, margin) in zip(similarity, own, found, strict=True):
-        others = [1 - row[k] for k in range(5) if k != c]
-        assert to_own == pytest.approx(1 - row[c]) and to_other == pytest.approx(min(others))
-        assert margin == pytest.approx(min(others) - (1 - row[c]))
+    classes = np.arange(20) % 5
+    rows = figure_1.distances(similarity, classes)
+    for row, c, (to_own, to_other, margin) in zip(similarity, classes, rows, strict=True):
+        rivals = [1 - row[k] for k in range(5) if k != c]
+        assert to_own == pytest.approx(1 - row[c]) and to_other == pytest.approx(min(rivals))
+        assert margin == pytest.approx(min(rivals) - (1 - row[c]))
         assert (margin > 0) == (row.argmax() == c), "the margin is positive where the clip is recognised"
 
 
@@ -105,21 +105,21 @@ def test_the_plane_keeps_what_lies_in_a_plane_and_shrinks_the_rest():
     deep = rng.normal(size=(30, 8))
     for features, keeps in ((flat, True), (deep, False)):
         model = Embedded("student", features[:25], features[25:], np.zeros((25, 5)), False)
-        shown = plane(model)
+        flat = plane(model)
         unit = features / np.linalg.norm(features, axis=1, keepdims=True)
         before = np.linalg.norm(unit[:25, None] - unit[25:], axis=-1)
-        after = np.linalg.norm(shown.videos[:, None] - shown.sentences, axis=-1)
+        after = np.linalg.norm(flat.videos[:, None] - flat.sentences, axis=-1)
         assert (after <= before + 1e-9).all()
         assert np.allclose(after, before) == keeps
-        assert sum(shown.shares) <= 1 + 1e-9 and (sum(shown.shares) > 1 - 1e-9) == keeps
+        assert sum(flat.shares) <= 1 + 1e-9 and (sum(flat.shares) > 1 - 1e-9) == keeps
 
 
 def test_few_sentences_are_not_outvoted_by_many_videos():
     rng = np.random.default_rng(0)
     videos = np.eye(16)[0] + rng.normal(0, 0.15, (2000, 16))
     sentences = np.eye(16)[1] + rng.normal(0, 0.01, (4, 16))
-    shown = plane(Embedded("student", videos, sentences, np.zeros((2000, 4)), False))
-    gap = shown.sentences.mean(0) - shown.videos.mean(0)
+    flat = plane(Embedded("student", videos, sentences, np.zeros((2000, 4)), False))
+    gap = flat.sentences.mean(0) - flat.videos.mean(0)
     assert gap[0] > 1.1 and abs(gap[1]) < 0.2, "the gap between videos and sentences is the first axis, to the right"
 
 
@@ -135,8 +135,8 @@ def test_figure_1_measures_with_the_students_own_similarities(students, ntu, tmp
     frames = figure_1.frame_source(card, students[kind, "distill"], args)
     names = spread([n for n in frames.names if int(n[-3:]) in SPLIT.unseen], None)
     model = figure_1.embed(student, frames, names, actions=SPLIT.unseen, title="")
-    own = np.repeat(np.arange(4), 2)
-    assert result["after"]["own"]["mean"] == pytest.approx(1 - model.similarity[np.arange(8), own].mean(), abs=1e-6)
+    classes = np.repeat(np.arange(4), 2)
+    assert result["after"]["own"]["mean"] == pytest.approx(1 - model.similarity[np.arange(8), classes].mean(), abs=1e-6)
     assert model.has_video_prompts == (kind == "xclip")
     change = result["after"]["margin"]["mean"] - result["before"]["margin"]["mean"]
     assert result["change"]["margin"]["mean"] == pytest.approx(change)
@@ -146,8 +146,8 @@ def test_figure_1_measures_with_the_students_own_similarities(students, ntu, tmp
 
 def test_a_limit_takes_clips_of_every_class(ntu):
     names = [path.name[:20] for path in (ntu / "rgb").iterdir()]
-    chosen = figure_1.chosen_clips(names, SPLIT, Namespace(clips="unseen", protocol="xsub", limit=4))
-    assert [int(name[-3:]) for name in chosen] == list(SPLIT.unseen)
+    sample = figure_1.chosen_clips(names, SPLIT, Namespace(clips="unseen", protocol="xsub", limit=4))
+    assert [int(name[-3:]) for name in sample] == list(SPLIT.unseen)
     both = figure_1.chosen_clips(names, SPLIT, Namespace(clips="both", protocol="xsub", limit=None))
     assert len(both) == 12 and {int(n[-3:]) for n in both} == {*SPLIT.unseen, 1, 5}
     with pytest.raises(ValueError, match="none of 1 clips is a seen test clip of synthetic"):
@@ -161,20 +161,20 @@ def test_a_student_that_was_trained_on_an_unseen_class_is_refused(students, ntu,
 
 def test_cached_frames_must_be_such_as_the_student_takes(students, ntu, tmp_path):
     FrameCache.create(tmp_path / "cache", num_frames=4, side=SIDE, framing="whole")
-    more = ["--split", "synthetic", "--frames_cache", str(tmp_path / "cache")]
+    flags = ["--split", "synthetic", "--frames_cache", str(tmp_path / "cache")]
     with pytest.raises(ValueError, match="holds whole frames of 8 pixels, but .* takes centre ones of 8"):
-        figure_1.main(command(students, ntu, tmp_path, *more))
+        figure_1.main(command(students, ntu, tmp_path, *flags))
 
 
 def test_many_classes_are_drawn_without_a_legend_of_their_names(tmp_path):
     rng = np.random.default_rng(0)
-    own = np.arange(200) % 40
+    classes = np.arange(200) % 40
     models = [
         Embedded(title, rng.normal(size=(200, 12)), rng.normal(size=(40, 12)), rng.uniform(-1, 1, (200, 40)), True)
         for title in ("XCLIP", "SKI-XCLIP")
     ]
-    result = figure_1.measure(models, own, over="clips")
-    draw_planes(models, own, [f"class {c}" for c in range(40)], result=result, path=tmp_path / "many.png")
+    result = figure_1.measure(models, classes, over="clips")
+    draw_planes(models, classes, [f"class {c}" for c in range(40)], result=result, path=tmp_path / "many.png")
     assert (tmp_path / "many.png").read_bytes().startswith(PNG)
 
 
@@ -224,22 +224,22 @@ def test_a_clip_is_recognised_among_the_classes_of_its_kind():
 def test_means_leave_out_what_was_not_measured():
     def record(area, before, after):
         return {"area_near_joints": area} | {
-            when: {"heat_near_joints": share} for when, share in (("before", before), ("after", after))
+            moment: {"heat_near_joints": share} for moment, share in (("before", before), ("after", after))
         }
 
     records = [record(0.1, 0.2, 0.4), record(0.3, 0.4, 0.8), record(None, None, None), record(0.9, 0.9, None)]
-    found = figure_3.means(records)
-    assert found["clips"] == 2 and found["area_near_joints"] == pytest.approx(0.2)
-    assert (found["before"], found["after"], found["change"]) == pytest.approx((0.3, 0.6, 0.3))
-    assert found["change_interval"] == pytest.approx([0.2, 0.4])
+    mean = figure_3.means(records)
+    assert mean["clips"] == 2 and mean["area_near_joints"] == pytest.approx(0.2)
+    assert (mean["before"], mean["after"], mean["change"]) == pytest.approx((0.3, 0.6, 0.3))
+    assert mean["change_interval"] == pytest.approx([0.2, 0.4])
     assert figure_3.means(records[2:]) is None
 
 
 @pytest.mark.parametrize(("kind", "method"), [("vificlip", "gradcam"), ("vificlip", "rollout"), ("xclip", "gradcam")])
 def test_figure_3_draws_the_clips_and_measures_more(students, ntu, tmp_path, capsys, kind, method):
     out = tmp_path / "maps.png"
-    more = ["--method", method, "--measured", "3", "--radius", "2", "--titles", "trained as long", "SKI"]
-    assert figure_3.main(command(students, ntu, out, *more, kind=kind)) == 0
+    flags = ["--method", method, "--measured", "3", "--radius", "2", "--titles", "trained as long", "SKI"]
+    assert figure_3.main(command(students, ntu, out, *flags, kind=kind)) == 0
     assert out.read_bytes().startswith(PNG)
     result = json.loads(out.with_suffix(".json").read_text())
     assert result["method"] == method and result["radius"] == 2 and len(result["clips"]) == 6
@@ -266,18 +266,18 @@ def test_a_clip_without_skeleton_is_drawn_and_not_measured(students, ntu, tmp_pa
 
 
 def test_the_target_is_the_prediction_or_the_true_class(students, ntu, monkeypatch):
-    asked = []
+    targets = []
 
     def gradcam(student, video, prompts, *, target):
-        asked.append(target)
+        targets.append(target)
         return torch.zeros(len(video), *video.shape[-2:])
 
     monkeypatch.setattr("scripts.figures.attention_maps.gradcam", gradcam)
     model = Model(*load_student(students["vificlip", "distill"]))
     clip = figure_3.read_clip(ntu, str(ClipName(1, 1, 9, 1, 64)), model.card)
-    for own in (None, 3, 1):
-        _, similarity = figure_3.heat_of(clip, model, SPLIT.unseen, method="gradcam", label=own)
-    assert asked == [similarity.argmax(), 3, 1]
+    for label in (None, 3, 1):
+        _, similarity = figure_3.heat_of(clip, model, SPLIT.unseen, method="gradcam", label=label)
+    assert targets == [similarity.argmax(), 3, 1]
 
 
 def test_students_that_see_different_frames_are_not_compared():

@@ -30,7 +30,7 @@ def test_a_script_is_valid_bash_that_stops_at_errors(script):
 
 
 def interpreter(folder, *, version):
-    """An executable that answers --version and fails every program it is given."""
+    """Make an executable that answers --version and fails every program."""
     file = folder / "python"
     file.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "Python {version}" && exit 0\nexit 1\n')
     file.chmod(0o755)
@@ -40,20 +40,22 @@ def interpreter(folder, *, version):
 @pytest.mark.parametrize("entry", ["scripts/environment.sh", "scripts/quickstart.sh", "scripts/test.sh"])
 def test_an_old_interpreter_is_refused_with_the_remedy(tmp_path, entry):
     old = interpreter(tmp_path, version="3.9.2")
-    done = bash(f"bash {ROOT / entry}; echo code $?", PYTHON=str(old), PATH="/usr/bin:/bin", RUN=str(tmp_path / "run"))
-    assert "error: found Python 3.9.2, expected Python 3.11 or newer; name one with PYTHON=" in done.stderr
-    assert done.stdout == "code 2\n"
+    process = bash(
+        f"bash {ROOT / entry}; echo code $?", PYTHON=str(old), PATH="/usr/bin:/bin", RUN=str(tmp_path / "run")
+    )
+    assert "error: found Python 3.9.2, expected Python 3.11 or newer; name one with PYTHON=" in process.stderr
+    assert process.stdout == "code 2\n"
     assert not (tmp_path / "run").exists()
 
 
 def test_an_interpreter_that_is_not_there_is_refused_too(tmp_path):
-    done = bash(f"bash {ROOT / 'scripts' / 'environment.sh'}", PYTHON=str(tmp_path / "none"), PATH="/usr/bin:/bin")
-    assert done.returncode == 2 and "expected Python 3.11 or newer" in done.stderr
+    process = bash(f"bash {ROOT / 'scripts' / 'environment.sh'}", PYTHON=str(tmp_path / "none"), PATH="/usr/bin:/bin")
+    assert process.returncode == 2 and "expected Python 3.11 or newer" in process.stderr
 
 
 @pytest.fixture
 def copied(tmp_path):
-    """A copy of what makes CogVLM's environment, and an interpreter that writes down how it is called."""
+    """Copy the files of CogVLM's environment, and make an interpreter that logs its arguments."""
     (tmp_path / "scripts").mkdir()
     for name in ("cogvlm_environment.sh", "cogvlm_requirements.txt"):
         shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts" / name)
@@ -69,8 +71,8 @@ def copied(tmp_path):
 def test_cogvlms_environment_is_made_once_and_again_when_its_packages_change(copied):
     script = f"bash {copied}/scripts/cogvlm_environment.sh"
     for _ in range(2):
-        done = bash(script, PYTHON=str(copied / "python"), PATH="/usr/bin:/bin")
-        assert done.stdout == f"ready: --captioner_python {copied}/.venv-cogvlm/bin/python\n", done.stderr
+        process = bash(script, PYTHON=str(copied / "python"), PATH="/usr/bin:/bin")
+        assert process.stdout == f"ready: --captioner_python {copied}/.venv-cogvlm/bin/python\n", process.stderr
     assert (copied / "log").read_text().count("pip install") == 1
     with (copied / "scripts" / "cogvlm_requirements.txt").open("a") as file:
         file.write("ninja==1\n")
@@ -80,9 +82,9 @@ def test_cogvlms_environment_is_made_once_and_again_when_its_packages_change(cop
 
 def test_cogvlms_environment_wants_the_python_that_its_torch_has(tmp_path):
     other = interpreter(tmp_path, version="3.12.1")
-    done = bash(f"bash {ROOT / 'scripts' / 'cogvlm_environment.sh'}", PYTHON=str(other), PATH="/usr/bin:/bin")
-    assert done.returncode == 2
-    assert "error: found Python 3.12.1, expected Python 3.11; name one with PYTHON=" in done.stderr
+    process = bash(f"bash {ROOT / 'scripts' / 'cogvlm_environment.sh'}", PYTHON=str(other), PATH="/usr/bin:/bin")
+    assert process.returncode == 2
+    assert "error: found Python 3.12.1, expected Python 3.11; name one with PYTHON=" in process.stderr
 
 
 @pytest.mark.parametrize(("file", "stage"), [("zero2.json", 2), ("scripts/zero3.json", 3)])
@@ -120,14 +122,14 @@ def test_the_main_requirements_serve_the_whole_job():
 
 @pytest.fixture
 def stage(tmp_path):
-    """Runs lines of bash in a shell that has quickstart.sh's stage()."""
-    cut = ["sed", "-n", "/^stage() {/,/^}/p", str(ROOT / "scripts" / "quickstart.sh")]
-    function = command_case.run(cut).stdout
-    assert function.startswith("stage() {") and function.endswith("}\n")
+    """Return a function that runs lines of bash in a shell with quickstart.sh's stage()."""
+    cut = ["sed", "-n", "/^[a-z]*() {/,/^}/p", str(ROOT / "scripts" / "quickstart.sh")]
+    functions = command_case.run(cut).stdout
+    assert "stage() {" in functions and functions.endswith("}\n")
     (tmp_path / "done").mkdir()
 
     def run(lines):
-        return bash(f'set -euo pipefail\nrun="$1"\n{function}\n{lines}', "quickstart", str(tmp_path))
+        return bash(f'set -euo pipefail\nrun="$1"\n{functions}\n{lines}', "quickstart", str(tmp_path))
 
     return run
 
@@ -173,3 +175,13 @@ def test_the_wall_time_of_a_stage_is_kept_in_seconds(stage, tmp_path):
 def test_a_command_s_arguments_reach_it_whole(stage, tmp_path):
     stage(f'stage one touch "{tmp_path}/two words"')
     assert (tmp_path / "two words").exists()
+
+
+def test_each_run_has_a_port_of_its_own_that_is_no_part_of_the_stage(stage, tmp_path):
+    stub = tmp_path / "deepspeed"
+    stub.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/log\n')
+    stub.chmod(0o755)
+    lines = f'PATH="{tmp_path}:$PATH"\nstage one deepspeed --num_gpus 1 train.py'
+    assert "  deepspeed --num_gpus 1 train.py\n" in stage(lines).stdout
+    assert stage(lines).stdout == "✓ one (done before)\n"
+    assert re.fullmatch(r"--master_port [0-9]+ --num_gpus 1 train.py\n", (tmp_path / "log").read_text())

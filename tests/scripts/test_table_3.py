@@ -1,4 +1,4 @@
-"""Table 3 as a file: what it runs, what it shares, what it prints; no model is trained here."""
+"""Table 3 as a file: commands run and shared, and the printed page. No model is trained here."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ ABOUT = {"judge": "similarity", "digest": None, "rubrics": "r"}
 
 
 class FakeRunner:
-    """Stands for the processes: leaves what a command would, and remembers it; `grade` gives a training's scores."""
+    """Stand-in for the processes: writes the products of a command and records it. `grade` returns scores."""
 
     def __init__(self, grade=lambda folder: 3.0, right=lambda folder: 4):
         self.grade, self.right = grade, right
@@ -90,13 +90,13 @@ def of(runner, script):
 
 
 def ntu(*flags):
-    given = ["--ntu", "n", "--prepared", "p", "--instructions", "i.json", "--questions", "q.json"]
-    return ["--data", "ntu", *given, "--charades_videos", "charades", *flags]
+    inputs = ["--ntu", "n", "--prepared", "p", "--instructions", "i.json", "--questions", "q.json"]
+    return ["--data", "ntu", *inputs, "--charades_videos", "charades", *flags]
 
 
 def test_rows_are_the_paper_s_and_one_more():
-    *papers, ours = (row.name for row in TABLE.rows)
-    assert papers == ["VCGPT", "NTU-VCGPT", "SK-VCGPT", "SKI-LVLM"] and "†" in ours
+    *papers, extra = (row.name for row in TABLE.rows)
+    assert papers == ["VCGPT", "NTU-VCGPT", "SK-VCGPT", "SKI-LVLM"] and "†" in extra
     names = {row.name for row in TABLE.rows}
     assert all(set(row.against) <= names - {row.name} for row in TABLE.rows)
 
@@ -113,16 +113,16 @@ def test_everything_that_rows_share_is_made_once(tmp_path, runner):
 
 def test_the_rows_differ_in_nothing_but_their_skeletons(tmp_path, runner):
     made(tmp_path, runner, "--seeds", "1")
-    rows, rest = [], set()
+    rows, shared = [], set()
     for command in of(runner, "train_ski_lvlm.py"):
         words = list(command)
-        own = [flag(words, "--modalities"), Path(flag(words, "--features")).name]
-        own += [flag(words, "--skeleton_dropout")] if "--skeleton_dropout" in words else []
+        differing = [flag(words, "--modalities"), Path(flag(words, "--features")).name]
+        differing += [flag(words, "--skeleton_dropout")] if "--skeleton_dropout" in words else []
         for name in ("--modalities", "--features", "--output_dir", "--skeleton_dropout"):
             if name in words:
                 del words[words.index(name) : words.index(name) + 2]
-        rows.append(own)
-        rest.add(tuple(words))
+        rows.append(differing)
+        shared.add(tuple(words))
     both = "video,skeleton"
     assert rows == [
         ["video", "video_features"],
@@ -130,7 +130,7 @@ def test_the_rows_differ_in_nothing_but_their_skeletons(tmp_path, runner):
         [both, "features_aligned"],
         [both, "features_aligned", "0.5"],
     ]
-    assert len(rest) == 1
+    assert len(shared) == 1
 
 
 def test_raw_skeleton_features_come_from_the_encoder_that_has_not_met_language(tmp_path, runner):
@@ -210,14 +210,14 @@ def items(*scores):
     return {f"v{n}_0": float(score) for n, score in enumerate(scores)}
 
 
-def results(ours, theirs, measure="average"):
+def results(trained, baseline, measure="average"):
     """Table 3 with two rows, each a sequence of trainings or seed → training."""
-    by_seed = [part if isinstance(part, dict) else dict(enumerate(part)) for part in (ours, theirs)]
+    by_seed = [part if isinstance(part, dict) else dict(enumerate(part)) for part in (trained, baseline)]
     return results_of({("NTU-VCGPT", measure): by_seed[0], ("VCGPT", measure): by_seed[1]}, {})
 
 
-def compared(ours, theirs):
-    return next(iter(results(ours, theirs).comparisons(["average"])), None)
+def compared(trained, baseline):
+    return next(iter(results(trained, baseline).comparisons(["average"])), None)
 
 
 def number(*trainings):
@@ -239,18 +239,18 @@ def test_a_difference_counts_only_if_other_trainings_would_show_it_too():
 
 
 def test_differences_pair_the_same_items_of_the_same_seeds():
-    ours = {0: {"a": 10.0, "b": 99.0}, 1: items(5)}
-    points = compared(ours, {0: {"a": 4.0, "c": 0.0}}).points
+    trained = {0: {"a": 10.0, "b": 99.0}, 1: items(5)}
+    points = compared(trained, {0: {"a": 4.0, "c": 0.0}}).points
     assert (points.mean, points.items, len(points.per_training)) == (6.0, 1, 1)
-    assert compared(ours, {2: items(1)}) is None
-    assert results(ours, ours).comparisons(["detail"]) == []
+    assert compared(trained, {2: items(1)}) is None
+    assert results(trained, trained).comparisons(["detail"]) == []
 
 
 def test_the_interval_over_items_covers_the_truth_narrows_with_videos_and_not_with_items_of_the_same():
-    few = number({f"{n}_0": 100.0 * (n % 2) for n in range(16)}).interval
-    many = number({f"{n}_0": 100.0 * (n % 2) for n in range(400)}).interval
+    wide = number({f"{n}_0": 100.0 * (n % 2) for n in range(16)}).interval
+    narrow = number({f"{n}_0": 100.0 * (n % 2) for n in range(400)}).interval
     again = number({f"{n}_{k}": 100.0 * (n % 2) for n in range(16) for k in range(5)}).interval
-    assert few[0] < 50 < few[1] and few[1] - few[0] > 3 * (many[1] - many[0]) and again == few
+    assert wide[0] < 50 < wide[1] and wide[1] - wide[0] > 3 * (narrow[1] - narrow[0]) and again == wide
     cell = number(items(0, 100), items(50, 100))
     assert (cell.mean, cell.per_training, cell.items) == (62.5, (50.0, 75.0), 2)
     assert number(items(1)).interval is None

@@ -1,4 +1,4 @@
-"""The tables as files: what they run, what they skip, what they print; no model is trained here."""
+"""The tables as files: commands run and skipped, and the printed page. No model is trained here."""
 
 import json
 import subprocess
@@ -141,9 +141,9 @@ def test_a_second_run_does_nothing_and_prints_the_same(tmp_path, runner, capsys)
 
 def test_tables_share_what_they_have_in_common(tmp_path, runner):
     made(TABLE_4, tmp_path, runner)
-    others = FakeRunner()
-    made(TABLE_5, tmp_path, others)
-    assert others.names() == [
+    second = FakeRunner()
+    made(TABLE_5, tmp_path, second)
+    assert second.names() == [
         *("ski_vificlip-distance_contrastive", "zero_shot_video"),
         *("ski_vificlip-distance_kl", "zero_shot_video"),
     ]
@@ -247,14 +247,14 @@ def test_commands_are_shown_as_one_types_them_where_one_stands(tmp_path, monkeyp
 
 def test_rows_run_at_the_same_time_and_share_the_processors(tmp_path, monkeypatch):
     monkeypatch.setattr(table_jobs.os, "cpu_count", lambda: 6)
-    together, most, given, lock_ = [0], [0], set(), threading.Lock()
+    together, maximum, thread_counts, lock_ = [0], [0], set(), threading.Lock()
     three = threading.Barrier(3, timeout=HANG)
 
     def runner(command, *, log, threads, gpus, lock):
-        given.add(threads)
+        thread_counts.add(threads)
         with lock_:
             together[0] += 1
-            most[0] = max(most[0], together[0])
+            maximum[0] = max(maximum[0], together[0])
         three.wait()
         with lock_:
             together[0] -= 1
@@ -263,7 +263,7 @@ def test_rows_run_at_the_same_time_and_share_the_processors(tmp_path, monkeypatc
 
     steps = [Step(("train.py", str(i)), "done", tmp_path, tmp_path / str(i)) for i in range(6)]
     assert run_steps(steps, jobs=3, runner=runner) == []
-    assert most == [3] and given == {2}
+    assert maximum == [3] and thread_counts == {2}
 
 
 def test_what_needs_a_failed_step_is_not_run(tmp_path):
@@ -285,7 +285,7 @@ def test_a_real_process_logs_and_reports_its_exit_code(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("found", "jobs", "gpus", "expected"),
+    ("names", "jobs", "gpus", "expected"),
     [
         ("01234567", 2, "4", [(4, "0123"), (4, "4567")]),
         ("01234567", 8, None, [(1, name) for name in "01234567"]),
@@ -296,8 +296,8 @@ def test_a_real_process_logs_and_reports_its_exit_code(tmp_path, monkeypatch):
         ("", 2, "3", [(3, ""), (3, "")]),  # processes on the CPU
     ],
 )
-def test_each_job_has_gpus_of_its_own(monkeypatch, found, jobs, gpus, expected):
-    monkeypatch.setattr(table_jobs, "visible_gpus", lambda: list(found))
+def test_each_job_has_gpus_of_its_own(monkeypatch, names, jobs, gpus, expected):
+    monkeypatch.setattr(table_jobs, "visible_gpus", lambda: list(names))
     assert [(place.processes, "".join(place.gpus)) for place in places(jobs=jobs, gpus=gpus)] == expected
 
 
@@ -319,7 +319,7 @@ def test_more_gpus_than_there_are_are_refused_before_anything_is_run(tmp_path, m
 
 def test_jobs_at_the_same_time_never_share_a_gpu_and_stages_are_started_on_all_of_theirs(tmp_path, monkeypatch):
     monkeypatch.setattr(table_jobs, "visible_gpus", lambda: list("abcd"))
-    busy, most, used, commands, guard = set(), [0], set(), [], threading.Lock()
+    busy, maximum, used, commands, guard = set(), [0], set(), [], threading.Lock()
     both = threading.Barrier(2, timeout=HANG)
 
     def runner(command, *, log, threads, gpus, lock):
@@ -328,7 +328,7 @@ def test_jobs_at_the_same_time_never_share_a_gpu_and_stages_are_started_on_all_o
             busy.update(gpus)
             used.add(tuple(gpus))
             commands.append(command)
-            most[0] = max(most[0], len(busy))
+            maximum[0] = max(maximum[0], len(busy))
         both.wait()
         (log.parent / "done").touch()
         with guard:
@@ -338,7 +338,7 @@ def test_jobs_at_the_same_time_never_share_a_gpu_and_stages_are_started_on_all_o
     scripts = ["train_ski_vlm.py", "eval/zero_shot.py", "scripts/prepare_ntu.py"] * 4
     steps = [Step((script, str(i)), "done", tmp_path, tmp_path / str(i)) for i, script in enumerate(scripts)]
     assert run_steps(steps, jobs=2, gpus="2", runner=runner) == []
-    assert used == {("a", "b"), ("c", "d")} and most == [4]
+    assert used == {("a", "b"), ("c", "d")} and maximum == [4]
     for command in commands:
         assert (command[-2:] == ["--gpus", "2"]) == ("prepare_ntu" not in command[1])
     assert '--gpus 2"' in (tmp_path / "0" / FINISHED).read_text()
@@ -400,7 +400,7 @@ def test_students_are_tested_without_any_skeleton_and_trained_without_one():
 
 
 def starts(command):
-    """Folders of the student and the SkeletonCLIP that a distillation starts from."""
+    """Return the folders of the student and the SkeletonCLIP that a distillation starts from."""
     return [command[command.index(flag) + 1].name for flag in ("--video_student", "--skeleton_clip")]
 
 
@@ -485,7 +485,7 @@ def test_several_trainings_give_mean_spread_and_an_interval_over_classes():
 
 
 def compared(row, baseline):
-    """The comparison of two rows, each seed → training; None where no seed has both."""
+    """Compare two rows, each seed → training. Return None where no seed has both."""
     rows = (Row(("row",), (), None, against=("baseline",)), Row(("baseline",), (), None))
     table = Table("table", "", (), (), rows)
     cells = {("row", "synthetic"): row, ("baseline", "synthetic"): baseline}
