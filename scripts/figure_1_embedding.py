@@ -17,23 +17,20 @@ Paper: Figure 1, left, of which no numbers are given.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
 from scripts.figures.planes import DISTANCES, Embedded, draw_planes
-from scripts.figures.students import BEFORE_AFTER, Model, figure_flags, load_model, spread
+from scripts.figures.students import BEFORE_AFTER, Model, figure_flags, spread
 from scripts.tables.markdown import grid
 from ski_lvlm import cli
 from ski_lvlm.datasets.ntu import Split, class_names, clips, labels, split_named
 from ski_lvlm.recognition.intervals import interval_over
 from ski_lvlm.storage.files import write_json
-
-if TYPE_CHECKING:
-    from ski_lvlm.videos.frame_cache import FrameSource
 
 PARTS: dict[str, tuple[Literal["seen_test", "unseen_test"], ...]] = {
     "unseen": ("unseen_test",),
@@ -44,18 +41,21 @@ PARTS: dict[str, tuple[Literal["seen_test", "unseen_test"], ...]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Embed with both students, measure, draw."""
+    from ski_lvlm.dual_encoders.checkpoints import read_student_card
+    from ski_lvlm.recognition.recogniser import check_classes, video_recogniser
+
     args = arguments(argv)
     split = split_named(args.split)
     actions = {"unseen": split.unseen, "seen": split.seen, "both": split.seen + split.unseen}[args.clips]
     actions = tuple(sorted(actions))
     models, names = [], list[str]()
     for number, (moment, folder) in enumerate(zip(BEFORE_AFTER, (args.before, args.after), strict=True)):
-        model = load_model(folder, args.device)
-        check_unseen(model.card, split, folder)
-        frames = frame_source(model.card, folder, args)
-        names = chosen_clips(frames.names, split, args)
+        recogniser = video_recogniser(folder, videos=args.ntu, cache=args.frames_cache)
+        check_classes(recogniser, split, folder=folder)
+        model = Model(recogniser.model.to(cli.device(args.device)), read_student_card(folder))
+        names = chosen_clips(recogniser.clips, split, args)
         title = args.titles[number] if args.titles else f"{moment} SCD: {model.title}"
-        models.append(embed(model, frames, names, actions=actions, title=title))
+        models.append(embed(model, recogniser.read, names, actions=actions, title=title))
     classes = np.array(labels(names, actions=actions))
     titles = class_names(actions=actions)
     result = {"split": split.name, "clips": args.clips, "count": len(names), "intervals_over": args.over}
@@ -81,38 +81,6 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def check_unseen(card: Any, split: Split, folder: Path) -> None:  # noqa: ANN401
-    """Refuse a student that was trained on unseen classes of the split.
-
-    Raises:
-        ValueError: naming the classes.
-    """
-    if trained_on := sorted(set(card.seen) & set(split.unseen)):
-        raise ValueError(
-            f"{folder} was trained on {', '.join(f'A{a}' for a in trained_on)}, which {split.name} calls unseen; its "
-            f"split is {card.split}: pass that as --split, or another student"
-        )
-
-
-def frame_source(card: Any, folder: Path, args: argparse.Namespace) -> "FrameSource":  # noqa: ANN401
-    """Return the source of frames that the student takes.
-
-    Raises:
-        ValueError: the cached frames have another size or framing.
-    """
-    from ski_lvlm.videos.frame_cache import DecodedFrames, FrameCache
-
-    if not args.frames_cache:
-        return DecodedFrames(args.ntu, side=card.side, framing=card.framing)
-    cache = FrameCache.open(args.frames_cache)
-    if (cache.side, cache.framing) != (card.side, card.framing):
-        raise ValueError(
-            f"{args.frames_cache} holds {cache.framing} frames of {cache.side} pixels, but {folder} takes "
-            f"{card.framing} ones of {card.side}; make others with scripts/cache_frames.py, or leave --frames_cache out"
-        )
-    return cache
-
-
 def chosen_clips(available: Sequence[str], split: Split, args: argparse.Namespace) -> list[str]:
     """Return the test clips of the chosen classes.
 
@@ -128,7 +96,9 @@ def chosen_clips(available: Sequence[str], split: Split, args: argparse.Namespac
     return spread(names, args.limit)
 
 
-def embed(model: Model, frames: "FrameSource", names: Sequence[str], *, actions: Sequence[int], title: str) -> Embedded:
+def embed(
+    model: Model, read: Callable[[str], Any], names: Sequence[str], *, actions: Sequence[int], title: str
+) -> Embedded:
     """Compute every clip's feature and cosines, and the sentences' features."""
     import torch
     from rich.progress import track
@@ -137,8 +107,7 @@ def embed(model: Model, frames: "FrameSource", names: Sequence[str], *, actions:
     z, similarity = [], []
     with torch.inference_mode():
         for name in track(names, description=title, transient=True):
-            video = frames.window(name, start=0.0, stop=1.0, num_frames=model.card.num_frames, rng=None)
-            output = student(video[None].to(model.device), prompts)
+            output = student(read(name)[None].to(model.device), prompts)
             z.append(output.z[0].float().cpu().numpy())
             similarity.append(output.similarity[0].float().cpu().numpy())
         sentences = student.text_encoder(prompts).float().cpu().numpy()

@@ -84,7 +84,9 @@ class CaptioningPlan:
             case PublishedProjector() if self.baseline_weights is None:
                 return "not run: its weights were not given (--baseline_weights)"
             case PublishedProjector():
-                return self._score(self._describe("published", self._baseline(self.baseline_weights), ()))
+                baseline = ("--baseline", "video-chatgpt", "--projector_weights", self.baseline_weights or "")
+                towers = ("--base_llm", SkiLvlmRecipe.base_llm, "--vision_tower", VISION_TOWER)
+                return self._score(self._describe("published", (*baseline, *towers), ()))
             case TrainedLvlm():
                 training = self._train(method, seed)
                 name = f"{method.name}/seed_{seed}"
@@ -105,10 +107,6 @@ class CaptioningPlan:
         words += [*self.describe.split(), "--out", folder / "predictions.json"]
         needs += self.videos.steps + self.questions.steps
         return Step(("eval/describe.py", *words), "predictions.json", self.out, folder, needs)
-
-    def _baseline(self, weights: Path | None) -> tuple[str | Path, ...]:
-        start = ("--baseline", "video-chatgpt", "--projector_weights", weights or "")
-        return *start, "--base_llm", SkiLvlmRecipe.base_llm, "--vision_tower", VISION_TOWER
 
     def _train(self, method: TrainedLvlm, seed: int) -> Step:
         features = self._features(method.skeletons) if method.skeletons else self.video_features

@@ -51,7 +51,8 @@ def _quickstart(args: argparse.Namespace, scale: CaptioningScale, out: Path) -> 
 
 
 def _plan(args: argparse.Namespace, scale: CaptioningScale, out: Path, *, ntu: Source) -> CaptioningPlan:
-    prepared = Source(args.prepared) if args.prepared else _prepared(scale, out, ntu)
+    prepare = data.prepare(out, ntu.path, dataset=scale.dataset, needs=ntu.steps)
+    prepared = Source(args.prepared) if args.prepared else Source(prepare.folder, (prepare,))
     built = Source(args.instructions.parent) if args.instructions else _built(scale, out, ntu)
     instructions = Source(args.instructions or built.path / "instructions.json", built.steps)
     return CaptioningPlan(
@@ -78,11 +79,6 @@ def _command_flags(args: argparse.Namespace, scale: CaptioningScale) -> dict[str
     describe += f" --limit {limit}" if limit else ""
     judge = {"judge": args.judge, "base_url": args.base_url, "baseline_weights": args.baseline_weights}
     return {**judge, "train": train, "describe": describe}
-
-
-def _prepared(scale: CaptioningScale, out: Path, ntu: Source) -> Source:
-    step = data.prepare(out, ntu.path, dataset=scale.dataset, needs=ntu.steps)
-    return Source(step.folder, (step,))
 
 
 def _built(scale: CaptioningScale, out: Path, ntu: Source) -> Source:

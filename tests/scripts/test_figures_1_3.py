@@ -13,10 +13,11 @@ from scripts import figure_1_embedding as figure_1
 from scripts import figure_3_attention as figure_3
 from scripts.figures.joints import discs
 from scripts.figures.planes import Embedded, draw_planes, plane
-from scripts.figures.students import Model, load_model, spread
+from scripts.figures.students import Model, spread
 from ski_lvlm.datasets.ntu import ClipName, split_named
 from ski_lvlm.dual_encoders.checkpoints import StudentCard, load_student, save_student
 from ski_lvlm.dual_encoders.students import build_student
+from ski_lvlm.recognition.recogniser import video_recogniser
 from ski_lvlm.skeletons.ntu_file import write_skeleton
 from ski_lvlm.videos.frame_cache import FrameCache
 from tests.cases.recordings import GENUINE, needs_genuine_ntu, recording, track
@@ -130,11 +131,9 @@ def test_figure_1_measures_with_the_students_own_similarities(students, ntu, tmp
     assert (tmp_path / "figure_1.png").read_bytes().startswith(PNG)
     assert result["count"] == 8 and len(result["margin_per_class"]) == 4
     card = card_of(kind, "distill", "")
-    args = Namespace(frames_cache=None, ntu=ntu)
-    student = load_model(students[kind, "distill"], "cpu")
-    frames = figure_1.frame_source(card, students[kind, "distill"], args)
-    names = spread([n for n in frames.names if int(n[-3:]) in SPLIT.unseen], None)
-    model = figure_1.embed(student, frames, names, actions=SPLIT.unseen, title="")
+    recogniser = video_recogniser(students[kind, "distill"], videos=ntu)
+    names = spread([n for n in recogniser.clips if int(n[-3:]) in SPLIT.unseen], None)
+    model = figure_1.embed(Model(recogniser.model, card), recogniser.read, names, actions=SPLIT.unseen, title="")
     classes = np.repeat(np.arange(4), 2)
     assert result["after"]["own"]["mean"] == pytest.approx(1 - model.similarity[np.arange(8), classes].mean(), abs=1e-6)
     assert model.has_video_prompts == (kind == "xclip")
@@ -155,14 +154,14 @@ def test_a_limit_takes_clips_of_every_class(ntu):
 
 
 def test_a_student_that_was_trained_on_an_unseen_class_is_refused(students, ntu, tmp_path):
-    with pytest.raises(ValueError, match=r"trained on A1, A8, A27, A50, which synthetic/1 calls unseen"):
+    with pytest.raises(ValueError, match=r"trained on A1, A8, A27, A50, which synthetic/1 expects to be unseen"):
         figure_1.main(command(students, ntu, tmp_path, "--split", "synthetic/1"))
 
 
 def test_cached_frames_must_be_such_as_the_student_takes(students, ntu, tmp_path):
     FrameCache.create(tmp_path / "cache", num_frames=4, side=SIDE, framing="whole")
     flags = ["--split", "synthetic", "--frames_cache", str(tmp_path / "cache")]
-    with pytest.raises(ValueError, match="holds whole frames of 8 pixels, but .* takes centre ones of 8"):
+    with pytest.raises(ValueError, match="holds 'whole' frames of 8 px; .* trained on 'centre' frames of 8 px"):
         figure_1.main(command(students, ntu, tmp_path, *flags))
 
 
