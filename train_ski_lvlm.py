@@ -37,7 +37,7 @@ from ski_lvlm.parallel.launch import (
     adapted_flags,
     check_shared_folder,
     join_deepspeed,
-    part_from_processes,
+    leave_process_group,
     start_processes,
 )
 from ski_lvlm.published.projectors import load_video_projector
@@ -199,7 +199,7 @@ def main(flags: list[str]) -> None:
     if args.should_save:
         write_json(output_dir / "result.json", result.metrics)
         print(f"trained projectors in {output_dir}", flush=True)
-    part_from_processes()
+    leave_process_group()
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from ski_lvlm.parallel.launch import (
     adapted_flags,
     check_shared_folder,
     join_deepspeed,
-    part_from_processes,
+    leave_process_group,
     start_processes,
 )
 from ski_lvlm.recipe import (
@@ -154,7 +154,7 @@ def main(flags: Sequence[str]) -> None:
             print(f"{part}: {found}", flush=True)
         write_json(output_dir / "result.json", result)
         print(f"{name} in {output_dir}", flush=True)
-    part_from_processes()
+    leave_process_group()
 
 
 if __name__ == "__main__":

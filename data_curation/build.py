@@ -84,7 +84,7 @@ def curate(args: argparse.Namespace) -> int:
                 # a clip that cannot be used leaves its pairs to others, which then need captions too
                 while new := captioned_clips(parts, shares) - names:
                     names |= new
-                    mine = {name: sources[name] for name in shard.own(sorted(names))}
+                    mine = {name: sources[name] for name in shard.select(sorted(names))}
                     crops = steps.crop_clips(
                         job, mine, settings=crop, locator=locator, progress=bars.track("crop", len(mine))
                     )

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     shard = shard_of(args)
     source = DecodedFrames(args.ntu, side=args.side, framing=args.framing)
-    names = shard.own(clips_of_split(source.names, args.split) if args.split else source.names)
+    names = shard.select(clips_of_split(source.names, args.split) if args.split else source.names)
     with only_process(args.out / ".locks", shard):
         cache = FrameCache.create(args.out, num_frames=args.num_frames, side=args.side, framing=args.framing)
         failures = fill(cache, source, names, workers=args.workers)

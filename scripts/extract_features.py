@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for modality in args.modalities:
         with only_process(args.out / ".locks" / modality, shard):
             source = make[modality](args, wanted)
-            source = source._replace(names=shard.own(source.names))
+            source = source._replace(names=shard.select(source.names))
             writer = FeatureWriter(args.out, {modality: source.entry})
             failed[modality] = extract(writer, modality, source, batch_size=args.batch_size, workers=args.workers)
         if source.names and len(failed[modality]) == len(source.names):

@@ -137,7 +137,8 @@ def _run_shards(command: Sequence[str], shards: Sequence[Shard], places: Sequenc
                 codes.append(_end(child))
                 running.remove(child)
                 if codes[-1] >= _FATAL:
-                    _print_line(child.shard, f"ended with exit code {codes[-1]}: the other shards are stopped")
+                    label = f"[{child.shard.index}/{child.shard.count}]"
+                    sys.stderr.write(f"{label} ended with exit code {codes[-1]}: the other shards are stopped\n")
                     return codes[-1]
             time.sleep(_POLL)
     return max(codes)
@@ -187,10 +188,6 @@ def _copy_lines(shard: Shard, source: TextIOWrapper, is_error: bool) -> None:
                 target = sys.stderr if is_error else sys.stdout
                 target.write(f"[{shard.index}/{shard.count}] {line.rstrip()}\n")
                 target.flush()
-
-
-def _print_line(shard: Shard, text: str) -> None:
-    sys.stderr.write(f"[{shard.index}/{shard.count}] {text}\n")
 
 
 def _has_ended(process: subprocess.Popen[str]) -> bool:

@@ -195,7 +195,7 @@ def join_deepspeed() -> None:
     deepspeed.init_distributed(dist_backend="nccl" if torch.cuda.is_available() else "gloo", verbose=False)
 
 
-def part_from_processes() -> None:
+def leave_process_group() -> None:
     """Wait for the other processes, leave their group, and end this process at once if it was one of several."""
     if not distributed.is_initialized():
         return

@@ -47,7 +47,7 @@ class Shard:
         first = (self.index - 1) * count
         return [Shard(first + number, self.count * count) for number in range(1, count + 1)]
 
-    def own(self, names: Iterable[str]) -> list[str]:
+    def select(self, names: Iterable[str]) -> list[str]:
         """Return the clips of this shard, in the given order."""
         return [name for name in names if self.holds(name)]
 

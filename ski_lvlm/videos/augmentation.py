@@ -71,15 +71,15 @@ def augment(
     size = max(round(video.shape[-1] * rng.uniform(*augmentation.scale)), 1)
     top, left = rng.integers(0, video.shape[-1] - size + 1, 2)
     colours = _random_colours(video, rng, augmentation)
-    return _rendered(video[..., top : top + size, left : left + size], side, flip=flip, colours=colours)
+    return _render(video[..., top : top + size, left : left + size], side, flip=flip, colours=colours)
 
 
 def scaled(video: UInt8[Tensor, "T 3 S S"], *, side: int) -> UInt8[Tensor, "T 3 {side} {side}"]:
     """Return the whole picture of every frame, `side` pixels square."""
-    return video if video.shape[-1] == side else _rendered(video, side)
+    return video if video.shape[-1] == side else _render(video, side)
 
 
-def _rendered(
+def _render(
     video: UInt8[Tensor, "T 3 S S"],
     side: int,
     *,
@@ -89,8 +89,8 @@ def _rendered(
     # Frames are small, and OpenCV's threads do not survive the fork into a DataLoader's workers.
     cv2.setNumThreads(0)
     size = video.shape[-1]
-    rendered = np.empty((len(video), 3, side, side), np.uint8)
-    for planes, target in zip(video.numpy(), rendered, strict=True):
+    frames = np.empty((len(video), 3, side, side), np.uint8)
+    for planes, target in zip(video.numpy(), frames, strict=True):
         frame = cv2.merge(list(planes))  # OpenCV is several times faster on interleaved colours
         if size != side:
             frame = cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA if size > side else cv2.INTER_LINEAR)
@@ -99,7 +99,7 @@ def _rendered(
         if colours is not None:
             frame = cv2.transform(frame, colours)
         target[:] = cv2.split(frame)
-    return torch.from_numpy(rendered)
+    return torch.from_numpy(frames)
 
 
 def _random_colours(
@@ -114,23 +114,20 @@ def _random_colours(
     colours = np.eye(3)
     offset = 0.0
     if is_jittered:
-        colours = brightness * contrast * _turned(turn) @ _saturated(saturation)
-        offset = (1 - contrast) * brightness * _mean_grey(video)  # contrast leaves the clip's mean grey alone
+        colours = brightness * contrast * _hue_rotation(turn) @ _saturation(saturation)
+        mean_grey = float(_GREY @ video[..., ::4, ::4].float().mean((0, 2, 3)).numpy())  # every 16th pixel is enough
+        offset = (1 - contrast) * brightness * mean_grey  # contrast leaves the clip's mean grey alone
     if is_grey:
-        colours = _saturated(0.0) @ colours
+        colours = _saturation(0.0) @ colours
     return np.column_stack([colours, np.full(3, offset)])
 
 
-def _mean_grey(video: UInt8[Tensor, "T 3 S S"]) -> float:
-    return float(_GREY @ video[..., ::4, ::4].float().mean((0, 2, 3)).numpy())  # every 16th pixel is enough
-
-
-def _saturated(factor: float) -> Float[np.ndarray, "3 3"]:
+def _saturation(factor: float) -> Float[np.ndarray, "3 3"]:
     """Return the map of RGB away from grey: 1 changes nothing, 0 makes grey. Greys stay."""
     return factor * np.eye(3) + (1 - factor) * np.tile(_GREY, (3, 1))
 
 
-def _turned(angle: float) -> Float[np.ndarray, "3 3"]:
+def _hue_rotation(angle: float) -> Float[np.ndarray, "3 3"]:
     """Return the map of RGB that turns all hues by an angle in radians. Greys stay."""
     cosine, sine = np.cos(angle), np.sin(angle)
     rotation = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])

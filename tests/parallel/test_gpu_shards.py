@@ -118,7 +118,7 @@ def test_a_machine_of_several_does_its_part_and_does_not_join(child, tmp_path, m
 def test_machines_with_several_gpus_share_all_clips_once(count):
     names = [f"clip{number}" for number in range(200)]
     shards = [shard for index in (1, 2) for shard in Shard(index, 2).divided(count)]
-    assert sorted(name for shard in shards for name in shard.own(names)) == sorted(names)
+    assert sorted(name for shard in shards for name in shard.select(names)) == sorted(names)
 
 
 def test_fewer_gpus_than_asked_for_are_refused(child, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ NAMES = [f"S001C001P{p:03}R001A{a:03}" for p in range(1, 21) for a in range(1, 3
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
 def test_every_clip_is_in_one_shard_and_shards_are_about_equal(count):
-    shards = [Shard(i, count).own(NAMES) for i in range(1, count + 1)]
+    shards = [Shard(i, count).select(NAMES) for i in range(1, count + 1)]
     assert sorted(name for shard in shards for name in shard) == sorted(NAMES)
     assert all(abs(len(shard) - len(NAMES) / count) < 0.35 * len(NAMES) / count for shard in shards)
 
