@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.extract_features import failures_file, print_left_out
+from scripts.extract_features import failures_file, print_skipped
 from ski_lvlm import cli
 from ski_lvlm.parallel.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of
 from ski_lvlm.recipe import FRAMINGS
@@ -94,7 +94,7 @@ def fill(cache: "FrameCache", source: "DecodedFrames", names: Sequence[str], *, 
 def report(out: Path, total: int, failures: dict[str, str], shard: Shard = WHOLE) -> None:
     """Print how many clips have frames, and the errors of the others."""
     print(f"{out}: frames of {total - len(failures)} of {total} clips")
-    print_left_out(failures, listed_in=f"failures{shard.suffix}.json")
+    print_skipped(failures, listed_in=f"failures{shard.suffix}.json")
     if shard != WHOLE:
         print("when all shards are done, the same command without --shard writes failures.json")
 

@@ -1,13 +1,13 @@
-"""Turn clips into the frozen tokens that SKI-LVLM trains on: video tokens by a vision tower, skeleton tokens by g_s.
+"""Encode clips as the frozen tokens that SKI-LVLM trains on: video tokens by a vision tower, skeleton tokens by g_s.
 
     python scripts/extract_features.py --prepared DIR --ntu DIR --out DIR --vision_tower ID --skeleton_encoder DIR
     python scripts/extract_features.py … --gpus 8      # on eight GPUs of this machine
-    python scripts/extract_features.py … --shard 1/8   # one of eight that share OUT; at last once without
+    python scripts/extract_features.py … --shard 1/8   # one of eight that share OUT (at last once without)
 
 Writes OUT/video/<clip>.npy for every video in NTU/rgb, OUT/skeleton/<clip>.npy for every clip of the packed set, and
-OUT/features.json, which says what made them. Started again, it goes on where it stopped; with another tower, encoder or
-number of frames it refuses to mix. Clips that cannot be read are left out, listed at the end and in OUT/failed.json,
-and tried again by the next run; the exit code is 1 only if a modality ends up with no features at all.
+OUT/features.json with their origin. The same command resumes after a crash. It refuses to mix features of different
+towers, encoders or numbers of frames. Clips that cannot be read are skipped, listed at the end and in OUT/failed.json,
+and tried again by the next run. The exit code is 1 only if a modality has no features at all.
 
 Paper: Sec. 3.3, Sec. 4: 100 + 256 video tokens of width 1024 and 256 skeleton tokens of width 216.
 Deviation: the paper does not say how 256 skeleton tokens come about. Here a clip is encoded in 16 views of 64 frames,
@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-# Decoding shares the cores with the tower: threads that spin while they wait for each other made it five times slower.
+# Decoding shares the cores with the tower. Threads that spin while they wait for each other made it five times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from ski_lvlm import cli
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     from ski_lvlm.skeletons.preprocessing import Preprocessing
 
 PAPER_TOWER = "openai/clip-vit-large-patch14"
-SHOWN = 20  # failed clips that are printed; a file lists them all
+MAX_LINES = 20  # failed clips that are printed; a file lists them all
 
 
 class Source(NamedTuple):
-    """One modality: its clips, how a worker reads one, what turns a batch [B …] into tokens [B N F], and what it is."""
+    """Clips of one modality, their reader, their encoder (batches to tokens [B N F]) and their origin."""
 
     names: list[str]
     read: Callable[[str], "Tensor"]
@@ -57,7 +57,7 @@ class Source(NamedTuple):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Extract each modality in turn; returns the exit code."""
+    """Extract each modality in turn, and return the exit code."""
     args = arguments(argv)
     if args.gpus:
         return run_on_gpus(__file__, argv, args, main, workers=decoding_workers)
@@ -65,13 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     shard = shard_of(args)
     take_gpu(shard)
-    wanted = read_names(args.clips) if args.clips else None
+    names = read_names(args.clips) if args.clips else None
     make = {"video": video_source, "skeleton": skeleton_source}
     failed: dict[str, dict[str, str]] = {}
     missing_all = []
     for modality in args.modalities:
         with only_process(args.out / ".locks" / modality, shard):
-            source = make[modality](args, wanted)
+            source = make[modality](args, names)
             source = source._replace(names=shard.select(source.names))
             writer = FeatureWriter(args.out, {modality: source.entry})
             failed[modality] = extract(writer, modality, source, batch_size=args.batch_size, workers=args.workers)
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def failures_file(out: Path, stem: str, shard: Shard) -> Path:
-    """Return where the clips that failed are listed; the whole takes the place of its shards' files."""
+    """Return the file that lists failed clips. For the whole, remove the files of its shards."""
     if shard == WHOLE:
         for file in out.glob(f"{stem}.*-of-*.json"):
             file.unlink(missing_ok=True)
@@ -93,14 +93,14 @@ def failures_file(out: Path, stem: str, shard: Shard) -> Path:
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The command line; folders that the chosen modalities need are required."""
+    """Read the command line, which must name the folders that the modalities need."""
     parser = cli.parser(__doc__ or "")
     add = parser.add_argument
-    add("--ntu", type=Path, help="folder with rgb/, or with the videos, also in sub-folders; for video")
-    add("--prepared", type=Path, help="output of scripts/prepare_ntu.py; for skeleton")
+    add("--ntu", type=Path, help="folder with rgb/, or with the videos, also in sub-folders (for video)")
+    add("--prepared", type=Path, help="output of scripts/prepare_ntu.py (for skeleton)")
     add("--out", type=Path, required=True, help="features folder")
     add("--vision_tower", default=PAPER_TOWER, help="hub id or folder of a CLIP or SigLIP model, or efficientnet-lite0")
-    add("--skeleton_encoder", type=Path, help="output of train_ski_vlm.py, either stage; for skeleton")
+    add("--skeleton_encoder", type=Path, help="output of train_ski_vlm.py, either stage (for skeleton)")
     add("--num_frames", type=int, default=100, help="video frames per clip, evenly spaced (a shorter clip has fewer)")
     add("--framing", choices=FRAMINGS, default="whole", help="fit the whole frame, or its central square")
     add("--skeleton_tokens", type=cli.positive, default=256, help="tokens of a clip, from several views of it")
@@ -110,9 +110,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--clips",
         type=Path,
-        help="instruction file (.json, .jsonl), or one clip name a line; default: all",
+        help="instruction file (.json, .jsonl), or one clip name a line (default: all)",
     )
-    add("--workers", type=int, default=None, help="decoding processes; default: one, with a GPU all cores but one")
+    add("--workers", type=int, default=None, help="decoding processes (default: one, with a GPU all cores but one)")
     add("--batch_size", type=int, default=4, help="clips at a time through an encoder")
     add_shard_flags(parser)
     args = parser.parse_args(argv)
@@ -125,7 +125,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def read_names(file: Path) -> list[str]:
-    """Clip names, each once: those of an instruction file, or one a line."""
+    """Read clip names, each once: those of an instruction file, or one a line."""
     from ski_lvlm.datasets.instruction_file import read_instructions
     from ski_lvlm.storage.text_files import read_lines
 
@@ -139,22 +139,22 @@ def read_names(file: Path) -> list[str]:
     return names
 
 
-def chosen(wanted: Sequence[str] | None, names: Sequence[str]) -> list[str]:
-    """Return those of `names` that a list of clips means, and what it names besides; all if there is no list.
+def clips_in(names: Sequence[str], spellings: Sequence[str] | None) -> list[str]:
+    """Return the clips of a list, spelled as in `names` where it has them, or all `names` without a list.
 
     Raises:
-        ValueError: a name in the list means several clips.
+        ValueError: a spelling means several clips.
     """
     from ski_lvlm.storage.clip_names import ClipIndex, clip_name
 
-    if wanted is None:
+    if spellings is None:
         return list(names)
-    clips = ClipIndex(names).find_all(wanted)
-    return list(dict.fromkeys(clips.get(name) or clip_name(name) for name in wanted))
+    clips = ClipIndex(names).find_all(spellings)
+    return list(dict.fromkeys(clips.get(name) or clip_name(name) for name in spellings))
 
 
-def video_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> Source:
-    """Videos of NTU/rgb through the vision tower."""
+def video_source(args: argparse.Namespace, names: Sequence[str] | None) -> Source:
+    """Open the videos of NTU/rgb and the vision tower."""
     from ski_lvlm.encoders.vision_tower import load_vision_tower
     from ski_lvlm.videos.decoding import read_clip
     from ski_lvlm.videos.folder import VideoFolder, check_has_videos
@@ -164,13 +164,12 @@ def video_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> Sour
     tower = load_vision_tower(args.vision_tower, num_frames=args.num_frames)
     read = partial(read_clip, videos=videos, num_frames=args.num_frames, side=tower.image_size, framing=args.framing)
     entry = {"tower": tower.model_id, "digest": tower.digest, "num_frames": tower.num_frames, "framing": args.framing}
-    names = chosen(wanted, list(videos.clips))
-    return Source(names, read, tower, entry | {"width": tower.width, "tokens": tower.num_tokens})
+    entry |= {"width": tower.width, "tokens": tower.num_tokens}
+    return Source(clips_in(list(videos.clips), names), read, tower, entry)
 
 
-def skeleton_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> Source:
-    """Clips of the packed set through the skeleton encoder."""
-
+def skeleton_source(args: argparse.Namespace, names: Sequence[str] | None) -> Source:
+    """Open the clips of the packed set and the skeleton encoder."""
     from ski_lvlm.dual_encoders.skeleton_clip import load_skeleton_encoder, read_card
     from ski_lvlm.encoders.digest import weights_digest
     from ski_lvlm.encoders.skeleton_views import tokens_of_views, views_for
@@ -197,7 +196,11 @@ def skeleton_source(args: argparse.Namespace, wanted: Sequence[str] | None) -> S
         "tokens": args.skeleton_tokens,
     }
     read = partial(read_skeleton, packed, views=views, preprocessing=preprocessing)
-    return Source(chosen(wanted, packed.names), read, lambda clips: tokens_of_views(encoder, clips.to(device)), entry)
+
+    def encode(clips: "Tensor") -> "Tensor":
+        return tokens_of_views(encoder, clips.to(device))
+
+    return Source(clips_in(packed.names, names), read, encode, entry)
 
 
 def read_skeleton(packed: "PackedSkeletons", name: str, *, views: "Views", preprocessing: "Preprocessing") -> "Tensor":
@@ -208,14 +211,14 @@ def read_skeleton(packed: "PackedSkeletons", name: str, *, views: "Views", prepr
 
     clip = interleaved_views(packed.get(name), **views._asdict(), preprocessing=preprocessing)
     if not all(is_present(view).any() for view in clip):
-        raise ValueError(f"{name}: nobody is in any frame of the skeleton; leave the clip out")
+        raise ValueError(f"{name}: nobody is in any frame of the skeleton; remove the clip")
     return torch.from_numpy(clip)
 
 
 def extract(
     writer: "FeatureWriter", modality: str, source: Source, *, batch_size: int, workers: int | None
 ) -> dict[str, str]:
-    """Extract the clips that `writer` lacks; returns the clips that failed with their reasons."""
+    """Extract the clips that `writer` lacks, and return those that failed with their reasons."""
     from ski_lvlm.datasets.reading import batched, read_ahead
 
     workers = decoding_workers() if workers is None else workers
@@ -231,7 +234,7 @@ def extract(
 
 
 def decoding_workers(processes: int = 1) -> int:
-    """How many workers decode for each of `processes`: beside a GPU all processors but one, else one."""
+    """Return the number of decoding workers for each of `processes`: with a GPU all processors but one, else one."""
     import torch
 
     return max(1, processors(processes) - 1) if torch.cuda.is_available() else 1
@@ -240,7 +243,7 @@ def decoding_workers(processes: int = 1) -> int:
 def encode_and_store(
     writer: "FeatureWriter", modality: str, source: Source, batch: Sequence["LoadedClip[Tensor]"]
 ) -> dict[str, str]:
-    """Encode and store clips of equal length together; returns those whose tokens could not be stored as numbers."""
+    """Encode and store clips of equal length together, and return those whose tokens are no float16 numbers."""
     import torch
 
     from ski_lvlm.lvlm.feature_files import FeatureError
@@ -262,19 +265,19 @@ def encode_and_store(
 
 
 def report(modality: str, total: int, failed: dict[str, str], shard: Shard = WHOLE) -> None:
-    """Say how many clips have tokens and which have not, with the reason."""
+    """Print the number of clips with tokens, and those without, with the reasons."""
     print(f"{modality}: {total - len(failed)} of {total} clips have tokens")
-    print_left_out(failed, listed_in=f"failed{shard.suffix}.json")
+    print_skipped(failed, listed_in=f"failed{shard.suffix}.json")
     if shard != WHOLE:
         print("when all shards are done, the same command without --shard writes failed.json")
 
 
-def print_left_out(failed: dict[str, str], *, listed_in: str) -> None:
-    """The first clips that failed, each with its reason; `listed_in` is the file that has them all."""
-    for name, reason in list(failed.items())[:SHOWN]:
-        print(f"  left out {name}: {reason}")
-    if len(failed) > SHOWN:
-        print(f"  … and {len(failed) - SHOWN} more in {listed_in}")
+def print_skipped(failed: dict[str, str], *, listed_in: str) -> None:
+    """Print the first clips that failed, each with its reason. `listed_in` is the file that has them all."""
+    for name, reason in list(failed.items())[:MAX_LINES]:
+        print(f"  skipped {name}: {reason}")
+    if len(failed) > MAX_LINES:
+        print(f"  … and {len(failed) - MAX_LINES} more in {listed_in}")
 
 
 if __name__ == "__main__":

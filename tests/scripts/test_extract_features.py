@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.extract_features import chosen, main, read_names
+from scripts.extract_features import clips_in, main, read_names
 from ski_lvlm.dual_encoders.skeleton_clip import SkeletonEncoderCard, load_skeleton_encoder, save_skeleton_encoder
 from ski_lvlm.encoders.hyperformer import ActionClassifier, Hyperformer
 from ski_lvlm.encoders.vision_tower import load_vision_tower
@@ -150,10 +150,10 @@ def test_a_list_of_clips_is_read_as_windows_writes_it(tmp_path, encoding):
 def test_a_list_of_clips_means_what_its_names_mean_everywhere():
     names = ["S1.partA", "cam1/x", "cam2/x", "tree", "tree_pose", CLIPS[0]]
     listed = ["tree_pose.mp4", "./cam2/x_rgb.avi", "S1.partA", f"any/{CLIPS[0]}_rgb.avi", CLIPS[0], "gone_rgb.avi"]
-    assert chosen(listed, names) == ["tree_pose", "cam2/x", "S1.partA", CLIPS[0], "gone"]
-    assert chosen(None, names) == names
+    assert clips_in(names, listed) == ["tree_pose", "cam2/x", "S1.partA", CLIPS[0], "gone"]
+    assert clips_in(names, None) == names
     with pytest.raises(ValueError, match="'x' means 2 files: cam1/x, cam2/x"):
-        chosen(["x"], names)
+        clips_in(names, ["x"])
 
 
 def test_clips_in_folders_keep_them(ntu, tower, tmp_path):
@@ -355,7 +355,7 @@ def test_the_same_part_twice_at_once_is_refused_and_another_modality_is_not(ntu,
 
 
 def test_several_gpus_by_one_command(ntu, tower, tmp_path, monkeypatch, capfd):
-    """Processes of the CPU stand for GPUs."""
+    """Processes on the CPU stand for GPUs."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert main([*video_flags(ntu, tower, tmp_path / "out"), "--gpus", "2"]) == 0
     lines = capfd.readouterr().out.splitlines()
