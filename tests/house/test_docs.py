@@ -1,4 +1,4 @@
-"""What README.md, CONTRIBUTING.md and docs/ name exists: links, anchors, paths, commands and their flags."""
+"""Whatever README.md, CONTRIBUTING.md and docs/ name exists: links, anchors, paths, commands and their flags."""
 
 import ast
 import contextlib

@@ -1,10 +1,9 @@
-"""The recipes of docs/extending.md: each diff is applied to a copy of the repository and run end to end, in miniature."""
+"""The recipes of docs/extending.md, applied to a copy of the repository and run end to end in miniature."""
 
 import json
 import re
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -19,23 +18,23 @@ QUICK = {"max_steps": 2, "batch_size": 2, "per_device_train_batch_size": 2, "dat
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
-    """A copy of the code with all three recipes applied."""
+    """Copy the code, with all three recipes applied."""
     copy = tmp_path_factory.mktemp("repository")
     for name in CODE:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for script in ROOT.glob("train_*.py"):
         shutil.copy(script, copy)
     for diff in DIFFS:
-        done = run(["git", "apply", "-"], stdin=diff, cwd=copy)
-        assert done.returncode == 0, done.stderr
+        result = run(["git", "apply", "-"], stdin=diff, cwd=copy)
+        assert result.returncode == 0, result.stderr
     return copy
 
 
 def python(repository, *words):
     """Run Python with the copy's code, not with the installed one."""
-    done = run([sys.executable, *map(str, words)], cwd=repository, env=ENVIRONMENT | {"PYTHONPATH": str(repository)})
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+    result = run([sys.executable, *map(str, words)], cwd=repository, env=ENVIRONMENT | {"PYTHONPATH": str(repository)})
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
 
 
 def flags(settings):
