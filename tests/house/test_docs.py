@@ -80,6 +80,10 @@ def is_script(word):
     return word.endswith(".py") and (word.startswith(FOLDERS) or (ROOT / word).is_file())
 
 
+def is_command(path):
+    return path.is_file() and '\nif __name__ == "__main__":' in path.read_text()
+
+
 def new_files(document):
     """Return the files that the diffs of a document create."""
     return {path for body in fences(document, "diff") for path in re.findall(r"^\+\+\+ b/(\S+)$", body, re.MULTILINE)}
@@ -106,7 +110,7 @@ def help_flags(script, words):
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 SCRIPTS = {command.script for document in DOCUMENTS for command in commands(document)}
-COMMANDS = sorted(script for script in SCRIPTS if '\nif __name__ == "__main__":' in (ROOT / script).read_text())
+COMMANDS = sorted(script for script in SCRIPTS if is_command(ROOT / script))
 
 
 @each_document
