@@ -64,7 +64,7 @@ def test_a_judge_grades(repository, tmp_path):
     python(repository, "eval/score.py", *flags(words), "--metrics", "correctness", "--no_reference_metrics")
     scores = json.loads((tmp_path / "scores" / "scores.json").read_text())
     assert scores["judge"] == "words"
-    assert scores["metrics"]["correctness"]["score"] == pytest.approx(20 * (5 + 5 * 2 / 3) / 2, abs=0.1)
+    assert scores["metrics"]["correctness"]["mean"] == pytest.approx(20 * (5 + 5 * 2 / 3) / 2, abs=0.1)
 
 
 def test_a_projector_is_trained_and_opened(repository, tmp_path):
