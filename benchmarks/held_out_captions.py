@@ -19,7 +19,7 @@ from jaxtyping import Float
 from rich.progress import track
 from torch import Tensor, nn
 
-from eval.accuracy import Row, caption_accuracy, most_frequent
+from eval.accuracy import AccuracyRow, caption_accuracy, most_frequent
 from eval.items.questions import evenly, read_questions
 from eval.items.records import Item
 from scripts.miniature import MINIATURE
@@ -84,7 +84,7 @@ def untrained(model: SkiLvlm) -> None:
             module.reset_parameters()
 
 
-def conditions(folder: Path, items: Sequence[Item], videos: Path, *, name: str) -> list[Row]:
+def conditions(folder: Path, items: Sequence[Item], videos: Path, *, name: str) -> list[AccuracyRow]:
     """Return all rows of one trained model."""
     lvlm = load_for_inference(folder)
     model, tower = lvlm.model, lvlm.tower
@@ -102,7 +102,7 @@ def conditions(folder: Path, items: Sequence[Item], videos: Path, *, name: str) 
     return rows
 
 
-def show(rows: Sequence[Row]) -> None:
+def show(rows: Sequence[AccuracyRow]) -> None:
     """Markdown, as it stands in docs/results.md."""
     print("| condition | clips | named | averaged over actions | same-object pairs |\n|---|---|---|---|---|")
     for row in rows:

@@ -17,8 +17,9 @@ from typing import Any
 
 from benchmarks.curate import start_server
 from eval.items.predictions import Task, all_tasks
-from eval.judges.judge import open_judge
-from eval.judges.judging import judge_all
+from eval.judges.grading import GradingSettings, grade_all
+from eval.judges.judge import JudgeSettings
+from eval.judges.open_judge import open_judge
 from eval.judges.rubrics import OWN, messages
 from ski_lvlm.cli import parser, run
 
@@ -98,14 +99,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     turns = [tasks[start : start + size] for start in range(0, len(tasks), size)]
     server, url = start_server(args.workers)
     try:
-        judge = open_judge(f"openai:{MODEL}", base_url=url, max_tokens=args.max_tokens)
+        judge = open_judge(f"openai:{MODEL}", JudgeSettings(base_url=url, max_tokens=args.max_tokens))
         client = openai.OpenAI(api_key="none", base_url=url, max_retries=0)
         with tempfile.TemporaryDirectory() as folder:
             ledger, grades = Path(folder) / "judgements.jsonl", dict[str, dict[str, Any]]()
             judge.ping()  # loads what is loaded once, as the server's first reply does
             seconds = take_turns(
                 {
-                    "judged": lambda turn: grades.update(judge_all(turn, judge, ledger=ledger, workers=args.workers)),
+                    "judged": lambda turn: grades.update(
+                        grade_all(turn, judge, GradingSettings(ledger, workers=args.workers))
+                    ),
                     "bare": lambda turn: bare(client, turn, workers=args.workers, max_tokens=args.max_tokens),
                 },
                 turns,

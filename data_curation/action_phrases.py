@@ -1,7 +1,7 @@
-"""How a sentence names each of the 120 actions of NTU RGB+D 120: who acts, and a gerund phrase that no other contains.
+"""The phrases of the 120 actions of NTU RGB+D 120: who acts, and a gerund phrase that no other contains.
 
-Own wording, as data; the key is the action's number (A1 is 1). "one" acts alone, "toward" acts on a second person,
-"both" act together. Captions are written with these phrases and recognised by them.
+The wording is ours. The key is the action's number (A1 is 1). "one" acts alone, "toward" acts on a second person,
+"both" act together. Captions contain these phrases and are recognised by them.
 """
 
 from typing import Literal

@@ -10,13 +10,14 @@ DIR gets crops/, append-only manifests (crops, captions, qa, replies .jsonl), an
   questions.json                with --part all: questions with reference answers for seen classes' test subjects
   questions_unseen.json         the same for the split's unseen classes, which are in no training pair
   dataset/                      all of these as Parquet, with a dataset card
-  report.html, summary.json     what happened: counts, reasons, costs, clips
+  report.html, summary.json     counts, reasons, costs and clips of the run
 
-Captions are the dearest part. So only those clips are cropped and captioned that get pairs, unless --part all or test
+Captions are the most expensive part. So only clips that get pairs are cropped and captioned, unless --part all or test
 asks for held-out clips too. --captioner kinematics costs nothing, and its default is --part all.
 
-Killed at any time, the same command goes on where it stopped. Clips that cannot be used are left out and reported.
-Exit code: 0 all done; 1 run the same command again (something failed, a batch or the budget is open); 2 a mistake.
+After a crash, run the same command again to resume. Unusable clips are skipped and reported. Exit code: 0 for a
+complete run, 1 to run the same command again (a clip failed, a batch is open, the budget is spent), 2 for a wrong
+command.
 """
 
 import argparse
@@ -36,20 +37,20 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Curate; 1 if the same command should be run again."""
+    """Curate. Returns 1 if the same command should be run again."""
     args = arguments(argv)
     if args.engine == "ray":
         from data_curation.ray_engine import run_shards, shard_summary
 
-        given = sys.argv[1:] if argv is None else argv
-        codes = run_shards(given, shards=args.shards, workers=args.workers, gpus=args.gpus_per_shard)
+        words = sys.argv[1:] if argv is None else argv
+        codes = run_shards(words, shards=args.shards, workers=args.workers, gpus=args.gpus_per_shard)
         print(shard_summary(codes))
-        return main(without(given, ["--engine"]))  # what the shards left, and the files
+        return main(without(words, ["--engine"]))  # the remaining clips, and the files
     return curate(args)
 
 
 def curate(args: argparse.Namespace) -> int:
-    """Crop, caption, ask, write: each step goes on where it stopped, and hands on what it has."""
+    """Crop, caption, ask and write. Each step resumes, and passes its results to the next."""
     from data_curation import steps
     from data_curation.cropping.crop_settings import CropSettings
     from data_curation.cropping.detect import load_detector
@@ -57,9 +58,9 @@ def curate(args: argparse.Namespace) -> int:
     from data_curation.ledger import done
     from data_curation.open_models import Models
     from data_curation.parts import captioned_clips, captioned_line, default_part, divide, training
-    from data_curation.questions.pair_shares import wanted_pairs
+    from data_curation.questions.pair_shares import planned_pairs
     from data_curation.results import outcome
-    from data_curation.sources import find_clips, motion_teller, skeleton_reader
+    from data_curation.sources import find_clips, motion_text, skeleton_reader
     from data_curation.terminal import progress
     from ski_lvlm.storage.shards import only_process, parse_shard
 
@@ -73,37 +74,37 @@ def curate(args: argparse.Namespace) -> int:
             sources, split=args.split, part=args.part, validation_share=args.validation_share, by=args.validation_by
         )
         joints = skeleton_reader(sources, prepared=args.prepared)
-        share_out = partial(wanted_pairs, pairs=args.pairs, per_clip=args.pairs_per_clip)
+        share_out = partial(planned_pairs, pairs=args.pairs, per_clip=args.pairs_per_clip)
         shares, names = share_out(training(parts)), set[str]()
         with progress() as bars:
             bars.say(captioned_line(parts, shares, part=args.part, clips=len(sources)))
-            job = steps.Run(args.out, args.workers, shard, announce=bars.say, only_estimate=args.estimate)
+            job = steps.CurationRun(args.out, args.workers, shard, announce=bars.say, only_estimate=args.estimate)
             models = Models(args, job)
-            writer, desk = models.writer()
+            writer, queue = models.writer()
             with models.captioner() as captioner:
-                # a clip that cannot be used leaves its pairs to others, which then need captions too
+                # Clips that cannot be used leave their pairs to others, which then need captions too.
                 while new := captioned_clips(parts, shares) - names:
                     names |= new
-                    mine = {name: sources[name] for name in shard.select(sorted(names))}
+                    clips = {name: sources[name] for name in shard.select(sorted(names))}
                     crops = steps.crop_clips(
-                        job, mine, settings=crop, locator=locator, progress=bars.track("crop", len(mine))
+                        job, clips, settings=crop, locator=locator, progress=bars.track("crop", len(clips))
                     )
                     bar = bars.track("caption", len(done(crops.records)))
                     captions = steps.caption_clips(job, crops.records, captioner, joints=joints, progress=bar)
                     trained = steps.not_rejected(training(parts), crops, captions)
                     shares = share_out(trained)
             captioned = steps.assumed(captions) if args.estimate else done(captions.records)
-            asked = {name: captioned[name] for name in trained if name in captioned}
-            wanted = steps.Wanted(writer, shares, motion_teller(joints) if args.motion else None, desk)
-            pairs = steps.write_pairs(job, asked, wanted, progress=bars.track("question-answer", len(asked)))
-        made = outcome.Outcome(
+            inputs = {name: captioned[name] for name in trained if name in captioned}
+            planned = steps.PairPlan(writer, shares, motion_text(joints) if args.motion else None, queue)
+            pairs = steps.write_pairs(job, inputs, planned, progress=bars.track("question-answer", len(inputs)))
+        result = outcome.Outcome(
             args.out, parts, {"crop": crops, "caption": captions, "qa": pairs}, shares, models.log.records
         )
         if args.estimate:
             return 0
         if shard.count > 1:
-            return made.report_shard(shard)
-        return made.finish(found=len(sources), settings=vars(args), captioner=captioner, writer=writer)
+            return result.report_shard(shard)
+        return result.finish(num_clips=len(sources), settings=vars(args), captioner=captioner, writer=writer)
 
 
 if __name__ == "__main__":

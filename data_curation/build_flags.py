@@ -15,48 +15,63 @@ if TYPE_CHECKING:
 
 
 def add_flags(flags: argparse.ArgumentParser) -> None:
-    """Add all of them, in the groups that `--help` shows."""
+    """Add all flags, in the groups of `--help`."""
     _clips(flags.add_argument_group("clips"))
     _crops(flags.add_argument_group("crop"))
     _captions(flags.add_argument_group("caption"))
     _pairs(flags.add_argument_group("question-answer pairs"))
     _money(flags.add_argument_group("language models on servers"))
-    _sharing(flags.add_argument_group("sharing the work"))
+    _shards(flags.add_argument_group("sharing the work"))
 
 
 def _clips(group: "Group") -> None:
     add = group.add_argument
     add("--ntu", type=Path, required=True, help="folder with rgb/ and skeletons/")
-    add("--out", type=Path, required=True, help="folder for the results; may be shared by shards")
-    add("--split", default="all", choices=SPLITS, help="whose unseen classes to leave out of training; all: none")
-    add("--part", choices=PARTS, help="whose clips to caption: of training subjects, for pairs; of test subjects, for "
-        "questions; or all. default: train, but all with kinematics, which is free")  # fmt: skip
-    add("--prepared", type=Path, help="output of prepare_ntu.py, to read joints from instead of .skeleton files")
+    add("--out", type=Path, required=True, help="folder for the results, which shards may share")
+    add(
+        "--split",
+        default="all",
+        choices=SPLITS,
+        help="split whose unseen classes are not used in training. all: every class is",
+    )
+    add("--part", choices=PARTS, help="clips to caption: train (training subjects, for pairs), test (test subjects, "
+        "for questions) or all. Default: train, but all with kinematics, which is free")  # fmt: skip
+    add("--prepared", type=Path, help="output of prepare_ntu.py, to read joints from it instead of .skeleton files")
     add("--validation_share", type=float, default=0.0, help="share of the training clips held out for validation")
-    add("--validation_by", default="clip", choices=("clip", "subject"), help="what must not be on both sides")
+    add("--validation_by", default="clip", choices=("clip", "subject"), help="unit that is never on both sides")
 
 
 def _crops(group: "Group") -> None:
     add = group.add_argument
-    add("--crop", default="static", choices=("static", "tracking"), help="one box a clip, or a window that follows")
+    add(
+        "--crop",
+        default="static",
+        choices=("static", "tracking"),
+        help="one box a clip, or a window that follows the person",
+    )
     add("--shape", default="pad", choices=("pad", "aspect"), help="pad to a black square, or keep the box's aspect")
     add("--size", type=int, default=224, help="longer side of the crop, pixels")
-    add("--fps", type=float, help="frames a second of the crop; default: the video's")
+    add("--fps", type=float, help="frames a second of the crop. Default: the video's")
     add("--slack", type=float, default=64.0, help="pixels around the joints, at 1920x1080")
-    add("--persons", default="acting", choices=("acting", "all"), help="acting: one where the action has one")
+    add("--persons", default="acting", choices=("acting", "all"), help="acting: one person for actions of one person")
     add(
         "--detector",
         default="blazepose",
         help="for clips without a skeleton: blazepose (offline), a hub id or folder of RT-DETR or YOLOS, or none",
     )
-    add("--nobody", default="leave_out", choices=("leave_out", "keep_whole"), help="what to do if nobody is found")
+    add(
+        "--nobody",
+        default="leave_out",
+        choices=("leave_out", "keep_whole"),
+        help="handling of clips in which no person is found",
+    )
 
 
 def _captions(group: "Group") -> None:
     add = group.add_argument
     add("--captioner", default="cogvlm", help="kinematics (offline), cogvlm (resizes crops to 490x490, the paper names "
         "224x224), hf:MODEL, openai:MODEL or ollama:MODEL")  # fmt: skip
-    add("--frames", default="middle", help="pictures to caption: middle, motion (where most moves), or a number")
+    add("--frames", default="middle", help="pictures to caption: middle, motion (frame with most motion), or a number")
     add("--trust_remote_code", action="store_true", help="let cogvlm or hf: run the code of its repository")
     add("--revision", help="commit of that repository, 40 digits")
     add("--captioner_python", help="python with the packages that cogvlm needs (scripts/cogvlm_environment.sh)")
@@ -67,32 +82,36 @@ def _pairs(group: "Group") -> None:
     add = group.add_argument
     add("--qa", default="gpt-3.5-turbo", help="template (offline), gpt-3.5-turbo, openai:MODEL or ollama:MODEL")
     number = group.add_mutually_exclusive_group()
-    number.add_argument("--pairs", type=int, help="pairs in all, drawn evenly over classes and clips; default: 100000")
-    number.add_argument("--pairs_per_clip", type=int, help="so many of every clip instead; the published code has 6")
+    number.add_argument(
+        "--pairs", type=int, help="total number of pairs, drawn evenly over classes and clips. Default: 100000"
+    )
+    number.add_argument(
+        "--pairs_per_clip", type=int, help="number of pairs of every clip instead. The published code has 6"
+    )
     add("--kinds", default=",".join(KINDS), help="kinds of questions, separated by commas")
-    add("--motion", action="store_true", help="tell the question writer what the joints did")
+    add("--motion", action="store_true", help="give the question writer the measured motion")
     add("--batch", default="no", choices=("no", "wait", "submit"), help="OpenAI's Batch API, half the price: wait for "
         "the batches, or submit and collect with the same command later")  # fmt: skip
     add("--batch_requests", type=int, default=10_000, help="requests in one batch")
-    add("--poll", type=float, default=60.0, help="seconds between two looks at a batch")
+    add("--poll", type=float, default=60.0, help="seconds between two checks of a batch")
 
 
 def _money(group: "Group") -> None:
     add = group.add_argument
     add("--base_url", help="address of the server for openai: and ollama: models")
-    add("--budget", type=float, help="dollars that may be spent in all, earlier runs in this folder included")
-    add("--price", help="IN,OUT dollars for a million tokens of the question writer; default: OpenAI's list")
-    add("--caption_price", help="the same of the captioner")
-    add("--estimate", action="store_true", help="only tell what asking will take, after what costs nothing")
-    add("--requests_per_minute", type=int, help="limit over all workers; default: none")
-    add("--tokens_per_minute", type=int, help="limit over all workers, prompts and longest replies together")
-    add("--attempts", type=int, default=8, help="how often one request is made before its clip is left to the next run")
+    add("--budget", type=float, help="maximum spending in dollars, including earlier runs in this folder")
+    add("--price", help="IN,OUT dollars for a million tokens of the question writer. Default: OpenAI's list")
+    add("--caption_price", help="the same for the captioner")
+    add("--estimate", action="store_true", help="only estimate the cost of models, after the free steps")
+    add("--requests_per_minute", type=int, help="limit over all workers. Default: none")
+    add("--tokens_per_minute", type=int, help="limit over all workers, for prompts and maximum replies together")
+    add("--attempts", type=int, default=8, help="attempts of one request before its clip is left to the next run")
 
 
-def _sharing(group: "Group") -> None:
+def _shards(group: "Group") -> None:
     add = group.add_argument
-    add("--workers", type=int, default=min(8, os.cpu_count() or 1), help="clips worked on at a time")
-    add("--shard", default="1/1", help="i/n: work on part i of n only; afterwards run once without, to finish")
+    add("--workers", type=int, default=min(8, os.cpu_count() or 1), help="clips that are processed in parallel")
+    add("--shard", default="1/1", help="i/n: process part i of n only. Afterwards run once without, to finish")
     add("--engine", default="local", choices=("local", "ray"), help="ray: run --shards of them on a Ray cluster")
     add("--shards", type=int, default=2, help="shards of --engine ray")
     add("--gpus_per_shard", type=float, default=0.0, help="GPUs that Ray gives to each shard")

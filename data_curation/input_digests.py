@@ -1,4 +1,4 @@
-"""Fingerprints of videos and skeletons, remembered so that a run over 100,000 files starts without reading them."""
+"""Cached digests of videos and skeletons, so that a run over 100,000 files starts without reading them."""
 
 import logging
 from collections.abc import Iterable
@@ -12,13 +12,13 @@ from ski_lvlm.storage.shards import WHOLE, Shard
 
 logger = logging.getLogger(__name__)
 STEP = "inputs"
-_MANY = 1000  # digests that a kill may cost
+_MANY = 1000  # digests that a crash may lose
 
 
 class InputDigests:
-    """Digests by path, read again only where a file's size or time of change is another.
+    """Digests by path, computed again only if a file's size or modification time has changed.
 
-    Use as a context manager: what was read is kept now and then, and when it ends. Losing some costs time alone.
+    Use as a context manager. New digests are saved from time to time and at the end. Losing some costs only time.
     """
 
     def __init__(self, folder: Path, *, shard: Shard = WHOLE) -> None:
@@ -38,16 +38,16 @@ class InputDigests:
             self._fresh = []
 
     def read(self, paths: Iterable[Path | None], *, workers: int) -> None:
-        """Read the files that are not known yet, several at a time: a whole data set is read at the disk's speed."""
+        """Read the files without a digest in parallel, at the speed of the disk."""
         new = [path for path in paths if path is not None and not self._is_known(path)]
         if size := sum(path.stat().st_size for path in new) // 10**9:
-            logger.warning("reading %d new files (%d GB) to know them again", len(new), size)
+            logger.warning("reading %d new files (%d GB) to compute their digests", len(new), size)
         with ThreadPoolExecutor(workers) as pool:
-            for path, known in zip(new, pool.map(file_digest, new), strict=True):
-                self._keep(path, known)
+            for path, digest in zip(new, pool.map(file_digest, new), strict=True):
+                self._keep(path, digest)
 
     def of(self, path: Path | None) -> str:
-        """The digest of a file, or `absent`."""
+        """Return the digest of a file, or `absent`."""
         if path is None:
             return "absent"
         if not self._is_known(path):
@@ -57,8 +57,8 @@ class InputDigests:
     def _is_known(self, path: Path) -> bool:
         return str(path) in self._known and self._known[str(path)]["state"] == _state(path)
 
-    def _keep(self, path: Path, known: str) -> None:
-        record = {"name": str(path), "state": _state(path), "digest": known}
+    def _keep(self, path: Path, digest: str) -> None:
+        record = {"name": str(path), "state": _state(path), "digest": digest}
         self._known[str(path)] = record
         self._fresh.append(record)
         if len(self._fresh) >= _MANY:

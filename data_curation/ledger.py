@@ -1,8 +1,8 @@
-"""What a run has done so far: append-only manifests of JSON lines, one per step; a kill loses only work in flight.
+"""The progress of a run: append-only manifests of JSON lines, one per step. A crash loses only work in flight.
 
-A record is final when it is `done` or `rejected` for its `key`, a digest of all that went in. Work that `failed` for a
-passing reason, whose inputs changed, or that was never begun (`open`) is done by the next run. Records of other keys
-stay valid: whoever returns to earlier settings finds what those had made.
+A record is final when it is `done` or `rejected` for its `key`, a digest of all inputs. The next run processes clips
+that `failed` for a temporary reason, whose inputs changed, or that are still `open`. Records of other keys stay valid,
+so that a return to earlier settings finds their results.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,9 +20,9 @@ Progress = Callable[[], object]
 
 
 class Rejected(ValueError):
-    """This clip cannot be used, and trying again would not help; the message says why.
+    """A clip that cannot be used. The message says why.
 
-    `facts` go into the record: what was tried, what it cost.
+    `facts` go into the record, for example the cost.
     """
 
     def __init__(self, reason: str, **facts: object) -> None:
@@ -31,11 +31,11 @@ class Rejected(ValueError):
 
 
 class Failed(ValueError):
-    """This clip could not be done now (a busy server, say); the same command tries it again."""
+    """A clip that failed for a temporary reason, such as a busy server. The same command tries it again."""
 
 
 def read_manifest(folder: Path, step: str) -> list[Record]:
-    """All records of a step, whichever shard wrote them, oldest first."""
+    """Read all records of a step by all shards, oldest first."""
     records = [record for path in _manifests(folder, step) for record in read_jsonl(path)]
     return sorted(records, key=lambda record: str(record.get("at")))  # stable: equal times keep their file's order
 
@@ -48,11 +48,11 @@ class Ledger:
     """The records of one step, by clip.
 
     Args:
-        folder: where the manifests of all shards lie.
+        folder: the folder of the manifests of all shards.
         step: their name.
-        shard: whose manifest is appended to.
-        has_output: whether what a `done` record left on the disk is still there. A step that leaves something knows
-            only its latest record of a clip: the output of earlier ones has been overwritten.
+        shard: the shard whose manifest is written.
+        has_output: whether the output file of a `done` record still exists. With it only the latest record of a clip
+            counts, because it has overwritten the output of earlier ones.
     """
 
     def __init__(
@@ -71,31 +71,31 @@ class Ledger:
         self._latest[name] = key
 
     def find(self, name: str, *, key: str) -> Record | None:
-        """What was recorded of a clip with these inputs."""
+        """Return the record of a clip with these inputs, or None."""
         if self._has_output and self._latest.get(name) != key:
             return None
         return self._records.get((name, key))
 
     def is_final(self, name: str, *, key: str) -> bool:
-        """Whether a clip need not be done again."""
+        """Return whether a clip needs no further processing."""
         record = self.find(name, key=key)
         if record is None or record["status"] == "failed":
             return False
         return record["status"] == "rejected" or self._has_output is None or self._has_output(record)
 
     def append(self, record: Record) -> None:
-        """Add a record; it is on the disk when this returns."""
+        """Save a record."""
         append_jsonl(self.path, record)
         self._keep(record)
 
     def records(self, keys: Mapping[str, str]) -> dict[str, Record]:
-        """The record of each clip, in the order of `keys`; those not begun yet are `open`."""
+        """Return the record of each clip, in the order of `keys`. Those that are not begun are `open`."""
         return {name: self.find(name, key=key) or {"name": name, "status": "open"} for name, key in keys.items()}
 
     def unfinished(
         self, keys: Mapping[str, str], *, enough: Callable[[Record], bool] = lambda record: True
     ) -> list[str]:
-        """The clips that are not final, or whose record is not `enough` any more."""
+        """Return the clips that are not final, or whose record is not `enough` any more."""
         return [
             name
             for name, key in keys.items()
@@ -111,10 +111,10 @@ class Ledger:
         progress: Progress = lambda: None,
         enough: Callable[[Record], bool] = lambda record: True,
     ) -> dict[str, Record]:
-        """Do what is not final yet, `workers` clips at a time, and return the records of all, in the order of `keys`.
+        """Run `work` on the clips that are not final, in parallel, and return all records in the order of `keys`.
 
-        `work` gets a clip's name and returns what to record about it. `Rejected` and `Failed` are recorded as such; any
-        other error stops the run once the clips in flight are finished and recorded.
+        `work` takes a clip's name and returns its record. `Rejected` and `Failed` are recorded as such. Any other error
+        stops the run once the clips in flight are recorded.
         """
         todo = self.unfinished(keys, enough=enough)
         for _ in range(len(keys) - len(todo)):
@@ -126,12 +126,12 @@ class Ledger:
 
 
 def done(records: Mapping[str, Record]) -> dict[str, Record]:
-    """Those records whose clip goes on to the next step."""
+    """Return the records of the clips that continue to the next step."""
     return {name: record for name, record in records.items() if record["status"] == "done"}
 
 
 def _results(names: Iterable[str], work: Callable[[str], Record], *, workers: int) -> Iterator[tuple[str, Record]]:
-    """Work on names in threads, a few ahead; the first error is raised when all that had begun is given out."""
+    """Yield the results of threads. The first error is raised after the results of all running ones."""
     waiting, problem = iter(names), None
     running: dict[Future[Record], str] = {}
     with ThreadPoolExecutor(workers) as pool:
@@ -152,7 +152,7 @@ def _results(names: Iterable[str], work: Callable[[str], Record], *, workers: in
 
 
 def attempt(work: Callable[[str], Record], name: str) -> Record:
-    """What to record about a clip that was worked on."""
+    """Call `work` on a clip and return its record."""
     try:
         return {"status": "done", **work(name)}
     except Rejected as reason:
@@ -162,10 +162,10 @@ def attempt(work: Callable[[str], Record], name: str) -> Record:
 
 
 def stamped(name: str, key: str, result: Record) -> Record:
-    """A whole record: whose it is, what went in, what came out, and when."""
+    """Return a result with its clip, the digest of its inputs, and the time."""
     return {"name": name, "key": key, **result, "at": now()}
 
 
 def now() -> str:
-    """The time of a record; texts sort as times do."""
+    """Return the current time as a text that sorts by time."""
     return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -1,7 +1,8 @@
-"""Which clips a run works on, and what each is for: training, validation, testing."""
+"""The clips of a run, divided into training, validation and test."""
 
 from collections.abc import Iterable, Mapping
 
+from data_curation.captioning.open_captioner import captioner_kind
 from data_curation.results.hold_out import By, hold_out
 from ski_lvlm.datasets import ntu
 
@@ -9,23 +10,21 @@ Parts = dict[str, list[str]]
 
 
 def divide(names: Iterable[str], *, split: str, part: str, validation_share: float = 0.0, by: By = "clip") -> Parts:
-    """Sort clips into `train`, `validation`, `test` (all of seen classes) and `unseen`; others are left out.
-
-    What `part` leaves out is not in the result at all.
+    """Divide clips into `train`, `validation`, `test` (all of seen classes) and `unseen`, limited to `part`.
 
     Training and validation clips are of training subjects, the others of test subjects, so no clip and no subject is on
-    both sides; `by="subject"` keeps this between training and validation too.
+    both sides. `by="subject"` separates the subjects of training and validation too.
 
-    Assumption: the subjects of NTU's cross-subject protocol train; the paper does not say which clips its pairs are of.
+    Assumption: the subjects of NTU's cross-subject protocol train. The paper does not say which clips its pairs are of.
 
     Raises:
-        ValueError: no clip is of this split, or the share is none.
+        ValueError: no clip is of this split, or the share is invalid.
     """
     names = list(names)
-    chosen = ntu.Split("all", "ntu120", tuple(range(1, 121)), ()) if split == "all" else ntu.split_named(split)
+    classes = ntu.Split("all", "ntu120", tuple(range(1, 121)), ()) if split == "all" else ntu.split_named(split)
 
-    def clips_of(which: ntu.Part) -> list[str]:
-        return ntu.clips(names, split=chosen, protocol="xsub", part=which)
+    def clips_of(ntu_part: ntu.Part) -> list[str]:
+        return ntu.clips(names, split=classes, protocol="xsub", part=ntu_part)
 
     parts: Parts = {}
     if part != "test":
@@ -43,41 +42,37 @@ def divide(names: Iterable[str], *, split: str, part: str, validation_share: flo
 
 
 def training(parts: Parts) -> list[str]:
-    """The clips that pairs are made of."""
+    """Return the clips that get pairs."""
     return [*parts.get("train", ()), *parts.get("validation", ())]
 
 
 def default_part(captioner: str) -> str:
-    """Return the part that is captioned unless `--part` says otherwise: where captions cost nothing, all.
+    """Return the default of `--part`: all if captions cost nothing, else the training clips.
 
-    Of NTU RGB+D 120, 44.7 % of the clips are of test subjects and in no pair.
+    In NTU RGB+D 120, 44.7 % of the clips are of test subjects and in no pair.
 
     >>> default_part("cogvlm"), default_part("kinematics")
     ('train', 'all')
     """
-    return "all" if captioner == "kinematics" else "train"
+    return "all" if captioner_kind(captioner).is_free else "train"
 
 
 def captioned_clips(parts: Parts, shares: Mapping[str, int]) -> set[str]:
-    """Return the clips whose caption is used: those that give pairs, and those held out for questions."""
+    """Return the clips whose caption is used, for pairs or for held-out questions."""
     held_out = {name for part in ("test", "unseen") for name in parts.get(part, ())}
     return held_out | {name for name in training(parts) if shares.get(name)}
 
 
 def captioned_line(parts: Parts, shares: Mapping[str, int], *, part: str, clips: int) -> str:
-    """Return a sentence or two that say how many of the folder's `clips` are captioned, and why.
+    """Return a message about the captioned clips among the folder's `clips`.
 
     >>> captioned_line({"train": ["a"], "test": ["b"]}, {"a": 1}, part="all", clips=3)
     'captions: 2 of 3 clips, those of the training subjects and those held out for questions'
     """
     train = training(parts)
     pairs = " that get pairs" if any(not shares.get(name) for name in train) else ""
-    who = [f"those of the training subjects{pairs}"] if train else []
-    who += ["those held out for questions"] if part != "train" else []
-    more = (
-        ""
-        if part == "all"
-        else f". --part all adds those {'held out for questions' if part == 'train' else 'of the training subjects'}"
-    )
+    groups = [f"those of the training subjects{pairs}"] if train else []
+    groups += ["those held out for questions"] if part != "train" else []
+    hint = f". --part all adds those {'held out for questions' if part == 'train' else 'of the training subjects'}"
     count = len(captioned_clips(parts, shares))
-    return f"captions: {count} of {clips} clips, {' and '.join(who)}{more}"
+    return f"captions: {count} of {clips} clips, {' and '.join(groups)}{'' if part == 'all' else hint}"

@@ -1,4 +1,4 @@
-"""Every instruction that a captioner or a question writer gets, as data with a fingerprint; the template questions."""
+"""The instructions of captioners and question writers as data with a digest, and the template questions."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
@@ -14,10 +14,10 @@ CAPTION_PROMPT = (
     "interacted by the person."
 )
 
-# Assumption: the paper shows one picture only; the wording for several is ours, and stands before the paper's.
+# Assumption: the paper shows one picture only. The wording for several is ours, before the paper's.
 SEVERAL_FRAMES = "The {count} pictures are frames of one video, in order of time. "
 
-# Assumption: the paper names GPT-3.5-turbo but not its instructions; the wording is ours.
+# Assumption: the paper names GPT-3.5-turbo but not its instructions. The wording is ours.
 QA_SYSTEM = (
     "You write training data for an assistant that watches videos of everyday activities. You are given a written "
     "account of one video. From it alone you write questions that somebody who watches the video might ask, each with "
@@ -31,25 +31,23 @@ QA_REQUEST = (
     'Reply with one JSON object only: {{"pair_1": {{"kind": "...", "question": "...", "answer": "..."}}}}, and so on '
     "up to pair_{count}."
 )
-QA_KINDS: dict[Kind, str] = {  # only those that are wanted are explained
+QA_KINDS: dict[Kind, str] = {  # only the requested kinds are explained
     "summary": "asks what happens; the answer is one sentence that names the action.",
     "action": "asks which activity is carried out; the answer is one short sentence.",
     "detail": "asks for a full description; the answer has two or three sentences.",
     "objects": "asks what the person handles or uses; the answer names the things and what is done with them.",
     "motion": "asks how the body, the hands or the legs move; the answer speaks of movement only.",
 }
-QA_MOTION = "Measured on the body's joints: {motion}\n"  # stands for {motion} where joints were measured
+QA_MOTION = "Measured on the body's joints: {motion}\n"  # replaces {motion} if joints were measured
 
 
 def qa_schema(kinds: Sequence[Kind]) -> dict[str, Any]:
-    """The reply that one pair of each of `kinds` makes, for servers that enforce a JSON schema.
-
-    A field for every pair, since strict modes do not all know the longest length of a list, and a model that may write
-    on does.
+    """Return the JSON schema of a reply with one pair of each of `kinds`.
 
     >>> qa_schema(["motion", "detail"])["required"]
     ['pair_1', 'pair_2']
     """
+    # A field for every pair, because not all strict modes support the maximum length of a list.
     pairs = {f"pair_{number}": _pair_schema(kind) for number, kind in enumerate(kinds, start=1)}
     return {"type": "object", "properties": pairs, "required": list(pairs), "additionalProperties": False}
 
@@ -101,13 +99,13 @@ QUESTIONS: dict[Kind, tuple[str, ...]] = {
     ),
 }
 
-# What held-out clips are asked: a description, and two wordings of one question for the consistency metric.
+# The questions about held-out clips: a description, and two wordings for the consistency metric.
 DESCRIBE = "What happens in this video?"
 CONSISTENCY = ("What is the person doing?", "Which activity is carried out in the video?")
 
 
 def prompt_hash(*texts: object) -> str:
-    """A version for a set of instructions: change a word and what was made with the old ones is made again.
+    """Return the version of a set of instructions. If a word changes, results are made again.
 
     >>> prompt_hash("a") != prompt_hash("b")
     True

@@ -1,4 +1,4 @@
-"""The clips of an NTU folder: which files each has, and how its joints are read."""
+"""The clips of an NTU folder: their files, and readers of their joints."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -19,8 +19,8 @@ from ski_lvlm.storage.digests import digest, remembered_digest
 from ski_lvlm.videos.folder import list_videos
 
 
-class Joints(NamedTuple):
-    """Reads a clip's joints by its name; `version` tells other sources of joints apart."""
+class JointReader(NamedTuple):
+    """A reader of a clip's joints by its name. `version` identifies the source of the joints."""
 
     read: Callable[[str], Float[np.ndarray, "T M J 3"]]
     version: str
@@ -29,24 +29,24 @@ class Joints(NamedTuple):
 logger = logging.getLogger(__name__)
 
 
-class Source(NamedTuple):
-    """Where a clip's files are; None where one is absent."""
+class ClipFiles(NamedTuple):
+    """The files of a clip, with None for a missing one."""
 
     video: Path | None
     skeleton: Path | None
 
 
-def find_clips(ntu: Path) -> dict[str, Source]:
-    """All clips of a folder that holds `rgb/` and `skeletons/`, by name, also those with only one of the two files.
+def find_clips(ntu: Path) -> dict[str, ClipFiles]:
+    """Return all clips of a folder with `rgb/` and `skeletons/`, by name, also incomplete ones.
 
-    Files that are not named like NTU's clips are left out with a warning.
+    Files without an NTU clip's name are skipped with a warning.
 
     Raises:
         ValueError: the folder holds neither.
     """
     videos = list_videos(ntu)
     skeletons = {
-        file.stem: file for where in skeleton_folders(ntu) for file in where.glob("*.skeleton") if file.is_file()
+        file.stem: file for folder in skeleton_folders(ntu) for file in folder.glob("*.skeleton") if file.is_file()
     }
     names = sorted({*videos, *skeletons})
     clips = [name for name in names if is_clip_name(name)]
@@ -56,28 +56,28 @@ def find_clips(ntu: Path) -> dict[str, Source]:
             f"{ntu}: found no NTU clips; expected rgb/SsssCcccPpppRrrrAaaa_rgb.avi and skeletons/*.skeleton"
         )
     if strange:
-        logger.warning("%s: left out %d files without an NTU clip's name, such as %s", ntu, len(strange), strange[0])
-    return {name: Source(videos.get(name), skeletons.get(name)) for name in clips}
+        logger.warning("%s: skipped %d files without an NTU clip's name, such as %s", ntu, len(strange), strange[0])
+    return {name: ClipFiles(videos.get(name), skeletons.get(name)) for name in clips}
 
 
 def is_clip_name(name: str) -> bool:
-    """Whether a name is SsssCcccPpppRrrrAaaa, of an action that exists."""
+    """Return whether a name is SsssCcccPpppRrrrAaaa with a valid action."""
     try:
         return 1 <= parse_name(name).action <= len(ACTION_PHRASES)
     except ValueError:
         return False
 
 
-def skeleton_reader(sources: Mapping[str, Source], *, prepared: Path | None) -> Joints:
-    """How a clip's joints are got: from the prepared set where given, else from the `.skeleton` file.
+def skeleton_reader(sources: Mapping[str, ClipFiles], *, prepared: Path | None) -> JointReader:
+    """Return a reader of joints from the prepared set, if given, else from the `.skeleton` files.
 
-    The reader raises `Rejected` for a clip without usable joints, `Failed` for one that is yet to be prepared.
+    The reader raises `Rejected` for a clip without usable joints, and `Failed` for one that is not prepared yet.
 
     Raises:
         ValueError: the prepared set is not of NTU's 25 joints.
     """
     if prepared is None:
-        return Joints(lambda name: _from_file(sources[name]), "files")
+        return JointReader(lambda name: _from_file(sources[name]), "files")
     from ski_lvlm.skeletons.packed import PackedSkeletons
 
     packed = PackedSkeletons.open(prepared)
@@ -89,10 +89,10 @@ def skeleton_reader(sources: Mapping[str, Source], *, prepared: Path | None) -> 
             raise Failed(f"not in the prepared set {prepared}; run scripts/prepare_ntu.py again")
         return packed.get(name)
 
-    return Joints(joints, digest(packed.cleaning, remembered_digest(prepared / "joints.npy")))
+    return JointReader(joints, digest(packed.cleaning, remembered_digest(prepared / "joints.npy")))
 
 
-def _from_file(source: Source) -> Float[np.ndarray, "T M J 3"]:
+def _from_file(source: ClipFiles) -> Float[np.ndarray, "T M J 3"]:
     if source.skeleton is None:
         raise Rejected("there is no skeleton to measure motion on")
     try:
@@ -101,20 +101,20 @@ def _from_file(source: Source) -> Float[np.ndarray, "T M J 3"]:
         raise Rejected(str(error)) from error
 
 
-class Motion(NamedTuple):
-    """Tells a clip's measured motion by its name; `version` tells other sources of joints apart."""
+class MotionText(NamedTuple):
+    """A description of a clip's measured motion by its name. `version` identifies the source of the joints."""
 
-    tell: Callable[[str], str]
+    describe: Callable[[str], str]
     version: str
 
 
-def motion_teller(joints: Joints) -> Motion:
-    """Says in a sentence or two what the joints of a clip did; nothing where it has none."""
+def motion_text(joints: JointReader) -> MotionText:
+    """Return a description of motion in a sentence or two, empty for clips without joints."""
 
-    def tell(name: str) -> str:
+    def describe(name: str) -> str:
         try:
             return measured_sentences(name, joints=joints.read(name))
         except (Rejected, Failed):
             return ""
 
-    return Motion(tell, joints.version)
+    return MotionText(describe, joints.version)

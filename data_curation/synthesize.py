@@ -1,7 +1,7 @@
 """Make the synthetic ADL set: NTU RGB+D's folders, names and file formats, filled with figures that act out 16 actions.
 
-It is a toy for running and testing everything, with no licence to ask for; numbers got on it say nothing about NTU.
-Subjects 1 to 8 are for training, 9 to 12 for testing; actions A6, A23, A60 and A64 are never seen in training.
+It is a toy set for running and testing everything without a licence. Results on it say nothing about NTU. Subjects 1 to
+8 are for training, 9 to 12 for testing. Actions A6, A23, A60 and A64 are never seen in training.
 """
 
 import argparse
@@ -26,14 +26,14 @@ from ski_lvlm.storage.files import atomic_path, write_json
 
 FPS = 20
 NUM_ROOMS = 8
-_MOTION = 4  # keeps the motion's random numbers apart from the session's
+_MOTION = 4  # separates the motion's random numbers from the session's
 _ROUNDS = 48  # passes over the performers until a name would repeat
 _TRAINERS, _TESTERS = 8, 4
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides how a clip with a given name looks."""
+    """The settings that determine a clip, besides its name."""
 
     seed: int
     width: int
@@ -41,16 +41,16 @@ class Settings:
 
 
 def clip_names(count: int, *, seed: int) -> list[ClipName]:
-    """`count` names, drawn evenly over actions, performers, cameras and rooms; a longer list begins with a shorter one.
+    """Return `count` names, evenly distributed over actions, performers, cameras and rooms.
 
-    The two actions of a same-object pair always come with the same sessions.
+    A longer list begins with a shorter one. Both actions of a same-object pair have the same sessions.
 
     Raises:
-        ValueError: there are not so many names.
+        ValueError: there are fewer names.
     """
-    most = _ROUNDS * NUM_PERFORMERS * len(ACTIONS)
-    if not 1 <= count <= most:
-        raise ValueError(f"{count} clips were asked for; the synthetic set has between 1 and {most}: change --clips")
+    maximum = _ROUNDS * NUM_PERFORMERS * len(ACTIONS)
+    if not 1 <= count <= maximum:
+        raise ValueError(f"--clips is {count}; the synthetic set has between 1 and {maximum}: change --clips")
     return list(islice(_all_names(seed), count))
 
 
@@ -71,14 +71,14 @@ def _all_names(seed: int) -> Iterator[ClipName]:
 
 
 def _performer_order(rng: np.random.Generator) -> list[int]:
-    """All performers, shuffled, two of the training set before each of the test set."""
+    """Return all performers, shuffled, two of the training set before each of the test set."""
     train = (1 + rng.permutation(_TRAINERS)).tolist()
     test = (1 + _TRAINERS + rng.permutation(_TESTERS)).tolist()
     return [p for i in range(_TESTERS) for p in (train[2 * i], train[2 * i + 1], test[i])]
 
 
 def act(clip: ClipName, *, seed: int) -> tuple[Session, Performance]:
-    """The session and the performance that a clip's name stands for."""
+    """Return the session and the performance of a clip."""
     rng = np.random.default_rng([seed, _MOTION, *clip])
     place = session(clip, seed=seed)
     num_frames = int(rng.integers(46, 61))
@@ -86,7 +86,7 @@ def act(clip: ClipName, *, seed: int) -> tuple[Session, Performance]:
 
 
 def make_clip(clip: ClipName, *, out: Path, settings: Settings) -> bool:
-    """Write one clip's video and `.skeleton`, unless both are there; return whether it had to be made."""
+    """Write one clip's video and `.skeleton`, unless both exist, and return whether it was missing."""
     video, skeleton = out / "rgb" / f"{clip}_rgb.avi", out / "skeletons" / f"{clip}.skeleton"
     if video.exists() and skeleton.exists():
         return False
@@ -105,7 +105,7 @@ def write_video(path: Path, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> Non
 
     height, width, _ = frames[0].shape
     with atomic_path(path) as temporary, av.open(str(temporary), "w") as container:
-        # AVI has no place for reordered frames, hence no B-frames; one thread gives the same bytes every time.
+        # AVI cannot hold reordered frames, hence no B-frames. One thread gives the same bytes every time.
         options = {"preset": "veryfast", "crf": "20", "threads": "1", "bf": "0", "g": "20"}
         stream = container.add_stream("libx264", rate=FPS, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -125,23 +125,23 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _claim(out: Path, settings: Settings) -> None:
-    """Note what the folder is made with, or make sure that it is continued with the same; sweep up after a kill."""
+    """Record the settings of the folder, or check that they are the same, and remove incomplete files."""
     for half_written in out.glob("*/.*.partial*"):
         half_written.unlink()
     note = out / "synthesis.json"
-    made_with = {"seed": settings.seed, "size": [settings.width, settings.height], "version": 1}
+    current = {"seed": settings.seed, "size": [settings.width, settings.height], "version": 1}
     if note.exists():
         import json
 
-        found = json.loads(note.read_text(encoding="utf-8"))
-        if found != made_with:
-            raise ValueError(f"{out} was made with {found}, now asked for {made_with}; use another --out or delete it")
+        recorded = json.loads(note.read_text(encoding="utf-8"))
+        if recorded != current:
+            raise ValueError(f"{out} was made with {recorded}, now asked for {current}; use another --out or delete it")
     else:
-        write_json(note, made_with)
+        write_json(note, current)
 
 
 def synthesize(out: Path, *, clips: int, settings: Settings, workers: int) -> int:
-    """Make the clips that are not there yet, with a progress bar; return how many those were."""
+    """Make the missing clips with a progress bar, and return their number."""
     import cv2
     from rich.progress import track as progress
 
@@ -157,14 +157,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     flags = parser(__doc__ or "")
     flags.add_argument("--out", type=Path, required=True, help="folder for skeletons/ and rgb/")
-    flags.add_argument("--clips", type=int, default=300, help="how many clips; more later extend the same folder")
-    flags.add_argument("--seed", type=int, default=0, help="decides everything that is drawn at random")
+    flags.add_argument(
+        "--clips", type=int, default=300, help="number of clips. A larger number later extends the same folder"
+    )
+    flags.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     flags.add_argument("--size", type=_size, default="512x288", help="WIDTHxHEIGHT of the videos, 16:9")
     flags.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes, one thread each")
     args = flags.parse_args(argv)
     settings = Settings(args.seed, *args.size)
-    made = synthesize(args.out, clips=args.clips, settings=settings, workers=max(1, args.workers))
-    print(f"{args.clips} clips in {args.out} ({made} made now)")
+    num_new = synthesize(args.out, clips=args.clips, settings=settings, workers=max(1, args.workers))
+    print(f"{args.clips} clips in {args.out} ({num_new} made now)")
     return 0
 
 

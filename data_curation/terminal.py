@@ -1,4 +1,4 @@
-"""What a curation run shows on the terminal: bars while it works, tables when it ends."""
+"""Progress bars and tables of a curation run on the terminal."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,40 +18,43 @@ _A_MINUTE = 60.0  # seconds
 class Bars:
     """Progress on the terminal, one bar a step, and lines between them."""
 
-    def __init__(self, shown: Progress) -> None:
-        self._shown = shown
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
 
     def track(self, title: str, total: int) -> Callable[[], object]:
-        """A new bar; call the result once per clip. Where nobody watches, a line a minute goes to the log."""
-        task = self._shown.add_task(title, total=total)
-        told = time.monotonic()
+        """Add a bar, and return a function to call once per clip.
+
+        Without a terminal it prints a line a minute.
+        """
+        task = self._progress.add_task(title, total=total)
+        last = time.monotonic()
 
         def advance() -> None:
-            nonlocal told
-            self._shown.advance(task)
-            if not self._shown.console.is_terminal and time.monotonic() - told > _A_MINUTE:
-                told = time.monotonic()
-                bar = self._shown.tasks[task]
-                left = "" if bar.time_remaining is None else f", about {bar.time_remaining / 60:.0f} minutes left"
-                self.say(f"{title}: {bar.completed:.0f} of {total}{left}")
+            nonlocal last
+            self._progress.advance(task)
+            if not self._progress.console.is_terminal and time.monotonic() - last > _A_MINUTE:
+                last = time.monotonic()
+                bar = self._progress.tasks[task]
+                remaining = "" if bar.time_remaining is None else f", about {bar.time_remaining / 60:.0f} minutes left"
+                self.say(f"{title}: {bar.completed:.0f} of {total}{remaining}")
 
         return advance
 
     def say(self, line: object) -> None:
         """Print a line above the bars."""
-        self._shown.console.print(str(line), markup=False, highlight=False, soft_wrap=True)
+        self._progress.console.print(str(line), markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def progress() -> Iterator[Bars]:
     """Show bars while the context lasts."""
     columns = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as shown:
-        yield Bars(shown)
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as bars:
+        yield Bars(bars)
 
 
 def print_counts(counts: Sequence[StepCount], spent: Sequence[Record], *, title: str, lines: Sequence[str]) -> None:
-    """Tables of what became of the clips at each step and of what was paid, then some lines."""
+    """Print tables of the clips at each step and of the spending, then some lines."""
     console = Console()
     table = Table("step", "in", "done", "rejected", "failed", title=title)
     for count in counts:
@@ -62,8 +65,8 @@ def print_counts(counts: Sequence[StepCount], spent: Sequence[Record], *, title:
             "step", "model", "requests", "tokens in", "tokens out", "dollars", title="asked of language models"
         )
         for row in spending(spent):
-            said = (row.step, row.model, row.requests, row.prompt_tokens, row.completion_tokens, row.price)
-            money.add_row(*map(str, said))
+            cells = (row.step, row.model, row.requests, row.prompt_tokens, row.completion_tokens, row.price)
+            money.add_row(*map(str, cells))
         console.print(money)
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,14 +1,14 @@
-"""Check anybody's instruction or question files, and say for every record what is wrong with it.
+"""Check instruction or question files, and report the problems of every record.
 
   python data_curation/validate.py instructions.json
   python data_curation/validate.py train.parquet validation.parquet test.parquet --by subject
   python data_curation/validate.py adlx_QAs_for_training.json --drop object --features DIR --out problems.jsonl
 
-Read are conversations (ours, LLaVA's, Video-ChatGPT's, LLAVIDAL's, SKI-Models'), question files, predictions, raw pairs
-and Parquet; the format is recognised. Several files are taken for splits, so no clip may be in two of them: of one
-data set in two formats, give one.
+Conversations (ours, LLaVA's, Video-ChatGPT's, LLAVIDAL's, SKI-Models'), question files, predictions, raw pairs and
+Parquet are recognised. Several files count as splits, so no clip may be in two of them. If a data set exists in two
+formats, give one of them.
 
-Exit code: 0 nothing to mend (there may be warnings), 1 errors, 2 a file that cannot be read.
+Exit code: 0 without errors (there may be warnings), 1 with errors, 2 if a file cannot be read.
 """
 
 import argparse
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from data_curation.checking.file_checks import Finding
-    from data_curation.checking.file_formats import Table
+    from data_curation.checking.file_formats import QuestionTable
 
 _LEVELS = ("error", "warning", "note")
 
@@ -35,17 +35,17 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     flags = parser(__doc__ or "")
     add = flags.add_argument
     add("files", type=Path, nargs="+", metavar="FILE", help="JSON or Parquet")
-    add("--by", default="clip", choices=("clip", "subject"), help="what two files must not share")
-    add("--drop", action="append", default=[], choices=("object", "skeleton"), help="leave a modality out of records")
+    add("--by", default="clip", choices=("clip", "subject"), help="unit that two files must not share")
+    add("--drop", action="append", default=[], choices=("object", "skeleton"), help="modality of records to ignore")
     add("--videos", type=Path, help="folder of videos, in which every clip must have a file")
     add("--features", type=Path, help="folder with video/ and skeleton/, in which every clip must have its tokens")
-    add("--show", type=int, default=20, metavar="N", help="how many problems to print")
+    add("--show", type=int, default=20, metavar="N", help="number of problems to print")
     add("--out", type=Path, help="write all problems here, as JSON lines {file, record, id, level, problem}")
     return flags.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Check the files and print what is wrong; the exit code."""
+    """Check the files, print the problems, and return the exit code."""
     args = arguments(argv)
     from rich.console import Console
 
@@ -75,8 +75,8 @@ def _check_arguments(args: argparse.Namespace) -> None:
         raise ValueError(f"--out {args.out} is one of the files to check; give another name")
 
 
-def _read(args: argparse.Namespace) -> tuple[dict[str, "Table"], list["Finding"]]:
-    """The files that can be read, and a finding for each that cannot."""
+def _read(args: argparse.Namespace) -> tuple[dict[str, "QuestionTable"], list["Finding"]]:
+    """Return the readable files, and a finding for each of the others."""
     from data_curation.checking.file_checks import Finding
     from data_curation.checking.file_formats import read_table
 
@@ -90,7 +90,7 @@ def _read(args: argparse.Namespace) -> tuple[dict[str, "Table"], list["Finding"]
     return tables, findings
 
 
-def _absent(file: str, table: "Table", args: argparse.Namespace) -> Iterator["Finding"]:
+def _absent(file: str, table: "QuestionTable", args: argparse.Namespace) -> Iterator["Finding"]:
     from data_curation.checking.file_checks import check_present
 
     if args.videos:
@@ -99,14 +99,14 @@ def _absent(file: str, table: "Table", args: argparse.Namespace) -> Iterator["Fi
 
         videos = ClipIndex(list_videos(args.videos))
         present = videos.find_all(entry.video for entry in table.entries if entry.video)
-        yield from check_present(file, table, modality="video", where=args.videos, has=present.__contains__)
+        yield from check_present(file, table, modality="video", folder=args.videos, has=present.__contains__)
     if args.features:
         from ski_lvlm.lvlm.features import FeatureFolder
 
-        folder = FeatureFolder(args.features)
+        features = FeatureFolder(args.features)
         for modality in ("video", "skeleton"):
             yield from check_present(
-                file, table, modality=modality, where=args.features, has=partial(folder.has, modality=modality)
+                file, table, modality=modality, folder=args.features, has=partial(features.has, modality=modality)
             )
 
 
@@ -118,7 +118,7 @@ def _write(out: Path, findings: list["Finding"]) -> None:
 
 
 def _show(findings: list["Finding"], limit: int, console: "Console") -> None:
-    """The first problems one by one; if there are more, how many there are of each kind."""
+    """Print the first problems one by one, and the counts by kind if there are more."""
     from data_curation.checking.file_checks import kinds
 
     for finding in findings[: max(limit, 0)]:
@@ -131,16 +131,16 @@ def _show(findings: list["Finding"], limit: int, console: "Console") -> None:
 
 def _line(finding: "Finding") -> str:
     name = "" if finding.id is None else f" (id {finding.id!r})"
-    where = finding.file if finding.record is None else f"{finding.file}, record {finding.record!s}{name}"
-    return f"{finding.level}: {_printable(where)}: {_printable(finding.problem)}"
+    source = finding.file if finding.record is None else f"{finding.file}, record {finding.record!s}{name}"
+    return f"{finding.level}: {_printable(source)}: {_printable(finding.problem)}"
 
 
 def _printable(text: str) -> str:
-    """Names come from anywhere: no control characters or half characters reach the terminal."""
+    # Names come from anywhere: no control characters or lone surrogates reach the terminal.
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
-def _summarise(tables: Mapping[str, "Table"], findings: list["Finding"], console: "Console") -> None:
+def _summarise(tables: Mapping[str, "QuestionTable"], findings: list["Finding"], console: "Console") -> None:
     from rich.table import Table as Grid
     from rich.text import Text
 
@@ -153,8 +153,8 @@ def _summarise(tables: Mapping[str, "Table"], findings: list["Finding"], console
     for file, table in tables.items():
         clips = {entry.video or entry.skeleton for entry in table.entries} - {None}
         numbers = (len(table.entries), len(clips), sum(len(entry.pairs) for entry in table.entries))
-        counted = (*numbers, levels[file, "error"], levels[file, "warning"])
-        grid.add_row(Text(file), table.format, *map(str, counted))
+        counts = (*numbers, levels[file, "error"], levels[file, "warning"])
+        grid.add_row(Text(file), table.format, *map(str, counts))
     if tables:
         console.print(grid)
 

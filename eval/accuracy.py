@@ -1,10 +1,10 @@
-"""How many captions of NTU-named clips name the right action.
+"""Measure how many captions of NTU-named clips name the right action.
 
     python eval/accuracy.py --predictions predictions.json --instructions instructions.json --out accuracy.json
 
-A caption names an action if it uses that action's phrase (data_curation/action_phrases.py) and no other's; so this is
-for captions in the words of `--captioner kinematics`. Beside the predictions stands what always giving the training
-set's most frequent action would reach.
+A caption names an action if it uses that action's phrase (data_curation/action_phrases.py) and no other's, as the
+captions of `--captioner kinematics` do. For comparison, the result has a row for always naming the training set's most
+frequent action.
 """
 
 from collections import Counter, defaultdict
@@ -21,14 +21,14 @@ from ski_lvlm.datasets.instruction_file import read_instructions
 from ski_lvlm.datasets.ntu import parse_name
 from ski_lvlm.storage.files import write_json
 
-Row = dict[str, Any]
+AccuracyRow = dict[str, Any]
 
 
-def caption_accuracy(captions: Mapping[str, str | None], *, condition: str) -> Row:
-    """Shares, in percent, of clip name → caption: over clips, as the mean over actions, and over same-object pairs.
+def caption_accuracy(captions: Mapping[str, str | None], *, condition: str) -> AccuracyRow:
+    """Return the accuracy, in percent, of captions by clip: over clips, over actions, and over same-object pairs.
 
-    Same-object pairs are the actions of the synthetic set that differ from another seen one in motion alone. A clip
-    without a caption names nothing.
+    Same-object pairs are the actions of the synthetic set that differ from another seen one only in motion. A clip
+    without a caption counts as wrong.
 
     >>> caption_accuracy({"S001C001P009R001A010": "A person is clapping."}, condition="x")["share"]
     100.0
@@ -52,19 +52,19 @@ def caption_accuracy(captions: Mapping[str, str | None], *, condition: str) -> R
 
 
 def percent(values: Iterable[float]) -> float | None:
-    """Mean of values between 0 and 1, in percent to one decimal."""
+    """Return the mean of values between 0 and 1, in percent to one decimal."""
     values = list(values)
     return round(100 * sum(values) / len(values), 1) if values else None
 
 
-def most_frequent(instructions: Path, names: Iterable[str]) -> Row:
-    """The row of a model that always names the action most frequent in training.
+def most_frequent(instructions: Path, names: Iterable[str]) -> AccuracyRow:
+    """Return the row of a model that always names the most frequent action of training.
 
     Raises:
         ValueError: not an instruction file, or none about videos of NTU's names.
     """
-    named = (talk.video for talk in read_instructions(instructions, drop={"object"}) if talk.video)
-    counts = Counter(parse_name(video).action for video in named)
+    conversations = read_instructions(instructions, drop={"object"})
+    counts = Counter(parse_name(talk.video).action for talk in conversations if talk.video)
     if not counts:
         raise ValueError(f"{instructions}: no record is about a video; give the training file")
     action = counts.most_common(1)[0][0]
@@ -77,7 +77,7 @@ def main(flags: Sequence[str] | None = None) -> int:
     p = parser(__doc__ or "")
     p.add_argument("--predictions", type=Path, required=True, help="output of eval/describe.py")
     p.add_argument("--instructions", type=Path, help="training file, for the most frequent action")
-    p.add_argument("--out", type=Path, default=Path("accuracy.json"), help="where the rows go")
+    p.add_argument("--out", type=Path, default=Path("accuracy.json"), help="file of the rows")
     args = p.parse_args(flags)
     captions = {item["video_name"]: item.get("pred") for item in read_predictions([args.predictions])}
     rows = [caption_accuracy(captions, condition="trained, video alone")]

@@ -1,10 +1,9 @@
-"""One page that shows what a run did: scores, losses, times, recipe beside the paper's, held-out clips with captions.
+"""The page of a run: scores, losses, times, recipe beside the paper's, held-out clips with captions.
 
     python eval/report.py                                   # of the last quickstart: runs/quickstart/report.html
     python eval/report.py --run DIR --out page.html
 
-The page is a single file without scripts and without links to anything else. What a run does not have is shown as
-"not run", never left out in silence.
+The page is a single file without scripts or links. Missing parts of a run are shown as "not run".
 """
 
 import json
@@ -53,7 +52,7 @@ def _scores(folder: Path) -> dict[str, Any] | None:
 
 
 def _unfinished(scores: Path) -> str | None:
-    """How far the grading got, where it stopped before its end."""
+    """Return the progress of an unfinished grading run, or None."""
     try:
         return None if (scores / "scores.json").exists() else how_far(scores)
     except GradesError as error:
@@ -67,7 +66,7 @@ def _at(tree: Any, *names: str) -> Any:  # noqa: ANN401
 
 
 def recipe_rows(folder: Path) -> list[tuple[str, Any, str]]:
-    """(what, in this run, in the paper) for what the run's files tell; None where they do not.
+    """Return (setting, in this run, in the paper), with None where the run's files do not have it.
 
     Paper: Sec. 4, implementation details.
     """
@@ -99,7 +98,7 @@ def _product(modality: Any) -> str | None:  # noqa: ANN401
 
 
 def stage_times(folder: Path) -> list[tuple[str, float, float]]:
-    """(stage, seconds, share of the longest) in the order of running; a stage that was taken up again is summed."""
+    """Return (stage, seconds, share of the longest) in the order of running. Resumed stages are summed."""
     seconds: dict[str, float] = {}
     for line in read_jsonl(folder / "timings.jsonl"):
         if isinstance(line.get("stage"), str) and isinstance(line.get("seconds"), int | float):
@@ -109,43 +108,43 @@ def stage_times(folder: Path) -> list[tuple[str, float, float]]:
 
 
 def curves(folder: Path) -> list[dict[str, Any]]:
-    """Title and loss curve of each training stage; without a curve where the stage has no metrics."""
-    found = []
+    """Return title and loss curve of each training stage, with None for a stage without metrics."""
+    rows = []
     for stage, title in STAGES.items():
         points = loss_points(read_jsonl(folder / stage / "metrics.jsonl"))
-        found.append({"title": title, "stage": stage, "image": loss_curve(points) if points else None})
-    return found
+        rows.append({"title": title, "stage": stage, "image": loss_curve(points) if points else None})
+    return rows
 
 
 def accuracy_table(content: Any) -> tuple[list[str], list[list[str]]] | None:  # noqa: ANN401
-    """Columns and rows of `accuracy.json`: a list of objects, an object of objects, or plain numbers by name.
+    """Return columns and rows of `accuracy.json`: a list or an object of objects, or plain numbers by name.
 
     >>> accuracy_table({"trained": {"share": 0.75, "clips": 60}})
     (['', 'share', 'clips'], [['trained', '0.75', '60']])
     """
     if isinstance(content, list) and content and all(isinstance(row, dict) for row in content):
         columns = list(dict.fromkeys(name for row in content for name, value in row.items() if not _nested(value)))
-        return columns, [[_shown(row.get(name)) for name in columns] for row in content]
+        return columns, [[_text(row.get(name)) for name in columns] for row in content]
     if not isinstance(content, dict) or not content:
         return None
     if all(isinstance(value, dict) for value in content.values()):
         columns = list(dict.fromkeys(name for row in content.values() for name in row))
-        return ["", *columns], [[key, *(_shown(row.get(c)) for c in columns)] for key, row in content.items()]
-    return ["", "value"], [[key, _shown(value)] for key, value in content.items()]
+        return ["", *columns], [[key, *(_text(row.get(c)) for c in columns)] for key, row in content.items()]
+    return ["", "value"], [[key, _text(value)] for key, value in content.items()]
 
 
 def _nested(value: Any) -> bool:  # noqa: ANN401
     return isinstance(value, dict | list)
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401
+def _text(value: Any) -> str:  # noqa: ANN401
     if value is None:
         return "not run"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def zero_shot_rows(folder: Path) -> list[tuple[str, str]]:
-    """(what, result) of `zero_shot/zero_shot.json`: top-1 on unseen classes with its interval, and each class."""
+    """Return (label, result) of `zero_shot/zero_shot.json`: top-1 on unseen classes, and each class."""
     unseen = _at(_object(folder / "zero_shot" / "zero_shot.json"), "unseen")
     if not unseen:
         return []
@@ -158,13 +157,13 @@ def zero_shot_rows(folder: Path) -> list[tuple[str, str]]:
 
 
 def sample_clips(folder: Path) -> list[dict[str, Any]]:
-    """Up to 12 clips, evenly spread over the predictions, with frames, question, reference and caption."""
+    """Return up to 12 clips, evenly spread over the predictions, with frames, question, reference and caption."""
     predictions = _read(folder / "predictions.json")
     records = [r for r in predictions if isinstance(r, dict)] if isinstance(predictions, list) else []
     by_clip = {record.get("video_name"): record for record in reversed(records)}
     firsts = list(reversed(by_clip.values()))
-    chosen = [firsts[i * len(firsts) // CLIPS] for i in range(CLIPS)] if len(firsts) > CLIPS else firsts
-    return [{**record, **_frames(folder, str(record.get("video_name")))} for record in chosen]
+    clips = [firsts[i * len(firsts) // CLIPS] for i in range(CLIPS)] if len(firsts) > CLIPS else firsts
+    return [{**record, **_frames(folder, str(record.get("video_name")))} for record in clips]
 
 
 def _frames(folder: Path, clip: str) -> dict[str, str]:
@@ -177,7 +176,7 @@ def _frames(folder: Path, clip: str) -> dict[str, str]:
 
 
 def build_report(folder: Path, *, out: Path | None = None) -> Path:
-    """Write the page of a run folder; returns its path.
+    """Write the page of a run folder, and return its path.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -206,32 +205,32 @@ def build_report(folder: Path, *, out: Path | None = None) -> Path:
 
 
 def print_summary(folder: Path) -> None:
-    """The run in a few lines on the terminal: captions that name the action, scores with their judge, time taken."""
+    """Print accuracy of captions, scores with their judge, and the time of a run."""
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table("what", "result", title=str(folder))
+    table = Table("what", "result", title=str(folder))
     for row in _read(folder / "accuracy.json") or []:
-        shown.add_row(f"{row['condition']}: captions that name the action", f"{row['share']} % of {row['clips']}")
-    for what, result in zero_shot_rows(folder)[:1]:
-        shown.add_row(what, result)
+        table.add_row(f"{row['condition']}: captions that name the action", f"{row['share']} % of {row['clips']}")
+    for label, result in zero_shot_rows(folder)[:1]:
+        table.add_row(label, result)
     scores = _scores(folder) or {"metrics": {}}
     for name, metric in scores["metrics"].items():
         mean = metric.get("mean")
-        shown.add_row(f"{name} (judge: {scores.get('judge')})", "not run" if mean is None else f"{mean:.1f} of 100")
+        table.add_row(f"{name} (judge: {scores.get('judge')})", "not run" if mean is None else f"{mean:.1f} of 100")
     if unfinished := _unfinished(folder / "scores"):
-        shown.add_row("scores", unfinished)
+        table.add_row("scores", unfinished)
     seconds = sum(float(record["seconds"]) for record in read_jsonl(folder / "timings.jsonl"))
-    shown.add_row("time of all stages", f"{seconds / 60:.1f} minutes")
-    Console().print(shown)
+    table.add_row("time of all stages", f"{seconds / 60:.1f} minutes")
+    Console().print(table)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Build the page and say where it is."""
+    """Build the page, and print its path."""
     flags = parser(__doc__ or "")
     flags.add_argument("--run", type=Path, default=ROOT / "runs" / "quickstart", help="folder of the run")
-    flags.add_argument("--out", type=Path, help="the page; default: report.html in the run's folder")
-    flags.add_argument("--summary", action="store_true", help="only print a small table of what is there")
+    flags.add_argument("--out", type=Path, help="the page. Default: report.html in the run's folder")
+    flags.add_argument("--summary", action="store_true", help="only print a small table of the results")
     options = flags.parse_args(argv)
     if options.summary:
         print_summary(options.run)

@@ -1,1 +1,1 @@
-"""Language models on servers: what was asked is never asked again, and never for more than there is."""
+"""Requests to language models on servers, each sent once and within a budget."""

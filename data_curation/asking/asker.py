@@ -1,12 +1,12 @@
-"""Asking a language model about many clips: from the log where it has answered, within limits and budget where not."""
+"""Requests to a language model about many clips, with a log of replies, rate limits and a budget."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from data_curation.asking.budget import Budget
 from data_curation.asking.prices import Price, image_tokens, text_tokens
-from data_curation.asking.purse import Purse
 from data_curation.asking.reply_log import ClipRequest, ReplyLog
 from data_curation.ledger import Failed, Rejected, now
 from ski_lvlm.servers.client import (
@@ -26,60 +26,61 @@ Send = Callable[[ClipRequest], Reply]
 
 
 class Pingable(Protocol):
-    """A client that can tell whether its server works at all."""
+    """A client that can check its server."""
 
     def ping(self) -> ModelInfo:
         """Check server, key and model."""
 
 
 def prompt_tokens(request: ChatRequest, model: str) -> int:
-    """About how many tokens a request to a model has, rather too many than too few."""
+    """Estimate the tokens of a request to a model, rather too high than too low."""
     images = sum(len(message.images) for message in request.messages)
     return sum(text_tokens(message.text) for message in request.messages) + image_tokens(model) * images
 
 
 @dataclass(frozen=True)
 class Asker:
-    """One model in one step of a run. `send` is a `sender`'s, or puts the request off (`batches.py`).
+    """One model in one step of a run.
 
-    `price` is None where it is not known, as on a server of one's own.
+    `send` comes from `sender`, or defers the request to a batch (`batches.py`). `price` is None where it is unknown, as
+    on one's own server.
     """
 
     model: str
     step: str
     log: ReplyLog
-    purse: Purse
+    budget: Budget
     price: Price | None
     send: Send
     ping: Callable[[], ModelInfo]
 
     def ask(self, clip: str, chat: ChatRequest) -> Reply:
-        """The model's reply, which is on the disk before it is given out.
+        """Return the model's reply, from the log or from the server. It is saved first.
 
         Raises:
             Rejected: the server refuses this clip.
             Failed: it could not answer now.
-            BudgetSpent: there is no money left for the request.
+            BudgetSpent: the budget does not cover the request.
             ChatError: the run must stop: no server, no such model, or it refuses everything.
         """
         request = ClipRequest(clip, chat)
         key = request.digest(self.model)
-        found = self.log.find(key)
-        if found is not None:
-            return found
-        with self.purse.reserve(self.most(chat)), one_clip(self):
+        logged = self.log.find(key)
+        if logged is not None:
+            return logged
+        with self.budget.reserve(self.maximum_cost(chat)), one_clip(self):
             reply = self.send(request)
             self.keep(clip, key, reply, max_tokens=chat.max_tokens)
         return reply
 
-    def most(self, request: ChatRequest) -> float:
-        """What a request may cost, in dollars."""
+    def maximum_cost(self, request: ChatRequest) -> float:
+        """Return the maximum cost of a request in dollars."""
         return self.price.dollars(prompt_tokens(request, self.model), request.max_tokens) if self.price else 0.0
 
     def keep(self, clip: str, request: str, reply: Reply, *, max_tokens: int) -> None:
         """Log a reply and book its price."""
         dollars = self.price and self.price.dollars(reply.prompt_tokens, reply.completion_tokens)
-        self.purse.pay(dollars or 0.0)
+        self.budget.pay(dollars or 0.0)
         self.log.append(
             {
                 "name": clip,
@@ -99,9 +100,9 @@ class Asker:
 
 
 def sender(client: ChatClient, pace: Pace) -> Send:
-    """Send requests to a server as they come, no attempt faster than the pace allows.
+    """Return a function that sends requests to a server, with every attempt within the rate limits.
 
-    Where the server asks one request to wait longer than the client does, all wait.
+    If the server asks one request to wait longer than the client does, all wait.
     """
 
     def send(request: ClipRequest) -> Reply:
@@ -117,15 +118,15 @@ def sender(client: ChatClient, pace: Pace) -> Send:
 
 @contextmanager
 def one_clip(server: Pingable) -> Iterator[None]:
-    """Sort the errors of a request made inside: stop the run, leave this clip out, or try it again next time.
+    """Classify the errors of a request: stop the run, reject the clip, or try it again in the next run.
 
-    No server or no model stops the run: no other clip would fare better. A refusal rejects the clip, unless the server
-    refuses everything (a wrong key, no quota), which stops the run as well. What may pass is left to the next run.
+    No server or no model stops the run, as other clips would fail too. A refusal rejects the clip, unless the server
+    refuses everything (a wrong key, no quota), which stops the run. Temporary errors are left to the next run.
 
     Raises:
         ChatError: the run must stop.
         Rejected: the server refuses this clip.
-        Failed: the client's patience ran out (busy, slow, half a reply).
+        Failed: all attempts failed (busy, slow, half a reply).
     """
     try:
         yield

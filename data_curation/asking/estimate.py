@@ -1,4 +1,4 @@
-"""What the rest of a step will take in requests, tokens and dollars: by the lengths of texts, then by real replies."""
+"""Estimates of the remaining requests, tokens and dollars of a step, from text lengths, then from real replies."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -6,19 +6,19 @@ from typing import NamedTuple
 
 from data_curation.asking.asker import Asker
 from data_curation.asking.prices import image_tokens, text_tokens
-from data_curation.captioning.caption import MAX_TOKENS
+from data_curation.captioning.captioner import MAX_TOKENS
 from data_curation.ledger import Record
 from data_curation.prompts import CAPTION_PROMPT, Kind
 from data_curation.questions.make_qa import CaptionedClip, plan, question_messages, reply_tokens
 
-SAMPLE = 20  # clips that are done first, so that the estimate rests on real replies
+SAMPLE = 20  # clips that are processed first, to base the estimate on real replies
 _PAIR_TOKENS = 45  # of a question and its answer as JSON, as GPT-3.5 and SmolLM2 write them
-_LOOKED_AT = 400  # texts, at most
+_MAX_TEXTS = 400  # of which the length is measured
 _TOKENS = ("prompt_tokens", "completion_tokens")
 
 
 class Estimate(NamedTuple):
-    """What is to come; `dollars` is None where the price is not known, `basis` says what it rests on."""
+    """An estimate and its `basis`. `dollars` is None where the price is unknown."""
 
     step: str
     model: str
@@ -38,7 +38,7 @@ class Estimate(NamedTuple):
 
 
 def estimate_captions(asker: Asker, clips: int, *, pictures: int) -> Estimate:
-    """Of captioning so many clips from some pictures each."""
+    """Estimate captioning so many clips from some pictures each."""
     tokens = text_tokens(CAPTION_PROMPT) + image_tokens(asker.model) * pictures
     basis = f"{pictures} {'picture' if pictures == 1 else 'pictures'} each and the longest caption allowed"
     return _estimate(asker, clips, (1.0, float(tokens), float(MAX_TOKENS)), basis, longest={MAX_TOKENS})
@@ -52,11 +52,11 @@ def estimate_pairs(
     shares: Mapping[str, int],
     kinds: Sequence[Kind],
 ) -> Estimate:
-    """Of writing the pairs of these clips; `clip` is asked for some of them."""
+    """Estimate writing the pairs of these clips. `clip` is called for some of them."""
     texts = [
-        sum(text_tokens(message.text) for message in question_messages(clip(name), wanted))
-        for name in names[:: max(1, len(names) // _LOOKED_AT)]
-        if (wanted := plan(name, count=shares[name], kinds=kinds))
+        sum(text_tokens(message.text) for message in question_messages(clip(name), planned))
+        for name in names[:: max(1, len(names) // _MAX_TEXTS)]
+        if (planned := plan(name, count=shares[name], kinds=kinds))
     ]
     pairs = sum(shares[name] for name in names) / max(1, len(names))
     guess = (1.0, sum(texts) / max(1, len(texts)), _PAIR_TOKENS * pairs)
@@ -67,7 +67,10 @@ def estimate_pairs(
 def _estimate(
     asker: Asker, clips: int, guess: tuple[float, float, float], basis: str, *, longest: Collection[int]
 ) -> Estimate:
-    """Scale what one clip takes: as logged where enough clips were asked as much (`longest` reply), else as guessed."""
+    """Scale the use of one clip, from the log if enough clips had similar requests, else from `guess`.
+
+    Requests are similar if their reply limit is in `longest`.
+    """
     by_clip: dict[str, list[Record]] = defaultdict(list)
     for record in asker.log.records:
         if (record["step"], record["model"]) == (asker.step, asker.model):

@@ -1,9 +1,9 @@
-"""What language models cost, so that a run can be estimated, stopped at a budget and accounted for."""
+"""Prices of language models, for estimates, budgets and accounts."""
 
 from typing import NamedTuple
 
-TOKENS_PER_CHARACTER = 0.3  # English text has about 4 characters a token; a little more, to estimate on the safe side
-TOKENS_PER_IMAGE = 255  # OpenAI's own count for one tile of 512x512; a crop is smaller
+TOKENS_PER_CHARACTER = 0.3  # English text has about 4 characters a token. A little more, to be on the safe side
+TOKENS_PER_IMAGE = 255  # OpenAI's count for one tile of 512x512. A crop is smaller
 _TOKENS_PER_IMAGE_OF = {"gpt-4o-mini": 8500}  # which counts a picture's tokens many times over
 BATCH_DISCOUNT = 0.5  # of OpenAI's Batch API
 
@@ -15,7 +15,7 @@ class Price(NamedTuple):
     completion: float
 
     def dollars(self, prompt_tokens: float, completion_tokens: float) -> float:
-        """The price of so many tokens.
+        """Return the price of so many tokens.
 
         >>> Price(0.5, 1.5).dollars(2_000_000, 1_000_000)
         2.5
@@ -23,7 +23,7 @@ class Price(NamedTuple):
         return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
 
 
-# OpenAI's list prices, as published in 2024 and 2025: a list ages, --price overrides it.
+# OpenAI's list prices as of 2024 and 2025. --price overrides them.
 _LISTED = {
     "gpt-3.5-turbo": Price(0.5, 1.5),
     "gpt-4o-mini": Price(0.15, 0.6),
@@ -35,7 +35,7 @@ _LISTED = {
 
 
 def listed_price(model: str, *, own_server: bool) -> Price | None:
-    """The price of `openai:MODEL` at OpenAI; None where it is not known, as on a server of one's own.
+    """Return the price of `openai:MODEL` at OpenAI, or None where it is unknown, as on one's own server.
 
     >>> listed_price("openai:gpt-3.5-turbo", own_server=False)
     Price(prompt=0.5, completion=1.5)
@@ -62,7 +62,7 @@ def parse_price(text: str) -> Price:
 
 
 def image_tokens(model: str) -> int:
-    """About how many tokens a model counts for one crop.
+    """Estimate the tokens of one crop.
 
     >>> image_tokens("openai:gpt-4o")
     255
@@ -71,7 +71,7 @@ def image_tokens(model: str) -> int:
 
 
 def text_tokens(text: str) -> int:
-    """About how many tokens a text has, rather too many than too few.
+    """Estimate the tokens of a text, rather too high than too low.
 
     >>> text_tokens("A person is drinking water.")
     9

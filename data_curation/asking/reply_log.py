@@ -1,7 +1,7 @@
-"""Every reply of a language model, on the disk before it is used: nothing is asked or paid for twice.
+"""The log of replies of language models. Each is saved before it is used, so that nothing is paid for twice.
 
-A request's identity is a digest of all that was sent and of the clip it was sent for. After a kill the same requests
-are made again, and those that had been answered are read from here.
+A request's identity is a digest of its content and of its clip. After a crash the same requests are made again, and the
+log answers those that had a reply.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ class ClipRequest(NamedTuple):
 
 
 class ReplyLog:
-    """The replies of all shards, by request; appended to by one. Safe to share between threads."""
+    """The replies of all shards by request, to which one shard appends. Safe to share between threads."""
 
     def __init__(self, folder: Path, *, shard: Shard = WHOLE) -> None:
         self._path = folder / f"{STEP}{shard.suffix}.jsonl"
@@ -41,7 +41,7 @@ class ReplyLog:
         self._by_request = {record["request"]: record for record in self.records}
 
     def find(self, request: str) -> Reply | None:
-        """The reply to a request that was made before."""
+        """Return the reply to an earlier request, or None."""
         record = self._by_request.get(request)
         if record is None:
             return None
@@ -49,7 +49,7 @@ class ReplyLog:
         return Reply(**{field: record[field] for field in fields})
 
     def append(self, record: Record) -> None:
-        """Keep a reply; it is on the disk when this returns."""
+        """Save a reply."""
         with self._lock:
             append_jsonl(self._path, record)
             self.records.append(record)

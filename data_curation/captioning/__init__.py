@@ -1,1 +1,1 @@
-"""Saying what a crop shows: by measured motion, by a model on this machine, by one on a server."""
+"""Captions of crops: from measured motion, from a model on this machine, or from a server."""

@@ -1,4 +1,4 @@
-"""Which pictures of a clip are captioned: the one in the middle, several evenly spaced, or the one where most moves."""
+"""The pictures of a clip to caption: the middle frame, several evenly spaced, or the one with most motion."""
 
 import io
 from pathlib import Path
@@ -10,33 +10,33 @@ from jaxtyping import Bool, Float, UInt8
 from data_curation.ledger import Rejected
 from ski_lvlm.videos.decoding import read_frames, read_video
 
-MOST_FRAMES = 32  # models that take several pictures have been trained on no more
+MAX_FRAMES = 32  # models that take several pictures have been trained on no more
 _SMALL = (64, 64)  # motion is measured on frames of this size
 _BLACK = 24  # of 255: a frame without anything brighter
 _ALL = 1 << 30  # frames
 
 
 def frames_choice(text: str) -> str:
-    """Read a choice of frames; one evenly spaced frame is the middle one.
+    """Read a choice of frames. One evenly spaced frame is the middle one.
 
     >>> [frames_choice(text) for text in ("middle", "motion", " 08", "1")]
     ['middle', 'motion', '8', 'middle']
 
     Raises:
-        ValueError: neither a word that is known nor a number from 1 to `MOST_FRAMES`.
+        ValueError: neither a known word nor a number from 1 to `MAX_FRAMES`.
     """
     word = text.strip()
     if word in ("middle", "motion"):
         return word
-    if not (word.isascii() and word.isdigit() and 1 <= int(word) <= MOST_FRAMES):
-        raise ValueError(f"--frames is {text!r}; expected middle, motion, or a number from 1 to {MOST_FRAMES}")
+    if not (word.isascii() and word.isdigit() and 1 <= int(word) <= MAX_FRAMES):
+        raise ValueError(f"--frames is {text!r}; expected middle, motion, or a number from 1 to {MAX_FRAMES}")
     return "middle" if int(word) == 1 else str(int(word))
 
 
 def chosen_frames(path: Path, choice: str) -> list[bytes]:
-    """The frames of a clip that `choice`, from `frames_choice`, names, in order of time, as PNG files.
+    """Return the frames of a clip that `choice`, from `frames_choice`, selects, in order of time, as PNG files.
 
-    A clip of fewer frames than asked for gives each of them once.
+    A clip with fewer frames gives each of them once.
 
     Paper: Sec. 4, Datasets ("captioning single frames (mid-video)").
 
@@ -61,13 +61,12 @@ def _moving_frame(path: Path) -> int:
 
 
 def motion(grey: Float[np.ndarray, "T H W"]) -> Float[np.ndarray, " T"]:
-    """How much moves at each frame: the summed absolute change since the frame before, smoothed over time.
-
-    The median of five drops a flash, which is two changes, and a cut, which is one; the mean then prefers motion that
-    lasts to a jerk.
-    """
+    """Return the motion at each frame: the summed absolute change from the frame before, smoothed over time."""
     change = np.zeros(len(grey))
-    change[1:] = np.rint(np.abs(np.diff(grey, axis=0)).sum(axis=(1, 2)))  # whole numbers: equal motion stays equal
+    change[1:] = np.rint(
+        np.abs(np.diff(grey, axis=0)).sum(axis=(1, 2))
+    )  # whole numbers, so that equal motion stays equal
+    # The median of five drops a flash (two changes) and a cut (one). The mean then prefers lasting motion to a jerk.
     return _windows(np.median(_windows(change), axis=1)).mean(axis=1)
 
 
@@ -76,7 +75,7 @@ def _windows(values: Float[np.ndarray, " T"]) -> Float[np.ndarray, "T 5"]:
 
 
 def most_motion(motion: Float[np.ndarray, " T"], *, allowed: Bool[np.ndarray, " T"]) -> int:
-    """The first of the allowed frames with the largest motion.
+    """Return the first of the allowed frames with the largest motion.
 
     >>> most_motion(np.array([0.0, 5.0, 3.0, 3.0]), allowed=np.array([True, False, True, True]))
     2

@@ -1,7 +1,7 @@
 """The offline captioner: an action's name and the measured motion, in one to three English sentences.
 
-It looks at no picture. Its first sentence always names the action, in words that `named_action` finds again; the others
-say what the body did. The same clip always gets the same caption.
+It uses no picture. The first sentence names the action, in words that `named_action` finds again. The others describe
+the movement of the body. The same clip always gets the same caption.
 """
 
 import re
@@ -20,7 +20,7 @@ _OPENINGS = (
     "The video shows {subject} {phrase}.",
     "In this video, {subject} {be} {phrase}.",
 )
-_PLACES = {  # verb, where to, whether a hand may stay there
+_PLACES = {  # verb, direction, whether a hand may stay there
     "head": ("rise", "to the head", True),
     "overhead": ("rise", "above the head", True),
     "together": ("come", "together in front of the body", True),
@@ -46,7 +46,7 @@ Choice = TypeVar("Choice")
 
 
 def choose(options: tuple[Choice, ...], *, key: str) -> Choice:
-    """One of the options, evenly and always the same for the same key."""
+    """Return one of the options, evenly distributed and always the same for a key."""
     return options[digest_number(key, num_bytes=4) % len(options)]
 
 
@@ -62,14 +62,14 @@ def caption(name: str, *, action: int, joints: Float[np.ndarray, "T M J 3"]) -> 
 
 
 def measured_sentences(name: str, *, joints: Float[np.ndarray, "T M J 3"]) -> str:
-    """What a cleaned skeleton (metres, NaN: absent) did, without a word about the action.
+    """Describe the motion of a cleaned skeleton (metres, NaN: absent), without naming the action.
 
     Raises:
         ValueError: nobody in the skeleton.
     """
     present = [m for m in range(joints.shape[1]) if np.isfinite(joints[:, m]).all(axis=(1, 2)).sum() >= 2]
     if not present:
-        raise ValueError(f"{name}: nobody is in the skeleton for two frames; leave the clip out")
+        raise ValueError(f"{name}: nobody is in the skeleton for two frames; remove the clip")
     motions = [measure(joints[:, m]) for m in present]
     busiest = max(motions, key=lambda motion: motion.amount)
     meeting = measure_meeting(joints[:, present[:2]]) if len(present) > 1 else None
@@ -77,20 +77,20 @@ def measured_sentences(name: str, *, joints: Float[np.ndarray, "T M J 3"]) -> st
 
 
 def action_sentence(name: str, *, action: int) -> str:
-    """The sentence that names the action; its form varies with the clip's name.
+    """Return the sentence that names the action, in a form that varies with the clip's name.
 
     >>> action_sentence("S001C001P001R001A058", action=58)
     'In this video, two people are shaking hands.'
     """
-    who, phrase = ACTION_PHRASES[action]
-    subject, be = _NAMED[who]
+    actor, phrase = ACTION_PHRASES[action]
+    subject, be = _NAMED[actor]
     return _sentence(choose(_OPENINGS, key=f"opening {name}").format(subject=subject, be=be, phrase=phrase))
 
 
 def motion_sentences(motion: Motion, *, meeting: Meeting | None = None) -> list[str]:
-    """One sentence on the person who moved most, and one on the two people where there are two."""
-    who = "one person" if meeting else "the person"
-    owner, body = f"{who}'s" if meeting else "the", _body(motion, who=who)
+    """Return a sentence on the person who moved most, and one on the two people if there are two."""
+    person = "one person" if meeting else "the person"
+    owner, body = f"{person}'s" if meeting else "the", _body(motion, person=person)
     if motion.legs == "walk" and motion.place is None:  # the arms only swing along
         sentences = [_sentence(f"{body}.")]
     else:
@@ -106,16 +106,16 @@ def _contact(meeting: Meeting) -> str:
     return ", and a hand touches the other person" if meeting.touch < _TOUCH else ""
 
 
-def _body(motion: Motion, *, who: str) -> str:
+def _body(motion: Motion, *, person: str) -> str:
     parts = []
     if motion.height:
         parts.append(_HEIGHTS[motion.height])
     if motion.leans:
         parts.append("the trunk leans over")
     if motion.legs == "walk" or not parts:
-        parts.append(_LEGS[motion.legs].format(who=who))
-    *most, last = parts
-    return f"{', '.join(most)} and {last}" if most else last
+        parts.append(_LEGS[motion.legs].format(who=person))
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _hands(motion: Motion, *, whose: str) -> str:
@@ -126,10 +126,10 @@ def _hands(motion: Motion, *, whose: str) -> str:
     often = motion.swings >= 3
     repeated = f"back and forth about {_count(motion.swings)} times"
     if motion.place is None:
-        where = repeated if often else _TRAVELS.get(motion.travel or "", "a little")
-        return f"{subject} {_verb('move', several)} {where}"
-    verb, where, may_stay = _PLACES[motion.place]
-    reached = f"{subject} {_verb(verb, several)} {where}"
+        direction = repeated if often else _TRAVELS.get(motion.travel or "", "a little")
+        return f"{subject} {_verb('move', several)} {direction}"
+    verb, direction, may_stay = _PLACES[motion.place]
+    reached = f"{subject} {_verb(verb, several)} {direction}"
     if often:
         return f"{reached} and {_verb('move', several)} {repeated}"
     return f"{reached} and {_verb('stay', several)} there" if motion.stays and may_stay else reached
@@ -148,29 +148,29 @@ def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _telling_beginning(phrase: str) -> str:
-    """The fewest first words of a phrase that no other action's phrase contains."""
-    others = [f" {other.lower()} " for _, other in ACTION_PHRASES.values() if other != phrase]
+def _distinctive_beginning(phrase: str) -> str:
+    """Return the fewest first words of a phrase that no other action's phrase contains."""
+    other_phrases = [f" {other.lower()} " for _, other in ACTION_PHRASES.values() if other != phrase]
     words = phrase.lower().split()
     beginnings = (" ".join(words[:count]) for count in range(1, len(words) + 1))
-    return next(text for text in beginnings if not any(f" {text} " in other for other in others))
+    return next(text for text in beginnings if not any(f" {text} " in other for other in other_phrases))
 
 
 _SEARCH = {
-    action: re.compile(rf"\b{re.escape(_telling_beginning(phrase))}\b")
+    action: re.compile(rf"\b{re.escape(_distinctive_beginning(phrase))}\b")
     for action, (_, phrase) in ACTION_PHRASES.items()
 }
 
 
 def named_action(text: str) -> int | None:
-    """The action that a text names, the first if several; None if it names none.
+    """Return the first action that a text names, or None.
 
-    An action is named by as many first words of its phrase in `ACTION_PHRASES` as tell it from all others: "throwing"
-    is enough for throwing an object, "shaking" is not for shaking hands.
+    An action is named by as many first words of its phrase in `ACTION_PHRASES` as distinguish it from all others:
+    "throwing" is enough for throwing an object, but "shaking" is not for shaking hands.
 
     >>> named_action("In the video, somebody is Drinking  water."), named_action("A person drinks.")
     (1, None)
     """
     plain = " ".join(text.lower().split())
-    found = [(match.start(), action) for action, search in _SEARCH.items() if (match := search.search(plain))]
-    return min(found)[1] if found else None
+    matches = [(match.start(), action) for action, search in _SEARCH.items() if (match := search.search(plain))]
+    return min(matches)[1] if matches else None

@@ -1,6 +1,6 @@
-"""What a skeleton did, measured: which hand moved and where to, how often, whether the body rose, bent, walked, met.
+"""Measurements of a skeleton's motion: hands, swings, height, lean, walking, and the distance of two people.
 
-Everything is a few robust numbers per person in metres and frames; `kinematics.py` puts them into words.
+The results are a few robust numbers per person in metres and frames, which `kinematics.py` turns into words.
 
 Assumption: the joint labels are the person's own left and right. (Kinect v2 mirrors its colour image, so a right hand
 appears on the right of the picture.)
@@ -17,8 +17,8 @@ SPINE_BASE, HEAD, SPINE_SHOULDER = 0, 3, 20
 WRISTS = {"left": 6, "right": 10}
 ANKLES = {"left": 14, "right": 18}
 
-RULER = 0.06  # metres; paths are walked with a ruler of this length, so that sensor noise adds nothing
-STILL_HAND, BOTH_HANDS = 0.25, 0.6  # metres of path; the lesser hand's share from which both hands count
+RULER = 0.06  # metres. Paths are measured with a ruler of this length, so that sensor noise adds nothing
+STILL_HAND, BOTH_HANDS = 0.25, 0.6  # metres of path. The smaller hand's share from which both hands count
 AT_HEAD, TOGETHER, STRETCHED = 0.35, 0.22, 0.5  # metres
 SWING = 0.1  # metres between turning points of a repeated movement
 LIFT = 0.15  # metres
@@ -26,7 +26,7 @@ RISE, JUMP, STEP, WALK, NEARER = 0.15, 0.1, 0.3, 0.7, 0.25  # metres
 LEAN = 35.0  # degrees
 
 Hands = Literal["left", "right", "both"]
-Place = Literal["head", "overhead", "together", "forward", "down"]
+HandPlace = Literal["head", "overhead", "together", "forward", "down"]
 Travel = Literal["up", "down", "up and down", "down and up"]
 Height = Literal["rises", "sinks", "dips", "jumps"]
 Legs = Literal["still", "steps", "walk"]
@@ -34,13 +34,13 @@ Legs = Literal["still", "steps", "walk"]
 
 @dataclass(frozen=True)
 class Motion:
-    """One person's movement over a clip; None or False where nothing of the kind was measured."""
+    """One person's movement over a clip, with None or False for movements that are absent."""
 
     amount: float  # metres that both wrists and both ankles travelled
     hands: Hands | None
-    place: Place | None  # where the moving hands went
-    stays: bool  # whether they were there for much of the clip
-    travel: Travel | None  # how the moving hands went up or down, seen from the shoulders
+    place: HandPlace | None  # the place that the moving hands reach
+    stays: bool  # whether they stay there for much of the clip
+    travel: Travel | None  # vertical movement of the moving hands relative to the shoulders
     swings: int  # full back-and-forth movements of the hand that moved most, or of both hands against each other
     height: Height | None
     drop: float  # metres that the hips sank (negative: rose) from start to end
@@ -50,7 +50,7 @@ class Motion:
 
 @dataclass(frozen=True)
 class Meeting:
-    """How the distance between two people changed, in metres between their hips."""
+    """The distance between two people, in metres between their hips, and their closest touch."""
 
     start: float
     end: float
@@ -59,22 +59,24 @@ class Meeting:
 
     @property
     def change(self) -> Literal["closer", "apart", "same"]:
-        """In one word; less than a quarter of a metre is no change."""
+        """The change in one word. Less than a quarter of a metre is no change."""
         if abs(self.end - self.start) < NEARER:
             return "same"
         return "closer" if self.end < self.start else "apart"
 
 
 def measure(joints: Float[np.ndarray, "T J 3"]) -> Motion:
-    """Measure one person from 25 joints in metres; frames with NaN are left out.
+    """Measure one person from 25 joints in metres, without the frames with NaN.
 
     Raises:
         ValueError: the person is in fewer than two frames.
     """
-    seen = joints[np.isfinite(joints).all(axis=(1, 2))]
-    if len(seen) < 2:
-        raise ValueError(f"found {len(seen)} frames with this person, expected at least 2; clean the recording first")
-    body = _smooth(seen)
+    present = joints[np.isfinite(joints).all(axis=(1, 2))]
+    if len(present) < 2:
+        raise ValueError(
+            f"found {len(present)} frames with this person, expected at least 2; clean the recording first"
+        )
+    body = _smooth(present)
     wrists = {side: body[:, wrist] - body[:, SPINE_SHOULDER] for side, wrist in WRISTS.items()}
     apart = np.linalg.norm(wrists["left"] - wrists["right"], axis=-1)
     paths = {side: ruler_path(wrist) for side, wrist in wrists.items()}
@@ -99,7 +101,7 @@ def measure(joints: Float[np.ndarray, "T J 3"]) -> Motion:
 
 
 def measure_meeting(joints: Float[np.ndarray, "T 2 J 3"]) -> Meeting | None:
-    """Measure two people against each other; None if they are never in the same frame for at least two frames."""
+    """Measure two people, or return None if they share fewer than two frames."""
     both = joints[np.isfinite(joints).all(axis=(1, 2, 3))]
     if len(both) < 2:
         return None
@@ -111,13 +113,13 @@ def measure_meeting(joints: Float[np.ndarray, "T 2 J 3"]) -> Meeting | None:
     return Meeting(round(start, 2), round(end, 2), touch, hands=_nearest(one[:, wrists], other[:, wrists]))
 
 
-def _nearest(some: Float[np.ndarray, "T A 3"], others: Float[np.ndarray, "T B 3"]) -> float:
-    between = some[:, :, None] - others[:, None]
+def _nearest(a: Float[np.ndarray, "T A 3"], b: Float[np.ndarray, "T B 3"]) -> float:
+    between = a[:, :, None] - b[:, None]
     return round(float(np.linalg.norm(between, axis=-1).min()), 2)
 
 
 def ruler_path(points: Float[np.ndarray, "T 3"], *, ruler: float = RULER) -> float:
-    """Length of a path in metres, walked with a ruler: what stays within its length of the last mark does not count.
+    """Measure a path in metres with a ruler. Movement within its length of the last mark does not count.
 
     >>> ruler_path(np.array([[0, 0, 0], [0.01, 0, 0], [0, 0, 0], [0.5, 0, 0.0]]))
     0.5
@@ -131,9 +133,10 @@ def ruler_path(points: Float[np.ndarray, "T 3"], *, ruler: float = RULER) -> flo
 
 
 def count_swings(points: Float[np.ndarray, "T 3"]) -> int:
-    """Full back-and-forth movements along whichever principal direction has most of them.
+    """Count full back-and-forth movements along the principal direction with most of them.
 
-    >>> wave = np.zeros((100, 3)); wave[:, 0] = 0.2 * np.cos(np.linspace(0, 4 * 2 * np.pi, 100))
+    >>> wave = np.zeros((100, 3))
+    >>> wave[:, 0] = 0.2 * np.cos(np.linspace(0, 4 * 2 * np.pi, 100))
     >>> count_swings(wave)
     4
     """
@@ -143,13 +146,13 @@ def count_swings(points: Float[np.ndarray, "T 3"]) -> int:
 
 
 def _count_turns(values: Float[np.ndarray, " T"]) -> int:
-    """Movements one way or the other; those shorter than 10 cm or a quarter of the whole range do not count."""
-    needed = max(SWING, 0.25 * float(np.ptp(values)))
+    """Count movements in either direction of at least 10 cm and a quarter of the range."""
+    minimum = max(SWING, 0.25 * float(np.ptp(values)))
     count, direction, extreme = 0, 0, values[0]
     for value in values:
         if direction * (value - extreme) > 0:
             extreme = value
-        elif abs(value - extreme) >= needed:
+        elif abs(value - extreme) >= minimum:
             count, direction, extreme = count + 1, (1 if value > extreme else -1), value
     return count
 
@@ -166,7 +169,7 @@ def _ends(values: Float[np.ndarray, " T"]) -> tuple[float, float]:
 
 
 def _moving_hands(paths: dict[str, float], extents: dict[str, float], apart: Float[np.ndarray, " T"]) -> Hands | None:
-    """The hand with more path and more space moves; both do if they work together or the lesser has its share."""
+    """Return the hand with more path and extent, or both if they are together or move similarly."""
     if max(paths.values()) < STILL_HAND:
         return None
     if (apart < TOGETHER).mean() > 0.4 and min(extents.values()) > LIFT + RULER:
@@ -189,22 +192,22 @@ def _travel(heights: Float[np.ndarray, " T"]) -> Travel | None:
     return "down and up" if min(start, end) - heights.min() > LIFT else None
 
 
-def _place(body: Float[np.ndarray, "T J 3"], hands: Hands) -> tuple[Place | None, bool, Hands]:
-    """The most telling place reached for a tenth of the clip, whether for much of it, and by which hands."""
+def _place(body: Float[np.ndarray, "T J 3"], hands: Hands) -> tuple[HandPlace | None, bool, Hands]:
+    """Return the place reached for a tenth of the clip, whether for much of it, and the hands."""
     sides = _sides(hands)
     wrists = np.stack([body[:, WRISTS[side]] for side in sides])
     apart = np.linalg.norm(body[:, WRISTS["left"]] - body[:, WRISTS["right"]], axis=-1)
     together = np.broadcast_to((apart < TOGETHER) & (hands == "both"), wrists.shape[:2])
     out = np.linalg.norm((wrists - body[:, SPINE_SHOULDER])[..., [0, 2]], axis=-1)
-    held: dict[Place, np.ndarray] = {
+    is_at: dict[HandPlace, np.ndarray] = {
         "overhead": wrists[..., 1] > body[:, HEAD, 1] + 0.08,
         "head": np.linalg.norm(wrists - body[:, HEAD], axis=-1) < AT_HEAD,
         "together": together,
         "forward": out > STRETCHED,
         "down": wrists[..., 1] < body[:, SPINE_BASE, 1] - 0.25,
     }
-    for place in ("together", *held) if together.mean() > 0.4 else held:
-        share = held[place].mean(axis=1)
+    for place in ("together", *is_at) if together.mean() > 0.4 else is_at:
+        share = is_at[place].mean(axis=1)
         if share.max() > 0.1:
             only = None if share.min() > 0.1 else sides[int(share.argmax())]
             return place, bool(share.max() > 0.4), ("left" if only == "left" else "right") if only else hands
@@ -212,7 +215,8 @@ def _place(body: Float[np.ndarray, "T J 3"], hands: Hands) -> tuple[Place | None
 
 
 def _height(body: Float[np.ndarray, "T J 3"]) -> tuple[Height | None, float]:
-    """Hips above the lower foot tell sitting and standing; a foot far above its usual level tells a jump."""
+    """Return the vertical movement of the body, and the drop of the hips in metres."""
+    # Hips above the lower foot distinguish sitting and standing. Feet far above their usual level mean a jump.
     feet = body[:, list(ANKLES.values()), 1].min(axis=1)
     hips = body[:, SPINE_BASE, 1] - feet
     start, end = _ends(hips)
@@ -225,7 +229,7 @@ def _height(body: Float[np.ndarray, "T J 3"]) -> tuple[Height | None, float]:
 
 
 def _lean(body: Float[np.ndarray, "T J 3"]) -> float:
-    """Largest angle in degrees between the trunk and its direction at the start."""
+    """Return the largest angle in degrees between the trunk and its direction at the start."""
     trunk = body[:, SPINE_SHOULDER] - body[:, SPINE_BASE]
     trunk = trunk / np.maximum(np.linalg.norm(trunk, axis=-1, keepdims=True), 1e-6)
     return float(np.degrees(np.arccos(np.clip(trunk @ trunk[0], -1, 1))).max())

@@ -1,4 +1,4 @@
-"""Where a sentence ends: what a language model said before it ran out of tokens, without the half sentence."""
+"""Removal of the half sentence at the end of a text that was cut."""
 
 import re
 
@@ -8,7 +8,7 @@ _LONGEST = 10  # characters around an abbreviation
 
 
 def whole_sentences(text: str) -> str:
-    """A text up to the end of its last whole sentence; empty if there is none. In doubt a sentence counts as half.
+    """Return a text up to the end of its last whole sentence. Doubtful ends count as incomplete.
 
     >>> whole_sentences("A man sits. He lifts a cup, e.g. a mug. Then he"), whole_sentences("1. A man")
     ('A man sits. He lifts a cup, e.g. a mug.', '')

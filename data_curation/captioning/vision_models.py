@@ -1,12 +1,12 @@
-"""Vision-language models that caption on this machine: the paper's CogVLM, and any that transformers knows by itself.
+"""Vision-language models that caption on this machine: the paper's CogVLM, and models that transformers supports.
 
-They are loaded in a process of their own (`vision_worker.py`), CogVLM's in an environment of its own as well: its code,
-on the Hugging Face hub, works with transformers up to 4.41 (zai-org/CogVLM issues 504, 517, 530), and
-`scripts/cogvlm_environment.sh` installs that. So this file may import only what both environments have.
+They run in their own process (`vision_worker.py`), and CogVLM in its own environment: its code on the Hugging Face hub
+works with transformers up to 4.41 (zai-org/CogVLM issues 504, 517, 530), which `scripts/cogvlm_environment.sh`
+installs. So this file may import only packages of both environments.
 
 Paper: App. D (CogVLM: Vicuna-1.5-7B, EVA2-CLIP-E, 224x224). Assumption: greedy decoding, as LLAVIDAL does.
-Deviation: cogvlm-chat-hf sees 490x490 pixels (image_size of its configuration). It resizes every crop to that itself,
-so a crop of 224x224 is enlarged 2.2 times. Only cogvlm-base-224 sees 224x224, and it does not chat.
+Deviation: cogvlm-chat-hf sees 490x490 pixels (image_size of its configuration). It resizes every crop to that size, so
+a crop of 224x224 is enlarged 2.2 times. Only cogvlm-base-224 sees 224x224, and it does not chat.
 """
 
 import re
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from data_curation.captioning.vision_protocol import Said
+from data_curation.captioning.vision_protocol import VlmAnswer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,58 +26,57 @@ COGVLM_PICTURES = "crops resized to 490x490 by the model (the paper names 224x22
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-class Look(NamedTuple):
-    """A loaded model. `at` answers a prompt about pictures in at most so many tokens; `commit` is the hub's."""
+class LoadedVlm(NamedTuple):
+    """A loaded model.
 
-    at: Callable[[str, "list[Image]", int], Said]
+    `describe` answers a prompt about pictures in at most so many tokens. `commit` is the version on the hub.
+    """
+
+    describe: Callable[[str, "list[Image]", int], VlmAnswer]
     commit: str | None
 
 
-def load_cogvlm(model_id: str, *, tokenizer_id: str, trust_remote_code: bool, revision: str | None) -> Look:
-    """Load CogVLM, which answers about one picture at a time, on the first GPU there is.
+def load_cogvlm(model_id: str, *, tokenizer_id: str, trust_remote_code: bool, revision: str | None) -> LoadedVlm:
+    """Load CogVLM, which takes one picture at a time, on the first GPU or the CPU.
 
     Raises:
         ValueError: remote code was not allowed, or its revision is not pinned to a commit.
-        OSError: no such model.
-        ImportError: a package that its code needs is missing.
     """
     check_trust(model_id, trust_remote_code=trust_remote_code, revision=revision)
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    device, dtype = _place()
+    device, dtype = _device_and_dtype()
     model = AutoModelForCausalLM.from_pretrained(
         model_id,
         revision=revision,
         trust_remote_code=True,
         use_safetensors=True,
-        torch_dtype=dtype,  # transformers 4.41 knows no other name for it
+        torch_dtype=dtype,  # the only name in transformers 4.41
         device_map=device,
     ).eval()
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_id, use_fast=False, trust_remote_code=False)
 
     @torch.inference_mode()
-    def at(prompt: str, pictures: "list[Image]", max_tokens: int) -> Said:
-        asked = model.build_conversation_input_ids(tokenizer, query=prompt, history=[], images=pictures)
-        inputs = {
-            name: asked[name][None].to(model.device) for name in ("input_ids", "token_type_ids", "attention_mask")
-        }
-        images = [[asked["images"][0].to(model.device, dtype)]]
-        said = model.generate(**inputs, images=images, max_new_tokens=max_tokens, do_sample=False)
-        return _said(said[0].tolist(), inputs["input_ids"].shape[1], model, tokenizer, max_tokens=max_tokens)
+    def describe(prompt: str, pictures: "list[Image]", max_tokens: int) -> VlmAnswer:
+        sample = model.build_conversation_input_ids(tokenizer, query=prompt, history=[], images=pictures)
+        names = ("input_ids", "token_type_ids", "attention_mask")
+        inputs = {name: sample[name][None].to(model.device) for name in names}
+        images = [[sample["images"][0].to(model.device, dtype)]]
+        ids = model.generate(**inputs, images=images, max_new_tokens=max_tokens, do_sample=False)
+        return _answer(ids[0].tolist(), inputs["input_ids"].shape[1], model, tokenizer, max_tokens=max_tokens)
 
-    return Look(at, _commit(model))
+    return LoadedVlm(describe, _commit(model))
 
 
-def load_image_text(model_id: str, *, trust_remote_code: bool, revision: str | None) -> Look:
-    """Load any image-text-to-text model of transformers (LLaVA, Qwen2-VL, SmolVLM, ...) on the first GPU there is.
+def load_image_text(model_id: str, *, trust_remote_code: bool, revision: str | None) -> LoadedVlm:
+    """Load an image-text-to-text model of transformers (LLaVA, Qwen2-VL, ...) on the first GPU or the CPU.
 
     The pictures come before the prompt, in one turn of the model's own chat template.
 
     Raises:
-        ValueError: not such a model, no chat template, or it needs code that was not allowed or is not pinned.
-        OSError: no such model.
-        ImportError: a package that the model needs is missing, or transformers is older than 4.46.
+        ValueError: another kind of model, no chat template, or it needs code that was not allowed or is not pinned.
+        ImportError: transformers is older than 4.46.
     """
     if trust_remote_code:
         check_trust(model_id, trust_remote_code=True, revision=revision)
@@ -87,20 +86,20 @@ def load_image_text(model_id: str, *, trust_remote_code: bool, revision: str | N
     if not hasattr(transformers, "AutoModelForImageTextToText"):
         raise ImportError(
             f"hf: models need transformers 4.46 or newer, found {transformers.__version__} in {sys.executable}; run: "
-            "python -m pip install transformers==5.23.0, or leave --captioner_python away"
+            "python -m pip install transformers==5.23.0, or omit --captioner_python"
         )
-    device, dtype = _place()
+    device, dtype = _device_and_dtype()
     source: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     processor = transformers.AutoProcessor.from_pretrained(model_id, **source)
     model = transformers.AutoModelForImageTextToText.from_pretrained(
         model_id, **source, use_safetensors=True, dtype=dtype, device_map=device
     ).eval()
 
-    # Others take it for an argument of the processor.
+    # Templates without the switch would take it for an argument of the processor.
     without_thoughts = {"enable_thinking": False} if "enable_thinking" in str(processor.chat_template) else {}
 
     @torch.inference_mode()
-    def at(prompt: str, pictures: "list[Image]", max_tokens: int) -> Said:
+    def describe(prompt: str, pictures: "list[Image]", max_tokens: int) -> VlmAnswer:
         content = [*({"type": "image", "image": picture} for picture in pictures), {"type": "text", "text": prompt}]
         inputs = processor.apply_chat_template(
             [{"role": "user", "content": content}],
@@ -110,20 +109,18 @@ def load_image_text(model_id: str, *, trust_remote_code: bool, revision: str | N
             return_tensors="pt",
             **without_thoughts,
         ).to(model.device, dtype)
-        said = model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False, num_beams=1)
+        ids = model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False, num_beams=1)
         length = inputs["input_ids"].shape[1]
-        return _said(said[0].tolist(), length, model, processor.tokenizer, max_tokens=max_tokens)
+        return _answer(ids[0].tolist(), length, model, processor.tokenizer, max_tokens=max_tokens)
 
-    return Look(at, _commit(model))
+    return LoadedVlm(describe, _commit(model))
 
 
 def check_trust(model_id: str, *, trust_remote_code: bool, revision: str | None) -> None:
-    """Refuse to run a stranger's code unless told to, and unless its version is fixed.
-
-    A local folder needs no revision: its files are its version.
+    """Refuse remote code that is not allowed, or not pinned to a commit. A local folder needs no commit.
 
     Raises:
-        ValueError: it is not allowed, or not pinned.
+        ValueError: it is refused.
     """
     if not trust_remote_code:
         raise ValueError(
@@ -137,8 +134,8 @@ def check_trust(model_id: str, *, trust_remote_code: bool, revision: str | None)
         )
 
 
-def _place() -> tuple[str | None, Any]:
-    """The device to load on (None: where it is, on the CPU) and the precision."""
+def _device_and_dtype() -> tuple[str | None, Any]:
+    """Return the device to load on, None for the CPU, and the precision."""
     import torch
 
     return ("cuda", torch.bfloat16) if torch.cuda.is_available() else (None, torch.float32)
@@ -148,12 +145,12 @@ def _commit(model: Any) -> str | None:  # noqa: ANN401
     return getattr(model.config, "_commit_hash", None)
 
 
-def _said(ids: list[int], prompt_tokens: int, model: Any, tokenizer: Any, *, max_tokens: int) -> Said:  # noqa: ANN401
-    """The answer behind the prompt's tokens. It was cut if it is as long as allowed and does not end by itself."""
+def _answer(ids: list[int], prompt_tokens: int, model: Any, tokenizer: Any, *, max_tokens: int) -> VlmAnswer:  # noqa: ANN401
+    """Return the answer after the prompt's tokens. It was cut if it has maximum length and no end token."""
     from ski_lvlm.llm.answer_text import reply_text
 
     answer = ids[prompt_tokens:]
-    stated = getattr(model.generation_config, "eos_token_id", None)
-    ends = {tokenizer.eos_token_id, *(stated if isinstance(stated, list) else [stated])} - {None}
+    eos = getattr(model.generation_config, "eos_token_id", None)
+    ends = {tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])} - {None}
     cut = len(answer) >= max_tokens and answer[-1] not in ends
-    return Said(reply_text(answer, tokenizer, ends), prompt_tokens, len(answer), cut)
+    return VlmAnswer(reply_text(answer, tokenizer, ends), prompt_tokens, len(answer), cut)

@@ -1,4 +1,4 @@
-"""One process that holds a vision-language model (`vision_worker.py`), seen from the one that started it."""
+"""The parent's side of a process with a vision-language model (`vision_worker.py`)."""
 
 import os
 import subprocess
@@ -9,22 +9,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO
 
-from data_curation.captioning.vision_protocol import Request, Said, read_reply, request_line
+from data_curation.captioning.vision_protocol import VlmAnswer, VlmRequest, read_reply, request_line
 
-_GOODBYE_SECONDS = 10.0
+_CLOSE_SECONDS = 10.0
 
 
-class Ended(ValueError):
-    """The process is no more; the message says how it ended, and what it said last."""
+class ProcessEnded(ValueError):
+    """A process that ended. The message has its exit code and its last lines."""
 
 
 class VisionProcess:
-    """A process that was started and may still be loading its model; one thread at a time may use it.
+    """A running process, which may still be loading its model. One thread at a time may use it.
 
     Args:
-        command: what to start.
-        gpu: the one it sees, as CUDA_VISIBLE_DEVICES names it; None leaves that as it is.
-        seconds: how long it may take to answer; it is killed if it takes longer.
+        command: the command to start.
+        gpu: the value of CUDA_VISIBLE_DEVICES, or None to leave it unchanged.
+        seconds: the maximum time of an answer, after which the process is killed.
 
     Raises:
         OSError: the command cannot be started.
@@ -43,41 +43,41 @@ class VisionProcess:
             errors="replace",
         )
         self._seconds, self._late, self._loading = seconds, False, True
-        self._last_words: deque[str] = deque(maxlen=3)
+        self._last_lines: deque[str] = deque(maxlen=3)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
     def wait_until_ready(self) -> str | None:
-        """Wait, as long as it takes, until the model is loaded and has answered once; return its commit on the hub.
+        """Wait without a limit until the model has answered once, and return its commit on the hub.
 
         Raises:
-            Unanswered: the model cannot be used.
-            Ended: the process ended instead.
+            NoAnswer: the model cannot be used.
+            ProcessEnded: the process ended.
         """
         commit: str | None = read_reply(self._next_line(), ready=True)["commit"]
         self._loading = False
         return commit
 
-    def ask(self, request: Request) -> Said:
-        """The answer to a request.
+    def ask(self, request: VlmRequest) -> VlmAnswer:
+        """Return the answer to a request.
 
         Raises:
-            Unanswered: the model has none; others may fare better.
-            Ended: the process ended, or was killed for being late.
+            NoAnswer: the model has none. Other requests may succeed.
+            ProcessEnded: the process ended, or was killed after its maximum time.
         """
         with self._deadline():
-            with suppress(BrokenPipeError):  # it has ended, and the next line says so
+            with suppress(BrokenPipeError):  # the next line reports the end of the process
                 self._stdin.write(request_line(request))
                 self._stdin.flush()
             reply = read_reply(self._next_line(), id=request.id)
-        return Said(**{name: reply[name] for name in Said._fields})
+        return VlmAnswer(**{name: reply[name] for name in VlmAnswer._fields})
 
     def close(self) -> None:
-        """End it: gently, by the end of its input, if that is enough."""
-        with suppress(BrokenPipeError):  # what it had not read when it ended
+        """End the process by closing its input, and kill it if that is not enough."""
+        with suppress(BrokenPipeError):  # the process ended with unread input
             self._stdin.close()
         try:
-            self._process.wait(_GOODBYE_SECONDS)
+            self._process.wait(_CLOSE_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -95,16 +95,16 @@ class VisionProcess:
 
     def _next_line(self) -> str:
         text = self._stdout.readline()
-        if not text.endswith("\n"):  # nothing, or what it was writing when it ended
-            raise self._obituary()
+        if not text.endswith("\n"):  # nothing, or half a line at the end of the process
+            raise self._end()
         return text
 
-    def _obituary(self) -> Ended:
+    def _end(self) -> ProcessEnded:
         self._process.kill()  # if it only closed its output
         code = self._process.wait()
         self._listener.join(1.0)
-        how = f"gave no answer in {self._seconds:g} s and was killed" if self._late else f"ended with code {code}"
-        return Ended(f"{self._name} {how}; it said last: {' | '.join(self._last_words) or 'nothing'}")
+        reason = f"gave no answer in {self._seconds:g} s and was killed" if self._late else f"ended with code {code}"
+        return ProcessEnded(f"{self._name} {reason}; its last lines: {' | '.join(self._last_lines) or 'nothing'}")
 
     @contextmanager
     def _deadline(self) -> Iterator[None]:
@@ -120,11 +120,11 @@ class VisionProcess:
             timer.cancel()
 
     def _listen(self) -> None:
-        """Keep its last words, and pass on what it says while it loads: the progress of a long download."""
+        """Keep the last lines of stderr, and print them during loading, for the progress of a download."""
         assert self._process.stderr
-        with self._process.stderr as said:
-            for text in said:
+        with self._process.stderr as lines:
+            for text in lines:
                 if text.strip():
-                    self._last_words.append(text.strip())
+                    self._last_lines.append(text.strip())
                 if self._loading:
                     sys.stderr.write(text)

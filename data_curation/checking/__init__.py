@@ -1,1 +1,1 @@
-"""What `validate.py` knows about anybody's instruction files."""
+"""Checks of instruction files for `validate.py`."""

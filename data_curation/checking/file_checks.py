@@ -1,4 +1,4 @@
-"""What is wrong with the records of a file beyond their format, and what several files must not share."""
+"""Checks of records beyond their format, and of overlaps between files."""
 
 import re
 from collections import Counter
@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from data_curation.checking.file_formats import Table
-from data_curation.checking.question_records import Entry, Pair
+from data_curation.checking.file_formats import QuestionTable
+from data_curation.checking.question_records import Entry, QuestionPair
 from data_curation.results.hold_out import By
 from ski_lvlm.datasets.ntu import parse_name
 
@@ -16,7 +16,7 @@ _LEAK = re.compile(r"\b(captions?|images?|as an ai)\b|<(?:video|skeleton|pose|hu
 
 
 class Finding(NamedTuple):
-    """Something to mend (`error`), to look at (`warning`) or to know (`note`); without `record`, of the whole file."""
+    """An `error`, a `warning` or a `note`, about a record or, without one, about the whole file."""
 
     file: str
     record: int | str | None
@@ -25,8 +25,8 @@ class Finding(NamedTuple):
     problem: str
 
 
-def check_table(file: str, table: Table) -> Iterator[Finding]:
-    """Everything that one file alone shows."""
+def check_table(file: str, table: QuestionTable) -> Iterator[Finding]:
+    """Yield the findings about a single file."""
     for fault in table.faults:
         yield Finding(file, None, None, "error", fault)
     for note in table.notes:
@@ -36,17 +36,17 @@ def check_table(file: str, table: Table) -> Iterator[Finding]:
             file, None, None, "note", "no usable record has a skeleton: the skeleton projector is not trained"
         )
     ids: dict[str, Entry] = {}
-    asked: dict[tuple[str, str], tuple[Entry, Pair]] = {}
-    mixed = len({_is_ntu(clip) for clip in _clips(table)}) == 2
+    questions: dict[tuple[str, str], tuple[Entry, QuestionPair]] = {}
+    is_mixed = len({_is_ntu(clip) for clip in _clips(table)}) == 2
     for entry in table.entries:
-        found = [*_own(entry), *_repeated_id(entry, ids), *_repeated_pairs(entry, asked)]
-        if mixed and entry.video and not _is_ntu(entry.video):
-            found.append(("note", f"the clip {entry.video!r} has no NTU name, though others have"))
-        yield from (Finding(file, entry.record, entry.id, level, problem) for level, problem in found)
+        problems = [*_record_problems(entry), *_repeated_id(entry, ids), *_repeated_pairs(entry, questions)]
+        if is_mixed and entry.video and not _is_ntu(entry.video):
+            problems.append(("note", f"the clip {entry.video!r} has no NTU name, though others have"))
+        yield from (Finding(file, entry.record, entry.id, level, problem) for level, problem in problems)
 
 
-def _clips(table: Table) -> dict[str, Entry]:
-    """Every clip with the first record about it."""
+def _clips(table: QuestionTable) -> dict[str, Entry]:
+    """Return every clip with the first record about it."""
     first: dict[str, Entry] = {}
     for entry in table.entries:
         for clip in (entry.video, entry.skeleton):
@@ -63,8 +63,7 @@ def _is_ntu(clip: str) -> bool:
     return True
 
 
-def _own(entry: Entry) -> Iterator[tuple[Level, str]]:
-    """What is wrong with a record by itself."""
+def _record_problems(entry: Entry) -> Iterator[tuple[Level, str]]:
     for problem in entry.problems:
         yield "error", problem
     if entry.skeleton and entry.video and entry.skeleton != entry.video:
@@ -89,18 +88,20 @@ def _is_unicode(text: str) -> bool:
     return not re.search("[\ud800-\udfff]", text)
 
 
-def _repeated_id(entry: Entry, seen: dict[str, Entry]) -> Iterator[tuple[Level, str]]:
-    """Published converters give all records of a video the video's name, so that this one may come again."""
+def _repeated_id(entry: Entry, ids: dict[str, Entry]) -> Iterator[tuple[Level, str]]:
+    # Published converters give all records of a video the video's name as id.
     if entry.id is None or entry.id in (entry.video, entry.skeleton):
         return
-    if (first := seen.setdefault(entry.id, entry)) is not entry:
+    if (first := ids.setdefault(entry.id, entry)) is not entry:
         yield "error", f"the id is that of record {first.record!r} too"
 
 
-def _repeated_pairs(entry: Entry, seen: dict[tuple[str, str], tuple[Entry, Pair]]) -> Iterator[tuple[Level, str]]:
+def _repeated_pairs(
+    entry: Entry, questions: dict[tuple[str, str], tuple[Entry, QuestionPair]]
+) -> Iterator[tuple[Level, str]]:
     clip = entry.video or entry.skeleton
     for pair in entry.pairs if clip else ():
-        first, before = seen.setdefault((str(clip), _plain(pair.question)), (entry, pair))
+        first, before = questions.setdefault((str(clip), _plain(pair.question)), (entry, pair))
         if before is pair:
             continue
         if _plain(before.answer) == _plain(pair.answer):
@@ -109,8 +110,8 @@ def _repeated_pairs(entry: Entry, seen: dict[tuple[str, str], tuple[Entry, Pair]
             yield "warning", f"the question {pair.question!r:.60} was answered otherwise in record {first.record!r}"
 
 
-def check_files(tables: Mapping[str, Table], *, by: By) -> Iterator[Finding]:
-    """Clips (and by `subject` NTU's performers) that more than one file has, as between training and test."""
+def check_files(tables: Mapping[str, QuestionTable], *, by: By) -> Iterator[Finding]:
+    """Yield the clips (and by `subject` NTU's performers) that are in more than one file."""
     owner: dict[str, str] = {}
     for file, table in tables.items():
         first: dict[str, Entry] = {}
@@ -118,25 +119,25 @@ def check_files(tables: Mapping[str, Table], *, by: By) -> Iterator[Finding]:
             first.setdefault(f"clip {clip!r}", entry)
             if by == "subject" and _is_ntu(clip):
                 first.setdefault(f"subject {parse_name(clip).performer}", entry)
-        for what, entry in first.items():
-            if (other := owner.setdefault(what, file)) != file:
-                yield Finding(file, entry.record, entry.id, "error", f"{what} is in {other} too: a leak between splits")
+        for unit, entry in first.items():
+            if (other := owner.setdefault(unit, file)) != file:
+                yield Finding(file, entry.record, entry.id, "error", f"{unit} is in {other} too: a leak between splits")
 
 
 def check_present(
-    file: str, table: Table, *, modality: Literal["video", "skeleton"], where: Path, has: Callable[[str], bool]
+    file: str, table: QuestionTable, *, modality: Literal["video", "skeleton"], folder: Path, has: Callable[[str], bool]
 ) -> Iterator[Finding]:
-    """Clips of whose `modality` there is no file; each is named once, with its first record."""
-    wanted = {name: entry for entry in reversed(table.entries) if (name := getattr(entry, modality))}
-    for clip, entry in reversed(wanted.items()):
+    """Yield the clips without a file of this `modality`, each once, with its first record."""
+    entries = {name: entry for entry in reversed(table.entries) if (name := getattr(entry, modality))}
+    for clip, entry in reversed(entries.items()):
         if not has(clip):
-            yield Finding(file, entry.record, entry.id, "error", f"clip {clip!r} has no {modality} file in {where}")
+            yield Finding(file, entry.record, entry.id, "error", f"clip {clip!r} has no {modality} file in {folder}")
 
 
 def kinds(findings: Iterable[Finding]) -> Counter[tuple[Level, str]]:
-    """How often each problem was found; names and numbers in it count as the same.
+    """Count the problems, ignoring names and numbers in them.
 
-    >>> kinds([Finding("f", i, None, "error", f"Q is {i}; expected a text") for i in range(3)])
-    Counter({('error', 'Q is …; expected a text'): 3})
+    >>> kinds([Finding("f", i, None, "error", f"Q is {i}, not a text") for i in range(3)])
+    Counter({('error', 'Q is …, not a text'): 3})
     """
     return Counter((f.level, re.sub(r"'[^']*'|\"[^\"]*\"|\b\d+\b", "…", f.problem)) for f in findings)

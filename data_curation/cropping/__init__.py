@@ -1,1 +1,1 @@
-"""Where the acting persons are, and cutting them out."""
+"""Detection and cropping of the acting persons."""

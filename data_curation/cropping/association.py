@@ -1,8 +1,8 @@
-"""From what a detector sees in single frames to persons over time.
+"""Persons over time from detections in single frames.
 
-Boxes found one after the other belong to one person if they overlap most (intersection over union, solved as an
-assignment); a person may be missed for a while. The boxes are widened to squares for that, since somebody who stands
-sideways and runs leaves a narrow box between two looks. Assumption: those who act are seen longest and largest.
+Consecutive boxes belong to one person if they overlap most (intersection over union, solved as an assignment). A person
+may be missing for some frames. Boxes are widened to squares first, because a person who runs sideways would leave a
+narrow box between two frames. Assumption: those who act are visible longest and largest.
 """
 
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-_OVERLAP = 0.2  # least intersection over union of one person's squares; of a height of 1.7 m they are 1.1 m apart
-_GHOST = 2  # sightings; somebody seen no more often is a mistake of the detector, if others are seen more
+_OVERLAP = 0.2  # minimum intersection over union of one person's squares: 1.1 m apart at a height of 1.7 m
+_GHOST = 2  # detections up to which a person is an error of the detector, if others have more
 
 
-class Found(NamedTuple):
-    """The persons in one frame: left, top, right and bottom in pixels, and how sure the detector is (0 to 1)."""
+class Detections(NamedTuple):
+    """The persons in one frame: left, top, right and bottom in pixels, and scores from 0 to 1."""
 
     boxes: Float[np.ndarray, "k 4"]
     scores: Float[np.ndarray, " k"]
@@ -25,35 +25,35 @@ class Found(NamedTuple):
 
 @dataclass
 class Person:
-    """One person's sightings: numbers of the looked-at frames, ascending, and the box in each."""
+    """One person's boxes with their frame numbers, ascending."""
 
-    seen: list[int] = field(default_factory=list)
+    frames: list[int] = field(default_factory=list)
     boxes: list[Float[np.ndarray, "4"]] = field(default_factory=list)
     weight: float = 0.0
 
     def add(self, number: int, box: Float[np.ndarray, "4"], score: float) -> None:
-        """Note one more sighting; it weighs as much as the box is large and the detector sure."""
-        self.seen.append(number)
+        """Add a detection, weighted by the size of its box and its score."""
+        self.frames.append(number)
         self.boxes.append(box)
         self.weight += float((box[2] - box[0]) * (box[3] - box[1]) * score)
 
 
-def associate(frames: Sequence[Found], *, patience: int) -> list[Person]:
-    """Everybody who was found, those who act first; `patience` is for how many frames a person may be missed."""
+def associate(frames: Sequence[Detections], *, patience: int) -> list[Person]:
+    """Return all persons, those who act first. A person may be missing for `patience` frames."""
     persons: list[Person] = []
-    for number, found in enumerate(frames):
-        waiting = [person for person in persons if number - person.seen[-1] <= patience + 1]
-        known = _match(found.boxes, waiting)
-        for i, (box, score) in enumerate(zip(found.boxes, found.scores, strict=True)):
-            if i not in known:
+    for number, detections in enumerate(frames):
+        recent = [person for person in persons if number - person.frames[-1] <= patience + 1]
+        matches = _match(detections.boxes, recent)
+        for i, (box, score) in enumerate(zip(detections.boxes, detections.scores, strict=True)):
+            if i not in matches:
                 persons.append(Person())
-            known.get(i, persons[-1]).add(number, box, float(score))
-    lasting = [person for person in persons if len(person.seen) > _GHOST] or persons
+            matches.get(i, persons[-1]).add(number, box, float(score))
+    lasting = [person for person in persons if len(person.frames) > _GHOST] or persons
     return sorted(lasting, key=lambda person: -person.weight)
 
 
 def _match(boxes: Float[np.ndarray, "k 4"], persons: Sequence[Person]) -> dict[int, Person]:
-    """Which box is whose."""
+    """Assign boxes to persons, by the index of the box."""
     from scipy.optimize import linear_sum_assignment
 
     if not len(boxes) or not persons:
@@ -70,7 +70,7 @@ def _squared(boxes: Float[np.ndarray, "k 4"]) -> Float[np.ndarray, "k 4"]:
 
 
 def intersection_over_union(one: Float[np.ndarray, "k 4"], other: Float[np.ndarray, "m 4"]) -> Float[np.ndarray, "k m"]:
-    """How much boxes overlap, from 0 to 1.
+    """Return the overlap of boxes, from 0 to 1.
 
     >>> intersection_over_union(np.array([[0.0, 0, 2, 2]]), np.array([[1.0, 0, 3, 2], [5, 5, 6, 6]])).round(2).tolist()
     [[0.33, 0.0]]

@@ -1,12 +1,12 @@
-"""Where the acting persons are in the picture, frame by frame, and the rectangle to cut out around them.
+"""Boxes of the acting persons in each frame, and the rectangle to crop around them.
 
 Boxes are left, top, right and bottom in pixels of the Kinect's 1920x1080 image, whatever the size of the video, so that
-a skeleton and a detector speak of the same thing; NaN where a person is absent from a frame. Skeleton frames and video
-frames are numbered alike.
+skeletons and detectors use the same coordinates. They are NaN where a person is absent. Skeleton frames and video
+frames have the same numbers.
 
 Paper: App. D ("for each video we first crop out the person(s) performing the action").
-Assumption: the rectangle is the union over time and persons with 64 pixels of slack, as LLAVIDAL does; smoothing and
-the choice of who acts are ours.
+Assumption: the rectangle is the union over time and persons with 64 pixels of slack, as in LLAVIDAL. Smoothing and the
+selection of actors are ours.
 """
 
 from collections.abc import Iterable
@@ -23,24 +23,24 @@ Boxes = Float[np.ndarray, "M T 4"]
 
 KINECT = (1920, 1080)  # the image that colour coordinates refer to
 SLACK = 64.0  # pixels of that image
-WHOLE = np.array([[[0.0, 0.0, *KINECT]]])  # one person who fills the picture, for those who keep it all
+WHOLE = np.array([[[0.0, 0.0, *KINECT]]])  # one person who fills the picture, to keep the whole frame
 
-_MEDIAN = 5  # frames; what lasts for two frames is a glitch, or for one at the ends of a clip
-_FAR = 10  # times the median distance from the middle of the body; arms and legs reach 6
-_STEADY = 3.0  # frames, the deviation of the bell that a tracking window's path is smoothed with
+_MEDIAN = 5  # frames, which drops glitches of two frames, or of one at the ends of a clip
+_FAR = 10  # times the median distance from the middle of the body. Arms and legs reach 6
+_STEADY = 3.0  # frames, the standard deviation of the Gaussian that smooths a tracking window
 
 
 class CropError(ValueError):
-    """Nobody can be cut out of this video; the message says why."""
+    """A video without persons to crop. The message says why."""
 
 
 def skeleton_boxes(recording: Recording, *, persons: int) -> Boxes:
-    """The boxes of the actors whom cleaning leaves, liveliest first, at most `persons` of them.
+    """Return the boxes of at most `persons` cleaned actors, those with most motion first.
 
-    NTU's one-person clips may hold a second body, a ghost or a bystander: ask for one person there. A person who was
-    lost and seen again under a new body id is one person.
+    NTU's one-person clips may hold a second body, a ghost or a bystander, so ask for one person there. Several body ids
+    of one person count as one.
 
-    Assumption: the liveliest body is the one who acts, as in the published cleaning.
+    Assumption: the body with most motion acts, as in the published cleaning.
 
     Raises:
         CleaningError: no body, or none that is not a ghost.
@@ -57,10 +57,10 @@ def skeleton_boxes(recording: Recording, *, persons: int) -> Boxes:
 
 
 def actor_boxes(tracks: Iterable[BodyTrack], *, num_frames: int) -> Float[np.ndarray, "{num_frames} 4"]:
-    """The box around one person's joints in each frame, NaN where the person is absent.
+    """Return the box around one person's joints in each frame, NaN where the person is absent.
 
-    NaN, infinity, (0, 0) (the Kinect's way of saying nowhere) and joints far from the rest of the body do not count,
-    and each joint's path is median-filtered over five frames, so that one glitched joint does not widen the box.
+    NaN, infinity, (0, 0) (the Kinect's unknown position) and joints far from the body do not count. Each joint's path
+    is median-filtered over five frames, so that a glitch does not widen the box.
     """
     tracks = list(tracks)
     paths = np.full((num_frames, tracks[0].colour.shape[1], 2), np.nan)
@@ -71,15 +71,16 @@ def actor_boxes(tracks: Iterable[BodyTrack], *, num_frames: int) -> Float[np.nda
 
 
 def _credible(points: Float[np.ndarray, "T J 2"]) -> Float[np.ndarray, "T J 2"]:
-    """NaN for what cannot be a joint of the body."""
-    seen = np.isfinite(points).all(axis=-1) & (points != 0).any(axis=-1)
-    points = np.where(seen[..., None], points, np.nan)
+    """Replace implausible joints by NaN."""
+    is_valid = np.isfinite(points).all(axis=-1) & (points != 0).any(axis=-1)
+    points = np.where(is_valid[..., None], points, np.nan)
     away = np.linalg.norm(points - _median(points, axis=1), axis=-1)
     return np.where((away <= _FAR * _median(away, axis=1))[..., None], points, np.nan)
 
 
 def _median(values: Float[np.ndarray, "..."], *, axis: int) -> Float[np.ndarray, "..."]:
-    """The median of what is not NaN, along an axis that stays; numpy's own warns where everything is NaN."""
+    """Return the median of the finite values along an axis, which is kept."""
+    # Not `np.nanmedian`, which warns if all values are NaN.
     ordered = np.sort(values, axis=axis)  # NaN comes last
     count = np.isfinite(values).sum(axis=axis, keepdims=True)
     middle = [np.take_along_axis(ordered, np.maximum(rank, 0), axis=axis) for rank in ((count - 1) // 2, count // 2)]
@@ -87,7 +88,7 @@ def _median(values: Float[np.ndarray, "..."], *, axis: int) -> Float[np.ndarray,
 
 
 def smoothed(paths: Float[np.ndarray, "T *k"], *, window: int = _MEDIAN) -> Float[np.ndarray, "T *k"]:
-    """Each number's running median over an odd `window` of frames; less at the ends; what is absent stays absent.
+    """Return the running median over an odd `window` of frames, with a smaller one at the ends. NaN stays NaN.
 
     >>> smoothed(np.array([1.0, 2.0, 90.0, 4.0, np.nan]), window=3).tolist()
     [1.5, 2.0, 4.0, 47.0, nan]
@@ -98,15 +99,15 @@ def smoothed(paths: Float[np.ndarray, "T *k"], *, window: int = _MEDIAN) -> Floa
 
 
 def static_box(boxes: Boxes, *, width: int, height: int, slack: float = SLACK) -> Box:
-    """One rectangle for the whole clip: the union over time and persons with slack, in a video of this size.
+    """Return one rectangle for a clip of this size: the union over time and persons with slack.
 
-    The slack is in pixels of 1920x1080 and scaled with the boxes. Corners are even, as H.264 wants them.
+    The slack is in pixels of 1920x1080 and scaled with the boxes. Corners are even, as H.264 requires.
 
     >>> static_box(np.array([[[600.0, 300.0, 800.0, 900.0]]]), width=960, height=540)
     Box(left=268, top=118, right=432, bottom=482)
 
     Raises:
-        CropError: nobody is in any frame, or all are outside the picture.
+        CropError: there are no persons, or all are outside the picture.
     """
     if not np.isfinite(boxes).any():
         raise CropError("no joint has usable colour coordinates, so there is nobody to cut out")
@@ -120,19 +121,19 @@ def static_box(boxes: Boxes, *, width: int, height: int, slack: float = SLACK) -
 
 
 def tracking_boxes(boxes: Boxes, *, width: int, height: int, slack: float = SLACK) -> list[Box]:
-    """A window for each frame that follows the persons: one size throughout, even, and inside the picture.
+    """Return a window for each frame that follows the persons, of one even size, inside the picture.
 
-    The size is that of the largest frame's union with slack, so that nothing zooms and nobody is cut off; the centre
-    is smoothed. A person who is absent is taken to be on the way between the sightings, or where last or first seen.
+    The size is that of the largest frame's union with slack, so that it shows everybody without zooming. The centre is
+    smoothed. Boxes of absent persons are interpolated, or constant before the first and after the last.
 
     Raises:
         CropError: as `static_box`.
     """
     from scipy.ndimage import gaussian_filter1d
 
-    static_box(boxes, width=width, height=height, slack=slack)  # raises where nobody is in the picture
+    static_box(boxes, width=width, height=height, slack=slack)  # raises if the picture shows no person
     path = np.clip(
-        _union(np.stack([_held(person) for person in boxes if np.isfinite(person).any()])), 0, [*KINECT, *KINECT]
+        _union(np.stack([_filled(person) for person in boxes if np.isfinite(person).any()])), 0, [*KINECT, *KINECT]
     )
     scale, picture = np.array([width, height]) / KINECT, np.array([width, height]) // 2 * 2
     sides = (path[:, 2:] - path[:, :2]).max(axis=0) + 2 * slack
@@ -146,16 +147,16 @@ def _union(boxes: Float[np.ndarray, "k *rest 4"]) -> Float[np.ndarray, "*rest 4"
     return np.concatenate([np.fmin.reduce(boxes[..., :2]), np.fmax.reduce(boxes[..., 2:])], axis=-1)
 
 
-def _held(person: Float[np.ndarray, "T 4"]) -> Float[np.ndarray, "T 4"]:
-    """No gaps: interpolated between sightings, held before the first and after the last."""
-    seen = np.flatnonzero(np.isfinite(person).all(axis=-1))
-    return between(person[seen], seen, num_frames=len(person))
+def _filled(person: Float[np.ndarray, "T 4"]) -> Float[np.ndarray, "T 4"]:
+    """Fill the gaps of a person's boxes."""
+    present = np.flatnonzero(np.isfinite(person).all(axis=-1))
+    return between(person[present], present, num_frames=len(person))
 
 
 def between(
     boxes: Float[np.ndarray, "n 4"], frames: Iterable[int], *, num_frames: int
 ) -> Float[np.ndarray, "{num_frames} 4"]:
-    """Boxes known at some ascending frames, for every frame: interpolated, and held beyond the first and the last."""
-    where = np.asarray(list(frames))
-    sides = [np.interp(np.arange(num_frames), where, side) for side in rearrange(boxes, "n side -> side n")]
+    """Interpolate boxes at some ascending frames to every frame, constant beyond the first and the last."""
+    known_frames = np.asarray(list(frames))
+    sides = [np.interp(np.arange(num_frames), known_frames, side) for side in rearrange(boxes, "n side -> side n")]
     return np.stack(sides, axis=-1)

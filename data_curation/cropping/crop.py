@@ -1,8 +1,7 @@
-"""Cut the acting persons out of a video and write them as a small, silent H.264 video of their own.
+"""Crop the acting persons from a video to a small, silent H.264 video.
 
 Paper: App. D ("for each video we first crop out the person(s) performing the action").
-Assumption: one rectangle for the whole clip, brought to 224x224 with its aspect kept and black padding, as LLAVIDAL
-does.
+Assumption: one rectangle for the whole clip, scaled to 224x224 with its aspect and black padding, as in LLAVIDAL.
 """
 
 import errno
@@ -32,13 +31,13 @@ __all__ = ["CropError", "CropResult", "CropSettings", "Fit", "fit", "write_crop"
 
 _TICKS = 90_000  # a second, as in MPEG
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES}
-# A constant quantiser with "ultrafast" is as near to the source as "veryfast" at crf 18 and takes a third of its time;
-# one thread gives the same bytes each time.
+# A constant quantiser with "ultrafast" is as close to the source as "veryfast" at crf 18, in a third of the time. One
+# thread gives the same bytes each time.
 _X264 = {"preset": "ultrafast", "qp": "18", "threads": "1"}
 
 
 class CropResult(NamedTuple):
-    """The rectangle that was cut out (of the first frame, where it moves) and how many frames were written.
+    """The cropped rectangle (of the first frame, if it moves) and the number of frames.
 
     The rectangle is in the pixels of the video as a player shows it.
     """
@@ -48,7 +47,7 @@ class CropResult(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """A scaled picture inside a square: its size, and how much black lies left of it and above."""
+    """A scaled picture inside a square: its size, and the black margins left of it and above."""
 
     width: int
     height: int
@@ -57,10 +56,12 @@ class Fit(NamedTuple):
 
 
 def fit(box: Box, *, width: int, height: int, size: int) -> Fit:
-    """How a box in a video of this size fills a black square with the persons' own aspect; all numbers even.
+    """Fit a box in a video of this size into a black square with the persons' true aspect.
 
-    A video that was squeezed when it was made smaller (1920x1080 to 340x256, as labs do) is unsqueezed. One that is
-    higher than wide comes from no Kinect and keeps its aspect.
+    All numbers are even.
+
+    The aspect of a resized video (such as 1920x1080 to 340x256) is restored to the Kinect's. An upright video comes
+    from another camera and keeps its aspect.
 
     >>> fit(Box(0, 0, 100, 400), width=1920, height=1080, size=224)
     Fit(width=56, height=224, left=84, top=0)
@@ -72,44 +73,43 @@ def fit(box: Box, *, width: int, height: int, size: int) -> Fit:
 
 
 def write_crop(source: Path, target: Path, *, boxes: Boxes, settings: CropSettings) -> CropResult:
-    """Write the crop of `source` as H.264, without sound, atomically, the same bytes each time.
+    """Write the crop of `source` as H.264, without sound, atomically, with the same bytes each time.
 
-    Where the video is longer than the boxes, the last window stays. Cutting, scaling, padding and the change of frame
-    rate happen inside FFmpeg's filters, in the video's own colour space and frame by frame.
+    If the video is longer than the boxes, the last window stays. FFmpeg's filters crop, scale, pad and change the frame
+    rate, in the video's own colour space and frame by frame.
 
     Raises:
-        CropError: nobody is in the picture.
-        VideoError: the video is empty, cut off or unreadable, or has no pictures.
+        CropError: the picture shows no person.
+        VideoError: the video is empty, incomplete or unreadable.
         OSError: the crop cannot be written, as on a full disk.
     """
-    shown = timeline(source)
+    video_times = timeline(source)
     with open_video(source) as (container, stream), atomic_path(target) as temporary:
         frames = whole_frames(container, stream, source)
         first = next(frames)
         picture = shown_picture(first, stream)
         windows = _windows(boxes, settings, width=picture.width, height=picture.height)
-        pace = _pace(shown, stream, settings)
-        graph, window = _filters(first, picture, windows[0], settings, pace)
-        cut = _cut(chain([first], frames), graph, window, windows, pace)
-        written = _encode(cut, temporary, rate=_rate(stream, settings), pace=pace)
-    return CropResult(windows[0], written)
+        times = _frame_times(video_times, stream, settings)
+        graph, window = _filters(first, picture, windows[0], settings, times)
+        cut = _cut(chain([first], frames), graph, window, windows, times)
+        num_frames = _encode(cut, temporary, rate=_rate(stream, settings), times=times)
+    return CropResult(windows[0], num_frames)
 
 
-class _Pace(NamedTuple):
-    """When frames are shown and for how long, in units of seconds, and whether they keep these times in the crop."""
+class _FrameTimes(NamedTuple):
+    """Start and duration of frames in units of a second, and whether the crop keeps them."""
 
     unit: Fraction
-    times: Iterable[tuple[int, int]]
+    intervals: Iterable[tuple[int, int]]
     is_kept: bool
 
 
-def _pace(shown: Timeline, stream: "VideoStream", settings: CropSettings) -> _Pace:
-    """Frames of constant rate are counted anew, since an .avi has its time stamps in the order of decoding."""
-    if shown.starts is None:
-        return _Pace(1 / (stream.average_rate or Fraction(30)), zip(count(), repeat(1)), is_kept=False)
-    edges = np.rint(np.append(shown.starts, shown.seconds) * _TICKS).astype(int)
-    times = zip(edges[:-1].tolist(), np.diff(edges).tolist(), strict=True)
-    return _Pace(Fraction(1, _TICKS), times, is_kept=settings.fps is None)
+def _frame_times(video_times: Timeline, stream: "VideoStream", settings: CropSettings) -> _FrameTimes:
+    if video_times.starts is None:  # constant rate: counted, because an .avi has its time stamps in decoding order
+        return _FrameTimes(1 / (stream.average_rate or Fraction(30)), zip(count(), repeat(1)), is_kept=False)
+    edges = np.rint(np.append(video_times.starts, video_times.seconds) * _TICKS).astype(int)
+    intervals = zip(edges[:-1].tolist(), np.diff(edges).tolist(), strict=True)
+    return _FrameTimes(Fraction(1, _TICKS), intervals, is_kept=settings.fps is None)
 
 
 def _windows(boxes: Boxes, settings: CropSettings, *, width: int, height: int) -> Sequence[Box]:
@@ -125,15 +125,15 @@ def _rate(stream: "VideoStream", settings: CropSettings) -> Fraction:
 
 
 def _cut(
-    frames: "Iterable[VideoFrame]", graph: "Graph", crop: "FilterContext", windows: Sequence[Box], pace: _Pace
+    frames: "Iterable[VideoFrame]", graph: "Graph", crop: "FilterContext", windows: Sequence[Box], times: _FrameTimes
 ) -> "Iterator[VideoFrame]":
-    """The frames as they will be encoded, each cut to its window; the last window stays."""
-    at = windows[0]
-    for (start, duration), frame, window in zip(pace.times, frames, chain(windows, repeat(windows[-1]))):
-        if window != at:
+    """Yield the filtered frames, each cropped to its window. The last window stays."""
+    current = windows[0]
+    for (start, duration), frame, window in zip(times.intervals, frames, chain(windows, repeat(windows[-1]))):
+        if window != current:
             crop.process_command("x", str(window.left))
             crop.process_command("y", str(window.top))
-            at = window
+            current = window
         frame.pts, frame.duration = start, duration
         graph.vpush(frame)
         yield from _ready(graph)
@@ -147,14 +147,14 @@ def _ready(graph: "Graph") -> "Iterator[VideoFrame]":
     try:
         while True:
             yield graph.vpull()
-    except (av.error.BlockingIOError, av.error.EOFError):  # the next frame has not gone in yet, or there is none
+    except (av.error.BlockingIOError, av.error.EOFError):  # the filters need the next frame, or there is none
         return
 
 
 def _filters(
-    first: "VideoFrame", picture: Picture, box: Box, settings: CropSettings, pace: _Pace
+    first: "VideoFrame", picture: Picture, box: Box, settings: CropSettings, times: _FrameTimes
 ) -> "tuple[Graph, FilterContext]":
-    """The chain of FFmpeg's filters, and the one of them that can be moved."""
+    """Return the chain of FFmpeg's filters, and the crop filter, whose window can move."""
     inside = fit(box, width=picture.width, height=picture.height, size=settings.size)
     steps = [*picture.steps, ("crop", f"{box.right - box.left}:{box.bottom - box.top}:{box.left}:{box.top}")]
     if settings.fps is not None:
@@ -162,31 +162,31 @@ def _filters(
     steps += [("scale", f"{inside.width}:{inside.height}:flags=area"), *standard_range(first)]
     if settings.shape == "pad":
         steps.append(("pad", f"{settings.size}:{settings.size}:{inside.left}:{inside.top}:black"))
-    graph, filters = filter_graph(first, steps, pixel_format="yuv420p", time_base=pace.unit)
+    graph, filters = filter_graph(first, steps, pixel_format="yuv420p", time_base=times.unit)
     return graph, filters[1 + len(picture.steps)]
 
 
-def _encode(frames: "Iterable[VideoFrame]", target: Path, *, rate: Fraction, pace: _Pace) -> int:
-    """Write the frames; returns how many."""
+def _encode(frames: "Iterable[VideoFrame]", target: Path, *, rate: Fraction, times: _FrameTimes) -> int:
+    """Encode the frames, and return their number."""
     import av
     from av.video.frame import PictureType
 
-    written = 0
+    number = 0
     try:
         with av.open(str(target), "w") as out:
             video = out.add_stream("libx264", rate=rate, options=_X264)
             video.pix_fmt = "yuv420p"
-            if pace.is_kept:
-                video.codec_context.time_base = pace.unit
-            for written, frame in enumerate(frames, start=1):
-                if written == 1:
+            if times.is_kept:
+                video.codec_context.time_base = times.unit
+            for number, frame in enumerate(frames, start=1):
+                if number == 1:
                     video.width, video.height = frame.width, frame.height
-                frame.pts = frame.pts if pace.is_kept else None
-                frame.pict_type = PictureType.NONE  # the source's key frames are not ours
+                frame.pts = frame.pts if times.is_kept else None
+                frame.pict_type = PictureType.NONE  # the encoder chooses its own key frames
                 out.mux(video.encode(frame))
             out.mux(video.encode())
     except av.FFmpegError as error:
         if error.errno in _CANNOT_WRITE:
             raise OSError(error.errno, f"cannot write: {error.strerror}", str(target)) from error
         raise
-    return written
+    return number

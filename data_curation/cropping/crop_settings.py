@@ -1,4 +1,4 @@
-"""How crops look, and what a record of a crop is keyed by."""
+"""The settings of crops."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -13,14 +13,18 @@ Persons = Literal["acting", "all"]
 
 @dataclass(frozen=True)
 class CropSettings:
-    """What moves, what shape and size a crop has, how fast it is, and who is in it.
+    """Motion, shape, size, frame rate and persons of a crop.
 
-    `mode` is one rectangle a clip ("static") or a window that follows ("tracking"); `shape` a black-padded square
-    ("pad") or the rectangle's own aspect with its longer side of `size` pixels ("aspect"). `fps` None keeps the video's
-    frames. `slack` is in pixels of a 1920x1080 image. `persons` "acting" leaves bystanders out of one-person actions.
+    Attributes:
+        mode: one rectangle a clip ("static") or a window that follows the person ("tracking").
+        shape: a black-padded square ("pad"), or the rectangle's aspect with a longer side of `size` pixels ("aspect").
+        size: the longer side in pixels.
+        fps: frames a second, or None for the frames of the video.
+        slack: pixels around the joints, in a 1920x1080 image.
+        persons: "acting" leaves bystanders out of one-person actions.
 
     Raises:
-        ValueError: a setting that cannot be met.
+        ValueError: a setting is out of range.
     """
 
     mode: Mode = "static"
@@ -43,7 +47,7 @@ class CropSettings:
 
     @property
     def version(self) -> str:
-        """The settings and the state of this code, in words.
+        """The settings and the version of the code, as text.
 
         >>> CropSettings(fps=10).version
         'crop-4 static pad 224 fps=10 slack=64 acting'
@@ -52,7 +56,7 @@ class CropSettings:
         return f"crop-4 {self.mode} {self.shape} {self.size} fps={fps} slack={self.slack:g} {self.persons}"
 
     def persons_in(self, action: int) -> int:
-        """How many persons a crop of NTU's action (from 1) shows at most.
+        """Return the maximum number of persons in a crop of an NTU action (from 1).
 
         >>> CropSettings().persons_in(1), CropSettings().persons_in(50), CropSettings(persons="all").persons_in(1)
         (1, 2, 2)

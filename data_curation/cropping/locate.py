@@ -1,4 +1,4 @@
-"""Where the acting persons are in each frame of a clip: by its skeleton, by a detector, or nowhere."""
+"""Boxes of the acting persons in each frame of a clip, from its skeleton or from a detector."""
 
 import threading
 from collections.abc import Callable
@@ -17,15 +17,16 @@ Nobody = Literal["leave_out", "keep_whole"]
 
 
 class Locator:
-    """Finds the persons to cut out.
+    """A finder of the persons to crop.
 
     Args:
-        settings: say how many persons a crop shows.
-        detector: its name, for clips without a usable skeleton; `none` does without.
-        load: makes the detector when it is needed first.
-        nobody: whether a clip in which nobody is found is left out or kept whole.
+        settings: settings with the number of persons in a crop.
+        detector: the name of the detector for clips without a usable skeleton, or `none`.
+        load: loads the detector at the first use.
+        nobody: whether a clip without persons is left out or kept whole.
 
-    `otherwise` says what is done with clips that have no usable skeleton; others do not depend on it.
+    Attributes:
+        otherwise: the settings for clips without a usable skeleton. Others do not depend on them.
     """
 
     def __init__(
@@ -37,35 +38,35 @@ class Locator:
         self._loaded: Detector | None = None
 
     def locate(self, name: str, video: Path, skeleton: Path | None) -> tuple[Boxes, str]:
-        """The boxes of the persons, and what found them: `skeleton`, the detector's name, or `nobody`.
+        """Return the boxes of the persons and their source: `skeleton`, the detector's name, or `nobody`.
 
         Raises:
-            Rejected: the skeleton file is broken, or nobody is found and such clips are left out.
+            Rejected: the skeleton file is broken, or there are no persons and such clips are left out.
             VideoError: the video cannot be read.
         """
-        wanted = self._settings.persons_in(parse_name(name).action)
+        num_persons = self._settings.persons_in(parse_name(name).action)
         try:
             if skeleton is None:
                 raise CropError(f"there is a video but no skeleton{_listed(name)}")
-            return skeleton_boxes(read_skeleton(skeleton), persons=wanted), "skeleton"
+            return skeleton_boxes(read_skeleton(skeleton), persons=num_persons), "skeleton"
         except SkeletonFileError as error:
             raise Rejected(str(error)) from error
         except (CropError, CleaningError) as error:
-            return self._without_skeleton(video, persons=wanted, why=str(error))
+            return self._without_skeleton(video, persons=num_persons, reason=str(error))
 
-    def _without_skeleton(self, video: Path, *, persons: int, why: str) -> tuple[Boxes, str]:
+    def _without_skeleton(self, video: Path, *, persons: int, reason: str) -> tuple[Boxes, str]:
         if self._detector_name == "none":
-            tried = "no detector was asked (--detector)"
+            detection = "no detector was asked (--detector)"
         else:
             detector = self._detector()
             try:
                 return find_boxes(video, detector=detector, persons=persons), detector.model
             except CropError as error:
-                tried = str(error)
+                detection = str(error)
         if self._nobody == "keep_whole":
             return WHOLE, "nobody"
         remedy = "such clips can be kept whole with --nobody keep_whole"
-        raise Rejected(f"{why}, and {tried}; {remedy}", otherwise=self.otherwise)
+        raise Rejected(f"{reason}, and {detection}; {remedy}", otherwise=self.otherwise)
 
     def _detector(self) -> Detector:
         with self._lock:

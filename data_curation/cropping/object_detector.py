@@ -1,22 +1,22 @@
-"""Object detectors of transformers (RT-DETR, YOLOS and their like) as person finders."""
+"""Object detectors of transformers (RT-DETR, YOLOS, ...) as person detectors."""
 
 import threading
 
 import numpy as np
 from jaxtyping import UInt8
 
-from data_curation.cropping.association import Found
+from data_curation.cropping.association import Detections
 from ski_lvlm.cli import device
 
-_LEAST_SCORE = 0.5
+_MIN_SCORE = 0.5
 _BATCH = 8  # frames
 
 
 class ObjectDetector:
-    """Finds persons with a model by hub id or local folder, on the GPU where there is one; one batch at a time.
+    """A person detector from a hub id or a folder, on the GPU if there is one.
 
     Raises:
-        ValueError: nothing that detects objects is there, or its classes have no "person".
+        ValueError: it is no object detector, or its classes have no "person".
     """
 
     def __init__(self, name: str) -> None:
@@ -44,22 +44,24 @@ class ObjectDetector:
         self._network = network.eval().to(device())
         self._lock = threading.Lock()
 
-    def __call__(self, frames: UInt8[np.ndarray, "n H W 3"]) -> list[Found]:
-        """The persons of each frame, in pixels of these frames."""
+    def __call__(self, frames: UInt8[np.ndarray, "n H W 3"]) -> list[Detections]:
+        """Detect the persons of each frame, in pixels of these frames."""
         with self._lock:
-            return [found for at in range(0, len(frames), _BATCH) for found in self._find(frames[at : at + _BATCH])]
+            batches = (frames[start : start + _BATCH] for start in range(0, len(frames), _BATCH))
+            return [detections for batch in batches for detections in self._find(batch)]
 
-    def _find(self, frames: UInt8[np.ndarray, "n H W 3"]) -> list[Found]:
+    def _find(self, frames: UInt8[np.ndarray, "n H W 3"]) -> list[Detections]:
         import torch
 
         inputs = self._processor(images=list(frames), return_tensors="pt").to(self._network.device)
         with torch.inference_mode():
             outputs = self._network(**inputs)
-        found = self._processor.post_process_object_detection(
-            outputs, threshold=_LEAST_SCORE, target_sizes=[frames.shape[1:3]] * len(frames)
+        results = self._processor.post_process_object_detection(
+            outputs, threshold=_MIN_SCORE, target_sizes=[frames.shape[1:3]] * len(frames)
         )
-        return [self._persons({key: value.cpu().numpy() for key, value in each.items()}) for each in found]
+        return [self._persons({key: value.cpu().numpy() for key, value in each.items()}) for each in results]
 
-    def _persons(self, found: dict[str, np.ndarray]) -> Found:
-        mine = np.isin(found["labels"], self._person)
-        return Found(found["boxes"][mine].astype(np.float64), found["scores"][mine].astype(np.float64))
+    def _persons(self, result: dict[str, np.ndarray]) -> Detections:
+        is_person = np.isin(result["labels"], self._person)
+        boxes, scores = result["boxes"][is_person], result["scores"][is_person]
+        return Detections(boxes.astype(np.float64), scores.astype(np.float64))

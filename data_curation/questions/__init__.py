@@ -1,1 +1,1 @@
-"""From captions to question-answer pairs."""
+"""Question-answer pairs from captions."""

@@ -1,4 +1,4 @@
-"""Objects of question-answer pairs as language models write them: JSON, Python, or something like the two."""
+"""Parsing of objects as language models write them: JSON, Python, or similar."""
 
 import ast
 import json
@@ -16,21 +16,21 @@ _FIELD = re.compile(
     r"""(?=\s{0,99}(?:[,;]?\s{0,99}(?:["']?[A-Za-z_]\w{0,30}["']?\s{0,9}[:=]\s{0,9}["']|\})))""",
     re.DOTALL,
 )
-_LONGEST = 5_000  # characters of an object without inner ones: no pair is as long
+_LONGEST = 5_000  # characters of an object without inner ones
 
 
-class Placed(NamedTuple):
-    """An object and the characters that it takes up."""
+class ParsedObject(NamedTuple):
+    """An object and its position in the text."""
 
     fields: dict[Any, Any]
     start: int
     end: int
 
 
-def objects(text: str) -> Iterator[Placed]:
-    """Yield every object that a text holds, outer ones before those in them.
+def objects(text: str) -> Iterator[ParsedObject]:
+    """Yield every object in a text, outer ones before inner ones.
 
-    >>> [found.fields for found in objects("Sure: [{'Q': 'What?', 'A': 'It's a cat.',}]")]
+    >>> [item.fields for item in objects("Sure: [{'Q': 'What?', 'A': 'It's a cat.',}]")]
     [{'Q': 'What?', 'A': "It's a cat."}]
     """
     position = text.find("{")
@@ -40,21 +40,21 @@ def objects(text: str) -> Iterator[Placed]:
         except (ValueError, RecursionError):
             value, end = _loose(text, position)
         if isinstance(value, dict):
-            yield Placed(value, position, end)
+            yield ParsedObject(value, position, end)
         position = text.find("{", position + 1)
 
 
 def _loose(text: str, start: int) -> tuple[dict[str, Any] | None, int]:
-    """What an object without inner ones says although it is no JSON, None where nothing can be read."""
+    """Parse an object without inner ones that is no JSON. Return None if nothing can be read."""
     match = _INNERMOST.match(text, start)
     if match is None or not match[0].endswith("}") or len(match[0]) > _LONGEST:
         return None, start + 1
-    written = match[0]
-    for spelled in (_LAST_COMMA.sub(r"\1", written), written.translate(_CURLY)):
-        for read in (_json, _python):
-            if (value := read(spelled)) is not None:
+    source = match[0]
+    for variant in (_LAST_COMMA.sub(r"\1", source), source.translate(_CURLY)):
+        for parse in (_json, _python):
+            if (value := parse(variant)) is not None:
                 return value, match.end()
-    fields = {field["key"]: _unescaped(field["text"]) for field in _FIELD.finditer(written.translate(_CURLY))}
+    fields = {field["key"]: _unescaped(field["text"]) for field in _FIELD.finditer(source.translate(_CURLY))}
     return fields or None, match.end()
 
 

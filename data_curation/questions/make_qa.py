@@ -1,11 +1,11 @@
-"""Captions into question-answer pairs: by templates without a network, or by a language model on any server.
+"""Writers of question-answer pairs from captions: templates without a network, or a language model on a server.
 
 Paper: Sec. 4, Datasets ("creating 100K question-answer pairs using GPT 3.5 turbo").
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from data_curation.asking.asker import Asker
 from data_curation.captioning.kinematics import choose
@@ -26,27 +26,27 @@ from ski_lvlm.servers.client import ChatRequest, Message
 
 TEMPLATE_VERSION = prompt_hash(QUESTIONS)
 LLM_VERSION = prompt_hash(QA_SYSTEM, QA_REQUEST, QA_KINDS, QA_MOTION, qa_schema(KINDS))
-ROUNDS = 3  # how often a model is asked about one clip
+ROUNDS = 3  # requests about one clip
 ANSWER_TOKENS, REPLY_TOKENS = 120, 80  # room for each pair, and for the JSON around them
 _ORDER: tuple[Kind, ...] = ("summary", "detail", "action", "objects", "motion", "summary", "detail")
-_WARMER = 0.7  # the same question again would get the same answer
+_RETRY_TEMPERATURE = 0.7  # at 0 the same question would get the same answer
 
 
 class CaptionedClip(NamedTuple):
-    """A clip as a question writer sees it: its name, its caption and, if wanted, its measured motion."""
+    """A clip as a question writer sees it: name, caption and optionally its measured motion."""
 
     name: str
     caption: str
     motion: str = ""
 
     @property
-    def known(self) -> str:
-        """All that is said of it."""
+    def text(self) -> str:
+        """The caption and the motion."""
         return f"{self.caption} {self.motion}".strip()
 
 
 class Written(NamedTuple):
-    """What became of one caption: usable pairs, the others with the reason, and what it cost."""
+    """The usable pairs of one caption, the rejected ones with reasons, and the cost."""
 
     pairs: list[Pair]
     rejects: list[dict[str, str]]
@@ -55,15 +55,15 @@ class Written(NamedTuple):
     completion_tokens: int
 
     def record(self) -> dict[str, Any]:
-        """As it goes into a manifest."""
+        """Return the fields of a manifest record."""
         return self._asdict() | {"pairs": [pair._asdict() for pair in self.pairs]}
 
 
 @dataclass(frozen=True)
 class QaWriter:
-    """Makes so many pairs of a caption; `model` and `version` say who did it and with which instructions.
+    """A writer of so many pairs of a caption, in addition to earlier ones.
 
-    A writer that was told of earlier pairs writes others. `asker` is None where no model is asked.
+    `version` is a digest of its instructions. `asker` is None without a model.
     """
 
     model: str
@@ -74,7 +74,7 @@ class QaWriter:
 
 
 def template_writer(kinds: Sequence[Kind] = KINDS) -> QaWriter:
-    """Fills question templates, without a network; asks of no objects, since its captions measure none."""
+    """Return a writer that fills question templates. It asks about no objects, as measured captions have none."""
 
     def write(clip: CaptionedClip, count: int, earlier: Sequence[Pair]) -> Written:
         return Written(template_pairs(clip.name, caption=clip.caption, count=count, kinds=kinds), [], 0, 0, 0)
@@ -82,8 +82,11 @@ def template_writer(kinds: Sequence[Kind] = KINDS) -> QaWriter:
     return QaWriter("template", prompt_hash(TEMPLATE_VERSION, *kinds), tuple(kinds), write)
 
 
+OFFLINE_WRITERS: Final = {"template": template_writer}  # by the name of --qa; other names are models on servers
+
+
 def model_writer(asker: Asker, kinds: Sequence[Kind] = KINDS) -> QaWriter:
-    """Has a language model write pairs."""
+    """Return a writer that asks a language model."""
 
     def write(clip: CaptionedClip, count: int, earlier: Sequence[Pair]) -> Written:
         return ask_pairs(asker, clip, count=count, kinds=kinds, earlier=earlier)
@@ -92,7 +95,7 @@ def model_writer(asker: Asker, kinds: Sequence[Kind] = KINDS) -> QaWriter:
 
 
 def plan(name: str, *, count: int, kinds: Sequence[Kind] = KINDS) -> list[Kind]:
-    """Which kinds of questions a clip gets, of those wanted; the first names the action where it may.
+    """Return the kinds of questions of a clip, beginning with one that names the action if possible.
 
     >>> plan("S001C001P001R001A001", count=4)
     ['action', 'detail', 'action', 'objects']
@@ -106,14 +109,14 @@ def plan(name: str, *, count: int, kinds: Sequence[Kind] = KINDS) -> list[Kind]:
 
 
 def template_pairs(name: str, *, caption: str, count: int, kinds: Sequence[Kind] = KINDS) -> list[Pair]:
-    """Fill question templates from a caption whose first sentence names the action and whose others tell the motion.
+    """Fill question templates from a caption whose first sentence names the action and the others its motion.
 
-    Deterministic; the wording of the questions varies with the clip's name. There are fewer than `count` pairs where a
-    caption of one sentence has no motion to ask about, or the wordings run out.
+    The wording of the questions varies with the clip's name. There are fewer than `count` pairs if a caption of one
+    sentence has no motion, or if the wordings run out.
     """
-    first, _, rest = caption.partition(". ")
+    first, _, motion = caption.partition(". ")
     sentence = first.rstrip(".") + "."
-    answers: dict[Kind, str] = {"summary": sentence, "action": sentence, "detail": caption, "motion": rest}
+    answers: dict[Kind, str] = {"summary": sentence, "action": sentence, "detail": caption, "motion": motion}
     pairs: dict[str, Pair] = {}
     for number, kind in enumerate(plan(name, count=count, kinds=[kind for kind in kinds if kind in answers])):
         unused = tuple(question for question in QUESTIONS[kind] if question not in pairs)
@@ -124,35 +127,35 @@ def template_pairs(name: str, *, caption: str, count: int, kinds: Sequence[Kind]
 
 
 def question_messages(clip: CaptionedClip, kinds: Sequence[Kind]) -> tuple[Message, Message]:
-    """What a model is told: one pair of each of `kinds` is wanted."""
-    wanted = QA_REQUEST.format(
+    """Return the request for one pair of each of `kinds`."""
+    request = QA_REQUEST.format(
         caption=clip.caption,
         motion=QA_MOTION.format(motion=clip.motion) if clip.motion else "",
         count=len(kinds),
         kinds=", ".join(kinds),
         explained="\n".join(f"- {kind}: {QA_KINDS[kind]}" for kind in dict.fromkeys(kinds)),
     )
-    return Message(QA_SYSTEM, role="system"), Message(wanted)
+    return Message(QA_SYSTEM, role="system"), Message(request)
 
 
 def question_probe(kinds: Sequence[Kind]) -> ChatRequest:
-    """Return a question of the shape of a request for pairs, which shows what the server takes."""
+    """Return a question in the form of a request for pairs, which tests the server's options."""
     messages = Message(QA_SYSTEM, role="system"), Message("Say yes.")
     return ChatRequest(messages, qa_schema(kinds[:1]), reply_tokens(1))
 
 
 def reply_tokens(count: int) -> int:
-    """The longest reply that `count` pairs may take."""
+    """Return the maximum length of a reply with `count` pairs."""
     return ANSWER_TOKENS * count + REPLY_TOKENS
 
 
 def ask_pairs(
     asker: Asker, clip: CaptionedClip, *, count: int, kinds: Sequence[Kind] = KINDS, earlier: Sequence[Pair] = ()
 ) -> Written:
-    """Have a model write pairs until there are `count` with the `earlier` ones, asking `ROUNDS` times at most.
+    """Ask a model at most `ROUNDS` times, until there are `count` pairs with the `earlier` ones.
 
     Raises:
-        Rejected: there is not one usable pair; the message holds the last reason.
+        Rejected: there is no usable pair. The message has the last reason.
         ChatError: the server could not answer.
     """
     pairs, rejects = list(earlier), list[dict[str, str]]()
@@ -163,27 +166,27 @@ def ask_pairs(
             question_messages(clip, missing),
             schema=qa_schema(missing),
             max_tokens=reply_tokens(len(missing)),
-            temperature=_WARMER if requests or earlier else 0.0,
+            temperature=_RETRY_TEMPERATURE if requests or earlier else 0.0,
             seed=requests + len(earlier),
         )
         reply = asker.ask(clip.name, request)
         requests += 1
         tokens_in, tokens_out = tokens_in + reply.prompt_tokens, tokens_out + reply.completion_tokens
-        rejects += _sort_in(reply.text, pairs, known=clip.known, count=count)
-    written = Written(pairs, rejects, requests, tokens_in, tokens_out)
+        rejects += _sort_in(reply.text, pairs, context=clip.text, count=count)
+    result = Written(pairs, rejects, requests, tokens_in, tokens_out)
     if not pairs:
         cost = {"rejects": rejects, "requests": requests, "prompt_tokens": tokens_in, "completion_tokens": tokens_out}
         raise Rejected(f"no usable pair in {requests} replies; the last: {rejects[-1]['reason']}", **cost)
-    return written
+    return result
 
 
-def _sort_in(text: str, pairs: list[Pair], *, known: str, count: int) -> list[dict[str, str]]:
-    """Add the usable pairs of a reply to `pairs`, at most to `count`; return the others with the reason."""
-    found, rejects = parse_pairs(text), []
-    if not found:
+def _sort_in(text: str, pairs: list[Pair], *, context: str, count: int) -> list[dict[str, str]]:
+    """Add the usable pairs of a reply to `pairs`, up to `count`, and return the others with reasons."""
+    reply, rejects = parse_pairs(text), []
+    if not reply:
         return [{"reason": "no pair in the reply", "text": text[:500]}]
-    for pair in found:
-        reason = fault(pair, known=known, taken=pairs)
+    for pair in reply:
+        reason = fault(pair, context=context, earlier=pairs)
         if reason:
             rejects.append({"reason": reason, "text": f"{pair.question} | {pair.answer}"})
         elif len(pairs) < count:

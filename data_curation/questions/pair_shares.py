@@ -1,4 +1,4 @@
-"""How many question-answer pairs each clip gives, so that they are drawn evenly over classes and clips."""
+"""The number of question-answer pairs of each clip, evenly distributed over classes and clips."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -7,11 +7,11 @@ from ski_lvlm.datasets.ntu import parse_name
 from ski_lvlm.storage.digests import digest
 
 PAIRS = 100_000  # Paper: Sec. 4, Datasets.
-MOST_PER_CLIP = 6  # Assumption: as many as the published code makes of a clip; more repeat themselves
+MAX_PER_CLIP = 6  # Assumption: as in the published code. More would repeat themselves
 
 
-def wanted_pairs(names: Iterable[str], *, pairs: int | None, per_clip: int | None) -> dict[str, int]:
-    """How many pairs each clip is to give: `per_clip` of each, or `pairs` (the paper's number) shared out.
+def planned_pairs(names: Iterable[str], *, pairs: int | None, per_clip: int | None) -> dict[str, int]:
+    """Return the number of pairs of each clip: `per_clip`, or a share of `pairs` (the paper's number).
 
     Raises:
         ValueError: fewer than one.
@@ -23,17 +23,17 @@ def wanted_pairs(names: Iterable[str], *, pairs: int | None, per_clip: int | Non
     return dict.fromkeys(names, per_clip)
 
 
-def pair_shares(names: Iterable[str], *, pairs: int, most: int = MOST_PER_CLIP) -> dict[str, int]:
-    """Share `pairs` out, first evenly over the actions, then evenly over the clips of each, at most `most` a clip.
+def pair_shares(names: Iterable[str], *, pairs: int, maximum: int = MAX_PER_CLIP) -> dict[str, int]:
+    """Distribute `pairs` evenly over the actions, then over the clips of each, at most `maximum` a clip.
 
-    What an action with few clips cannot take is given to the others. Which clips of an action get the odd pair follows
-    from their names alone. Names keep their order.
+    Pairs that an action with few clips cannot take go to the others. A hash of the names selects the clips of an action
+    that get one more. Names keep their order.
 
-    >>> pair_shares(["S001C001P001R001A001", "S001C001P002R001A001", "S001C001P001R001A002"], pairs=4, most=2)
+    >>> pair_shares(["S001C001P001R001A001", "S001C001P002R001A001", "S001C001P001R001A002"], pairs=4, maximum=2)
     {'S001C001P001R001A001': 1, 'S001C001P002R001A001': 1, 'S001C001P001R001A002': 2}
 
     Raises:
-        ValueError: no pairs wanted.
+        ValueError: `pairs` is below 1.
     """
     if pairs < 1:
         raise ValueError(f"--pairs is {pairs}; expected 1 or more")
@@ -41,7 +41,7 @@ def pair_shares(names: Iterable[str], *, pairs: int, most: int = MOST_PER_CLIP) 
     names = list(names)
     for name in names:
         by_action[parse_name(name).action].append(name)
-    room = {action: most * len(clips) for action, clips in by_action.items()}
+    room = {action: maximum * len(clips) for action, clips in by_action.items()}
     shares: dict[str, int] = {}
     for action, share in _evenly(room, pairs).items():
         shares |= _over_clips(by_action[action], share)
@@ -49,16 +49,16 @@ def pair_shares(names: Iterable[str], *, pairs: int, most: int = MOST_PER_CLIP) 
 
 
 def _evenly(room: dict[int, int], total: int) -> dict[int, int]:
-    """Fill the smallest rooms first: what they cannot take is left to be shared by the larger ones."""
-    left, given = min(total, sum(room.values())), {}
+    """Distribute a total, filling the smallest rooms first, so that the larger ones share the remainder."""
+    remainder, filled = min(total, sum(room.values())), {}
     ordered = sorted(room, key=lambda action: (room[action], action))
     for position, action in enumerate(ordered):
-        given[action] = min(room[action], left // (len(ordered) - position))
-        left -= given[action]
-    return given
+        filled[action] = min(room[action], remainder // (len(ordered) - position))
+        remainder -= filled[action]
+    return filled
 
 
 def _over_clips(clips: list[str], share: int) -> dict[str, int]:
     each, odd = divmod(share, len(clips))
-    drawn = set(sorted(clips, key=lambda name: digest(name, length=64))[:odd])
-    return {name: each + (name in drawn) for name in clips}
+    selected = set(sorted(clips, key=lambda name: digest(name, length=64))[:odd])
+    return {name: each + (name in selected) for name in clips}

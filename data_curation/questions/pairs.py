@@ -1,4 +1,4 @@
-"""Question-answer pairs: read from whatever a model wraps them in, and checked before anybody trains on them."""
+"""Parsing of question-answer pairs from a model's reply, and checks of their content."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -16,12 +16,12 @@ _LEAKS = re.compile(r"\b(captions?|images?|account|the text|as an ai|placeholder
 _KEY = re.compile(r"(?P<name>question|answer|q|a)[ _-]?(?P<number>\d{0,3})")
 _MARK = r"[ \t>*_#-]{0,9}(?:\d{1,2}[.)][ \t]{0,9})?[*_]{0,3}"
 _COLON = r"(?:[ \t]?\d{1,2})?[*_]{0,3}:[*_]{0,3}"
-# An answer ends with its sentence: one that was cut off is left out.
+# An answer must end with its sentence, which excludes those that were cut.
 _LINES = re.compile(
     rf"^{_MARK}(?:Q|Question){_COLON}(?P<q>[^\n]+)\n\s*{_MARK}(?:A|Answer){_COLON}(?P<a>[^\n]+[.!?])[*_\"' \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
-_GROUNDED = 0.3  # share of an answer's content words that its caption must hold
+_GROUNDED = 0.3  # minimum share of an answer's content words that occur in its caption
 _SURE = 0.8  # probability from which a text counts as another language
 _STOP = frozenset(
     re.findall(
@@ -41,9 +41,9 @@ class Pair(NamedTuple):
 
 
 def parse_pairs(text: str) -> list[Pair]:
-    """All question-answer pairs in a reply: JSON in a code fence, with words around it, nested, or cut off half-way.
+    """Return all question-answer pairs in a reply: JSON in a code fence, inside prose, nested or cut.
 
-    Thoughts are left out. JSON may be loose or Python's. Without any, lines `Q: ...` and `A: ...` are read.
+    Thoughts are ignored. JSON may be loose or Python's. Without any, lines `Q: ...` and `A: ...` are read.
 
     >>> parse_pairs('Sure! [{"Q": "What?", "A": "This."}, {"Q": "Wh')
     [Pair(kind='summary', question='What?', answer='This.')]
@@ -54,14 +54,14 @@ def parse_pairs(text: str) -> list[Pair]:
 
 def _scan(text: str) -> Iterator[Pair]:
     after = 0
-    for found in objects(text):
-        if found.start >= after and (pairs := _pairs(found.fields)):
+    for item in objects(text):
+        if item.start >= after and (pairs := _pairs(item.fields)):
             yield from pairs
-            after = found.end
+            after = item.end
 
 
 def _pairs(fields: dict[Any, Any]) -> list[Pair]:
-    """The pairs of an object: one, or several whose keys are numbered (`Q1`, `answer_2`)."""
+    """Return the pairs of an object: one, or several whose keys are numbered (`Q1`, `answer_2`)."""
     texts: dict[str, dict[str, str]] = {}
     for key, value in fields.items():
         match = _KEY.fullmatch(str(key).strip().lower())
@@ -72,10 +72,10 @@ def _pairs(fields: dict[Any, Any]) -> list[Pair]:
     return [Pair(kind, text["q"], text["a"]) for text in texts.values() if text.keys() == {"q", "a"}]
 
 
-def fault(pair: Pair, *, known: str, taken: Sequence[Pair] = ()) -> str | None:
-    """Why a pair must not be used; None if it may. `known` is all that its writer was told of the clip.
+def fault(pair: Pair, *, context: str, earlier: Sequence[Pair] = ()) -> str | None:
+    """Return why a pair must not be used, or None. `context` is all that its writer had of the clip.
 
-    >>> fault(Pair("action", "What is done?", "A man repairs a bicycle."), known="A person is drinking water.")
+    >>> fault(Pair("action", "What is done?", "A man repairs a bicycle."), context="A person is drinking water.")
     'the answer says what the caption does not'
     """
     if not pair.question or not pair.answer:
@@ -86,17 +86,17 @@ def fault(pair: Pair, *, known: str, taken: Sequence[Pair] = ()) -> str | None:
         return "it speaks of a caption, an image or a placeholder"
     if _plain(pair.question) == _plain(pair.answer):
         return "the answer repeats the question"
-    if any(_plain(pair.question) == _plain(other.question) for other in taken):
+    if any(_plain(pair.question) == _plain(other.question) for other in earlier):
         return "the same question again"
     if not _english(f"{pair.question} {pair.answer}"):
         return "not English"
-    if not _grounded(pair.answer, known):
+    if not _grounded(pair.answer, context):
         return "the answer says what the caption does not"
     return None
 
 
 def _writable(text: str) -> bool:
-    """JSON can spell half of a character outside the basic plane, which no file can hold."""
+    # JSON can spell lone surrogates, which no file can hold.
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
@@ -105,7 +105,7 @@ def _plain(text: str) -> str:
 
 
 def _english(text: str) -> bool:
-    """Unless another language is near certain: a short sentence is easily taken for Dutch."""
+    # Another language must be near certain, because short sentences are easily taken for Dutch.
     language, probability = _identifier().classify(text)
     return language == "en" or probability < _SURE
 
@@ -117,9 +117,9 @@ def _identifier() -> "LanguageIdentifier":
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
-def _grounded(answer: str, known: str) -> bool:
-    said, told = _stems(answer), _stems(known)
-    return bool(said) and len(said & told) >= _GROUNDED * len(said)
+def _grounded(answer: str, context: str) -> bool:
+    stems = _stems(answer)
+    return bool(stems) and len(stems & _stems(context)) >= _GROUNDED * len(stems)
 
 
 def _stems(text: str) -> set[str]:

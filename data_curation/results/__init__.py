@@ -1,1 +1,1 @@
-"""What a run leaves: files to train and test on, a data set, a page."""
+"""The results of a run: files to train and test on, a data set, a page."""

@@ -1,6 +1,6 @@
-"""One page that shows what a curation run did: counts, reasons, wording, balance, cost, and clips drawn by chance.
+"""The page of a curation run: counts, reasons, wording, balance, cost and random clips.
 
-The page is a single file without scripts and without links to anything else. What a run does not have is said.
+The page is a single file without scripts or links. It says what a run does not have.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,11 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Int
-
 from data_curation.ledger import Record, done
-from data_curation.results.report_clips import draw_clips, shown_clip
+from data_curation.results.report_clips import clip_fields, draw_clips
 from data_curation.results.report_costs import spending, step_times
 from data_curation.results.report_counts import (
     Steps,
@@ -26,13 +23,12 @@ from data_curation.results.report_counts import (
     part_counts,
     step_counts,
 )
-from data_curation.results.report_figures import bin_edges, histogram
-from data_curation.results.report_words import Wording, content_words, wording
+from data_curation.results.report_words import Wording, wording
 from ski_lvlm.pages.page import page_template
 from ski_lvlm.servers.address import without_secrets
 from ski_lvlm.storage.files import atomic_path
 
-COMMON_WORDS, REASONS_SHOWN = 30, 20
+REASONS_SHOWN = 20
 
 
 def write_report(
@@ -42,30 +38,30 @@ def write_report(
     parts: Mapping[str, Sequence[str]],
     spent: Sequence[Record],
     settings: Mapping[str, object],
-    shown: int = 24,
+    count: int = 24,
     seed: int = 0,
 ) -> Path:
-    """Write `OUT/report.html` and return its path; the same records give the same bytes.
+    """Write `OUT/report.html` and return its path. The same records give the same bytes.
 
     Args:
-        out: the run's folder; crops are looked for in its `crops/`.
+        out: the run's folder, with `crops/`.
         steps: `crop`, `caption` and `qa`, in this order, each with its records by NTU clip name.
         parts: the clips of `train`, `validation`, `test` and `unseen`.
-        spent: one record a request to a language model.
+        spent: the records of requests to language models.
         settings: the run's flags.
-        shown: how many clips are shown in full.
-        seed: decides which.
+        count: the number of clips that are shown in full.
+        seed: the seed of their selection.
 
     Raises:
         ValueError: a clip's name is not NTU's.
     """
-    context = _counts(steps, parts) | _texts(steps, spent)
+    context = _counts(steps, parts) | {"wordings": _wordings(steps)}
     html = page_template(Path(__file__).with_name("curation_report.html.j2")).render(
         **context,
         spending=spending(spent),
         times=step_times(steps),
         settings={name: _setting(value) for name, value in settings.items()},
-        clips=_clips(out, steps, shown=shown, seed=seed),
+        clips=_clips(out, steps, count=count, seed=seed),
         time=_time_of_last(chain(*(records.values() for records in steps.values()), spent)),
         run=out.resolve().name,
         seed=seed,
@@ -82,7 +78,7 @@ def _counts(steps: Steps, parts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     return {
         "steps": step_counts(steps),
         "discrepancies": discrepancies(steps, parts),
-        "left_out": {title: found for title, found in left_out.items() if found},
+        "left_out": {title: reasons for title, reasons in left_out.items() if reasons},
         "pairs": sum(pairs.values()),
         "actions": action_counts(pairs),
         "parts": part_counts(parts, steps=steps, pairs=pairs),
@@ -90,59 +86,28 @@ def _counts(steps: Steps, parts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     }
 
 
-def _texts(steps: Steps, spent: Sequence[Record]) -> dict[str, Any]:
+def _wordings(steps: Steps) -> dict[str, Wording]:
     pairs = [pair for record in done(steps["qa"]).values() for pair in record["pairs"]]
-    kinds = sorted({pair["kind"] for pair in pairs})
-    of_kind = {kind: wording([pair["answer"] for pair in pairs if pair["kind"] == kind]) for kind in kinds}
     wordings = {
         "captions": wording([record["caption"] for record in done(steps["caption"]).values()]),
         "questions": wording([pair["question"] for pair in pairs]),
         "answers": wording([pair["answer"] for pair in pairs]),
     }
-    return {
-        "wordings": wordings | {f"answers: {kind}": of_kind[kind] for kind in of_kind},
-        "common": {what: content_words(wordings[what].counts, most=COMMON_WORDS) for what in ("captions", "answers")},
-        "histograms": [*_length_histograms(wordings, of_kind), *_token_histograms(spent)],
-    }
-
-
-def _length_histograms(wordings: Mapping[str, Wording], of_kind: Mapping[str, Wording]) -> list[dict[str, str]]:
-    figures = [_figure(what, wordings[what].lengths, unit="words") for what in ("captions", "questions")]
-    answers = wordings["answers"].lengths
-    # the kinds are to be compared with each other, hence bins in common
-    edges = bin_edges(answers) if len(answers) else answers
-    return figures + [_figure(f"answers: {k}", of_kind[k].lengths, unit="words", edges=edges) for k in of_kind]
-
-
-def _token_histograms(spent: Sequence[Record]) -> list[dict[str, str]]:
-    figures = []
-    for step in dict.fromkeys(request["step"] for request in spent):
-        for tokens in ("prompt_tokens", "completion_tokens"):
-            values = np.array([request[tokens] for request in spent if request["step"] == step], dtype=int)
-            if values.any():
-                figures.append(_figure(f"{step}: {tokens.replace('_', ' ')} of a request", values, unit="tokens"))
-    return figures
-
-
-def _figure(
-    title: str, values: Int[np.ndarray, " n"], *, unit: str, edges: Int[np.ndarray, " e"] | None = None
-) -> dict[str, str]:
-    if not len(values):
-        return {"title": title}
-    image = histogram(values, edges=bin_edges(values) if edges is None else edges, unit=unit)
-    return {"title": title, "image": image, "note": f"median {np.median(values):,.0f}, longest {values.max():,}"}
+    for kind in sorted({pair["kind"] for pair in pairs}):
+        wordings[f"answers: {kind}"] = wording([pair["answer"] for pair in pairs if pair["kind"] == kind])
+    return wordings
 
 
 def _setting(value: object) -> str:
-    """A flag's value as text; a password in an address is no setting to show."""
+    """Return a flag's value as text, without passwords in addresses."""
     return "not set" if value is None else without_secrets(str(value))
 
 
-def _clips(out: Path, steps: Steps, *, shown: int, seed: int) -> list[Record]:
+def _clips(out: Path, steps: Steps, *, count: int, seed: int) -> list[Record]:
     captions, qa = done(steps["caption"]), done(steps["qa"])
     with_pairs = [name for name, record in qa.items() if record["pairs"] and name in captions]
-    drawn = draw_clips(with_pairs, count=shown, seed=seed)
-    return [shown_clip(out, name, caption=captions[name]["caption"], qa=qa[name]) for name in drawn]
+    names = draw_clips(with_pairs, count=count, seed=seed)
+    return [clip_fields(out, name, caption=captions[name]["caption"], qa=qa[name]) for name in names]
 
 
 def _time_of_last(records: Iterable[Record]) -> str:

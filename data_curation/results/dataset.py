@@ -1,6 +1,6 @@
-"""The instruction pairs as a data set for Hugging Face: one Parquet file per split, and a card that says what it is.
+"""The instruction pairs as a data set for Hugging Face: one Parquet file per split, and a card.
 
-The same rows and facts give the same bytes, and a folder without README.md is one whose writing was cut short.
+The same rows and facts give the same bytes. A folder without README.md is incomplete.
 """
 
 from collections import Counter
@@ -18,10 +18,11 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 _MISSING = "pyarrow is not installed; run: python -m pip install -r requirements.txt -c constraints.txt"
 
 
-class Row(NamedTuple):
-    """One question with its answer; in test splits the answer is the reference, with two wordings for consistency.
+class DatasetRow(NamedTuple):
+    """One question with its answer.
 
-    `subject` and `action` are NTU's numbers, None for clips of one's own. Questions hold no placeholders.
+    In test splits the answer is the reference, and there are two wordings for consistency. `subject` and `action` are
+    NTU's numbers, or None for other clips. Questions hold no placeholders.
     """
 
     id: str
@@ -38,14 +39,14 @@ class Row(NamedTuple):
     question_2: str | None = None
 
 
-def write_dataset(folder: Path, splits: Mapping[str, Sequence[Row]], *, facts: Mapping[str, object]) -> None:
-    """Write SPLIT.parquet for every split that has rows, and the card; files of splits without rows are removed.
+def write_dataset(folder: Path, splits: Mapping[str, Sequence[DatasetRow]], *, facts: Mapping[str, object]) -> None:
+    """Write SPLIT.parquet for every split with rows, and the card. Files of splits without rows are removed.
 
-    `facts` is what the card tells about the making (captioner, question writer, hashes of prompts), name → value.
+    `facts` are captioner, question writer and digests of prompts for the card.
 
     Raises:
-        ValueError: no rows at all, a split of another name, an id given twice, a clip in two splits, or an action of
-            test_unseen in another one.
+        ValueError: no rows, an unknown split, a duplicate id, a clip in two splits, or an action of test_unseen in
+            another split.
         ImportError: pyarrow is missing.
     """
     filled = {split: splits[split] for split in SPLITS if splits.get(split)}
@@ -64,7 +65,7 @@ def write_dataset(folder: Path, splits: Mapping[str, Sequence[Row]], *, facts: M
         temporary.write_text(dataset_card(filled, facts=facts), encoding="utf-8")
 
 
-def _check(splits: Mapping[str, Sequence[Row]], filled: Mapping[str, Sequence[Row]]) -> None:
+def _check(splits: Mapping[str, Sequence[DatasetRow]], filled: Mapping[str, Sequence[DatasetRow]]) -> None:
     if unknown := sorted(set(splits) - set(SPLITS)):
         raise ValueError(f"unknown splits {', '.join(unknown)}; expected some of {', '.join(SPLITS)}")
     if not filled:
@@ -75,7 +76,7 @@ def _check(splits: Mapping[str, Sequence[Row]], filled: Mapping[str, Sequence[Ro
     _check_clips(filled)
 
 
-def _check_clips(filled: Mapping[str, Sequence[Row]]) -> None:
+def _check_clips(filled: Mapping[str, Sequence[DatasetRow]]) -> None:
     split_of: dict[str, str] = {}
     for split, rows in filled.items():
         for clip in {row.clip for row in rows}:
@@ -83,15 +84,15 @@ def _check_clips(filled: Mapping[str, Sequence[Row]]) -> None:
                 raise ValueError(f"clip {clip!r} is in {split_of[clip]} and in {split}; a clip belongs to one split")
     unseen = _values(filled.get("test_unseen", ()), "action")
     for split in SPLITS[:-1]:
-        if seen := sorted(unseen & _values(filled.get(split, ()), "action")):
-            raise ValueError(f"action {seen[0]} of test_unseen is in {split} as well; it must be in no other split")
+        if shared := sorted(unseen & _values(filled.get(split, ()), "action")):
+            raise ValueError(f"action {shared[0]} of test_unseen is in {split} as well; it must be in no other split")
 
 
-def _values(rows: Iterable[Row], column: str) -> set[Any]:
+def _values(rows: Iterable[DatasetRow], column: str) -> set[Any]:
     return {value for row in rows if (value := getattr(row, column)) is not None}
 
 
-def _write_parquet(file: Path, rows: Sequence[Row]) -> None:
+def _write_parquet(file: Path, rows: Sequence[DatasetRow]) -> None:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -100,16 +101,16 @@ def _write_parquet(file: Path, rows: Sequence[Row]) -> None:
 
     types = {"subject": pa.int32(), "action": pa.int32(), "has_skeleton": pa.bool_()}
     optional = ("subject", "action", "action_name", "question_1", "question_2")
-    schema = pa.schema([pa.field(name, types.get(name, pa.string()), name in optional) for name in Row._fields])
+    schema = pa.schema([pa.field(name, types.get(name, pa.string()), name in optional) for name in DatasetRow._fields])
     table = pa.Table.from_pylist([row._asdict() for row in rows], schema=schema)
-    # all of it said, so that another version's defaults do not change the bytes
+    # All explicit, so that another version's defaults do not change the bytes.
     settings = {"version": "2.6", "data_page_version": "1.0", "compression": "zstd", "compression_level": 3}
     with atomic_path(file) as temporary:
         pq.write_table(table, temporary, row_group_size=_ROWS_IN_GROUP, use_dictionary=True, **settings)
 
 
 def read_dataset(file: Path) -> list[dict[str, Any]]:
-    """The rows of one Parquet file with `Row`'s columns, whoever wrote it: a value may be missing or of another type.
+    """Read the rows of a Parquet file with `DatasetRow`'s columns. Values may be missing or of another type.
 
     Raises:
         ValueError: not a whole Parquet file, or one without the columns clip, question and answer.
@@ -124,16 +125,18 @@ def read_dataset(file: Path) -> list[dict[str, Any]]:
     refuse_pointers(file)
     try:
         with pq.ParquetFile(file) as parquet:
-            table = parquet.read(columns=[name for name in Row._fields if name in parquet.schema_arrow.names])
+            table = parquet.read(columns=[name for name in DatasetRow._fields if name in parquet.schema_arrow.names])
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{file}: not a whole Parquet file ({error}); write or copy it again") from error
     if missing := sorted({"clip", "question", "answer"} - set(table.column_names)):
-        raise ValueError(f"{file}: the columns {', '.join(missing)} are missing; expected {', '.join(Row._fields)}")
+        raise ValueError(
+            f"{file}: the columns {', '.join(missing)} are missing; expected {', '.join(DatasetRow._fields)}"
+        )
     return table.to_pylist()
 
 
-def dataset_card(splits: Mapping[str, Sequence[Row]], *, facts: Mapping[str, object]) -> str:
-    """README.md for these rows: the header that Hugging Face reads, and what a reader must know."""
+def dataset_card(splits: Mapping[str, Sequence[DatasetRow]], *, facts: Mapping[str, object]) -> str:
+    """Return README.md for these rows, with the header that Hugging Face reads."""
     import jinja2
 
     page = jinja2.Environment(
@@ -155,7 +158,7 @@ def dataset_card(splits: Mapping[str, Sequence[Row]], *, facts: Mapping[str, obj
     )
 
 
-def _counts(rows: Sequence[Row]) -> list[int]:
+def _counts(rows: Sequence[DatasetRow]) -> list[int]:
     return [len(rows), *(len(_values(rows, column)) for column in ("clip", "subject", "action"))]
 
 
@@ -163,8 +166,8 @@ def _apart(groups: Sequence[set[Any]]) -> bool:
     return sum(map(len, groups)) == len(set[Any]().union(*groups)) > 0
 
 
-def _balance(splits: Mapping[str, Sequence[Row]]) -> list[tuple[str, list[int]]]:
-    """For every action its name and its rows in each split; clips whose action is not known come last."""
+def _balance(splits: Mapping[str, Sequence[DatasetRow]]) -> list[tuple[str, list[int]]]:
+    """Count every action's rows in each split. Clips without a known action come last."""
     counts = {split: Counter((row.action, row.action_name) for row in rows) for split, rows in splits.items()}
     actions = sorted({a for c in counts.values() for a in c}, key=lambda a: (a[0] is None, a[0] or 0, a[1] or ""))
     return [(_title(*action), [counts[split][action] for split in splits]) for action in actions]
@@ -175,5 +178,5 @@ def _title(action: int | None, name: str | None) -> str:
 
 
 def _cell(value: object) -> str:
-    """A value as it may stand in a cell of a Markdown table."""
+    """Return a value for a cell of a Markdown table."""
     return " ".join(str(value).split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

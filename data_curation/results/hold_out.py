@@ -1,4 +1,4 @@
-"""Which clips are held out of training to watch its progress: single performances, or all clips of some subjects."""
+"""Validation clips, held out of training: single performances, or all clips of some subjects."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -11,15 +11,15 @@ By = Literal["clip", "subject"]
 
 
 def hold_out(clips: Iterable[str], *, share: float, by: By = "clip", seed: int = 0) -> frozenset[str]:
-    """The clips for validation, about `share` of all; the order in which clips are given does not matter.
+    """Return the validation clips, about `share` of all, independently of their order.
 
-    By `clip`, a hash of its name decides, so a clip stays on its side when others are added or left out, and a larger
-    share only adds clips. Assumption: the views of one performance by NTU's three cameras go together, since otherwise
-    what is held out would be seen in training from the side. By `subject`, the subjects are chosen whose clips come
-    closest to `share` of every action; this choice depends on all clips.
+    By `clip`, a hash of its name decides, so a clip stays on its side when others are added or removed, and a larger
+    share only adds clips. Assumption: the views of one performance by NTU's three cameras stay together, because
+    otherwise training would contain held-out performances from the side. By `subject`, the clips of the
+    selected subjects come closest to `share` of every action. This selection depends on all clips.
 
     Raises:
-        ValueError: `share` outside [0, 1), unknown `by`; by `subject`: fewer than two, or names that are not NTU's.
+        ValueError: `share` is outside [0, 1), `by` is unknown, or by `subject` there are fewer than two.
     """
     names = sorted(set(clips))
     if not 0 <= share < 1:
@@ -30,13 +30,13 @@ def hold_out(clips: Iterable[str], *, share: float, by: By = "clip", seed: int =
         return frozenset()
     if by == "clip":
         return frozenset(name for name in names if _draw(_performance(name), seed) < share)
-    chosen = _subjects(names, share, seed)
-    return frozenset(name for name in names if parse_name(name).performer in chosen)
+    subjects = _subjects(names, share, seed)
+    return frozenset(name for name in names if parse_name(name).performer in subjects)
 
 
-def _draw(what: object, seed: int) -> float:
-    """A number in [0, 1) that depends on nothing but its arguments."""
-    return digest_number(f"hold out {seed} {what}") / 2**64
+def _draw(unit: object, seed: int) -> float:
+    """Return a number in [0, 1) that depends only on its arguments."""
+    return digest_number(f"hold out {seed} {unit}") / 2**64
 
 
 def _performance(name: str) -> str:
@@ -47,7 +47,7 @@ def _performance(name: str) -> str:
 
 
 def _subjects(names: list[str], share: float, seed: int) -> frozenset[int]:
-    """Add one subject after another as long as the actions' shares come closer to `share`: at least one, never all."""
+    """Select subjects, at least one and never all, while the actions' shares come closer to `share`."""
     clips_of: dict[int, Counter[int]] = defaultdict(Counter)
     for name in map(parse_name, names):
         clips_of[name.performer][name.action] += 1
@@ -56,18 +56,18 @@ def _subjects(names: list[str], share: float, seed: int) -> frozenset[int]:
             f"found clips of {len(clips_of)} subjects, expected two or more to hold out one of them; hold out by clip"
         )
     total = sum(clips_of.values(), Counter())
-    left = sorted(clips_of, key=lambda subject: (_draw(subject, seed), subject))
-    chosen: list[int] = []
-    held: Counter[int] = Counter()
-    while len(left) > 1:
-        best = min(left, key=lambda subject: _unevenness(held + clips_of[subject], total, share))
-        if chosen and _unevenness(held + clips_of[best], total, share) >= _unevenness(held, total, share):
+    candidates = sorted(clips_of, key=lambda subject: (_draw(subject, seed), subject))
+    selected: list[int] = []
+    counts: Counter[int] = Counter()
+    while len(candidates) > 1:
+        best = min(candidates, key=lambda subject: _unevenness(counts + clips_of[subject], total, share))
+        if selected and _unevenness(counts + clips_of[best], total, share) >= _unevenness(counts, total, share):
             break
-        left.remove(best)
-        chosen.append(best)
-        held += clips_of[best]
-    return frozenset(chosen)
+        candidates.remove(best)
+        selected.append(best)
+        counts += clips_of[best]
+    return frozenset(selected)
 
 
-def _unevenness(held: Counter[int], total: Counter[int], share: float) -> float:
-    return sum((held[action] / count - share) ** 2 for action, count in total.items())
+def _unevenness(counts: Counter[int], total: Counter[int], share: float) -> float:
+    return sum((counts[action] / count - share) ** 2 for action, count in total.items())

@@ -1,4 +1,4 @@
-"""The clips that a curation run's page shows in full, drawn by chance and evenly over the actions."""
+"""The clips that the page of a curation run shows in full, random and evenly distributed over the actions."""
 
 import random
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ FRAMES = 6
 
 
 def draw_clips(names: Iterable[str], *, count: int, seed: int) -> list[str]:
-    """`count` of the clips in NTU's order: one of every action before a second of any, which ones is up to `seed`.
+    """Draw `count` clips, one of every action before a second of any, and return them in NTU's order.
 
     >>> draw_clips(["S001C001P001R001A002", "S001C001P001R001A001", "S001C001P002R001A002"], count=2, seed=0)
     ['S001C001P001R001A001', 'S001C001P002R001A002']
@@ -25,12 +25,12 @@ def draw_clips(names: Iterable[str], *, count: int, seed: int) -> list[str]:
         by_action.setdefault(parse_name(name).action, []).append(name)
     columns = [chance.sample(clips, len(clips)) for clips in by_action.values()]
     chance.shuffle(columns)
-    drawn = islice(filter(None, chain.from_iterable(zip_longest(*columns))), count)
-    return sorted(drawn, key=lambda name: (parse_name(name).action, name))
+    selection = islice(filter(None, chain.from_iterable(zip_longest(*columns))), count)
+    return sorted(selection, key=lambda name: (parse_name(name).action, name))
 
 
-def shown_clip(out: Path, name: str, *, caption: str, qa: Record) -> Record:
-    """A clip's caption and pairs with a strip of its crop, or with the reason why there is none."""
+def clip_fields(out: Path, name: str, *, caption: str, qa: Record) -> Record:
+    """Return a clip's caption and pairs with a strip of its crop, or with the reason for none."""
     (action,) = class_names(actions=[parse_name(name).action])
     frames = _strip(out / "crops" / f"{name}.mp4")
     return {"name": name, "action": action, "caption": caption, "pairs": qa["pairs"], **frames}
@@ -38,7 +38,7 @@ def shown_clip(out: Path, name: str, *, caption: str, qa: Record) -> Record:
 
 def _strip(crop: Path) -> dict[str, str]:
     if not crop.is_file():
-        return {"no_frames": f"crop is not there: crops/{crop.name}"}
+        return {"no_frames": f"missing crop: crops/{crop.name}"}
     try:
         return {"frames": video_strip(str(crop), num_frames=FRAMES)}
     except VideoError as error:

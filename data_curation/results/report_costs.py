@@ -1,4 +1,4 @@
-"""What a curation run's page says of cost: tokens and money by model, seconds by step and by request."""
+"""The costs of a curation run: tokens and money by model, seconds by step and by request."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -9,15 +9,15 @@ from data_curation.ledger import Record, done
 
 
 class Seconds(NamedTuple):
-    """How long things took: their median, what 95 % stayed below, and all of them together."""
+    """The median, the 95th percentile and the sum of some durations."""
 
     median: float
-    most: float
+    p95: float
     total: float
 
 
 class Spending(NamedTuple):
-    """What the requests of one step to one model took; `dollars` is what those with a known price cost."""
+    """The requests of one step to one model. `dollars` is the cost of those with a known price."""
 
     step: str
     model: str
@@ -30,20 +30,20 @@ class Spending(NamedTuple):
 
     @property
     def price(self) -> str:
-        """The money in words that do not hide what is unknown.
+        """The cost in words, including requests without a price.
 
         >>> Spending("qa", "m", 3, 0, 0, 0.5, 1, None).price
         '$0.50 + price unknown of 1 request'
         """
         if self.unpriced == self.requests:
             return "price unknown"
-        known = f"${self.dollars:,.2f}" if self.dollars >= 0.01 or not self.dollars else f"${self.dollars:.2g}"
+        cost = f"${self.dollars:,.2f}" if self.dollars >= 0.01 or not self.dollars else f"${self.dollars:.2g}"
         requests = "request" if self.unpriced == 1 else "requests"
-        return f"{known} + price unknown of {self.unpriced:,} {requests}" if self.unpriced else known
+        return f"{cost} + price unknown of {self.unpriced:,} {requests}" if self.unpriced else cost
 
 
 class StepTime(NamedTuple):
-    """How long one step took with one model and prompt, over the clips that were done."""
+    """The durations of one step with one model and prompt, over the clips that are done."""
 
     step: str
     model: str
@@ -53,20 +53,20 @@ class StepTime(NamedTuple):
 
 
 def seconds(values: Iterable[float | None]) -> Seconds | None:
-    """The summary of some durations, None where none is known.
+    """Return the summary of some durations, or None without any.
 
     >>> seconds([1.0, None, 3.0])
-    Seconds(median=2.0, most=2.9, total=4.0)
+    Seconds(median=2.0, p95=2.9, total=4.0)
     """
-    known = np.array([value for value in values if value is not None], dtype=float)
-    if not len(known):
+    durations = np.array([value for value in values if value is not None], dtype=float)
+    if not len(durations):
         return None
-    median, most = np.percentile(known, [50, 95])
-    return Seconds(float(median), float(most), float(known.sum()))
+    median, p95 = np.percentile(durations, [50, 95])
+    return Seconds(float(median), float(p95), float(durations.sum()))
 
 
 def spending(spent: Sequence[Record]) -> list[Spending]:
-    """One row a step and model, in the order in which they first appear, and where there are several their sum."""
+    """Return one row a step and model, in the order of their first request, and the sum of several."""
     groups: dict[tuple[str, str], list[Record]] = {}
     for request in spent:
         groups.setdefault((request["step"], request["model"]), []).append(request)
@@ -89,11 +89,11 @@ def _spending(step: str, model: str, requests: Sequence[Record]) -> Spending:
 
 
 def step_times(steps: Mapping[str, Mapping[str, Record]]) -> list[StepTime]:
-    """One row a step, model and prompt; crops have no prompt."""
+    """Return one row a step, model and prompt. Crops have no prompt."""
     times: dict[tuple[str, str, str], list[float]] = {}
     for step, records in steps.items():
         for record in done(records).values():
-            maker = step, record["model"], record.get("prompt", "")
-            times.setdefault(maker, []).append(record["seconds"])
-    rows = ((maker, seconds(values), len(values)) for maker, values in times.items())
-    return [StepTime(*maker, clips, taken) for maker, taken, clips in rows if taken]
+            key = step, record["model"], record.get("prompt", "")
+            times.setdefault(key, []).append(record["seconds"])
+    rows = ((key, seconds(values), len(values)) for key, values in times.items())
+    return [StepTime(*key, clips, summary) for key, summary, clips in rows if summary]

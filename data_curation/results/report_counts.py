@@ -1,4 +1,4 @@
-"""What a curation run's page counts: clips at each step, why some were left out, pairs by action and part."""
+"""The counts of a curation run: clips at each step, reasons of rejected ones, pairs by action and part."""
 
 import re
 from collections import Counter
@@ -10,12 +10,12 @@ from ski_lvlm.datasets.ntu import class_names, parse_name
 
 Steps = Mapping[str, Mapping[str, Record]]
 NAMES_SHOWN = 5
-# an HTTP status says what went wrong, other numbers only where
+# An HTTP status belongs to the reason, other numbers vary.
 _VARIES = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}\w*|(?<!\S)\S*/\S+|(?<!answered )(?<!\d)\d+(?:[.,]\d+)*")
 
 
 class StepCount(NamedTuple):
-    """What became of the clips of one step; `held_back` are those that the step before passed and this never got."""
+    """The clips of one step. `held_back` passed the step before but were not sent to this one."""
 
     step: str
     entered: int
@@ -26,7 +26,7 @@ class StepCount(NamedTuple):
 
 
 class Reason(NamedTuple):
-    """One reason for leaving something out, how often it was given, a few clips, and an example of its wording."""
+    """One reason for leaving something out, its count, a few clips, and an example."""
 
     reason: str
     times: int
@@ -44,7 +44,7 @@ class ActionCount(NamedTuple):
 
 
 class PartCount(NamedTuple):
-    """What became of the clips of one part of the split."""
+    """The clips of one part of the split."""
 
     part: str
     clips: int
@@ -56,23 +56,32 @@ class PartCount(NamedTuple):
 
 
 def step_counts(steps: Steps) -> list[StepCount]:
-    """The counts of every step, in the order of the steps.
+    """Return the counts of every step, in order.
 
     >>> step_counts({"crop": {"a": {"status": "done"}, "b": {"status": "rejected"}}, "caption": {}})[1].held_back
     1
     """
     counts, passed = [], None
     for step, records in steps.items():
-        by = Counter(record["status"] for record in records.values())
+        counts_by_status = Counter(record["status"] for record in records.values())
         held_back = 0 if passed is None else len(passed - records.keys())
-        counts.append(StepCount(step, len(records), by["done"], by["rejected"], by["failed"], held_back))
+        counts.append(
+            StepCount(
+                step,
+                len(records),
+                counts_by_status["done"],
+                counts_by_status["rejected"],
+                counts_by_status["failed"],
+                held_back,
+            )
+        )
         passed = done(records).keys()
     return counts
 
 
 def discrepancies(steps: Steps, parts: Mapping[str, Sequence[str]]) -> list[str]:
-    """What does not add up, a sentence each: unknown ends, clips that skipped a step, clips on two sides of a split."""
-    found = [
+    """Return messages about counts that do not add up, skipped steps, and clips in two parts."""
+    messages = [
         f"{row.step}: {row.entered} went in, not {row.done} done + {row.rejected} rejected + {row.failed} failed"
         for row in step_counts(steps)
         if row.entered != row.done + row.rejected + row.failed
@@ -80,16 +89,16 @@ def discrepancies(steps: Steps, parts: Mapping[str, Sequence[str]]) -> list[str]
     for (before, passing), (step, records) in zip(list(steps.items())[:-1], list(steps.items())[1:], strict=True):
         skipped = records.keys() - done(passing).keys()
         if skipped:
-            found.append(f"{step}: {len(skipped)} clips went in that {before} did not pass, such as {min(skipped)}")
+            messages.append(f"{step}: {len(skipped)} clips went in that {before} did not pass, such as {min(skipped)}")
     times = Counter(name for names in parts.values() for name in names)
     double = [name for name, count in times.items() if count > 1]
     if double:
-        found.append(f"parts: {len(double)} clips are listed more than once, such as {min(double)}")
-    return found
+        messages.append(f"parts: {len(double)} clips are listed more than once, such as {min(double)}")
+    return messages
 
 
-def reasons(given: Iterable[tuple[str, str, str]]) -> list[Reason]:
-    """(clip, reason, wording) grouped by reason, most frequent first; clips, paths and numbers in it count as the same.
+def reasons(items: Iterable[tuple[str, str, str]]) -> list[Reason]:
+    """Group (clip, reason, wording) by reason, most frequent first, ignoring clips, paths and numbers in it.
 
     >>> reasons([("a", "frame 3 is black", "x"), ("b", "frame 5 is black", "y")])
     [Reason(reason='frame … is black', times=2, names=['a', 'b'], example='x')]
@@ -97,46 +106,46 @@ def reasons(given: Iterable[tuple[str, str, str]]) -> list[Reason]:
     counts: Counter[str] = Counter()
     names: dict[str, dict[str, None]] = {}
     examples: dict[str, str] = {}
-    for name, reason, wording in given:
+    for name, reason, wording in items:
         general = _VARIES.sub("…", reason)
         counts[general] += 1
         examples.setdefault(general, wording)
-        seen = names.setdefault(general, {})
-        if len(seen) < NAMES_SHOWN:
-            seen[name] = None
+        listed = names.setdefault(general, {})
+        if len(listed) < NAMES_SHOWN:
+            listed[name] = None
     return [Reason(general, count, list(names[general]), examples[general]) for general, count in counts.most_common()]
 
 
 def clips_left_out(steps: Steps) -> dict[str, list[Reason]]:
-    """The reasons of each step and status that left clips out, under a title such as "crop: rejected"."""
-    left = {}
+    """Return the reasons of each step and status, under a title such as "crop: rejected"."""
+    by_title = {}
     for step, records in steps.items():
         for status in ("rejected", "failed"):
-            given = [
+            items = [
                 (name, record["reason"], record["reason"])
                 for name, record in records.items()
                 if record["status"] == status
             ]
-            if given:
-                left[f"{step}: {status}"] = reasons(given)
-    return left
+            if items:
+                by_title[f"{step}: {status}"] = reasons(items)
+    return by_title
 
 
 def pairs_left_out(qa: Mapping[str, Record]) -> list[Reason]:
-    """Why pairs were rejected, whatever became of their clip."""
+    """Return the reasons of rejected pairs, also of clips without any pair."""
     return reasons(
         (name, reject["reason"], reject["text"]) for name, record in qa.items() for reject in record.get("rejects", ())
     )
 
 
 def pairs_by_clip(steps: Steps) -> dict[str, int]:
-    """How many pairs each clip of the run has, 0 included."""
-    made = {name: len(record["pairs"]) for name, record in done(steps["qa"]).items()}
-    return dict.fromkeys(steps["crop"], 0) | made
+    """Return the number of pairs of each clip of the run."""
+    counts = {name: len(record["pairs"]) for name, record in done(steps["qa"]).items()}
+    return dict.fromkeys(steps["crop"], 0) | counts
 
 
 def action_counts(pairs: Mapping[str, int]) -> list[ActionCount]:
-    """Clips and pairs of every action that has clips, in NTU's order.
+    """Count clips and pairs of every action that has clips, in NTU's order.
 
     Raises:
         ValueError: a clip's name is not NTU's.
@@ -158,7 +167,7 @@ def action_counts(pairs: Mapping[str, int]) -> list[ActionCount]:
 
 
 def part_counts(parts: Mapping[str, Sequence[str]], *, steps: Steps, pairs: Mapping[str, int]) -> list[PartCount]:
-    """What became of the clips of each part."""
+    """Count the clips of each part at each step."""
     cropped, captioned = done(steps["crop"]), done(steps["caption"])
     return [
         PartCount(
@@ -175,6 +184,6 @@ def part_counts(parts: Mapping[str, Sequence[str]], *, steps: Steps, pairs: Mapp
 
 
 def found_by(crops: Mapping[str, Record]) -> dict[str, int]:
-    """How many crops each way of finding the persons made, most frequent first."""
+    """Count the crops by the way in which persons were found, most frequent first."""
     ways = Counter(record.get("found_by", "not recorded") for record in done(crops).values())
     return dict(ways.most_common())

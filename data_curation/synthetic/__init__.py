@@ -1,1 +1,1 @@
-"""The toy set behind `synthesize.py`: bodies that move, rooms, objects, a camera and a sensor."""
+"""The synthetic set of `synthesize.py`: moving bodies, rooms, objects, a camera and a sensor."""

@@ -1,7 +1,7 @@
-"""The sixteen actions of the synthetic set, each a parameterised motion that means what its number means in NTU RGB+D.
+"""The sixteen actions of the synthetic set, each a parameterised motion for an action of NTU RGB+D.
 
-Seven pairs share person, room and object and differ in motion alone (`SAME_OBJECT_PAIRS`), so that neither scene nor
-object gives the class away. `perform` turns an action number into moving bodies and the object they handle.
+Seven pairs share person, room and object and differ only in motion (`SAME_OBJECT_PAIRS`), so that neither scene nor
+object reveals the class. `perform` turns an action number into moving bodies and a handled object.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ SAME_OBJECT_PAIRS = ((5, 6), (7, 64), (8, 9), (10, 23), (28, 29), (50, 58), (59,
 
 @dataclass(frozen=True)
 class Action:
-    """How many persons act, how they move, and which object follows them."""
+    """The number of actors, their motion, and the object that follows them."""
 
     num_persons: int
     move: Callable[[Take], list[Posture]]
@@ -62,18 +62,18 @@ class Performance:
 def perform(
     action: int, *, builds: Sequence[Build], num_frames: int, fps: float, rng: np.random.Generator
 ) -> Performance:
-    """Act out NTU action number `action` with fresh amplitude, tempo, phase and sway.
+    """Perform an NTU action with random amplitude, tempo, phase and sway.
 
     Raises:
         ValueError: the synthetic set has no such action.
     """
     if action not in ACTIONS:
         raise ValueError(f"no motion for action A{action:03d}; the synthetic set has {sorted(ACTIONS)}")
-    chosen = ACTIONS[action]
-    take = _take(builds=tuple(builds[: chosen.num_persons]), num_frames=num_frames, fps=fps, rng=rng)
-    postures = [swayed(posture, seconds=take.seconds, rng=rng) for posture in chosen.move(take)]
+    motion = ACTIONS[action]
+    take = _take(builds=tuple(builds[: motion.num_persons]), num_frames=num_frames, fps=fps, rng=rng)
+    postures = [swayed(posture, seconds=take.seconds, rng=rng) for posture in motion.move(take)]
     bodies = tuple(joints(posture, build=build) for posture, build in zip(postures, take.builds))
-    prop = chosen.prop(props.Holder(take.progress, take.acting, postures[0], bodies[0], take.builds[0]))
+    prop = motion.prop(props.Holder(take.progress, take.acting, postures[0], bodies[0], take.builds[0]))
     return Performance(bodies=bodies, prop=prop)
 
 

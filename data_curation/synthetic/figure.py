@@ -49,7 +49,7 @@ SHOES: tuple[Colour, ...] = ((40, 40, 45), (230, 230, 230), (120, 70, 45), (180,
 
 @dataclass(frozen=True)
 class Clothes:
-    """What a person wears and looks like; colours in red, green, blue."""
+    """The clothes and features of a person, with colours in red, green, blue."""
 
     shirt: Colour
     trousers: Colour
@@ -61,7 +61,7 @@ class Clothes:
 
 
 def dressed(rng: np.random.Generator, *, skin: Colour, hair: Colour, long_hair: bool) -> Clothes:
-    """Clothes drawn for one person and day."""
+    """Draw the clothes of one person and day."""
     return Clothes(
         shirt=SHIRTS[rng.integers(len(SHIRTS))],
         trousers=TROUSERS[rng.integers(len(TROUSERS))],
@@ -74,7 +74,7 @@ def dressed(rng: np.random.Generator, *, skin: Colour, hair: Colour, long_hair: 
 
 
 def figure(joints: Float[np.ndarray, "T 25 3"], *, build: Build, clothes: Clothes, view: View) -> list[Shape]:
-    """The shapes of one person over T frames."""
+    """Return the shapes of one person over T frames."""
     return [
         *_trunk(joints, build, clothes, view),
         *_arms(joints, build, clothes, view),
@@ -164,7 +164,7 @@ def _head(joints: Float[np.ndarray, "T 25 3"], build: Build, clothes: Clothes, v
 
 
 def shadow(points: Float[np.ndarray, "T N 3"], *, reach: float, floor: Colour, view: View) -> list[Shape]:
-    """The soft dark patch on the floor under `points`, drawn before everything else."""
+    """Return the soft shadow on the floor under `points`, drawn before everything else."""
     angles = 2 * np.pi * np.arange(20) / 20
     ring = np.stack([np.cos(angles), np.zeros(20), np.sin(angles)], axis=-1)
     low, high = points.min(axis=1), points.max(axis=1)

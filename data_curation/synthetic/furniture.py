@@ -1,4 +1,4 @@
-"""The objects that are handled, and the furniture that only stands there."""
+"""The handled objects, and the furniture."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ SCREEN: Colour = (150, 215, 255)
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours that a session's objects have, whether or not they are used."""
+    """The colours of a session's objects, whether or not they are used."""
 
     cup: Colour
     ball: Colour
@@ -29,12 +29,12 @@ class Palette:
 
 
 def palette(rng: np.random.Generator) -> Palette:
-    """Colours drawn for a session."""
+    """Draw the colours of a session."""
     return Palette(*(choices[rng.integers(len(choices))] for choices in (CUPS, BALLS, BOXES, CHAIRS, PHONES)))
 
 
 def prop_shapes(prop: Prop, *, palette: Palette, view: View) -> list[Shape]:
-    """The shapes of a handled object."""
+    """Return the shapes of a handled object."""
     draw = {"cup": _cup, "ball": _ball, "box": _box, "chair": _chair, "phone": _phone}[prop.kind]
     return draw(prop.centre, prop.axes, palette, view)
 

@@ -1,8 +1,8 @@
-"""How a body moves: a person's build, a posture per frame, and the 25 Kinect v2 joints that follow from both.
+"""The motion of a body: a person's build, a posture per frame, and the resulting 25 Kinect v2 joints.
 
-A body lives in its own *frame*: x to its right, y up from the floor, z forward, all in metres. `Posture` says where
-pelvis, trunk, hands and feet are in that frame at every time; `joints` solves the chain (rotations along the spine,
-two-bone reach of arms and legs), so that every bone keeps its length whatever the posture.
+A body has its own *frame*: x to its right, y up from the floor, z forward, all in metres. `Posture` gives pelvis,
+trunk, hands and feet in that frame at every time. `joints` solves the chain (rotations along the spine, two-bone reach
+of arms and legs), so that every bone keeps its length.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _MIRROR = np.array([-1.0, 1.0, 1.0])
 
 @dataclass(frozen=True)
 class Build:
-    """One person's proportions: `height` in metres, `width` and `girth` as factors of the average, the hand used."""
+    """One person's proportions: `height` in metres, `width` and `girth` as multiples of the average, the hand used."""
 
     height: float
     width: float = 1.0
@@ -34,23 +34,23 @@ class Build:
 
     @property
     def arm(self) -> float:
-        """Shoulder to wrist, metres: the unit of a posture's hand targets."""
+        """The distance of shoulder and wrist in metres, the unit of a posture's hand targets."""
         return 0.31 * self.height
 
     @property
     def standing_pelvis(self) -> float:
-        """Height of the spine base above the floor when standing at ease, metres."""
+        """The height of the spine base above the floor when standing, in metres."""
         return 0.53 * self.height
 
 
 @dataclass(frozen=True)
 class Posture:
-    """What a person does over T frames, in the body's frame; as if right-handed (a left-handed body is mirrored).
+    """The posture over T frames in the body's frame, as if right-handed (a left-handed body is mirrored).
 
-    `place` is where the person stands on the room's floor (x, z) and `heading` where they look: 0 away from camera 1,
-    pi towards it. `pelvis` is the offset from standing, `feet` that of each ankle, in metres. `hands` are wrist
-    targets from the shoulder in arm lengths: outward, up, forward. Angles in radians: `lean` forward, `roll` to the
-    right, `twist` of the right shoulder forward, `nod` and `roll` of the head on top.
+    `place` is the person's position on the floor (x, z) and `heading` the viewing direction: 0 away from camera 1, pi
+    towards it. `pelvis` is the offset from standing, `feet` that of each ankle, in metres. `hands` are wrist targets
+    from the shoulder in arm lengths: outward, up, forward. Angles in radians: `lean` forward, `roll` to the right,
+    `twist` of the right shoulder forward, `nod` and `roll` of the head on top.
     """
 
     place: Float[np.ndarray, "T 2"]
@@ -65,7 +65,7 @@ class Posture:
 
 
 def standing(num_frames: int) -> Posture:
-    """A person at ease in the middle of the room who faces camera 1."""
+    """Return a relaxed person in the middle of the room who faces camera 1."""
     zero = np.zeros(num_frames)
     return Posture(
         place=np.zeros((num_frames, 2)),
@@ -81,7 +81,7 @@ def standing(num_frames: int) -> Posture:
 
 
 def track(clock: Float[np.ndarray, " T"], keys: Sequence[tuple[float, object]]) -> Float[np.ndarray, "T ..."]:
-    """Values at `clock` that glide from key to key with rest at each (minimum jerk); constant outside the keys.
+    """Interpolate keys at `clock` with rest at each key (minimum jerk), constant outside the keys.
 
     >>> track(np.array([0.0, 0.5, 2.0]), [(0, 1.0), (1, 3.0)]).tolist()
     [1.0, 2.0, 3.0]
@@ -96,7 +96,7 @@ def track(clock: Float[np.ndarray, " T"], keys: Sequence[tuple[float, object]]) 
 
 
 def swayed(posture: Posture, *, seconds: Float[np.ndarray, " T"], rng: np.random.Generator) -> Posture:
-    """The same posture with the small restlessness of a living body."""
+    """Return the posture with the small movements of a living body."""
 
     def wave(scale: float) -> Float[np.ndarray, " T"]:
         slow, quick = rng.uniform(0.2, 0.5), rng.uniform(0.6, 1.1)
@@ -114,27 +114,27 @@ def swayed(posture: Posture, *, seconds: Float[np.ndarray, " T"], rng: np.random
 
 
 def joints(posture: Posture, *, build: Build) -> Float[np.ndarray, "T 25 3"]:
-    """The body's joints in the room (metres, y up, floor at 0), in Kinect v2 order."""
-    own = _own_joints(posture, build)
+    """Return the body's joints in the room (metres, y up, floor at 0), in Kinect v2 order."""
+    body_joints = _own_joints(posture, build)
     if build.left_handed:
-        own = own[:, _SWAPPED] * _MIRROR
-    placed = _turned(own, posture.heading[:, None])
+        body_joints = body_joints[:, _SWAPPED] * _MIRROR
+    placed = _turned(body_joints, posture.heading[:, None])
     placed[..., [0, 2]] += posture.place[:, None]
     return placed
 
 
 def reach(point: Float[np.ndarray, "T 3"], *, posture: Posture, build: Build, side: int) -> Float[np.ndarray, "T 3"]:
-    """The hand target (what `Posture.hands` wants) that brings a wrist to a point of the room."""
+    """Return the hand target (as `Posture.hands`) that brings a wrist to a point of the room."""
     offset = point - np.insert(posture.place, 1, 0, axis=1)
-    own = _turned(offset, posture.heading) * (_MIRROR if build.left_handed else 1)
-    target = (own - _own_joints(posture, build)[:, (SHOULDER_L, SHOULDER_R)[side]]) / build.arm
+    body_offset = _turned(offset, posture.heading) * (_MIRROR if build.left_handed else 1)
+    target = (body_offset - _own_joints(posture, build)[:, (SHOULDER_L, SHOULDER_R)[side]]) / build.arm
     return target * _outward(side)
 
 
 def _turned(points: Float[np.ndarray, "*any 3"], heading: Float[np.ndarray, "..."]) -> Float[np.ndarray, "*any 3"]:
-    """Between the body's frame and the room's, which is its own inverse.
+    """Transform between the body's frame and the room's, in either direction.
 
-    The room is seen as the Kinect sees it, mirrored: who faces camera 1 has the right hand on the right of the image.
+    The room is mirrored, as the Kinect's image: the right hand of a person who faces camera 1 is on the right.
     """
     sin, cos = np.sin(heading), np.cos(heading)
     x, y, z = np.moveaxis(points, -1, 0)
@@ -198,7 +198,7 @@ def _two_bones(
     lengths: tuple[float, float],
     towards: Float[np.ndarray, "*T 3"],
 ) -> tuple[Float[np.ndarray, "T 3"], Float[np.ndarray, "T 3"]]:
-    """Middle and end of a limb that reaches for `target`, its middle bent `towards`; too far a target is approached."""
+    """Return middle and end of a limb that reaches for `target`, bent `towards`, as far as it can."""
     first, second = lengths
     along = unit(target - start)
     distance = np.linalg.norm(target - start, axis=-1, keepdims=True)
@@ -218,11 +218,11 @@ def _upward(lean: Float[np.ndarray, " T"], roll: Float[np.ndarray, " T"]) -> Flo
 
 
 def _sideways(up: Float[np.ndarray, "T 3"], twist: Float[np.ndarray, " T"]) -> Float[np.ndarray, "T 3"]:
-    """The unit vector to the right, turned forward by `twist`, square to `up`."""
+    """Return the unit vector to the right, turned forward by `twist`, orthogonal to `up`."""
     right = np.stack([np.cos(twist), np.zeros_like(twist), np.sin(twist)], axis=-1)
     return unit(right - (right * up).sum(-1, keepdims=True) * up)
 
 
 def unit(vector: Float[np.ndarray, "T 3"]) -> Float[np.ndarray, "T 3"]:
-    """The vectors at length 1."""
+    """Normalise vectors."""
     return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9)

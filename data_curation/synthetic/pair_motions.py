@@ -1,4 +1,4 @@
-"""What two persons do with each other: every function turns a take into two postures over time."""
+"""The motions of two persons: each function turns a take into two postures over time."""
 
 from dataclasses import replace
 
@@ -12,9 +12,9 @@ from data_curation.synthetic.take import Take, both
 def _facing(
     take: Take, distance: Float[np.ndarray, " T"], turn: Float[np.ndarray, " T"] | float = 0.0
 ) -> list[Posture]:
-    """Two persons `distance` metres apart who look at each other, or away by `turn` radians.
+    """Place two persons `distance` metres apart who face each other, or away by `turn` radians.
 
-    They are turned less than a person alone, lest one hides the other from the cameras at the side.
+    They are turned less than a person alone, so that none hides the other from the cameras at the side.
     """
     turned = 0.4 * take.turned
     people = []
@@ -27,7 +27,7 @@ def _facing(
 
 
 def punch(take: Take) -> list[Posture]:
-    """A50: one person strikes the other in the face, twice; the other is thrown back."""
+    """Act A50: one person strikes the other in the face, twice, and the other is thrown back."""
     steady = np.full(len(take.seconds), 0.4 + 0.26 * take.builds[0].height)
     attacker, victim = _facing(take, steady)
     blow = track(take.progress, [(0.14, 0), (0.27, 1), (0.33, 1), (0.48, 0), (0.62, 0), (0.74, 1), (0.8, 1), (0.95, 0)])
@@ -47,7 +47,7 @@ def punch(take: Take) -> list[Posture]:
 
 
 def shake_hands(take: Take) -> list[Posture]:
-    """A58: two right hands meet at waist height and pump up and down."""
+    """Act A58: two right hands meet at waist height and move up and down."""
     height = (take.builds[0].height + take.builds[1].height) / 2
     people = _facing(take, np.full(len(take.seconds), 0.52 * height))
     offered = track(take.progress, [(0, 0), (0.22, 1), (0.85, 1), (1.02, 0)])
@@ -64,7 +64,7 @@ def shake_hands(take: Take) -> list[Posture]:
 
 
 def _walking(take: Take, person: Posture, build: Build, stepping: Float[np.ndarray, " T"]) -> Posture:
-    """Legs and arms that swing as fast as the person goes (`stepping`, m/s)."""
+    """Swing legs and arms at the person's speed (`stepping`, m/s)."""
     cadence = 2 * np.pi * 0.95 * take.speed * take.seconds + take.phase
     stride = np.clip(np.abs(stepping) / 3.4, 0, 0.26)
     feet = np.zeros((len(stride), 2, 3))
@@ -85,11 +85,11 @@ def _walk(take: Take, distance: Float[np.ndarray, " T"], turn: Float[np.ndarray,
 
 
 def walk_towards(take: Take) -> list[Posture]:
-    """A59: two persons come together."""
+    """Act A59: two persons come together."""
     return _walk(take, track(take.progress, [(0, 2.4 * take.amplitude), (1, 0.75)]))
 
 
 def walk_apart(take: Take) -> list[Posture]:
-    """A60: two persons turn from each other and go."""
+    """Act A60: two persons turn from each other and go."""
     turn = track(take.progress, [(0, 0), (0.3, np.pi)])
     return _walk(take, track(take.progress, [(0.1, 0.75), (1.05, 2.4 * take.amplitude)]), turn)

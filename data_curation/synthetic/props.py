@@ -1,4 +1,4 @@
-"""The objects of the synthetic actions, and how each follows the hands, gravity or nobody."""
+"""The objects of the synthetic actions, which follow the hands, gravity or nothing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ THROW = 0.57
 
 @dataclass(frozen=True)
 class Prop:
-    """An object over T frames: where its centre is (metres, room) and the directions of its right, up and front."""
+    """An object over T frames: its centre (metres, room) and the directions of its right, up and front."""
 
     kind: Kind
     centre: Float[np.ndarray, "T 3"]
@@ -34,7 +34,7 @@ class Prop:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who handles the object, and when: `seconds` count from the action's beginning, `progress` from 0 to 1."""
+    """The person who handles the object, with `seconds` from the action's beginning and `progress` from 0 to 1."""
 
     progress: Float[np.ndarray, " T"]
     seconds: Float[np.ndarray, " T"]
@@ -44,7 +44,7 @@ class Holder:
 
     @cached_property
     def forward(self) -> Float[np.ndarray, "T 3"]:
-        """Where the person faces, along the floor."""
+        """The direction of the person along the floor."""
         heading = self.posture.heading
         return np.stack([np.sin(heading), np.zeros_like(heading), np.cos(heading)], axis=-1)
 
@@ -56,16 +56,16 @@ class Holder:
 
     @cached_property
     def hand(self) -> Float[np.ndarray, "T 3"]:
-        """The hand that leads."""
+        """The leading hand."""
         return self.joints[:, HAND_L if self.build.left_handed else HAND_R]
 
     @cached_property
     def between_hands(self) -> Float[np.ndarray, "T 3"]:
-        """Half-way between the hands."""
+        """The point half-way between the hands."""
         return (self.joints[:, HAND_L] + self.joints[:, HAND_R]) / 2
 
     def axes(self, up: Float[np.ndarray, "T 3"] | None = None) -> Float[np.ndarray, "T 3 3"]:
-        """Right, up and front of an object that looks where the person looks, its top pointing `up`."""
+        """Return right, up and front of an object that faces as the person does, with its top along `up`."""
         up = np.broadcast_to(UP, self.forward.shape) if up is None else up / np.linalg.norm(up, axis=-1, keepdims=True)
         front = self.forward - (self.forward * up).sum(-1, keepdims=True) * up
         return np.stack([self.right, up, front / np.linalg.norm(front, axis=-1, keepdims=True)], axis=1)
@@ -75,17 +75,17 @@ Handling = Callable[[Holder], Prop | None]
 
 
 def nothing(holder: Holder) -> None:
-    """No object."""
+    """Return no object."""
 
 
 def cup(holder: Holder) -> Prop:
-    """A cup in the leading hand that tips towards the mouth."""
+    """Return a cup in the leading hand that tips towards the mouth."""
     tilt = track(holder.progress, [(0.25, 0.0), (0.42, 0.9), (0.7, 0.9), (0.85, 0.0)])[:, None]
     return Prop("cup", holder.hand + 0.05 * holder.forward + 0.02 * UP, holder.axes(UP - tilt * holder.forward))
 
 
 def dropped_box(holder: Holder) -> Prop:
-    """A box between the hands that falls at `RELEASE` and lies."""
+    """Return a box between the hands that falls at `RELEASE`."""
     released = int(np.argmin(np.abs(holder.progress - RELEASE)))
     centre = _carried(holder)
     start = centre[released]
@@ -97,7 +97,7 @@ def dropped_box(holder: Holder) -> Prop:
 
 
 def lifted_box(holder: Holder) -> Prop:
-    """A box on the floor that comes up with the hands from `GRASP` on."""
+    """Return a box on the floor that comes up with the hands from `GRASP` on."""
     grasped = int(np.argmin(np.abs(holder.progress - GRASP)))
     centre = _carried(holder)
     offset = np.array([0, BOX_SIZE[1] / 2 - centre[grasped, 1], 0])
@@ -111,7 +111,7 @@ def _carried(holder: Holder) -> Float[np.ndarray, "T 3"]:
 
 
 def thrown_ball(holder: Holder) -> Prop:
-    """A ball that the leading hand takes back and throws forward at `THROW`."""
+    """Return a ball that the leading hand takes back and throws forward at `THROW`."""
     centre = holder.between_hands + 0.06 * holder.forward
     alone = track(holder.progress, [(0.02, 0.0), (0.2, 1.0)])[:, None]
     centre += alone * (holder.hand + 0.09 * UP - centre)
@@ -123,7 +123,7 @@ def thrown_ball(holder: Holder) -> Prop:
 
 
 def bounce_height(seconds: Float[np.ndarray, " T"]) -> Float[np.ndarray, " T"]:
-    """Height of a bounced ball, 1 under the hand and 0 on the floor; it waits in the hand for 0.33 s.
+    """Return the height of a bounced ball, 1 at the hand (for 0.33 s) and 0 on the floor.
 
     >>> bounce_height(np.array([0.0, 0.33, 0.78])).round(2).tolist()
     [1.0, 1.0, 0.0]
@@ -133,7 +133,7 @@ def bounce_height(seconds: Float[np.ndarray, " T"]) -> Float[np.ndarray, " T"]:
 
 
 def bounced_ball(holder: Holder) -> Prop:
-    """A ball between the leading hand and the floor."""
+    """Return a ball between the leading hand and the floor."""
     height = bounce_height(holder.seconds)
     under = holder.hand + 0.08 * holder.forward
     under[:, 1] = BALL_RADIUS + height * (holder.hand[:, 1] - 2 * BALL_RADIUS - 0.02)
@@ -143,7 +143,7 @@ def bounced_ball(holder: Holder) -> Prop:
 
 
 def phone_at_ear(holder: Holder) -> Prop:
-    """A phone upright in the leading hand."""
+    """Return a phone upright in the leading hand."""
     axes = holder.axes(UP + 0.35 * holder.forward)
     at_ear = track(holder.progress, [(0.05, 0.0), (0.3, 1.0)])[:, None, None]
     turned = np.stack([-axes[:, 2], axes[:, 1], axes[:, 0]], axis=1)
@@ -154,7 +154,7 @@ def phone_at_ear(holder: Holder) -> Prop:
 def _blend(
     first: Float[np.ndarray, "T 3 3"], second: Float[np.ndarray, "T 3 3"], share: Float[np.ndarray, "T 1 1"]
 ) -> Float[np.ndarray, "T 3 3"]:
-    """Axes that turn about their common `up` from the first to the second."""
+    """Rotate axes about their common `up` from the first to the second."""
     front = first[:, 2] + share[:, 0] * (second[:, 2] - first[:, 2])
     front = front / np.linalg.norm(front, axis=-1, keepdims=True)
     up = first[:, 1] - (first[:, 1] * front).sum(-1, keepdims=True) * front
@@ -165,12 +165,12 @@ def _blend(
 
 
 def phone_in_front(holder: Holder) -> Prop:
-    """A phone before the chest, its screen towards the face."""
+    """Return a phone before the chest, with its screen towards the face."""
     return Prop("phone", holder.hand + 0.05 * holder.forward, holder.axes(UP + 0.7 * holder.forward))
 
 
 def chair(holder: Holder) -> Prop:
-    """A chair behind the person; its centre is that of the seat."""
+    """Return a chair behind the person, centred at the seat."""
     still = np.tile(holder.forward[0], (len(holder.progress), 1))
     place = np.stack([holder.posture.place[0, 0], SEAT_HEIGHT, holder.posture.place[0, 1]])
     centre = place - (0.23 * holder.build.height + 0.02) * still

@@ -1,7 +1,7 @@
-"""A small painter: convex shapes in the room, lit from one side, drawn from far to near.
+"""A small renderer: convex shapes in the room, lit from one side, drawn from far to near.
 
-Two shapes suffice. A *blob* is the hull of a few balls (a limb is two, a head one); a *solid* is a convex
-polyhedron (a box, a cup, a chair's leg). Both become polygons for all frames at once, then OpenCV fills them.
+Two shapes suffice. A *blob* is the hull of a few balls (a limb is two, a head one). A *solid* is a convex polyhedron (a
+box, a cup, a chair's leg). Both become polygons for all frames at once, which OpenCV fills.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Shape:
-    """What is drawn as a whole, at one distance (metres) per frame; its layers lie on each other in order."""
+    """A shape at one distance (metres) per frame, with layers in drawing order."""
 
     distance: Float[np.ndarray, " T"]
     layers: list[Layer]
@@ -46,7 +46,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class View:
-    """A camera and the size of the video it makes."""
+    """A camera and the size of its video."""
 
     camera: Camera
     width: int
@@ -54,7 +54,7 @@ class View:
 
     @property
     def scale(self) -> float:
-        """Video pixels per pixel of the 1920 x 1080 colour image."""
+        """The video pixels per pixel of the 1920 x 1080 colour image."""
         return self.width / COLOUR_SIZE[0]
 
 
@@ -68,10 +68,10 @@ def blob(
     nearer: float = 0.0,
     vertices: int = 20,
 ) -> Shape:
-    """The hull of balls, shaded round unless `flat`; `nearer` metres closer in the drawing order than it is."""
-    seen = view.camera.see(centres)
-    distance = seen[..., 2]
-    pixels = colour_pixels(seen) * view.scale
+    """Draw the hull of balls, shaded round unless `flat`, and `nearer` metres closer in the drawing order."""
+    points = view.camera.see(centres)
+    distance = points[..., 2]
+    pixels = colour_pixels(points) * view.scale
     size = np.asarray(radii) * COLOUR_FOCAL * view.scale / np.maximum(distance, _NEAREST)
     visible = distance.min(axis=1) > _NEAREST
     light = (view.camera.rotation @ _LIGHT)[:2] * (1, -1)
@@ -86,7 +86,7 @@ def blob(
 def _hull(
     centres: Float[np.ndarray, "T D 2"], radii: Float[np.ndarray, "T D"], vertices: int
 ) -> Float[np.ndarray, "T V 2"]:
-    """Convex hull of discs, as its outermost point in each of `vertices` directions."""
+    """Return the convex hull of discs, as its outermost point in each of `vertices` directions."""
     angles = 2 * np.pi * np.arange(vertices) / vertices
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     extent = centres @ directions.T + radii[..., None]
@@ -96,10 +96,13 @@ def _hull(
 
 
 def solid(corners: Float[np.ndarray, "T K 3"], faces: Sequence[tuple[Sequence[int], Colour]], *, view: View) -> Shape:
-    """A convex polyhedron with one colour per face; corners run clockwise around a face seen from outside."""
-    seen = view.camera.see(corners)
-    pixels = colour_pixels(seen) * view.scale
-    near = seen[..., 2].min(axis=1) > _NEAREST
+    """Draw a convex polyhedron with one colour per face.
+
+    Corners run clockwise around a face, as viewed from outside.
+    """
+    points = view.camera.see(corners)
+    pixels = colour_pixels(points) * view.scale
+    near = points[..., 2].min(axis=1) > _NEAREST
     layers = []
     for index, colour in faces:
         around, flat = corners[:, list(index)], pixels[:, list(index)]
@@ -109,7 +112,7 @@ def solid(corners: Float[np.ndarray, "T K 3"], faces: Sequence[tuple[Sequence[in
         first, second = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
         facing = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0] > 0
         layers.append(Layer(_sixteenths(flat), np.clip(lit[:, None] * np.array(colour), 0, 255), facing & near))
-    return Shape(seen[..., 2].mean(axis=1), layers)
+    return Shape(points[..., 2].mean(axis=1), layers)
 
 
 _CUBE = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) / 2
@@ -124,7 +127,7 @@ def cuboid(
     colours: Sequence[Colour],
     view: View,
 ) -> Shape:
-    """A box by its right, up and front; colours of the left, right, bottom, top, back and front face or of all."""
+    """Draw a box with one colour, or one each for the left, right, bottom, top, back and front face."""
     corners = centre[:, None] + (_CUBE * np.asarray(size)) @ axes
     colours = list(colours) * 6 if len(colours) == 1 else colours
     return solid(corners, _outside(corners[0], list(zip(_CUBE_FACES, colours, strict=True))), view=view)
@@ -139,12 +142,12 @@ def prism(
     colours: tuple[Colour, Colour],
     view: View,
 ) -> Shape:
-    """A round vessel along its up axis, `radii` at the bottom and at the top; colours of the wall and of the top."""
+    """Draw a round vessel along its up axis with `radii` at bottom and top, and colours of wall and top."""
     sides = 10
     angles = 2 * np.pi * np.arange(sides) / sides
     ring = np.stack([np.cos(angles), np.zeros(sides), np.sin(angles)], axis=-1)
-    own = np.concatenate([ring * radii[0] - (0, height / 2, 0), ring * radii[1] + (0, height / 2, 0)])
-    corners = centre[:, None] + own @ axes
+    local = np.concatenate([ring * radii[0] - (0, height / 2, 0), ring * radii[1] + (0, height / 2, 0)])
+    corners = centre[:, None] + local @ axes
     walls = [((i, (i + 1) % sides, sides + (i + 1) % sides, sides + i), colours[0]) for i in range(sides)]
     faces = [*walls, (tuple(range(sides)), colours[0]), (tuple(range(sides, 2 * sides)), colours[1])]
     return solid(corners, _outside(corners[0], faces), view=view)
@@ -153,7 +156,7 @@ def prism(
 def _outside(
     corners: Float[np.ndarray, "K 3"], faces: Sequence[tuple[Sequence[int], Colour]]
 ) -> list[tuple[Sequence[int], Colour]]:
-    """The faces with their corners in the order that `solid` wants, whichever way the axes are handed."""
+    """Return the faces with their corners in the order of `solid`, for either handedness of the axes."""
     ordered: list[tuple[Sequence[int], Colour]] = []
     for index, colour in faces:
         around = corners[list(index)]
@@ -164,7 +167,7 @@ def _outside(
 
 
 def still(shape: Shape, num_frames: int) -> Shape:
-    """A shape of one frame, repeated."""
+    """Repeat a shape of one frame."""
     layers = [
         Layer(*(np.repeat(part, num_frames, axis=0) for part in (layer.corners, layer.colours, layer.visible)))
         for layer in shape.layers
@@ -173,7 +176,7 @@ def still(shape: Shape, num_frames: int) -> Shape:
 
 
 def paint(background: UInt8[np.ndarray, "H W 3"], shapes: Sequence[Shape], *, frame: int) -> UInt8[np.ndarray, "H W 3"]:
-    """One frame: the shapes over the background, the farthest first."""
+    """Draw one frame: the shapes over the background, the farthest first."""
     image = background.copy()
     for shape in sorted(shapes, key=lambda shape: -shape.distance[frame]):
         for layer in shape.layers:
@@ -184,5 +187,5 @@ def paint(background: UInt8[np.ndarray, "H W 3"], shapes: Sequence[Shape], *, fr
 
 
 def _sixteenths(pixels: Float[np.ndarray, "T V 2"]) -> Int[np.ndarray, "T V 2"]:
-    """Pixel positions as OpenCV counts them: the centre of the first pixel is 0; far outside is cut to what fits."""
+    """Convert to OpenCV's pixel positions, in which the centre of the first pixel is 0, within its range."""
     return np.ascontiguousarray(np.clip(np.round((pixels - 0.5) * 2**_SHIFT), -(2**18), 2**18), np.int32)

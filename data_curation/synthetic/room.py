@@ -1,4 +1,4 @@
-"""A room: walls, a floor, a window or a door, furniture along the walls; the same for every action played in it."""
+"""A room with walls, a floor, a window or a door, and furniture, the same for every action in it."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Room:
-    """What a set-up looks like."""
+    """The appearance of a set-up."""
 
     wall: Colour
     floor: Colour
@@ -44,7 +44,7 @@ class Room:
 
 
 def furnished(rng: np.random.Generator) -> Room:
-    """A room drawn at random."""
+    """Draw a random room."""
     panels = []
     for wall in range(3):
         start = rng.uniform(-2.2, 0.6)
@@ -64,7 +64,7 @@ def furnished(rng: np.random.Generator) -> Room:
 
 
 def backdrop(room: Room, *, palette: Palette, brightness: float, view: View) -> UInt8[np.ndarray, "H W 3"]:
-    """The empty room with its furniture, as the camera sees it."""
+    """Render the empty room with its furniture."""
     rays = colour_rays(view.camera, width=2 * view.width, height=2 * view.height).astype(np.float32)
     colours = _surfaces(room, np.asarray(view.camera.position, np.float32), rays)
     twice = np.clip(colours * brightness, 0, 255).astype(np.uint8)
@@ -85,7 +85,7 @@ def _pieces(room: Room, palette: Palette, view: View) -> list[Shape]:
 def _surfaces(
     room: Room, eye: Float32[np.ndarray, " 3"], rays: Float32[np.ndarray, "H W 3"]
 ) -> Float32[np.ndarray, "H W 3"]:
-    """The colour of the wall, floor or ceiling that each ray meets."""
+    """Return the colour of the wall, floor or ceiling that each ray meets."""
     x, y, z = np.moveaxis(rays, -1, 0)
     with np.errstate(divide="ignore"):
         across = (np.sign(x) * HALF_WIDTH - eye[0]) / x

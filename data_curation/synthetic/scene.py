@@ -1,7 +1,7 @@
-"""One recording session: who is there, what they wear, which room, which camera. None of it depends on the action.
+"""One recording session: persons, clothes, room and camera, independent of the action.
 
-Everything is drawn from the seed and the session's part of the clip's name (set-up, camera, performer, replication),
-so the same session looks the same whatever is acted in it.
+Everything is drawn from the seed and the session's part of the clip's name (set-up, camera, performer, replication), so
+the same session looks the same for every action.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _PERSON, _CLOTHES, _ROOM, _SESSION = range(4)
 
 @dataclass(frozen=True)
 class Session:
-    """The performer and a partner (who acts only where two are needed), the room, the light and the camera's place."""
+    """The performer and a partner (for actions of two), the room, the light and the camera's position."""
 
     builds: tuple[Build, Build]
     clothes: tuple[Clothes, Clothes]
@@ -38,7 +38,7 @@ class Session:
     """Of the image's height, how much a standing performer takes."""
 
     def camera(self, num_persons: int) -> Camera:
-        """Where the camera stands: so far back that those who act are in the picture."""
+        """Return the camera, far enough away to show all actors."""
         height = self.builds[0].height
         distance = height / self.share if num_persons == 1 else max(3.0, height / self.share)
         up, tilt = 0.68 * height, 0.095
@@ -46,7 +46,7 @@ class Session:
 
 
 def session(clip: ClipName, *, seed: int) -> Session:
-    """The session of a clip; two clips that differ in action alone have the same."""
+    """Return the session of a clip. Clips that differ only in action have the same."""
     rng = np.random.default_rng([seed, _SESSION, *clip[:4]])
     partner = 1 + (clip.performer - 1 + int(rng.integers(1, NUM_PERFORMERS))) % NUM_PERFORMERS
     (build, clothes), (other, other_clothes) = (
@@ -80,7 +80,7 @@ def _person(performer: int, day: int, *, seed: int) -> tuple[Build, Clothes]:
 
 
 def film(performance: Performance, *, session: Session, width: int, height: int) -> list[UInt8[np.ndarray, "H W 3"]]:
-    """The frames of the video."""
+    """Render the frames of the video."""
     view = View(session.camera(len(performance.bodies)), width, height)
     background = backdrop(session.room, palette=session.palette, brightness=session.brightness, view=view)
     shapes = _cast(performance, session, view)

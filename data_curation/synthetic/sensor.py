@@ -1,4 +1,4 @@
-"""What a Kinect v2 makes of moving bodies: noisy joints, guessed hands, bodies lost for moments, ghosts."""
+"""A Kinect v2's recording of moving bodies: noisy joints, inferred hands, lost bodies, ghosts."""
 
 from dataclasses import replace
 
@@ -25,29 +25,29 @@ def record(
 ) -> Recording:
     """Record bodies that move in the room.
 
-    Joints carry the sensor's noise; colour and depth coordinates are the true joints' projections. In some clips
-    bodies are lost for a few frames or a ghost appears; how often does not depend on who acts or what.
+    Joints have the sensor's noise. Colour and depth coordinates are projections of the true joints. In some clips
+    bodies are lost for a few frames or a ghost appears, independently of person and action.
     """
     num_frames = len(bodies[0])
-    seen = np.ones((len(bodies), num_frames), bool)
+    visible = np.ones((len(bodies), num_frames), bool)
     if rng.random() < 0.12:
-        _lose(seen, num_frames, rng)
+        _lose(visible, num_frames, rng)
     if rng.random() < 0.12:
-        _lose(seen[rng.integers(len(bodies))][None], num_frames, rng)
+        _lose(visible[rng.integers(len(bodies))][None], num_frames, rng)
     ids = _FIRST_ID + 1 + np.cumsum(rng.integers(1, 400, size=len(bodies) + 1))
-    tracks = {int(i): _track(camera.see(body), seen=s, rng=rng) for i, body, s in zip(ids, bodies, seen)}
+    tracks = {int(i): _track(camera.see(body), visible=s, rng=rng) for i, body, s in zip(ids, bodies, visible)}
     if rng.random() < 0.15:
         tracks[int(ids[-1])] = _ghost(camera.see(bodies[0]), rng)
     return Recording(name, num_frames, tracks)
 
 
-def _lose(seen: Bool[np.ndarray, "M T"], num_frames: int, rng: np.random.Generator) -> None:
+def _lose(visible: Bool[np.ndarray, "M T"], num_frames: int, rng: np.random.Generator) -> None:
     start = rng.integers(3, num_frames - 9)
-    seen[:, start : start + rng.integers(2, 6)] = False
+    visible[:, start : start + rng.integers(2, 6)] = False
 
 
 def _ghost(body: Float[np.ndarray, "T 25 3"], rng: np.random.Generator) -> BodyTrack:
-    """A thing taken for a body: either for a moment, or for long but wider than it is high."""
+    """Return an object taken for a body: for a moment, or for long but wider than high."""
     num_frames = len(body)
     wide = rng.random() < 0.4
     length = int(rng.integers(14, 30) if wide else rng.integers(3, 11))
@@ -56,16 +56,18 @@ def _ghost(body: Float[np.ndarray, "T 25 3"], rng: np.random.Generator) -> BodyT
     centre = frozen[:, CHEST : CHEST + 1]
     thing = centre + (frozen - centre) * ((1.5, 0.35, 1.0) if wide else (0.8, 0.8, 0.8))
     thing = thing + np.array([rng.choice([-1.1, 1.1]), rng.uniform(-0.2, 0.2), rng.uniform(0.4, 1.0)])
-    seen = (np.arange(num_frames) >= start) & (np.arange(num_frames) < start + length)
-    ghost = _track(thing, seen=seen, rng=rng)
+    visible = (np.arange(num_frames) >= start) & (np.arange(num_frames) < start + length)
+    ghost = _track(thing, visible=visible, rng=rng)
     return replace(ghost, joint_state=np.full_like(ghost.joint_state, INFERRED))
 
 
-def _track(body: Float[np.ndarray, "T 25 3"], *, seen: Bool[np.ndarray, " T"], rng: np.random.Generator) -> BodyTrack:
-    """A body in camera space as the sensor reports it in the frames in which it is seen."""
+def _track(
+    body: Float[np.ndarray, "T 25 3"], *, visible: Bool[np.ndarray, " T"], rng: np.random.Generator
+) -> BodyTrack:
+    """Return a body in camera space as the sensor reports it in its visible frames."""
     states = _joint_states(len(body), rng)
     noisy = body + _noise(body.shape, rng) * np.where(states == INFERRED, 3.0, 1.0)[..., None]
-    frames = np.flatnonzero(seen)
+    frames = np.flatnonzero(visible)
     lean = (body[:, CHEST] - body[:, SPINE_BASE])[frames]
     return BodyTrack(
         frames=frames,
@@ -80,7 +82,7 @@ def _track(body: Float[np.ndarray, "T 25 3"], *, seen: Bool[np.ndarray, " T"], r
 
 
 def _joint_states(num_frames: int, rng: np.random.Generator) -> Int[np.ndarray, "T 25"]:
-    """Tracked, but for hands and feet that are guessed for a while now and then."""
+    """Return the states: tracked, except for hands and feet that are inferred now and then."""
     states = np.full((num_frames, 25), TRACKED)
     for joint in _GUESSED:
         if rng.random() < 0.15:
@@ -90,7 +92,7 @@ def _joint_states(num_frames: int, rng: np.random.Generator) -> Int[np.ndarray, 
 
 
 def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> Float[np.ndarray, "T 25 3"]:
-    """Noise that lingers: half of its variance passes to the next frame."""
+    """Return noise of which half the variance passes to the next frame."""
     noise = rng.normal(0, NOISE, shape)
     for frame in range(1, shape[0]):
         noise[frame] = np.sqrt(0.5) * noise[frame - 1] + np.sqrt(0.5) * noise[frame]
@@ -98,7 +100,10 @@ def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> Float[np.ndarray
 
 
 def _orientations(body: Float[np.ndarray, "n 25 3"]) -> Float32[np.ndarray, "n 25 4"]:
-    """Quaternions (w, x, y, z) that turn the vertical into each joint's bone; zero at the ends, as from the Kinect."""
+    """Return quaternions (w, x, y, z) that rotate the vertical to each joint's bone.
+
+    They are zero at the ends, as from the Kinect.
+    """
     child, parent = _BONES.T
     bone = body[:, child] - body[:, parent]
     bone /= np.linalg.norm(bone, axis=-1, keepdims=True)

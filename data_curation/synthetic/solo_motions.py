@@ -1,4 +1,4 @@
-"""What one person does: every function turns a take into the posture over time, as if right-handed."""
+"""The motions of one person: each function turns a take into a posture over time, as if right-handed."""
 
 from dataclasses import replace
 
@@ -11,9 +11,9 @@ from data_curation.synthetic.take import Take, both
 
 
 def drink(take: Take) -> list[Posture]:
-    """A1: the cup goes from the waist to the mouth, the head tips back, the cup comes down again."""
-    held, mouth = (0.0, -0.42, 0.5), (-0.3, 0.14, 0.4)
-    right = track(take.progress, [(0, held), (0.3, mouth), (0.75, mouth), (1, held)])
+    """Act A1: the cup goes from the waist to the mouth, the head tips back, the cup comes down again."""
+    waist, mouth = (0.0, -0.42, 0.5), (-0.3, 0.14, 0.4)
+    right = track(take.progress, [(0, waist), (0.3, mouth), (0.75, mouth), (1, waist)])
     nod = track(take.progress, [(0.25, 0), (0.42, -0.5), (0.7, -0.5), (0.85, 0)])
     return [replace(take.alone(), hands=both(RELAXED, right), nod=nod * take.amplitude)]
 
@@ -22,7 +22,7 @@ _CARRYING = (-0.02, -0.42, 0.62)
 
 
 def drop(take: Take) -> list[Posture]:
-    """A5: both hands hold a box before the belly, open, and it falls; the person looks after it."""
+    """Act A5: both hands hold a box before the belly, open, and it falls. The person looks after it."""
     open_hands = (0.32, -0.3, 0.5)
     hands = track(take.progress, [(0.3, _CARRYING), (0.42, open_hands), (0.65, open_hands), (0.95, RELAXED)])
     nod = track(take.progress, [(0.3, 0.15), (0.55, 0.55), (0.9, 0.5)])
@@ -31,7 +31,7 @@ def drop(take: Take) -> list[Posture]:
 
 
 def pick_up(take: Take) -> list[Posture]:
-    """A6: the person bends to a box on the floor, takes it and stands up with it."""
+    """Act A6: the person bends to a box on the floor, takes it and stands up with it."""
     low = (-0.02, -0.84, 0.42)
     hands = track(take.progress, [(0, RELAXED), (0.38, low), (0.5, low), (0.95, _CARRYING)])
     bent = track(take.progress, [(0.02, 0), (0.4, 1), (0.5, 1), (0.9, 0)])
@@ -44,7 +44,7 @@ _BALL_READY = np.array([-0.12, -0.35, 0.6])
 
 
 def throw(take: Take) -> list[Posture]:
-    """A7: the ball goes behind the head, is thrown overarm and the arm follows through."""
+    """Act A7: the ball goes behind the head, is thrown overarm and the arm follows through."""
     back, release, through = (0.35, 0.62, -0.35), (0.0, 0.6, 0.78), (-0.35, -0.45, 0.6)
     right = track(
         take.progress, [(0, _BALL_READY), (0.38, back), (0.48, back), (0.58, release), (0.72, through), (1, RELAXED)]
@@ -58,7 +58,7 @@ def throw(take: Take) -> list[Posture]:
 
 
 def bounce(take: Take) -> list[Posture]:
-    """A64: the hand pumps a ball to the floor and back, again and again."""
+    """Act A64: the hand bounces a ball on the floor repeatedly."""
     pump = props.bounce_height(take.acting)
     pumping = np.array([0.12, -0.72, 0.5]) + (pump * 0.34)[:, None] * np.array([0.0, 1.0, 0.1])
     right = _BALL_READY + track(take.acting, [(-0.1, 0), (0.33, 1)])[:, None] * (pumping - _BALL_READY)
@@ -80,19 +80,19 @@ def _seated(take: Take, sitting: Float[np.ndarray, " T"], rising: Float[np.ndarr
 
 
 def sit_down(take: Take) -> list[Posture]:
-    """A8: from standing before a chair to sitting on it."""
+    """Act A8: from standing before a chair to sitting on it."""
     sitting = track(take.progress, [(0.15, 0), (0.7, 1)])
     return _seated(take, sitting, track(take.progress, [(0.12, 0), (0.4, 1), (0.85, 0)]))
 
 
 def stand_up(take: Take) -> list[Posture]:
-    """A9: from sitting on a chair to standing before it."""
+    """Act A9: from sitting on a chair to standing before it."""
     sitting = track(take.progress, [(0.25, 1), (0.8, 0)])
     return _seated(take, sitting, track(take.progress, [(0.1, 0), (0.4, 1), (0.8, 0)]))
 
 
 def clap(take: Take) -> list[Posture]:
-    """A10: the hands meet before the chest, part and meet again."""
+    """Act A10: the hands meet before the chest, part and meet again."""
     apart = (0.5 - 0.5 * take.swing(1.5)) ** 1.5 * take.amplitude
     hands = np.array([-0.3, -0.2, 0.6]) + apart[:, None] * np.array([0.75, 0.04, -0.1])
     raised = track(take.progress, [(-0.1, 0), (0.08, 1)])[:, None]
@@ -101,7 +101,7 @@ def clap(take: Take) -> list[Posture]:
 
 
 def wave(take: Take) -> list[Posture]:
-    """A23: one raised hand swings from side to side beside the head."""
+    """Act A23: one raised hand swings from side to side beside the head."""
     side = take.swing(1.3) * take.amplitude
     right = (
         np.array([0.34, 0.66, 0.2]) + side[:, None] * np.array([0.4, 0.0, 0.0]) - np.abs(side)[:, None] * (0, 0.1, 0)
@@ -111,7 +111,7 @@ def wave(take: Take) -> list[Posture]:
 
 
 def jump(take: Take) -> list[Posture]:
-    """A27: crouch, leap with the arms thrown up, land, again."""
+    """Act A27: crouch, leap with the arms thrown up, land, again."""
     cycle = (take.seconds * take.speed / 1.3 + take.phase / (2 * np.pi)) % 1
     height = take.builds[0].height
     flight = np.clip((cycle - 0.42) / 0.34, 0, 1)
@@ -130,7 +130,7 @@ _PHONE_LOW = (0.02, -0.55, 0.45)
 
 
 def phone_call(take: Take) -> list[Posture]:
-    """A28: the phone goes to the ear and stays there, the other hand rests on the hip; the head leans to the phone."""
+    """Act A28: the phone goes to the ear, the other hand to the hip, the head leans to it."""
     ear = (-0.07, 0.08, 0.22)
     right = track(take.progress, [(0, _PHONE_LOW), (0.3, ear)])
     roll = track(take.progress, [(0.2, 0), (0.4, 0.07)])
@@ -139,7 +139,7 @@ def phone_call(take: Take) -> list[Posture]:
 
 
 def play_with_phone(take: Take) -> list[Posture]:
-    """A29: the phone is held before the chest, the other hand taps on it, the head looks down."""
+    """Act A29: the phone is held before the chest, the other hand taps on it, the head looks down."""
     right = track(take.progress, [(0, _PHONE_LOW), (0.25, (-0.2, -0.36, 0.54))])
     tapping = np.stack([0.1 * take.swing(0.9), 0.09 * take.swing(2.1), 0 * take.seconds], axis=-1)
     beside = np.array([-0.3, -0.33, 0.58]) + tapping

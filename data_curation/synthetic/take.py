@@ -1,4 +1,4 @@
-"""One performance of an action, before anything moves: who acts, how fast, how widely, from when."""
+"""One performance of an action before the motion: persons, tempo, amplitude and start."""
 
 from dataclasses import dataclass, replace
 
@@ -10,9 +10,9 @@ from data_curation.synthetic.motion import Build, Posture, standing
 
 @dataclass(frozen=True)
 class Take:
-    """What differs between two performances of one action.
+    """The differences between two performances of one action.
 
-    `progress` runs from 0 to 1 while the person acts; `acting` is the time since then, in seconds of a person of
+    `progress` runs from 0 to 1 while the person acts. `acting` is the time since the start, in seconds of a person of
     average speed.
     """
 
@@ -27,15 +27,15 @@ class Take:
     """Radians by which the whole performance is turned on the floor."""
 
     def swing(self, hertz: float) -> Float[np.ndarray, " T"]:
-        """A sine wave of about `hertz`, in this take's tempo and phase."""
+        """Return a sine wave of about `hertz`, in this take's tempo and phase."""
         return np.sin(2 * np.pi * hertz * self.speed * self.seconds + self.phase)
 
     def alone(self) -> Posture:
-        """One person in the middle who faces camera 1."""
+        """Return one person in the middle who faces camera 1."""
         posture = standing(len(self.seconds))
         return replace(posture, heading=posture.heading + self.turned)
 
 
 def both(left: Float[np.ndarray, "T 3"], right: Float[np.ndarray, "T 3"]) -> Float[np.ndarray, "T 2 3"]:
-    """Hand targets of a posture from those of each hand; one that never changes may be given once."""
+    """Return hand targets of a posture from those of each hand, either of which may be constant."""
     return np.stack(np.broadcast_arrays(left, right), axis=1)

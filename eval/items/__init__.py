@@ -1,1 +1,1 @@
-"""What is asked about videos, answered, and to be graded."""
+"""Questions about videos, their answers, and the tasks of a judge."""

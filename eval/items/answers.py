@@ -1,4 +1,4 @@
-"""The answers of a describing run: each on disk as soon as it is there, asked for once, shared between machines."""
+"""The log of answers of eval/describe.py: saved one by one, asked for once, shared between machines."""
 
 import glob
 import json
@@ -12,33 +12,29 @@ from ski_lvlm.storage.files import append_jsonl, read_jsonl
 from ski_lvlm.storage.shards import WHOLE, Shard
 
 _FIELDS = {"key", "video_name", "question", "answer", "error"}
-_BEGINNING = b'{"key": "'
+_PREFIX = b'{"key": "'
 
 
 class Answer(NamedTuple):
-    """What became of one question about one video: a text, or the reason why there is none."""
+    """The answer to one question about one video, or the reason why there is none."""
 
     video: str
     question: str
     text: str | None
     error: str | None = None
-    cut: bool = False  # it ran into --max_new_tokens
+    cut: bool = False  # at --max_new_tokens
 
 
 def answer_key(video: str, question: str, settings: str) -> str:
-    """What an answer is remembered by: another model, folder of videos, wording or sampling is another answer."""
+    """Return the key of an answer. `settings` covers the model, the folder of videos and the sampling."""
     return digest(json.dumps([settings, video, question]))
 
 
-class AnswerLogError(ValueError):
-    """A file stands where answers are kept, and is none of theirs."""
-
-
 def logged_answers(out: Path) -> dict[str, Item]:
-    """Key → record of every answer kept beside the predictions file `out`, by the whole or by any shard.
+    """Return the records of all answers beside the predictions file `out`, by key, also those of its shards.
 
     Raises:
-        AnswerLogError: one of the files holds something else.
+        ValueError: one of the files holds something else.
     """
     parts = sorted(out.parent.glob(f"{glob.escape(out.stem)}.*-of-*.jsonl"))
     records = [record for file in (out.with_suffix(".jsonl"), *parts) for record in _records(file)]
@@ -46,9 +42,9 @@ def logged_answers(out: Path) -> dict[str, Item]:
 
 
 def _records(file: Path) -> list[Item]:
-    # looked at apart, since a line torn by a kill is no record, but begins like one
-    if file.exists() and not _BEGINNING.startswith(beginning := file.read_bytes()[: len(_BEGINNING)]):
-        raise _foreign(file, f"it begins with {beginning!r}")
+    # Checked before the records, since a line torn by a crash is no record, but begins like one.
+    if file.exists() and not _PREFIX.startswith(prefix := file.read_bytes()[: len(_PREFIX)]):
+        raise _foreign(file, f"it begins with {prefix!r}")
     records = read_jsonl(file)
     for number, record in enumerate(records):
         if missing := _FIELDS - set(record):
@@ -56,21 +52,21 @@ def _records(file: Path) -> list[Item]:
     return records
 
 
-def _foreign(file: Path, found: str) -> AnswerLogError:
-    return AnswerLogError(
-        f"{file}, where answers are kept as they come, holds something else: {found}, expected records with "
+def _foreign(file: Path, content: str) -> ValueError:
+    return ValueError(
+        f"{file}, where answers are saved, holds something else: {content}, expected records with "
         f"{', '.join(sorted(_FIELDS))}; choose another --out or move that file"
     )
 
 
 class AnswerLog:
-    """The answers under one set of settings, kept beside the predictions file `out`.
+    """The answers under one set of settings, saved beside the predictions file `out`.
 
-    A shard appends to a file of its own (`predictions.2-of-8.jsonl`) and reads those of all, as the whole does. What
-    failed is remembered for this run only, so that the next one tries again.
+    A shard appends to its own file (`predictions.2-of-8.jsonl`) and reads the files of all shards. Failures are kept
+    for this run only, so that the next one tries again.
 
     Raises:
-        AnswerLogError: as `logged_answers`.
+        ValueError: as `logged_answers`.
     """
 
     def __init__(self, out: Path, settings: str, *, shard: Shard = WHOLE) -> None:
@@ -79,7 +75,7 @@ class AnswerLog:
         self._records = logged_answers(out)
 
     def add(self, answer: Answer) -> None:
-        """Keep an answer on disk."""
+        """Save an answer."""
         record: Item = {
             "key": answer_key(answer.video, answer.question, self._settings),
             "video_name": answer.video,
@@ -93,7 +89,7 @@ class AnswerLog:
         self._records[record["key"]] = record
 
     def unanswered(self, items: list[Item]) -> dict[str, list[str]]:
-        """Video → its questions without an answer, each wording once."""
+        """Return the unanswered questions of each video, each wording once."""
         todo: dict[str, list[str]] = {}
         for item in items:
             video = item["video_name"]
@@ -103,17 +99,18 @@ class AnswerLog:
         return todo
 
     def answered(self, item: Item) -> Item:
-        """The item with pred, pred1, pred2; null and the reason where the video could not be read."""
+        """Return the item with pred, pred1, pred2, or null and a reason where the video could not be read."""
         records = self._of(item)
         errors = {record["error"] for record in records.values() if record["error"]}
-        asked = {name: value for name, value in item.items() if name != "error"}  # predictions can be asked anew
-        answered = asked | {field: record["answer"] for field, record in records.items()}
+        # The item may come from a predictions file with an error of an earlier run.
+        question = {name: value for name, value in item.items() if name != "error"}
+        answered = question | {field: record["answer"] for field, record in records.items()}
         return answered | {"error": "; ".join(sorted(errors))} if errors else answered
 
     def cut(self, items: list[Item]) -> list[tuple[str, str]]:
-        """(video, question) of each answer that ran into the longest length, each once."""
-        found = ((r["video_name"], r["question"]) for item in items for r in self._of(item).values() if r.get("cut"))
-        return list(dict.fromkeys(found))
+        """Return (video, question) of each answer that was cut at its maximum length, each once."""
+        cut = ((r["video_name"], r["question"]) for item in items for r in self._of(item).values() if r.get("cut"))
+        return list(dict.fromkeys(cut))
 
     def _of(self, item: Item) -> dict[str, Item]:
         return {f: self._records[self._key(item["video_name"], question)] for f, question in questions_of(item).items()}

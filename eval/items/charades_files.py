@@ -1,4 +1,4 @@
-"""The annotations of Charades' test set, out of the authors' zip or a folder; nothing is ever extracted."""
+"""The annotations of Charades' test set, read from the authors' zip or a folder without extraction."""
 
 import csv
 import io
@@ -14,52 +14,52 @@ from typing import NamedTuple
 from ski_lvlm.storage.git_lfs import refuse_pointers
 
 SUBMISSION, TABLE = "test_submission_caption.txt", "Charades_v1_test*.csv"
-LARGEST = 50 * 2**20  # bytes; the genuine files have less than 2 MB
-_RESOURCES = "__MACOSX"  # what a Mac packs beside the files, under the same names
+MAX_BYTES = 50 * 2**20  # the genuine files have less than 2 MB
+_RESOURCES = "__MACOSX"  # resource forks that a Mac packs beside the files, under the same names
 _COLUMNS = ("id", "script", "descriptions")
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 
 
 class CharadesError(ValueError):
-    """The annotations are missing, damaged or contradict themselves; the message names the file."""
+    """Missing, damaged or contradictory annotations. The message names the file."""
 
 
-class Found(NamedTuple):
+class AnnotationFile(NamedTuple):
     """One file of the annotations."""
 
-    where: str
+    source: str
     content: bytes
 
 
 class Caption(NamedTuple):
-    """A video's id and what a person wrote about it."""
+    """A video's id and a text that a person wrote about it."""
 
     video: str
     text: str
 
 
-def find_file(annotations: Path, pattern: str) -> tuple[Found | None, list[str]]:
-    """The file of that name in a zip or a folder, at any depth, also in a zip in the folder; None if there is none.
+def find_file(annotations: Path, pattern: str) -> tuple[AnnotationFile | None, list[str]]:
+    """Return the file of that name in a zip or a folder at any depth, and the unreadable zips.
 
-    With it come the zips that cannot be read, each with the reason: beside the annotations often lie the videos.
+    Zips inside the folder are searched too. Unreadable ones are not fatal, as the videos often lie beside the
+    annotations.
 
     Raises:
-        CharadesError: there are several that differ, one is larger than 50 MB, or there is none and a zip, in which it
-            may be, cannot be read.
+        CharadesError: several files differ, one is larger than 50 MB, or there is none and a zip cannot be read.
     """
     if not annotations.exists():
         raise CharadesError(f"{annotations} does not exist; expected Charades.zip or the folder it was unpacked into")
     damaged: list[str] = []
-    found = list(_matches(annotations, pattern, damaged))
-    if len({file.content for file in found}) > 1:
-        names = ", ".join(file.where for file in found)
-        raise CharadesError(f"{annotations} holds {len(found)} different files {pattern} ({names}); leave one")
-    if damaged and not found:
+    files = list(_matches(annotations, pattern, damaged))
+    if len({file.content for file in files}) > 1:
+        names = ", ".join(file.source for file in files)
+        raise CharadesError(f"{annotations} holds {len(files)} different files {pattern} ({names}); keep one")
+    if damaged and not files:
         raise CharadesError(f"{'; '.join(damaged)}; fetch it again, or unpack it into a folder")
-    return (found[0] if found else None), damaged
+    return (files[0] if files else None), damaged
 
 
-def _matches(annotations: Path, pattern: str, damaged: list[str]) -> Iterator[Found]:
+def _matches(annotations: Path, pattern: str, damaged: list[str]) -> Iterator[AnnotationFile]:
     if annotations.is_file():
         yield from _members(annotations, pattern, damaged)
         return
@@ -67,37 +67,37 @@ def _matches(annotations: Path, pattern: str, damaged: list[str]) -> Iterator[Fo
         if fnmatch(path.name, pattern):
             _check_size(str(path), path.stat().st_size)
             refuse_pointers(path)
-            yield Found(str(path), path.read_bytes())
+            yield AnnotationFile(str(path), path.read_bytes())
         elif path.suffix.lower() == ".zip":
             yield from _members(path, pattern, damaged)
 
 
-def _members(path: Path, pattern: str, damaged: list[str]) -> Iterator[Found]:
-    """The files of that name in a zip; why it cannot be read is added to `damaged`."""
+def _members(path: Path, pattern: str, damaged: list[str]) -> Iterator[AnnotationFile]:
+    """Yield the files of that name in a zip. If it cannot be read, the reason is added to `damaged`."""
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 name = member.filename.rpartition("/")[2]
                 if fnmatch(name, pattern) and _RESOURCES not in member.filename.split("/"):
-                    where = f"{path}/{member.filename}"
-                    _check_size(where, member.file_size)
-                    with archive.open(member) as file:  # the size in a header may be a lie
-                        content = file.read(LARGEST + 1)
-                    _check_size(where, len(content))
-                    yield Found(where, content)
+                    source = f"{path}/{member.filename}"
+                    _check_size(source, member.file_size)
+                    with archive.open(member) as file:  # a header may state a wrong size
+                        content = file.read(MAX_BYTES + 1)
+                    _check_size(source, len(content))
+                    yield AnnotationFile(source, content)
     except _DAMAGED as error:
         damaged.append(f"{path} is no readable zip ({error})")
 
 
-def _check_size(where: str, size: int) -> None:
-    if size > LARGEST:
+def _check_size(source: str, size: int) -> None:
+    if size > MAX_BYTES:
         raise CharadesError(
-            f"{where} has {size} bytes, expected at most {LARGEST}; these are not Charades' annotations"
+            f"{source} has {size} bytes, expected at most {MAX_BYTES}; these are not Charades' annotations"
         )
 
 
-def text_of(file: Found) -> tuple[str, str]:
-    """The text of a file and its encoding: UTF-8 with or without its mark, UTF-16 with it, else Windows-1252.
+def text_of(file: AnnotationFile) -> tuple[str, str]:
+    """Return the text of a file and its encoding: UTF-8, UTF-16 with a byte-order mark, or Windows-1252.
 
     Raises:
         CharadesError: it is none of these.
@@ -110,11 +110,11 @@ def text_of(file: Found) -> tuple[str, str]:
             continue
         if "\0" not in text:
             return text, name
-    raise CharadesError(f"{file.where} is no text in UTF-8, UTF-16 or Windows-1252; save it as UTF-8")
+    raise CharadesError(f"{file.source} is no text in UTF-8, UTF-16 or Windows-1252; save it as UTF-8")
 
 
-def submission_captions(text: str, where: str) -> list[Caption]:
-    """`<id> <caption>` lines in order; a line without a caption has an empty one, repeated lines count once.
+def submission_captions(text: str, source: str) -> list[Caption]:
+    """Parse `<id> <caption>` lines in order. The caption may be missing, and repeated lines count once.
 
     >>> submission_captions("AB12C  Someone sits down.\\r\\n\\r\\nAB12D\\n", "f")
     [Caption(video='AB12C', text='Someone sits down.'), Caption(video='AB12D', text='')]
@@ -123,25 +123,25 @@ def submission_captions(text: str, where: str) -> list[Caption]:
         CharadesError: a video has two different captions, or a line does not start with an id.
     """
     lines = [line.strip().split(maxsplit=1) for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
-    return _each_once((_caption(line, where) for line in lines), where)
+    return _each_once((_caption(line, source) for line in lines), source)
 
 
-def _caption(line: list[str], where: str) -> Caption:
+def _caption(line: list[str], source: str) -> Caption:
     if not re.fullmatch(r"[A-Z0-9]{5}", line[0]):
-        raise CharadesError(f"{where}: a line starts with {line[0]!r:.40}; expected a video's id of five A-Z, 0-9")
+        raise CharadesError(f"{source}: a line starts with {line[0]!r:.40}; expected a video's id of five A-Z, 0-9")
     return Caption(line[0], line[1] if len(line) == 2 else "")
 
 
-def _each_once(captions: Iterable[Caption], where: str) -> list[Caption]:
+def _each_once(captions: Iterable[Caption], source: str) -> list[Caption]:
     each = list(dict.fromkeys(captions))
     counts = Counter(caption.video for caption in each)
     if twice := sorted(video for video, count in counts.items() if count > 1):
-        raise CharadesError(f"{where}: {len(twice)} videos have two different captions, such as {twice[:5]}; keep one")
+        raise CharadesError(f"{source}: {len(twice)} videos have two different captions, such as {twice[:5]}; keep one")
     return each
 
 
-def table_rows(text: str, where: str) -> dict[str, dict[str, str]]:
-    """Video → its row of the CSV.
+def table_rows(text: str, source: str) -> dict[str, dict[str, str]]:
+    """Return the CSV's row of each video.
 
     Raises:
         CharadesError: columns are missing, a row is too short, or a video has two different rows.
@@ -150,27 +150,27 @@ def table_rows(text: str, where: str) -> dict[str, dict[str, str]]:
     rows: dict[str, dict[str, str]] = {}
     try:
         if missing := [name for name in _COLUMNS if name not in (reader.fieldnames or ())]:
-            raise CharadesError(f"{where} has no column {', '.join(missing)}; found {reader.fieldnames}")
+            raise CharadesError(f"{source} has no column {', '.join(missing)}; found {reader.fieldnames}")
         for row in reader:
             if any(row[name] is None for name in _COLUMNS):
-                raise CharadesError(f"{where}, line {reader.line_num}: the row is too short; fetch the file again")
+                raise CharadesError(f"{source}, line {reader.line_num}: the row is too short; fetch the file again")
             if rows.setdefault(row["id"], row) != row:
-                raise CharadesError(f"{where}, line {reader.line_num}: a second, different row of {row['id']}")
+                raise CharadesError(f"{source}, line {reader.line_num}: a second, different row of {row['id']}")
     except csv.Error as error:
-        raise CharadesError(f"{where}, line {reader.line_num}: no CSV ({error}); fetch the file again") from error
+        raise CharadesError(f"{source}, line {reader.line_num}: no CSV ({error}); fetch the file again") from error
     return rows
 
 
 def script_captions(rows: dict[str, dict[str, str]]) -> list[Caption]:
-    """What the actors were asked to do, one a video."""
+    """Return the scripts that the actors were given, one a video."""
     return [Caption(video, row["script"].strip()) for video, row in rows.items()]
 
 
 def description_captions(rows: dict[str, dict[str, str]]) -> list[Caption]:
-    """What people wrote who saw the video: several a video, in the order of the CSV, split at `;`.
+    """Return the descriptions by viewers, several a video, split at `;`, in the order of the CSV.
 
     >>> description_captions({"AB12C": {"descriptions": "One sits.; One gets up.;"}})
     [Caption(video='AB12C', text='One sits.'), Caption(video='AB12C', text='One gets up.')]
     """
     texts = {video: [t.strip() for t in row["descriptions"].split(";") if t.strip()] for video, row in rows.items()}
-    return [Caption(video, text) for video, found in texts.items() for text in found or [""]]
+    return [Caption(video, text) for video, captions in texts.items() for text in captions or [""]]

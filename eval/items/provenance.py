@@ -1,4 +1,4 @@
-"""How predictions were made, kept beside them for whoever finds them later."""
+"""The origin of predictions, saved beside them."""
 
 import argparse
 from collections.abc import Sequence
@@ -15,11 +15,10 @@ PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "av")
 def provenance(
     model: "SkiLvlm", args: argparse.Namespace, *, generation: dict[str, Any], command: Sequence[str]
 ) -> dict[str, Any]:
-    """What eval/describe.py answered with: the model and its frozen parts, how it was asked, about what, and where.
+    """Return model, frozen parts, prompt, sampling, questions, videos and environment of eval/describe.py.
 
-    Answers that an earlier start of the same command has left are used again if they were given by the same weights,
-    in the same template, with the same frames, videos and sampling; batches, precision, device and versions are those
-    of the last start.
+    Answers of an earlier start are reused if weights, template, frames, videos and sampling are the same. Batch size,
+    precision, device and versions are those of the last start.
     """
     from ski_lvlm.lvlm.trained import trained_digest
     from ski_lvlm.training.trainer import environment

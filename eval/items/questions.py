@@ -1,29 +1,29 @@
-"""The questions of a benchmark file: which a record has, and under which name the answer to each is kept."""
+"""The questions of a benchmark file, and the names of their answers."""
 
 from pathlib import Path
 
-from eval.items.records import Item, RecordsError, read_records
+from eval.items.records import Item, read_records
 
 ANSWERS = {"Q": "pred", "Q1": "pred1", "Q2": "pred2"}
 
 
 def read_questions(path: Path) -> list[Item]:
-    """The records of a questions file, whoever wrote it (see `eval/items/records.py`).
+    """Read a questions file in any of the formats of `eval/items/records.py`.
 
     Raises:
-        RecordsError: not a file of records, empty, or a record without any question.
+        ValueError: not a file of records, empty, or a record without any question.
     """
     items = read_records(path)
     if not items:
-        raise RecordsError(f"{path}: expected a non-empty list of {{video_name, Q, A, Q1, Q2}}")
+        raise ValueError(f"{path}: expected a non-empty list of {{video_name, Q, A, Q1, Q2}}")
     for number, item in enumerate(items):
         if not questions_of(item):
-            raise RecordsError(f"{path}: item {number} has no question of {list(ANSWERS)}; found {list(item)}")
+            raise ValueError(f"{path}: item {number} has no question of {list(ANSWERS)}; found {list(item)}")
     return items
 
 
 def questions_of(item: Item) -> dict[str, str]:
-    """Answer field → question, for the questions an item has.
+    """Return an item's questions by the field of their answer.
 
     >>> questions_of({"video_name": "v", "Q": "What happens?", "Q1": None})
     {'pred': 'What happens?'}
@@ -32,7 +32,7 @@ def questions_of(item: Item) -> dict[str, str]:
 
 
 def evenly(items: list[Item], limit: int | None) -> list[Item]:
-    """At most `limit` items, evenly spaced.
+    """Return at most `limit` items, evenly spaced.
 
     >>> evenly([{"n": n} for n in range(10)], 3)
     [{'n': 0}, {'n': 3}, {'n': 6}]

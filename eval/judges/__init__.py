@@ -1,1 +1,1 @@
-"""Who grades, what they are asked, and the file of their grades."""
+"""The judges, their questions, and the file of their grades."""

@@ -1,4 +1,4 @@
-"""A language model of the Hugging Face hub, a folder or a GGUF file that is asked in this process, without a server."""
+"""Chat with a language model in this process: from the Hugging Face hub, a folder or a GGUF file."""
 
 import threading
 import time
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class HfChat:
-    """Answers one question at a time with a causal LM and its own chat template, on the GPU where there is one.
+    """A causal LM with its chat template, which answers one question at a time on the GPU or CPU.
 
-    The weights are loaded when they are first needed. A JSON schema is not enforced: parse the answer with care.
+    The weights are loaded at the first use. A JSON schema is not enforced, so parse the answer with care.
 
     Args:
         model: hub id, folder, .gguf file, or an offline short name (`ski_lvlm.encoders.offline`).
@@ -29,27 +29,27 @@ class HfChat:
         self.name, self._model = f"hf:{model}", model
         self.server: str | None = None
         self._stopped = False
-        self._one_at_a_time = threading.Lock()  # one model, and one state of the random numbers
+        self._lock = threading.Lock()  # for the model and the random state
 
     def ping(self, probe: ChatRequest | None = None) -> ModelInfo:
-        """Load the weights, and say which they are; nothing is asked.
+        """Load the weights and return their digest, without a question.
 
         Raises:
-            ValueError: they cannot be loaded, or the tokenizer has no chat template that can ask a question.
+            ValueError: they cannot be loaded, or the tokenizer has no usable chat template.
         """
-        with self._one_at_a_time:
+        with self._lock:
             return self._info
 
     def stop(self) -> None:
-        """Begin no further answer; the one that is being written comes to its end."""
+        """Start no further answer. The current one is finished."""
         self._stopped = True
 
     def chat(self, request: ChatRequest, *, before: Callable[[], object] = lambda: None) -> Reply:
-        """Answer; greedily at temperature 0. `before` is called before it is this question's turn.
+        """Answer, greedily at temperature 0. `before` is called before the question waits for its turn.
 
         Raises:
-            Stopped: `stop` was called before it was.
-            Refused: prompt and answer do not fit into the model's context.
+            Stopped: `stop` was called before.
+            Refused: prompt and answer do not fit into the model's context, or generation failed.
         """
         import torch
 
@@ -57,8 +57,8 @@ class HfChat:
         from ski_lvlm.llm.chat_template import ChatTemplateError
 
         before()
-        started = time.monotonic()
-        with self._one_at_a_time, torch.random.fork_rng(), torch.inference_mode():
+        start = time.monotonic()
+        with self._lock, torch.random.fork_rng(), torch.inference_mode():
             if self._stopped:
                 raise Stopped(f"{self.name} was not asked: told to stop")
             tokenizer, ends = self._llm.tokenizer, self._ends
@@ -74,26 +74,26 @@ class HfChat:
                 )
             torch.manual_seed(request.seed)
             try:
-                written = self._written(prompt, request)
-            except RuntimeError as error:  # no memory, a number that is none: of this question, not of all
+                ids = self._generate(prompt, request)
+            except RuntimeError as error:  # out of memory or NaN, which may concern this question alone
                 raise Refused(f"{self.name} could not answer ({type(error).__name__}: {str(error)[:200]})") from error
         return Reply(
-            text=reply_text(written, tokenizer, ends),
+            text=reply_text(ids, tokenizer, ends),
             prompt_tokens=length,
-            completion_tokens=len(written),
-            seconds=time.monotonic() - started,
-            cut=len(written) == request.max_tokens and written[-1] not in ends,
+            completion_tokens=len(ids),
+            seconds=time.monotonic() - start,
+            cut=len(ids) == request.max_tokens and ids[-1] not in ends,
         )
 
-    def _written(self, prompt: "BatchEncoding", request: ChatRequest) -> list[int]:
+    def _generate(self, prompt: "BatchEncoding", request: ChatRequest) -> list[int]:
         from ski_lvlm.llm.limits import pad_id
 
         model: Any = self._llm.model
-        drawn = {"do_sample": True, "temperature": float(request.temperature), "top_p": 1.0, "top_k": 0}
+        sampled = {"do_sample": True, "temperature": float(request.temperature), "top_p": 1.0, "top_k": 0}
         greedy = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         ids = model.generate(
             **prompt.to(model.device),
-            **(drawn if request.temperature > 0 else greedy),
+            **(sampled if request.temperature > 0 else greedy),
             max_new_tokens=request.max_tokens,
             pad_token_id=pad_id(self._llm.tokenizer),
             eos_token_id=self._ends or None,
@@ -116,7 +116,7 @@ class HfChat:
 
         llm = load_llm(self._model, dtype=torch.bfloat16 if native_bf16() else torch.float32)
         if not llm.tokenizer.chat_template:
-            raise ValueError(f"{self.name} has no chat template; take a model that was tuned to follow instructions")
+            raise ValueError(f"{self.name} has no chat template; choose a model that was tuned to follow instructions")
         if torch.cuda.is_available():
             torch.nn.Module.to(llm.model, "cuda")
         return llm
@@ -139,7 +139,7 @@ class HfChat:
         return context_of(self._llm.model.config, self._llm.tokenizer)
 
     def _prompt(self, messages: Sequence[Message]) -> "BatchEncoding":
-        """The messages as token ids of shape [1 L]; the marks of the template in them are words like others."""
+        """Return the messages as token ids of shape [1 L]. Template marks inside a message are plain text."""
         import torch
         from transformers import BatchEncoding
 

@@ -1,58 +1,70 @@
-"""Who grades: the judge behind a name."""
+"""The contract between `eval/score.py` and whoever grades."""
 
-from eval.judges.judgement import Judge
-from eval.judges.llm_judge import Chat, LlmJudge
-from eval.judges.rubrics import OWN, Rubrics
-from eval.judges.similarity_judge import SIMILARITY, SimilarityJudge
-from ski_lvlm.servers.client import ChatClient, ChatError
-from ski_lvlm.servers.pace import Pace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
+
+from eval.judges.rubrics import OWN, Rubric, Rubrics
+from ski_lvlm.servers.client import Message, ModelInfo, Reply
 
 
-def open_judge(
-    name: str,
-    *,
-    base_url: str | None = None,
-    timeout: float = 120.0,
-    rubrics: Rubrics = OWN,
-    temperature: float = 0.0,
-    max_tokens: int = 200,
-    requests_per_minute: int | None = None,
-) -> Judge:
-    """The judge behind a name: a bare name or `ollama:MODEL`, `openai:MODEL`, `hf:MODEL` in this process, `similarity`.
+@dataclass(frozen=True)
+class Judgement:
+    """A score from 0 to 5, or None with a reason, and the conversation that led to it.
 
-    Args:
-        name: who.
-        base_url: a server's address.
-        timeout: seconds that one attempt may wait for a server.
-        rubrics: what is asked; `similarity` has questions of its own.
-        temperature: 0 takes the likeliest token each time.
-        max_tokens: the longest reply.
-        requests_per_minute: limit for all threads, attempts after a failure included.
-
-    Raises:
-        ChatError: the name is malformed, or a key is missing.
-        ValueError: a limit below 1.
-        ImportError: the offline sentence encoder is not installed.
+    `prompt` holds the first messages and is empty where no model was asked. `last` is the model's last reply.
     """
-    if name == SIMILARITY:
-        from ski_lvlm.encoders.text_encoder import load_text_encoder
 
-        return SimilarityJudge(load_text_encoder("minilm"))
-    chat = _chat(name, base_url, timeout)
-    pace = (
-        None if requests_per_minute is None else Pace(requests_per_minute=requests_per_minute, tokens_per_minute=None)
-    )
-    return LlmJudge(chat, rubrics, temperature=temperature, max_tokens=max_tokens, pace=pace)
+    score: float | None
+    replies: tuple[str, ...] = ()
+    reason: str | None = None
+    prompt: tuple[Message, ...] = ()
+    last: Reply | None = None
 
 
-def _chat(name: str, base_url: str | None, timeout: float) -> Chat:
-    protocol, colon, model = name.partition(":")
-    if not (model if colon else name).strip():
-        raise ChatError(
-            f"no judge is named by {name!r}; expected MODEL or ollama:MODEL, openai:MODEL, hf:MODEL, or {SIMILARITY}"
-        )
-    if protocol == "hf":
-        from eval.judges.hf_chat import HfChat
+class JudgeSettings(NamedTuple):
+    """The settings of `eval/score.py` that a judge is opened with.
 
-        return HfChat(model)
-    return ChatClient(name, base_url=base_url, timeout=timeout)
+    `timeout` limits one attempt, in seconds. `requests_per_minute` counts all threads and all attempts.
+    """
+
+    base_url: str | None = None
+    timeout: float = 120.0
+    rubrics: Rubrics = OWN
+    temperature: float = 0.0
+    max_tokens: int = 200
+    requests_per_minute: int | None = None
+
+
+class Judge(Protocol):
+    """Whoever grades records.
+
+    Attributes:
+        has_prompts: whether a model is asked, so that rubrics, `--scores` and `--temperature` apply.
+        note: a warning to print under this judge's scores, or None.
+        name: the judge's name in the results.
+        rubrics: the questions. Without prompts they hold only the names of the compared texts.
+        settings: what, besides name and rubrics, may move the grades.
+    """
+
+    has_prompts: ClassVar[bool]
+    note: ClassVar[str | None]
+    name: str
+    rubrics: Rubrics
+    settings: dict[str, Any]
+
+    @classmethod
+    def open(cls, name: str, settings: JudgeSettings) -> Self:
+        """Return the judge of this name."""
+
+    def ping(self) -> ModelInfo:
+        """Return which weights judge. A ValueError says what to start."""
+
+    def not_measured(self, metric: str) -> str | None:
+        """Return why this judge cannot grade a metric, or None if it can."""
+
+    def stop(self) -> None:
+        """Send no further question. Calls under way end soon, with a judgement or an error."""
+
+    def __call__(self, rubric: Rubric, fields: Mapping[str, str], *, seed: int = 0) -> Judgement:
+        """Grade one record."""

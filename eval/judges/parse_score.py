@@ -1,7 +1,7 @@
-"""Reading the score out of whatever a judge wrote, or nothing at all.
+"""Parsing of the score in a judge's reply.
 
-A score that is not beyond doubt is None, never 0: an unread reply says nothing about the caption, and the judge is
-asked again. Decimals are kept as they are (4.8 stays 4.8), also where whole numbers were asked for.
+A doubtful score is None, never 0: an unreadable reply says nothing about the caption, and the judge is asked again.
+Decimals are kept (4.8 stays 4.8), also where whole numbers were asked for.
 Deviation: the published evaluation cuts decimals to whole numbers.
 """
 
@@ -17,19 +17,19 @@ from ski_lvlm.llm.thoughts import without_thoughts
 
 _FENCE = re.compile(r"```(?:json|python|text)?")
 _UNFINISHED = re.compile(r"[0-9][.,]?\s*\Z")
-_LONGEST = 20_000  # characters; beyond that it is no grade
+_LONGEST = 20_000  # characters of a reply that is read
 _VALUE = re.compile(rf"\s*+{NUMBER}{OF}\s*+")
 _SCALE_KEY = re.compile("max|scale|out_?of|total")
-_SCORE_KEYS = {f"{which}{key}" for which in ("", "final_", "overall_") for key in ("score", "rating")}
+_SCORE_KEYS = {f"{prefix}{key}" for prefix in ("", "final_", "overall_") for key in ("score", "rating")}
 
 
 def parse_score(reply: str, *, cut: bool = False) -> float | None:
-    """The one score from 0 to 5 that a reply gives; None when there is none, two different ones, or one out of range.
+    """Return the score from 0 to 5 in a reply, or None unless there is exactly one in range.
 
-    Thoughts are no replies. Of a JSON object, or of what Python prints of a dictionary, only `score` (or `rating`)
-    counts, whatever its other texts say; a scale that is not 0 to 5 makes it None. Where a thought came before, an
-    object at the end counts alone. How prose is read says `eval.judges.prose_score`, which marks are read
-    `eval.judges.score_marks`. `cut` says that the reply ran into its limit: a number at its very end may not be whole.
+    Thoughts are ignored. In JSON or a printed Python dictionary only `score` (or `rating`) counts, whatever the other
+    texts say, and a scale other than 0 to 5 makes it None. After a thought, an object at the end counts alone. For
+    prose see `eval.judges.prose_score`, for marks `eval.judges.score_marks`. If the reply was `cut` at its maximum
+    length, a number at its very end may be incomplete.
 
     >>> parse_score('{"score": 4}'), parse_score("Score: 4.5/5"), parse_score("```json\\n3\\n```")
     (4.0, 4.5, 3.0)
@@ -45,10 +45,10 @@ def parse_score(reply: str, *, cut: bool = False) -> float | None:
     entries = list(_entries(_object(text)))
     if not entries and answer != reply:
         entries = list(_entries(_last_objects(text)))
-    named = [value for key, value in entries if key.replace(" ", "_") in _SCORE_KEYS]
-    if named:
+    values = [value for key, value in entries if key.replace(" ", "_") in _SCORE_KEYS]
+    if values:
         scales = [value for key, value in entries if _SCALE_KEY.search(key)]
-        scores = {None} if any(not _is_five(scale) for scale in scales) else set(map(_number, named))
+        scores = {None} if any(not _is_five(scale) for scale in scales) else set(map(_number, values))
     else:
         scores = prose_scores(text)
     score = scores.pop() if len(scores) == 1 else None
@@ -56,20 +56,20 @@ def parse_score(reply: str, *, cut: bool = False) -> float | None:
 
 
 def _object(text: str) -> Any:  # noqa: ANN401
-    """What a text of JSON or of Python's literals holds, objects as lists of (key, value), None if it is neither."""
-    found = _json(text)
-    return _python(text) if found is None and text[:1] in ("{", "[") else found
+    """Parse JSON or a Python literal, with objects as lists of (key, value). Return None for anything else."""
+    content = _json(text)
+    return _python(text) if content is None and text[:1] in ("{", "[") else content
 
 
 def _last_objects(text: str) -> list[Any] | None:
-    """The whole JSON objects in a text that ends with one, None if it does not."""
+    """Return the JSON objects in a text that ends with one, or None if it does not."""
     decoder, objects, position = json.JSONDecoder(object_pairs_hook=list, parse_int=float, parse_constant=str), [], 0
     while (start := text.find("{", position)) >= 0:
         try:
-            found, position = decoder.raw_decode(text, start)
+            entries, position = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
-            return None  # half an object, of which nobody knows what it would have said
-        objects.append(found)
+            return None  # half an object
+        objects.append(entries)
     return objects if not text[position:].strip() else None
 
 
@@ -81,11 +81,12 @@ def _python(text: str) -> Any:  # noqa: ANN401
 
 
 def _literal(node: ast.AST) -> Any:  # noqa: ANN401
-    """The value of a literal as `_json` gives it. A key may stand twice in it, which `ast.literal_eval` would hide.
+    """Return the value of a literal as `_json` does.
 
     Raises:
         ValueError: it is no literal.
     """
+    # Not `ast.literal_eval`, which would hide a key that occurs twice.
     if isinstance(node, ast.Dict):
         keys = [None if key is None else _literal(key) for key in node.keys]
         return [(key, _literal(value)) for key, value in zip(keys, node.values) if isinstance(key, str)]
@@ -101,16 +102,16 @@ def _literal(node: ast.AST) -> Any:  # noqa: ANN401
 
 
 def _json(text: str) -> Any:  # noqa: ANN401
-    """What a JSON text holds, objects as lists of (key, value), so that a key standing twice is seen; None if none."""
+    """Parse JSON with objects as lists of (key, value), which keep duplicate keys. Return None on errors."""
     try:
         return json.loads(text, object_pairs_hook=list, parse_int=float, parse_constant=str)
     except (ValueError, RecursionError):
         return None
 
 
-def _entries(found: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
-    """Every key with its value, however deep; some judges put the JSON into a text of another."""
-    stack = [found]
+def _entries(content: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+    """Yield every key with its value at any depth, also in JSON inside a text of other JSON."""
+    stack = [content]
     while stack:
         value = stack.pop()
         if isinstance(value, tuple):
@@ -124,11 +125,11 @@ def _entries(found: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
 
 def _number(value: Any) -> float | None:  # noqa: ANN401
     if isinstance(value, str):
-        found = _VALUE.fullmatch(SCALE.sub(" ", value))
-        return float(found[1]) if found and float(found[2] or FIVE) == FIVE else None
+        match = _VALUE.fullmatch(SCALE.sub(" ", value))
+        return float(match[1]) if match and float(match[2] or FIVE) == FIVE else None
     return value if isinstance(value, float) else None
 
 
 def _is_five(scale: Any) -> bool:  # noqa: ANN401
-    """Whether what a JSON says of its scale is 0 to 5."""
+    """Return whether the scale in a JSON reply is 0 to 5."""
     return scale == FIVE or (isinstance(scale, str) and SCALE.sub("5", scale).strip() in ("5", "5.0"))

@@ -1,12 +1,12 @@
-"""Video-ChatGPT's published prompts, read out of a clone of their code to the letter. None of it is run.
+"""Video-ChatGPT's published prompts, read verbatim from a clone of their code, which is not run.
 
     git clone https://github.com/mbzuai-oryx/Video-ChatGPT
     python eval/score.py --rubrics Video-ChatGPT --predictions …
 
 They are not shipped: that repository's LICENSE is CC BY 4.0, its README says CC BY-NC-SA 4.0, and its authors, asked
 which holds, name the latter. LLAVIDAL's copy for Ollama (`evaluation/ADL-X/videochatgpt_scoring.py`) is read as well.
-A reply is one of Python's dictionaries, and no JSON schema binds it. Assumption: what is said after an unreadable reply
-is ours, since their code asks the bare question again.
+A reply is a Python dictionary, and no JSON schema binds it. Assumption: the message after an unreadable reply is ours,
+because their code only repeats the question.
 """
 
 import ast
@@ -19,7 +19,7 @@ FOLDER = "quantitative_evaluation"
 SOURCE = "https://github.com/mbzuai-oryx/Video-ChatGPT"
 NOT_SHIPPED = (
     f"Video-ChatGPT's prompts are not shipped, because its authors license them for non-commercial use alone. Run "
-    f"`git clone {SOURCE}` and give --rubrics the clone's folder: they are read from there to the letter"
+    f"`git clone {SOURCE}` and give --rubrics the clone's folder: they are read from there verbatim"
 )
 AGAIN = "That could not be read. Answer with the Python dictionary string alone: {'score': N}, where N is {scale}."
 _METRICS = {  # words of a system message → the metric that it is about
@@ -41,7 +41,7 @@ _TEXTS = {  # a variable of their code → the field of a record
 
 
 def read_published(path: Path) -> dict[str, Any]:
-    """Return the content of a rubrics file, from a clone of the code, a folder in it, or one of its files.
+    """Read the prompts from a clone of the code, a folder in it, or one of its files.
 
     Raises:
         ValueError: there is no such prompt in it, or two different ones of a metric.
@@ -68,7 +68,7 @@ def _sources(path: Path) -> list[Path]:
 
 
 def _chats(file: Path) -> Iterator[tuple[str, str]]:
-    """The system and the user's message of every chat that a file spells out."""
+    """Yield the system and the user message of every chat literal in a file."""
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError) as error:
@@ -81,7 +81,7 @@ def _chats(file: Path) -> Iterator[tuple[str, str]]:
 
 
 def _message(node: ast.expr) -> tuple[str, str] | None:
-    """Role and content of a message, None if it is none or says something that is not known before it is run."""
+    """Return role and content of a message literal, or None if it is none or depends on other code."""
     assert isinstance(node, ast.Dict)
     fields = {key.value: value for key, value in zip(node.keys, node.values) if isinstance(key, ast.Constant)}
     role, content = (_text(fields[name]) if name in fields else None for name in ("role", "content"))
@@ -89,7 +89,7 @@ def _message(node: ast.expr) -> tuple[str, str] | None:
 
 
 def _text(node: ast.expr) -> str | None:
-    """A text with its variables as places such as {A}, None where something else stands in it."""
+    """Return a text with its variables as places such as {A}, or None if it holds other expressions."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else None
     if not isinstance(node, ast.JoinedStr):

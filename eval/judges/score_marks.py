@@ -1,8 +1,8 @@
-"""The marks that judges put around a score by habit, turned into the plain words that `prose_score` reads.
+"""Marks that judges put around a score, replaced by the plain words that `prose_score` reads.
 
 MT-bench's `[[4]]`, mathematics' `\\boxed{4}`, Prometheus' `[RESULT] 4`, tags such as `<score>4</score>`, GLM's box, and
-ends of turns that the tokenizer left in the text. A mark alone on its line names the score. Within a sentence it is
-taken away, and the sentence says what the number is.
+end-of-turn tokens in the text. A mark alone on its line names the score. Within a sentence it is removed, and the
+sentence says what the number is.
 """
 
 import re
@@ -43,18 +43,18 @@ def plain_marks(text: str) -> str:
     for mark in (_BOX, _DOUBLE):
         text = mark.sub(lambda match: _MARKED + match[1].strip(), text)
     text = _TAG.sub(lambda match: f"\n{_MARKED}{match[2].strip()}\n", text)
-    return _ALONE.sub(_named, _AT_END.sub("\n", text)).replace(_MARKED, "").strip()
+    return _ALONE.sub(_score_line, _AT_END.sub("\n", text)).replace(_MARKED, "").strip()
 
 
 def _without_ends(text: str) -> str:
-    """The text without the ends of turns behind it."""
+    """Return the text without end-of-turn tokens after it."""
     end = len(text)
     while mark := _END_OF_TURN.search(text, max(0, end - 50), end):
         end = mark.start()
     return text[:end]
 
 
-def _named(match: re.Match[str]) -> str:
-    """The line of a lone number: named as a score if a mark or a label said that it is one."""
+def _score_line(match: re.Match[str]) -> str:
+    """Return the line of a lone number, named as a score if it has a mark or a label."""
     bare = match[0].strip("\t >#*_`\"'.")
     return match[0] if bare == match[1] else f"Score: {match[1]}"

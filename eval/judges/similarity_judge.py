@@ -4,23 +4,19 @@ import math
 import re
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import numpy as np
 from jaxtyping import Float
 
-from eval.judges.judgement import Judgement
+from eval.judges.judge import Judgement, JudgeSettings
 from eval.judges.rubrics import Rubric, Rubrics
 from ski_lvlm.servers.client import ModelInfo
 
 if TYPE_CHECKING:
     from ski_lvlm.encoders.text_encoder import TextEncoder
 
-SIMILARITY: Final = "similarity"
-SIMILARITY_NOTE: Final = (
-    "offline similarity judge (MiniLM cosine of sentences): NOT comparable with the paper's numbers, which an LLM gave"
-)
-# Which texts are compared; nobody is asked anything, so there are no words of a prompt that could move the grades.
+# The texts that are compared. There is no prompt whose words could move the grades.
 _COMPARED: Final = {
     "correctness": ("A", "pred"),
     "detail": ("A", "pred"),
@@ -30,44 +26,56 @@ _COMPARED: Final = {
 
 
 class SimilarityJudge:
-    """Grades by the cosine between sentence embeddings, times 5 (negative cosines count as 0): no server, no opinion.
+    """An offline judge: 5 times the cosine of sentence embeddings, where negative cosines count as 0.
 
-    It sees topics and words, not truth: "a man sits down" and "a man stands up" are close. It serves to exercise the
-    whole path offline and to rank captions of very different quality.
-    Deviation: not the paper's judge; the numbers are comparable with nothing but themselves.
+    It compares topics and words, not truth: "a man sits down" and "a man stands up" are close. Use it to try the whole
+    evaluation offline, and to rank captions of very different quality.
+    Deviation: not the paper's judge. The numbers are comparable only with each other.
 
-    Per metric, with each text cut into sentences:
+    Each metric compares sentences or whole texts:
 
-    - correctness: the cosine of the whole prediction and the whole reference;
-    - detail: how much of the reference is covered, the mean over its sentences of the best match in the prediction;
-    - context: how well each part stays on the theme, the mean over the prediction's sentences of the cosine with the
-      whole reference;
-    - consistency: the least of the three cosines between the two predictions and the reference;
-    - temporal: not run, because such embeddings hardly see the order of events.
+    - correctness: the cosine of the whole prediction and the whole reference.
+    - detail: the coverage of the reference, as the mean over its sentences of the best match in the prediction.
+    - context: the mean over the prediction's sentences of the cosine with the whole reference.
+    - consistency: the smallest of the three cosines between the two predictions and the reference.
+    - temporal: not run, because such embeddings hardly represent the order of events.
 
-    An empty prediction has nothing in common with the reference and scores 0.
+    An empty prediction scores 0.
     """
 
+    has_prompts: ClassVar[bool] = False
+    note: ClassVar[str | None] = (
+        "offline similarity judge (MiniLM cosine of sentences): NOT comparable with the paper's numbers, which an LLM "
+        "gave"
+    )
+
     def __init__(self, encoder: "TextEncoder") -> None:
-        self.name, self.settings = SIMILARITY, dict[str, Any]()
+        self.name, self.settings = "similarity", dict[str, Any]()
         compared = (Rubric(metric, fields, prompt="") for metric, fields in _COMPARED.items())
         self.rubrics = Rubrics(tuple(compared), schema=None, again="")
         self._encoder = encoder
-        self._one_at_a_time = threading.Lock()  # the encoder remembers the last texts, and threads would mix them up
+        self._lock = threading.Lock()  # the encoder caches its last texts and is not thread-safe
+
+    @classmethod
+    def open(cls, name: str, settings: JudgeSettings) -> Self:
+        """Return the judge on the offline MiniLM encoder."""
+        from ski_lvlm.encoders.text_encoder import load_text_encoder
+
+        return cls(load_text_encoder("minilm"))
 
     def ping(self) -> ModelInfo:
-        """Say which encoder it is."""
+        """Return the digest of the encoder."""
         return ModelInfo(self.name, self._encoder.digest)
 
     def not_measured(self, metric: str) -> str | None:
-        """Order of events is beyond sentence embeddings."""
+        """Return a reason for the temporal metric."""
         return None if self.rubrics.of(metric) else "sentence similarity does not see the order of events"
 
     def stop(self) -> None:
-        """Nobody is asked anything, and a grade takes no time."""
+        """Do nothing, as a grade takes no time."""
 
     def __call__(self, rubric: Rubric, fields: Mapping[str, str], *, seed: int = 0) -> Judgement:
-        """Grade one record, without any chance in it; a text longer than the encoder reads leaves it unscored."""
+        """Grade one record deterministically. Texts that are too long for the encoder leave it unscored."""
         try:
             if rubric.metric == "consistency":
                 cosine = self._least_agreement(fields["A"], fields["pred1"], fields["pred2"])
@@ -93,16 +101,16 @@ class SimilarityJudge:
             return 0.0
         return float(self._cosines(list(texts), list(texts)).min())
 
-    def _cosines(self, left: list[str], right: list[str]) -> Float[np.ndarray, "L R"]:
+    def _cosines(self, rows: list[str], columns: list[str]) -> Float[np.ndarray, "R C"]:
         import torch
 
-        with self._one_at_a_time, torch.inference_mode():
-            z = torch.nn.functional.normalize(self._encoder([*left, *right]).float(), dim=-1).cpu().numpy()
-        return z[: len(left)] @ z[len(left) :].T
+        with self._lock, torch.inference_mode():
+            z = torch.nn.functional.normalize(self._encoder([*rows, *columns]).float(), dim=-1).cpu().numpy()
+        return z[: len(rows)] @ z[len(rows) :].T
 
 
 def sentences(text: str) -> list[str]:
-    """Cut a text after full stops, question and exclamation marks, and at line breaks.
+    """Split a text after full stops, question and exclamation marks, and at line breaks.
 
     >>> sentences("A man waves. Then he sits down!  The end")
     ['A man waves.', 'Then he sits down!', 'The end']

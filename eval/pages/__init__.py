@@ -1,1 +1,1 @@
-"""What a finished run looks like."""
+"""The HTML pages of finished runs."""

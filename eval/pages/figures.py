@@ -1,4 +1,4 @@
-"""The loss curves of a run's page."""
+"""Loss curves."""
 
 import math
 from typing import Any
@@ -7,7 +7,7 @@ from ski_lvlm.pages.pictures import ACCENT, INK, quiet_axes, svg_url
 
 
 def loss_points(metrics: list[dict[str, Any]]) -> list[tuple[float, float]]:
-    """(step, loss) of a run's `metrics.jsonl`; where a resumed run logged a step again, the last line counts.
+    """Return (step, loss) of a run's `metrics.jsonl`. If a resumed run logged a step again, the last line counts.
 
     >>> loss_points([{"step": 2, "loss": 3.0}, {"step": 1, "loss": 4.0}, {"step": 2, "loss": 2.5}, {"step": 3}])
     [(1.0, 4.0), (2.0, 2.5)]
@@ -21,7 +21,7 @@ def _is_number(value: Any) -> bool:  # noqa: ANN401
 
 
 def loss_curve(points: list[tuple[float, float]]) -> str:
-    """The curve as an SVG data URL; the first and the last loss are written at its ends."""
+    """Return the curve as an SVG data URL, with the first and the last loss at its ends."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3.6, 2.1), layout="constrained")

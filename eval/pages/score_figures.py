@@ -1,4 +1,4 @@
-"""The drawings of a page of scores: our scores beside the published ones, and how the grades spread from 0 to 5."""
+"""The figures of a page of scores: ours beside the published ones, and the histogram of grades."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ _MARKERS = ("o", "^", "s", "D")
 
 
 class Bar(NamedTuple):
-    """One score from 0 to 100, None where there is none, its 95 % interval, and the published ones by model."""
+    """One score from 0 to 100 or None, its 95 % interval, and the published ones by model."""
 
     name: str
     score: float | None
@@ -18,21 +18,21 @@ class Bar(NamedTuple):
 
 
 def score_bars(bars: Sequence[Bar]) -> str:
-    """Our scores as bars, their intervals as whiskers, the published scores as grey marks; an SVG data URL."""
+    """Return bars of our scores with intervals, and the published scores as grey marks, as an SVG data URL."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     axes = figure.add_subplot()
     axes.bar(range(len(bars)), [bar.score or 0 for bar in bars], width=0.34, color=ACCENT, alpha=0.85, label="this run")
-    for place, bar in enumerate(bars):
+    for position, bar in enumerate(bars):
         if bar.score is not None and bar.interval:
-            axes.plot([place, place], bar.interval, linewidth=1.4, marker="_", color=INK, markersize=9)
+            axes.plot([position, position], bar.interval, linewidth=1.4, marker="_", color=INK, markersize=9)
     models = list(dict.fromkeys(model for bar in bars for model in bar.published))
     for number, model in enumerate(models):
-        # beside the bar and beside each other, so that equal scores can be told apart
-        places = [place + 0.26 + 0.09 * number for place in range(len(bars))]
+        # Beside the bar and beside each other, so that equal scores do not overlap.
+        positions = [position + 0.26 + 0.09 * number for position in range(len(bars))]
         scores = [bar.published.get(model, float("nan")) for bar in bars]
-        axes.plot(places, scores, linestyle="", marker=_MARKERS[number % 4], color=MUTED, markersize=5, label=model)
+        axes.plot(positions, scores, linestyle="", marker=_MARKERS[number % 4], color=MUTED, markersize=5, label=model)
     axes.set_xticks(range(len(bars)), [bar.name.replace(" ", "\n") for bar in bars])
     axes.set_xlim(-0.5, len(bars) - 0.3)
     axes.set_ylim(0, 100)
@@ -42,7 +42,7 @@ def score_bars(bars: Sequence[Bar]) -> str:
 
 
 def score_histogram(counts: Sequence[int]) -> str:
-    """How many grades fall on each whole score, with the count above each bar; an SVG data URL."""
+    """Return the histogram of grades by whole score, with the count above each bar, as an SVG data URL."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3.6, 1.9), layout="constrained")

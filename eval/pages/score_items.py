@@ -1,4 +1,4 @@
-"""What a judge said of each item: the grades of OUT/judgements.jsonl that OUT/scores.json counts, item by item."""
+"""The grades of OUT/judgements.jsonl that OUT/scores.json counts, by item."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -6,20 +6,18 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from eval.items.predictions import PredictionsError, Task, all_tasks, read_predictions, video_of
-from eval.judges.judgements import is_score
+from eval.items.predictions import Task, all_tasks, read_predictions, video_of
+from eval.judges.grade_file import Record, is_score
 from eval.results.aggregate import NOT_JUDGED
 from eval.results.graded_run import how_far, is_table
 from eval.results.plan import LEDGER, TABLE
 from eval.results.score_json import GradesError, read_json
 from ski_lvlm.storage.files import read_jsonl
 
-Record = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class Grade:
-    """One grade, from 0 to 5, or None and the reason; with all that the judge replied."""
+    """One grade from 0 to 5, or None with a reason, and the replies of the judge."""
 
     metric: str
     repeat: int
@@ -29,8 +27,8 @@ class Grade:
 
 
 @dataclass
-class Item:
-    """One question about one video: what the judge saw of it, as (field, text), and its grades."""
+class GradedItem:
+    """One question about one video: its texts as (field, text), and its grades."""
 
     key: str
     texts: list[tuple[str, str]] = field(default_factory=list)
@@ -38,13 +36,14 @@ class Item:
 
     @property
     def video_name(self) -> str:
-        """The key without its count."""
+        """The key without the number of its occurrence."""
         return video_of(self.key)
 
     def means(self) -> dict[str, float]:
-        """Mean over repeats of each metric that has a score.
+        """Return the mean over repeats of each metric that has a score.
 
-        >>> Item("v_0", grades=[Grade("detail", 0, 2.0), Grade("detail", 1, 3.0), Grade("context", 0, None)]).means()
+        >>> grades = [Grade("detail", 0, 2.0), Grade("detail", 1, 3.0), Grade("context", 0, None)]
+        >>> GradedItem("v_0", grades=grades).means()
         {'detail': 2.5}
         """
         scored: dict[str, list[float]] = {}
@@ -55,15 +54,15 @@ class Item:
 
     @property
     def mean(self) -> float | None:
-        """Mean over the metrics that have a score; None where none has."""
+        """The mean over the metrics that have a score, or None."""
         return fmean(means.values()) if (means := self.means()) else None
 
 
 def read_scores(out: Path) -> Record:
-    """The table that eval/score.py wrote.
+    """Read the table that eval/score.py wrote.
 
     Raises:
-        ValueError: there is none, or not yet, or it is no such table.
+        ValueError: there is none yet, or it is no such table.
     """
     path = out / TABLE
     expected = f"what eval/score.py writes: make it with eval/score.py --out {out}"
@@ -75,49 +74,43 @@ def read_scores(out: Path) -> Record:
     return table
 
 
-def read_items(out: Path) -> list[Item]:
-    """The items, each with its grades: those of the predictions, where they still lie as they were judged.
+def read_items(out: Path) -> list[GradedItem]:
+    """Return the items of the predictions, each with its grades.
 
-    Without the predictions, and where an older ledger does not tell what the judge saw, the items are those named in
-    the ledger; what was never judged, for want of an answer, is then not among them.
+    If the predictions are missing or have changed, the items are those of the ledger. Unanswered ones are then missing.
 
     Raises:
         ValueError: OUT/scores.json is missing or damaged.
     """
     table = read_scores(out)
     records = [record for record in read_jsonl(out / LEDGER) if _counts(record, table)]
-    tasks = _tasks(out, table) if all("fields" in record for record in records) else []
+    tasks = _tasks(out, table)
     return _of_tasks(tasks, records, table) if tasks else _of_ledger(records)
 
 
 def _counts(record: Any, table: Record) -> bool:  # noqa: ANN401
-    """Whether the table's judge gave the record by the table's rubrics; a digest that nobody told fits any."""
-    if not isinstance(record, dict) or not {"metric", "key"} <= record.keys():
+    """Return whether the record is a grade by the table's judge and rubrics. A missing digest matches any."""
+    if not isinstance(record, dict) or not {"metric", "key", "repeat", "fields"} <= record.keys():
         return False
     if not (record.get("score", "") is None or is_score(record.get("score"))):
         return False
-    same = record.get("judge") == table.get("judge") and record.get("rubrics") == table.get("rubrics")
-    return same and (None in (digests := (record.get("digest"), table.get("digest"))) or digests[0] == digests[1])
+    is_same = record.get("judge") == table.get("judge") and record.get("rubrics") == table.get("rubrics")
+    return is_same and (None in (digests := (record.get("digest"), table.get("digest"))) or digests[0] == digests[1])
 
 
 def _tasks(out: Path, table: Record) -> list[Task]:
-    """What was to be graded, if the predictions are there and are as many as the table counts; else nothing."""
+    """Return the tasks of the predictions if they are as many as the table counts, else nothing."""
     paths = [path if path.exists() else out.parent / path.name for path in map(Path, table.get("predictions") or [])]
-    counted = {name: metric["n_total"] for name, metric in table["metrics"].items() if metric["status"] == "run"}
+    counts = {name: metric["n_total"] for name, metric in table["metrics"].items() if metric["status"] == "run"}
     try:
-        tasks = [task for task in all_tasks(read_predictions(paths))[0] if task.metric in counted]
-    except (PredictionsError, OSError):
+        tasks = [task for task in all_tasks(read_predictions(paths))[0] if task.metric in counts]
+    except (ValueError, OSError):
         return []
-    found = {name: sum(task.metric == name for task in tasks) for name in counted}
-    return tasks if found == counted else []
-
-
-def _repeat(record: Record) -> int:
-    return int(record.get("repeat") or 0)
+    return tasks if counts == {name: sum(task.metric == name for task in tasks) for name in counts} else []
 
 
 def _best(records: Iterable[Record], name: Callable[[Record], Hashable]) -> dict[Hashable, Record]:
-    """The last record of each name; one without a score only where none has one."""
+    """Return the last record of each name. One without a score counts only if no other has one."""
     best: dict[Hashable, Record] = {}
     for record in records:
         if record["score"] is not None or best.get(name(record), record)["score"] is None:
@@ -125,15 +118,15 @@ def _best(records: Iterable[Record], name: Callable[[Record], Hashable]) -> dict
     return best
 
 
-def _place(metric: str, key: str, repeat: int, fields: Mapping[str, str]) -> Hashable:
+def _grade_key(metric: str, key: str, repeat: int, fields: Mapping[str, str]) -> Hashable:
     return metric, key, repeat, tuple(sorted(fields.items()))
 
 
-def _of_tasks(tasks: Iterable[Task], records: Iterable[Record], table: Record) -> list[Item]:
-    graded = _best(records, lambda r: _place(r["metric"], r["key"], _repeat(r), r["fields"] or {}))
-    items: dict[str, Item] = {}
+def _of_tasks(tasks: Iterable[Task], records: Iterable[Record], table: Record) -> list[GradedItem]:
+    graded = _best(records, lambda r: _grade_key(r["metric"], r["key"], r["repeat"], r["fields"] or {}))
+    items: dict[str, GradedItem] = {}
     for task in tasks:
-        item = items.setdefault(task.key, Item(task.key))
+        item = items.setdefault(task.key, GradedItem(task.key))
         _add_texts(item, task.fields or {})
         repeats = table["metrics"][task.metric].get("repeats") or 1
         item.grades += [_grade(task, repeat, graded) for repeat in range(repeats)]
@@ -143,23 +136,23 @@ def _of_tasks(tasks: Iterable[Task], records: Iterable[Record], table: Record) -
 def _grade(task: Task, repeat: int, graded: Mapping[Hashable, Record]) -> Grade:
     if task.fields is None:
         return Grade(task.metric, repeat, None, task.reason)
-    record = graded.get(_place(task.metric, task.key, repeat, task.fields))
+    record = graded.get(_grade_key(task.metric, task.key, repeat, task.fields))
     return _as_grade(record) if record else Grade(task.metric, repeat, None, NOT_JUDGED)
 
 
-def _of_ledger(records: Iterable[Record]) -> list[Item]:
-    items: dict[str, Item] = {}
-    for record in _best(records, lambda r: (r["metric"], r["key"], _repeat(r))).values():
-        item = items.setdefault(record["key"], Item(record["key"]))
-        _add_texts(item, record.get("fields") or {})
+def _of_ledger(records: Iterable[Record]) -> list[GradedItem]:
+    items: dict[str, GradedItem] = {}
+    for record in _best(records, lambda r: (r["metric"], r["key"], r["repeat"])).values():
+        item = items.setdefault(record["key"], GradedItem(record["key"]))
+        _add_texts(item, record["fields"] or {})
         item.grades.append(_as_grade(record))
     return list(items.values())
 
 
-def _add_texts(item: Item, fields: Mapping[str, str]) -> None:
+def _add_texts(item: GradedItem, fields: Mapping[str, str]) -> None:
     item.texts += [pair for pair in fields.items() if pair not in item.texts]
 
 
 def _as_grade(record: Record) -> Grade:
-    replies = record.get("replies") or [record.get("reply") or ""]
-    return Grade(record["metric"], _repeat(record), record["score"], record.get("reason"), tuple(map(str, replies)))
+    replies = tuple(map(str, record.get("replies") or [""]))
+    return Grade(record["metric"], record["repeat"], record["score"], record.get("reason"), replies)

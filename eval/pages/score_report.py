@@ -1,6 +1,6 @@
-"""One page of an evaluation: scores beside the paper's Table 3, their spread, the best and worst items, the unscored.
+"""The page of an evaluation: scores beside the paper's Table 3, histograms, the best, worst and unscored items.
 
-The page is a single file without scripts and without links to anything else. What a run does not have is said.
+The page is a single file without scripts or links. It says what a run does not have.
 """
 
 import re
@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from eval.judges.grade_file import Record
 from eval.pages.score_figures import Bar, score_bars, score_histogram
-from eval.pages.score_items import Item, Record, read_items, read_scores
+from eval.pages.score_items import GradedItem, read_items, read_scores
 from eval.pages.table_3 import METRIC_NAMES, PAPER_JUDGE, PUBLISHED
 from eval.results.aggregate import too_many_unscored
 from ski_lvlm.pages.page import page_template
@@ -31,11 +32,13 @@ _LLAMA_3_1 = re.compile(r"(?:meta-)?llama-?3\.1(?::latest|[:-]8b(?:[-:].*)?)?", 
 
 
 def write_score_report(out: Path, *, videos: Path | None) -> Path:
-    """Write OUT/report.html from OUT/scores.json and OUT/judgements.jsonl; the same files give the same bytes.
+    """Write OUT/report.html from OUT/scores.json and OUT/judgements.jsonl.
+
+    The same files give the same bytes.
 
     Args:
         out: the folder of eval/score.py.
-        videos: where frames of the items' videos are looked for; None: the page shows none.
+        videos: the folder of the items' videos, or None for a page without frames.
 
     Raises:
         ValueError: OUT/scores.json is missing or damaged.
@@ -66,9 +69,9 @@ def write_score_report(out: Path, *, videos: Path | None) -> Path:
 
 
 def is_papers_judge(name: str) -> bool:
-    """Whether a judge is the paper's Llama 3.1, in the size that the published evaluation takes.
+    """Return whether a judge is the paper's Llama 3.1.
 
-    Assumption: 8B, which is what Ollama gives for `llama3.1`; the paper does not tell the size.
+    Assumption: 8B, which is Ollama's default for `llama3.1`. The paper does not give the size.
 
     >>> [is_papers_judge(n) for n in ("llama3.1", "openai:meta-llama/Llama-3.1-8B-Instruct", "llama3.1:70b", "gpt-4")]
     [True, True, False, False]
@@ -78,18 +81,18 @@ def is_papers_judge(name: str) -> bool:
 
 
 def warnings(scores: Record) -> list[str]:
-    """What a reader must know before the numbers."""
-    judge, found = scores.get("judge"), []
+    """Return the warnings above the numbers."""
+    judge, messages = scores.get("judge"), []
     if not is_papers_judge(str(judge)):
-        found.append(
+        messages.append(
             f"The judge is {judge or 'not told'}, the paper's is {PAPER_JUDGE}: these scores are not comparable with "
             "the published ones beside them."
         )
     if scores.get("note"):
-        found.append(str(scores["note"]))
+        messages.append(str(scores["note"]))
     if too_many_unscored(scores["metrics"].values()):
-        found.append("More than 1 % of the items of a metric are unscored: these scores are not a result.")
-    return found
+        messages.append("More than 1 % of the items of a metric are unscored: these scores are not a result.")
+    return messages
 
 
 def _run(scores: Record) -> dict[str, Record]:
@@ -101,7 +104,7 @@ def _metric(scores: Record, name: str) -> Record:
 
 
 def metric_rows(scores: Record) -> list[dict[str, Any]]:
-    """One row a metric: ours with its interval, and the published scores by model."""
+    """Return one row a metric: our score with its interval, and the published ones by model."""
     absent = {"interval": None, "mean_unscored_as_0": None}
     return [
         {**absent, **_metric(scores, name), "name": METRIC_NAMES[name], "published": _published(name)}
@@ -110,21 +113,21 @@ def metric_rows(scores: Record) -> list[dict[str, Any]]:
 
 
 def _repeats(scores: Record) -> dict[str, float | None]:
-    """The standard deviation of the repeats' means, of each metric that was graded more than once."""
+    """Return the standard deviation of the repeats' means of each metric with several repeats."""
     return {METRIC_NAMES[n]: m.get("spread") for n, m in _run(scores).items() if (m.get("repeats") or 1) > 1}
 
 
 def average_row(scores: Record) -> dict[str, Any]:
-    """The average of the five as in Table 3, else of those that were run, under a name that says so."""
-    five = scores.get("average") is not None
+    """Return the average of the five metrics as in Table 3, else that of the metrics that were run."""
+    has_all = scores.get("average") is not None
     name = (
         METRIC_NAMES["average"]
-        if five
+        if has_all
         else f"Average of the {scores.get('metrics_run') or len(_run(scores)) or 'metrics'} run (paper: of five)"
     )
     return {
         "name": name,
-        "mean": scores["average"] if five else scores.get("average_of_run"),
+        "mean": scores["average"] if has_all else scores.get("average_of_run"),
         "interval": scores.get("average_interval"),
         "published": _published("average"),
     }
@@ -142,8 +145,8 @@ def _bars(scores: Record) -> list[Bar]:
 
 
 def _histograms(scores: Record) -> list[dict[str, str]]:
-    found = ((name, metric.get("histogram")) for name, metric in _run(scores).items())
-    return [{"title": METRIC_NAMES[name], "image": score_histogram(counts)} for name, counts in found if counts]
+    counts = {name: metric.get("histogram") for name, metric in _run(scores).items()}
+    return [{"title": METRIC_NAMES[name], "image": score_histogram(c)} for name, c in counts.items() if c]
 
 
 def _references(scores: Record) -> list[dict[str, Any]]:
@@ -152,29 +155,32 @@ def _references(scores: Record) -> list[dict[str, Any]]:
     return [{**absent, "name": name, **metric} for name, metric in metrics.items()]
 
 
-def extreme_items(items: Sequence[Item], *, count: int = SHOWN) -> tuple[list[Item], list[Item]]:
-    """The `count` best and worst items by mean grade, best first and worst first; of few items, half for each list."""
+def extreme_items(items: Sequence[GradedItem], *, count: int = SHOWN) -> tuple[list[GradedItem], list[GradedItem]]:
+    """Return the `count` best and the `count` worst items by mean grade. No item is in both lists."""
     graded = sorted((item for item in items if item.mean is not None), key=lambda item: -(item.mean or 0))
     best = graded[: min(count, (len(graded) + 1) // 2)]
     return best, graded[len(best) :][::-1][:count]
 
 
-def _extremes(items: Sequence[Item], videos: Path | None) -> list[dict[str, Any]]:
+def _extremes(items: Sequence[GradedItem], videos: Path | None) -> list[dict[str, Any]]:
     best, worst = extreme_items(items)
     return [_extreme("best", best, items, videos), _extreme("worst", worst, items, videos)]
 
 
-def _extreme(title: str, shown: Sequence[Item], items: Sequence[Item], videos: Path | None) -> dict[str, Any]:
-    last = shown[-1].mean if shown else None
+def _extreme(
+    title: str, selection: Sequence[GradedItem], items: Sequence[GradedItem], videos: Path | None
+) -> dict[str, Any]:
+    last = selection[-1].mean if selection else None
+    ties = sum(item.mean == last for item in items) - sum(item.mean == last for item in selection)
     return {
         "title": title,
-        "items": [_shown(item, videos) for item in shown],
-        "tied": sum(item.mean == last for item in items) - sum(item.mean == last for item in shown) if shown else 0,
+        "items": [_item_fields(item, videos) for item in selection],
+        "tied": ties if selection else 0,
         "last": last,
     }
 
 
-def _shown(item: Item, videos: Path | None) -> dict[str, Any]:
+def _item_fields(item: GradedItem, videos: Path | None) -> dict[str, Any]:
     texts = [(_FIELDS.get(name, name), name.startswith("pred"), text) for name, text in item.texts]
     return {"item": item, "texts": texts, "means": item.means(), **_frames(item.video_name, videos)}
 
@@ -190,5 +196,5 @@ def _frames(video_name: str, videos: Path | None) -> dict[str, str]:
         return {"no_frames": str(error)}
 
 
-def _unscored(items: Sequence[Item]) -> list[dict[str, Any]]:
+def _unscored(items: Sequence[GradedItem]) -> list[dict[str, Any]]:
     return [{"key": item.key, "grade": grade} for item in items for grade in item.grades if grade.score is None]

@@ -1,4 +1,4 @@
-"""From single grades to the numbers of a table: pure arithmetic, in which what has no grade never becomes a 0."""
+"""The numbers of a table from single grades. A missing grade never counts as 0."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,19 +7,19 @@ from statistics import fmean, stdev
 from typing import Any
 
 from eval.items.predictions import Task, video_of
-from eval.judges.judging import judgement_id
+from eval.judges.grading import judgement_id
 from eval.metrics import METRICS
 from ski_lvlm.recognition.intervals import grouped, mean_interval
 
 UNSCORED_LIMIT = 0.01  # a run with a larger share of unscored records in any metric is not a result
 SCALE = 20  # from 0-5 to 0-100
 NOT_JUDGED = "not judged"
-Row = dict[str, Any]
+MetricRow = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Graded:
-    """One item under one metric: a score from 0 to 5 for each repeat, or None; and why it has none where it has none.
+    """One item under one metric: the score from 0 to 5 of each repeat, and the reason for missing ones.
 
     >>> Graded("v", (4.0, None, 3.0)).score, Graded("v", (None,), "not judged").score
     (3.5, None)
@@ -31,12 +31,12 @@ class Graded:
 
     @property
     def scored(self) -> list[float]:
-        """The scores that there are."""
+        """The scores of the repeats that have one."""
         return [score for score in self.scores if score is not None]
 
     @property
     def score(self) -> float | None:
-        """Mean of the repeats that were scored; None when none was."""
+        """The mean of the repeats that have a score, or None."""
         return fmean(self.scored) if self.scored else None
 
 
@@ -47,32 +47,32 @@ def summarise(
     *,
     judge: str,
     repeats: int = 1,
-) -> Row:
-    """The table: for each metric the mean x 20 over what was scored, how many that were, and why the others were not.
+) -> MetricRow:
+    """Return for each metric the mean x 20 over the scored items, their number, and the reasons of the others.
 
-    `average` is the plain mean of the five metrics as in the paper's Table 3, and None unless all five were run;
-    `average_of_run` is the mean of those that were, and `average_interval` is about that one. Intervals are 95 %
-    bootstrap intervals over videos; with several repeats they are about the items' mean scores.
+    `average` is the mean of the five metrics as in the paper's Table 3, and None unless all five were run.
+    `average_of_run` is the mean of those that were run, with `average_interval`. Intervals are 95 % bootstrap intervals
+    over videos, of the items' mean scores over repeats.
 
     Args:
-        tasks: what was to be graded.
-        not_run: why, for each metric without tasks.
+        tasks: the planned grades.
+        not_run: the reason of each metric without tasks.
         graded: the grades by `judgement_id`.
-        judge: whose grades they are.
-        repeats: how many grades each task was to get.
+        judge: the judge's name.
+        repeats: the planned number of grades of each task.
     """
     items = {
         metric: [_graded(task, graded, judge, repeats) for task in tasks if task.metric == metric] for metric in METRICS
     }
-    metrics: dict[str, Row] = {
-        metric: metric_row(found) if found else {"status": "not run", "reason": not_run[metric]}
-        for metric, found in items.items()
+    metrics: dict[str, MetricRow] = {
+        metric: metric_row(graded_items) if graded_items else {"status": "not run", "reason": not_run[metric]}
+        for metric, graded_items in items.items()
     }
     return {"metrics": metrics, **averages(metrics, items)}
 
 
-def averages(metrics: Mapping[str, Row], items: Mapping[str, Sequence[Graded]]) -> Row:
-    """What is told of the rows of all metrics together, whose grades are `items`; see `summarise`."""
+def averages(metrics: Mapping[str, MetricRow], items: Mapping[str, Sequence[Graded]]) -> MetricRow:
+    """Return the averages over all metrics, whose grades are `items`. See `summarise`."""
     means = [row["mean"] for row in metrics.values() if row.get("mean") is not None]
     return {
         "average": fmean(means) if len(means) == len(METRICS) else None,
@@ -86,16 +86,17 @@ def _graded(task: Task, graded: Mapping[str, Mapping[str, Any]], judge: str, rep
     video = video_of(task.key)
     if task.fields is None:
         return Graded(video, (None,) * repeats, task.reason)
-    found = [graded.get(judgement_id(task, judge, k), {"score": None, "reason": NOT_JUDGED}) for k in range(repeats)]
-    reasons = [record["reason"] for record in found if record["score"] is None]
-    return Graded(video, tuple(record["score"] for record in found), reasons[0] if reasons else None)
+    missing = {"score": None, "reason": NOT_JUDGED}
+    records = [graded.get(judgement_id(task, judge, k), missing) for k in range(repeats)]
+    reasons = [record["reason"] for record in records if record["score"] is None]
+    return Graded(video, tuple(record["score"] for record in records), reasons[0] if reasons else None)
 
 
-def metric_row(items: Sequence[Graded]) -> Row:
-    """What is told of one metric; scores x 20.
+def metric_row(items: Sequence[Graded]) -> MetricRow:
+    """Return the numbers of one metric, with scores x 20.
 
     `unscored` counts the items without any score by their reason, `unscored_repeats` the repeats without a score of
-    the other items. `spread` is the standard deviation of the repeats' means, None for a single repeat.
+    the other items. `spread` is the standard deviation of the repeats' means, or None for a single repeat.
     """
     scores = [item.score for item in items if item.score is not None]
     histogram = Counter(round_half_up(score) for score in scores)
@@ -126,10 +127,10 @@ def _spread(items: Sequence[Graded]) -> float | None:
 
 
 def average_interval(metrics: Sequence[Sequence[Graded]]) -> list[float] | None:
-    """95 % interval of the mean of the metrics' means x 20, videos resampled once for all metrics.
+    """Return the 95 % interval of the mean of the metrics' means x 20, by one resampling of videos.
 
-    A metric without any score has no part in it; None where one has scores of a single video, which no resample can
-    vary, so that the interval would be too narrow.
+    Metrics without any score do not take part. The result is None where a metric has scores of a single video: no
+    resample can vary them, and the interval would be too narrow.
     """
     measures = [values for items in metrics if (values := _by_video(items))]
     interval = mean_interval(*measures)
@@ -143,7 +144,7 @@ def _kind(reason: str | None) -> str:
 
 
 def round_half_up(score: float) -> int:
-    """The bar of the histogram that a score belongs to.
+    """Return the bar of the histogram that a score belongs to.
 
     >>> [round_half_up(s) for s in (0.4, 0.5, 2.5, 4.8)]
     [0, 1, 3, 5]
@@ -151,15 +152,15 @@ def round_half_up(score: float) -> int:
     return int(score + 0.5)
 
 
-def too_many_unscored(metrics: Iterable[Row]) -> bool:
-    """Whether any metric that was run lacks more than 1 % of its grades, each repeat counted."""
-    return any(_missing(row) > UNSCORED_LIMIT * row["n_total"] * row.get("repeats", 1) for row in metrics if _run(row))
+def too_many_unscored(metrics: Iterable[MetricRow]) -> bool:
+    """Return whether any metric that was run lacks more than 1 % of its grades, counting each repeat."""
+    return any(
+        _missing(row) > UNSCORED_LIMIT * row["n_total"] * row.get("repeats", 1)
+        for row in metrics
+        if row["status"] == "run"
+    )
 
 
-def _run(row: Row) -> bool:
-    return bool(row["status"] == "run")
-
-
-def _missing(row: Row) -> int:
+def _missing(row: MetricRow) -> int:
     items = int(row["n_total"] - row["n_scored"])
     return items * int(row.get("repeats", 1)) + int(row.get("unscored_repeats", 0))

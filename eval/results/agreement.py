@@ -1,8 +1,7 @@
-"""How far two judges, or two repeats of one judge, give the same items the same grades.
+"""Agreement of two judges, or of the repeats of one judge, on the same items.
 
-Quadratically weighted kappa (Cohen, 1968) is 1 for the same grades, 0 for what chance would bring, and takes a
-difference of two points for four times as bad as one of one point. Spearman's rank correlation only asks whether the
-order agrees.
+Quadratically weighted kappa (Cohen, 1968) is 1 for equal grades and 0 for chance. A difference of two points weighs
+four times as much as one of one point. Spearman's rank correlation measures only whether the order agrees.
 """
 
 from collections.abc import Sequence
@@ -15,48 +14,46 @@ import numpy as np
 from eval.items.predictions import video_of
 from eval.metrics import METRICS
 from eval.results.compare_runs import Pairs, scored_pairs
-from eval.results.graded_run import Run, finished_run, ledger_of
+from eval.results.graded_run import GradedRun, finished_run, ledger_of
 from eval.results.score_json import GradesError
 
-_SAME = 1e-9  # scores closer than this are the same
+_SAME = 1e-9  # scores closer than this are equal
 
 
 def agreement_of(a: Path, b: Path) -> dict[str, Any]:
-    """Agreement per metric and over all metrics together, of the items that both have scores for.
+    """Return the agreement per metric and over all metrics together, on the items that both have scores for.
 
     `metrics` and `overall` hold pairs, kappa, spearman (None where one of the two always gives the same grade), exact
     and within_one (shares), difference (mean b - a, in points of 0 to 5). Runs with several repeats count with their
-    items' means; a run compared with itself, with each two of its repeats instead. `scored_by_one` counts, for each
-    metric of either, the items that only one of the two has a score for; of repeats, those that only some have.
+    items' means. A run compared with itself counts with each two of its repeats instead. `scored_by_one` counts the
+    items of a metric that only one of the two, or only some of the repeats, have a score for.
 
     Raises:
-        GradesError: the two graded different answers, have no item in common, or there is a single repeat; a run is
-            unfinished.
+        GradesError: the two graded different answers, have no item in common, are unfinished, or there is a single
+            repeat.
     """
-    same = ledger_of(a).resolve() == ledger_of(b).resolve()
+    is_same = ledger_of(a).resolve() == ledger_of(b).resolve()
     one, other = finished_run(a), finished_run(b)
-    pairs = _pairs_of_repeats(one) if same else _pairs_of_runs(one, other)
+    pairs = _pairs_of_repeats(one) if is_same else _pairs_of_runs(one, other)
     by_one = {
-        m: _by_some(one, m) if same else _by_one(one, other, m) for m in METRICS if m in one.metrics + other.metrics
+        m: _by_some(one, m) if is_same else _by_one(one, other, m) for m in METRICS if m in one.metrics + other.metrics
     }
     if not any(pairs.values()):
         raise GradesError(f"{a} and {b} have no item that both scored; expected two judges' grades of the same answers")
-    together = [pair for found in pairs.values() for pair in found]
+    together = [pair for scored in pairs.values() for pair in scored]
     return {
         "a": str(a),
         "b": str(b),
-        "repeats": same,
-        "metrics": {metric: agreement_row(found) for metric, found in pairs.items() if found},
+        "repeats": is_same,
+        "metrics": {metric: agreement_row(scored) for metric, scored in pairs.items() if scored},
         "overall": agreement_row(together),
         "scored_by_one": {metric: count for metric, count in by_one.items() if count},
     }
 
 
-def _pairs_of_runs(a: Run, b: Run) -> dict[str, Pairs]:
+def _pairs_of_runs(a: GradedRun, b: GradedRun) -> dict[str, Pairs]:
     common = [(metric, key) for metric, key in sorted(a.records.keys() & b.records.keys())]
-    differing = [
-        place for place in common if a.fields(place) and b.fields(place) and a.fields(place) != b.fields(place)
-    ]
+    differing = [item for item in common if a.fields(item) and b.fields(item) and a.fields(item) != b.fields(item)]
     if differing:
         metric, key = differing[0]
         raise GradesError(
@@ -66,7 +63,7 @@ def _pairs_of_runs(a: Run, b: Run) -> dict[str, Pairs]:
     return {metric: scored_pairs(a, b, metric) for metric in a.metrics if metric in b.metrics}
 
 
-def _pairs_of_repeats(run: Run) -> dict[str, Pairs]:
+def _pairs_of_repeats(run: GradedRun) -> dict[str, Pairs]:
     if run.repeats < 2:
         raise GradesError(
             f"{run.path} holds one grade of each item; grade with --repeats 2 or more, or name two judges' folders"
@@ -74,7 +71,7 @@ def _pairs_of_repeats(run: Run) -> dict[str, Pairs]:
     return {metric: _repeats(run, metric) for metric in run.metrics}
 
 
-def _repeats(run: Run, metric: str) -> Pairs:
+def _repeats(run: GradedRun, metric: str) -> Pairs:
     return [
         (video_of(key), first, second)
         for key in sorted(run.keys(metric))
@@ -83,17 +80,17 @@ def _repeats(run: Run, metric: str) -> Pairs:
     ]
 
 
-def _by_one(a: Run, b: Run, metric: str) -> int:
-    places = [(metric, key) for key in a.keys(metric) | b.keys(metric)]
-    return sum((a.graded(place).score is None) != (b.graded(place).score is None) for place in places)
+def _by_one(a: GradedRun, b: GradedRun, metric: str) -> int:
+    items = [(metric, key) for key in a.keys(metric) | b.keys(metric)]
+    return sum((a.graded(item).score is None) != (b.graded(item).score is None) for item in items)
 
 
-def _by_some(run: Run, metric: str) -> int:
+def _by_some(run: GradedRun, metric: str) -> int:
     return sum(0 < len(item.scored) < run.repeats for item in run.items(metric))
 
 
 def agreement_row(pairs: Pairs) -> dict[str, Any]:
-    """What is told of the agreement on some items."""
+    """Return the measures of agreement on some items."""
     first, second = [a for _, a, _ in pairs], [b for _, _, b in pairs]
     apart = np.abs(np.subtract(second, first))
     return {
@@ -107,10 +104,10 @@ def agreement_row(pairs: Pairs) -> dict[str, Any]:
 
 
 def quadratic_kappa(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Kappa with weights (i - j)^2; None when both always give one and the same grade, so that chance agrees fully.
+    """Return kappa with weights (i - j)^2, or None when both always give one and the same grade.
 
-    Weights that are squares need no table of grades: one minus the mean squared difference of the pairs, over the mean
-    squared difference of every grade of one with every grade of the other. So decimals are taken as they are.
+    With squared weights no table of grades is needed: kappa is 1 minus the mean squared difference of the pairs over
+    that of all combinations. So decimals need no rounding.
 
     >>> quadratic_kappa([0, 1, 2, 3], [0, 1, 2, 3]), quadratic_kappa([0, 5], [5, 0])
     (1.0, -1.0)
@@ -121,7 +118,7 @@ def quadratic_kappa(first: Sequence[float], second: Sequence[float]) -> float | 
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Rank correlation, ties at their mean rank; None when one of the two is constant."""
+    """Return the rank correlation, with ties at their mean rank, or None when one of the two is constant."""
     from scipy.stats import spearmanr
 
     if len(set(first)) < 2 or len(set(second)) < 2:

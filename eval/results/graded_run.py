@@ -1,131 +1,114 @@
-"""A run read back from its folder: who graded, which items, every grade, and whether any is still to come."""
+"""A grading run read back from its folder: the judge, the items, every grade, and whether any is still missing."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from itertools import chain, islice, repeat
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from eval.items.predictions import NO_ANSWER, NO_REFERENCE, video_of
+from eval.items.predictions import video_of
 from eval.items.questions import ANSWERS
-from eval.judges.judgements import is_score
+from eval.judges.grade_file import Record, is_score
 from eval.metrics import METRICS
 from eval.results.aggregate import NOT_JUDGED, Graded
-from eval.results.plan import JUDGE, LEDGER, PLAN, TABLE, Place, Plan, Record, read_plan
+from eval.results.plan import JUDGE, LEDGER, PLAN, TABLE, GradingPlan, ItemKey, read_plan
 from eval.results.score_json import GradesError, read_json
 from ski_lvlm.storage.files import read_jsonl
 
-_MISSING = (NO_ANSWER, NO_REFERENCE)  # why older runs left items to nobody
-_UNNAMED = "no grade in the file"
-
 
 @dataclass(frozen=True)
-class Run:
+class GradedRun:
     """The grades of one model by one judge.
 
     Attributes:
-        path: where they were read from.
-        judge: by the names of `JUDGE`; what a file does not tell is None.
-        records: the grade that counts of each (metric, key) and repeat.
-        plan: what was to be graded; None for older runs, whose grades are all there is to know.
-        unnamed: of older runs, for each metric why items have no grade that names them, one reason an item.
+        path: the folder or file that was read.
+        judge: the judge's settings by the names of `JUDGE`, None where the files have none.
+        records: the grade that counts of each item and repeat.
+        plan: the grades that were planned.
     """
 
     path: Path
     judge: dict[str, Any]
-    records: dict[Place, dict[int, Record]]
-    plan: Plan | None = None
-    unnamed: dict[str, list[str]] = field(default_factory=dict)
+    records: dict[ItemKey, dict[int, Record]]
+    plan: GradingPlan
 
-    @cached_property
+    @property
     def repeats(self) -> int:
-        """How often each item was to be graded."""
-        if self.plan:
-            return self.plan.repeats
-        return 1 + max((repeat for grades in self.records.values() for repeat in grades), default=0)
-
-    @cached_property
-    def places(self) -> set[Place]:
-        """All items of all metrics, but for those that older runs do not name."""
-        return {*self.records, *(self.plan.grades if self.plan else ()), *(self.plan.unanswered if self.plan else ())}
+        """The planned number of grades of each item."""
+        return self.plan.repeats
 
     @property
     def unfinished(self) -> str | None:
-        """How far a run got that has not given all of its grades, scores or reasons; None for a finished one."""
-        wanted = len(self.plan.grades) * self.repeats if self.plan else 0
-        given = [record for grades in self.records.values() for record in grades.values()]
-        if len(given) >= wanted:
+        """The progress of a run with missing grades, or None for a finished one. Reasons count as grades."""
+        total = len(self.plan.grades) * self.repeats
+        records = [record for grades in self.records.values() for record in grades.values()]
+        if len(records) >= total:
             return None
-        blank = sum(record["score"] is None for record in given)
+        blank = sum(record["score"] is None for record in records)
         without = f", {blank} of them without a score" if blank else ""
-        return f"unfinished: {len(given)} of {wanted} grades{without}; the same command goes on"
+        return f"unfinished: {len(records)} of {total} grades{without}; run the same command again to resume"
 
     @property
     def metrics(self) -> list[str]:
         """The metrics that were run, in the order of the paper's table."""
-        found = {metric for metric, _ in self.places}
-        return [metric for metric in METRICS if metric in found] + sorted(found - set(METRICS))
+        names = {metric for metric, _ in (*self.plan.grades, *self.plan.unanswered)}
+        return [metric for metric in METRICS if metric in names] + sorted(names - set(METRICS))
 
     def keys(self, metric: str) -> set[str]:
-        """A metric's items."""
-        return {key for own, key in self.places if own == metric}
+        """Return the keys of a metric's items."""
+        return {key for name, key in (*self.plan.grades, *self.plan.unanswered) if name == metric}
 
-    def graded(self, place: Place) -> Graded:
-        """One item's scores."""
-        if self.plan and place in self.plan.unanswered:
-            return Graded(video_of(place[1]), (None,) * self.repeats, self.plan.unanswered[place])
-        grades = self.records.get(place, {})
-        found = [grades.get(repeat, {"score": None, "reason": NOT_JUDGED}) for repeat in range(self.repeats)]
-        reasons = [record.get("reason") for record in found if record["score"] is None]
-        return Graded(video_of(place[1]), tuple(record["score"] for record in found), reasons[0] if reasons else None)
+    def graded(self, item: ItemKey) -> Graded:
+        """Return one item's scores."""
+        video = video_of(item[1])
+        if item in self.plan.unanswered:
+            return Graded(video, (None,) * self.repeats, self.plan.unanswered[item])
+        grades = self.records.get(item, {})
+        records = [grades.get(repeat, {"score": None, "reason": NOT_JUDGED}) for repeat in range(self.repeats)]
+        reasons = [record.get("reason") for record in records if record["score"] is None]
+        return Graded(video, tuple(record["score"] for record in records), reasons[0] if reasons else None)
 
     def items(self, metric: str) -> list[Graded]:
-        """All items of a metric by key, then those that no grade names."""
-        named = [self.graded((metric, key)) for key in sorted(self.keys(metric))]
-        return named + [Graded("", (None,) * self.repeats, why) for why in self.unnamed.get(metric, ())]
+        """Return all items of a metric, sorted by key."""
+        return [self.graded((metric, key)) for key in sorted(self.keys(metric))]
 
-    def asked(self, place: Place) -> dict[str, str]:
-        """What every model is asked and compared with: the judge's fields without the answers; older files: nothing."""
-        return {name: text for name, text in self.fields(place).items() if name not in ANSWERS.values()}
+    def fields(self, item: ItemKey) -> dict[str, str]:
+        """Return the texts that the judge compared, nothing for an item without an answer."""
+        return next(iter(self.records.get(item, {0: {}}).values())).get("fields") or {}
 
-    def fields(self, place: Place) -> dict[str, str]:
-        """All that the judge saw of an item; nothing where it saw none, or an older file does not tell."""
-        return next(iter(self.records.get(place, {0: {}}).values())).get("fields") or {}
+    def questions(self, item: ItemKey) -> dict[str, str]:
+        """Return the texts that are the same for every model: `fields` without the answers."""
+        return {name: text for name, text in self.fields(item).items() if name not in ANSWERS.values()}
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path) -> GradedRun:
     """Read a run, finished or not, from its folder, its scores.json or its judgements.jsonl.
 
-    The last grade of an item counts. In a folder only the grades count that its plan asks for, and of those only the
-    ones of the judge that scores.json names.
+    The last grade of an item counts. Grades that the plan does not ask for, or that other weights gave than scores.json
+    names, do not count.
 
     Raises:
-        GradesError: there are no grades, or those of several judges and nothing says which count.
+        GradesError: there is no plan, or there are grades by several judges and nothing says which count.
     """
     if not path.exists():
         raise GradesError(f"{path} does not exist; expected the --out folder of eval/score.py, or a file in it")
     ledger, table = ledger_of(path), _table(path)
-    plan = read_plan(ledger.parent) if ledger.name == LEDGER else None
-    records = [record for record in map(_checked, _lines(ledger)) if record is not None]
+    plan = read_plan(ledger.parent)
+    records = [record for record in map(_checked, _lines(ledger)) if record is not None and plan.asks_for(record)]
     if table is not None and path != ledger:
-        records = [record for record in records if _same(record, table)]
-    if plan:
-        by_place = _that_count(filter(plan.wants, records))
-        run = Run(path, dict.fromkeys(JUDGE) | plan.judge, by_place, plan)
-        last = [record for grades in by_place.values() for record in grades.values()]
-        return run if run.unfinished or not last else replace(run, judge=_judge(last, ledger))
-    if not records:
-        raise GradesError(f"{ledger} holds no grades; expected those that eval/score.py writes to its --out folder")
-    by_place = _that_count(records)
-    return Run(path, _judge(records, ledger), by_place, unnamed=_unnamed(by_place, table or {}))
+        records = [record for record in records if _has_weights_of(table, record)]
+    by_item: dict[ItemKey, dict[int, Record]] = {}
+    for record in records:
+        by_item.setdefault((record["metric"], record["key"]), {})[record["repeat"]] = record
+    run = GradedRun(path, dict.fromkeys(JUDGE) | plan.judge, by_item, plan)
+    last = [record for grades in by_item.values() for record in grades.values()]
+    return run if run.unfinished or not last else replace(run, judge=_judge(last, ledger))
 
 
-def finished_run(path: Path) -> Run:
-    """Read a run that has given all of its grades.
+def finished_run(path: Path) -> GradedRun:
+    """Read a run that has all of its grades.
 
     Raises:
-        GradesError: it has not; or as `read_run`.
+        GradesError: grades are missing, or as `read_run`.
     """
     run = read_run(path)
     if run.unfinished:
@@ -134,7 +117,7 @@ def finished_run(path: Path) -> Run:
 
 
 def how_far(folder: Path) -> str | None:
-    """How far a folder's run got if it has not given all of its grades; None for a finished one and where none is.
+    """Return the progress of a folder's unfinished run, or None if it is finished or there is none.
 
     Raises:
         GradesError: the folder's files are damaged.
@@ -143,12 +126,12 @@ def how_far(folder: Path) -> str | None:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a path is a run's folder, or by what it holds a run's table or grades, whatever it is called."""
+    """Return whether a path is a run's folder, or holds a run's table or grades under any name."""
     return path.is_dir() or _holds_table(path) or any(_checked(record) for record in _lines(path))
 
 
 def ledger_of(path: Path) -> Path:
-    """The file of grades of a run that is named by its folder, its table or that file."""
+    """Return the file of grades of a run, given its folder, its table or that file."""
     if path.is_dir():
         return path / LEDGER
     return path.parent / LEDGER if _holds_table(path) else path
@@ -163,7 +146,7 @@ def _holds_table(path: Path) -> bool:
 
 
 def is_table(content: Record) -> bool:
-    """Whether it is what eval/score.py writes to scores.json."""
+    """Return whether a JSON object is the content of a scores.json."""
     rows = content.get("metrics")
     return isinstance(rows, dict) and all(isinstance(row, dict) and "status" in row for row in rows.values())
 
@@ -176,18 +159,18 @@ def _lines(path: Path) -> list[Any]:
 
 
 def _table(path: Path) -> Record | None:
-    """The table of a run, which it may not have yet."""
+    """Read a run's table, or return None if it has none yet."""
     path = path / TABLE if path.is_dir() else path if _holds_table(path) else path.parent / TABLE
     if not path.exists():
         return None
-    found = read_json(path, expected="the scores.json of eval/score.py; make it again")
-    if not isinstance(found, dict) or not is_table(found):
+    content = read_json(path, expected="the scores.json of eval/score.py; make it again")
+    if not isinstance(content, dict) or not is_table(content):
         raise GradesError(f"{path} holds no table of metrics; expected the scores.json of eval/score.py")
-    return found
+    return content
 
 
 def _checked(record: Any) -> Record | None:  # noqa: ANN401
-    """A record that is a grade; None for anything else."""
+    """Return a record that is a grade, or None for anything else."""
     if not isinstance(record, dict) or not all(isinstance(record.get(name), str) for name in ("metric", "key")):
         return None
     repeat = record.get("repeat") or 0
@@ -196,38 +179,17 @@ def _checked(record: Any) -> Record | None:  # noqa: ANN401
     return {**record, "repeat": repeat}
 
 
-def _same(record: Record, table: Record) -> bool:
-    untold = {"digest", "quantisation"}  # of one name: a table without them was made of several, or nobody told them
-    return all(
-        record.get(name) == table[name]
-        for name in JUDGE
-        if name in table and not (name in untold and table[name] is None)
-    )
-
-
-def _that_count(records: Iterable[Record]) -> dict[Place, dict[int, Record]]:
-    found: dict[Place, dict[int, Record]] = {}
-    for record in records:
-        found.setdefault((record["metric"], record["key"]), {})[record["repeat"]] = record
-    return found
+def _has_weights_of(table: Record, record: Record) -> bool:
+    # A table without a digest was made of several, or the server gave none.
+    return all(table.get(name) in (None, record.get(name)) for name in ("digest", "quantisation"))
 
 
 def _judge(records: Iterable[Record], ledger: Path) -> dict[str, Any]:
     judges = {tuple(record.get(name) for name in JUDGE) for record in records}
     if len(judges) > 1:
-        named = [name for name, values in zip(JUDGE, zip(*judges)) if len(set(values)) > 1]
+        differing = [name for name, values in zip(JUDGE, zip(*judges)) if len(set(values)) > 1]
         raise GradesError(
-            f"{ledger} holds grades that differ in {', '.join(named)}; expected one judge: name the folder whose "
+            f"{ledger} holds grades that differ in {', '.join(differing)}; expected one judge: name the folder whose "
             f"{TABLE} says which counts, or grade again with one"
         )
     return dict(zip(JUDGE, judges.pop()))
-
-
-def _unnamed(records: Mapping[Place, Any], table: Record) -> dict[str, list[str]]:
-    """Why the items of a table that no grade names have none, as far as the table tells."""
-    found = {}
-    for metric, row in table.get("metrics", {}).items():
-        count = row.get("n_total", 0) - sum(own == metric for own, _ in records)
-        told = chain.from_iterable([why] * row.get("unscored", {}).get(why, 0) for why in _MISSING)
-        found[metric] = list(islice(chain(told, repeat(_UNNAMED)), max(0, count)))
-    return found

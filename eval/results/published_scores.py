@@ -1,7 +1,6 @@
-"""Score files as others publish them: `{key: [{"score": n}, {"q", "a", "pred"}]}`, where key is VIDEO_k.
+"""Published score files: `{key: [{"score": n}, {"q", "a", "pred"}]}`, where key is VIDEO_k.
 
-Only real JSON is read. Scores written as text ("4") are read; what is no number from 0 to 5 is unscored and counted.
-Decimals are kept as they are.
+Scores may be text ("4"). Anything but a number from 0 to 5 is unscored and counted. Decimals are kept.
 Deviation: the published evaluation cuts decimals to whole numbers.
 """
 
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.items.predictions import video_of
-from eval.judges.judgements import is_score
+from eval.judges.grade_file import is_score
 from eval.results.aggregate import Graded
 from eval.results.score_json import GradesError, read_json
 
@@ -17,11 +16,10 @@ _EXPECTED = '{"VIDEO_0": [{"score": 4}, {"q": ..., "a": ..., "pred": ...}], ...}
 
 
 def read_score_file(path: Path) -> list[Graded]:
-    """The items of a published score file, in its order.
+    """Return the items of a published score file, in its order.
 
     Raises:
         GradesError: it is no such file.
-        OSError: it cannot be read.
     """
     content = read_json(path, expected=_EXPECTED)
     if not isinstance(content, dict) or not content:
@@ -49,7 +47,7 @@ def _graded(key: str, entry: Any) -> Graded:  # noqa: ANN401
 
 
 def read_score(value: Any) -> float | None:  # noqa: ANN401
-    """A score from 0 to 5, also as text; None for anything else.
+    """Return a score from 0 to 5, also from text, or None for anything else.
 
     >>> [read_score(v) for v in (4, "4", " 4.5 ", "4/5", 6, True, None)]
     [4.0, 4.0, 4.5, None, None, None, None]

@@ -1,9 +1,9 @@
-"""Cheap metrics that compare a caption with its reference by words or by meaning: no opinion, no server.
+"""Metrics that compare a caption with its reference by words or by meaning, without a server.
 
 All are shares from 0 to 1, BLEU too. They reward the reference's words, not truth, and are low for long captions beside
-short references; use them to notice when a judge and everything else disagree.
-Assumption: the paper reports none of them; texts are compared in lower case, words without regard to punctuation (BLEU
-takes the tokens of its reference implementation).
+short references. Use them to notice when a judge and everything else disagree.
+Assumption: the paper reports none of them. Texts are compared in lower case, words without punctuation (BLEU takes the
+tokens of its reference implementation).
 """
 
 import re
@@ -28,11 +28,11 @@ _BATCH = 16
 
 
 def reference_metrics(records: Iterable[Mapping[str, Any]]) -> dict[str, Metric] | None:
-    """BLEU-4, ROUGE-L, METEOR and sentence similarity of the records' `pred` with their `A`; None without such records.
+    """Return BLEU-4, ROUGE-L, METEOR and sentence similarity of `pred` with `A`, or None without such records.
 
-    Each has value, interval (95 %, bootstrap over videos; None for fewer than two), n, left_out (records without a
-    caption or a reference, or too long for the metric), settings; a metric that cannot be had here has no value, n 0,
-    and a reason. An empty caption is a caption, with nothing in common with its reference.
+    Each has value, interval (95 %, bootstrap over videos, None for fewer than two), n, left_out (records without a
+    caption or a reference, or too long for the metric) and settings. A metric that is not available has no value, n 0,
+    and a reason. An empty caption counts, with nothing in common with its reference.
 
     Raises:
         ImportError: a package of requirements.txt is missing.
@@ -47,12 +47,12 @@ def reference_metrics(records: Iterable[Mapping[str, Any]]) -> dict[str, Metric]
         "METEOR without synonyms": meteor,
         "sentence similarity": sentence_similarity,
     }
-    found = {name: measure(texts) for name, measure in measures.items()}
-    return {name: {**metric, "left_out": len(records) - metric["n"]} for name, metric in found.items()}
+    metrics = {name: measure(texts) for name, measure in measures.items()}
+    return {name: {**metric, "left_out": len(records) - metric["n"]} for name, metric in metrics.items()}
 
 
 def texts_of(records: Iterable[Mapping[str, Any]]) -> Texts:
-    """Video, caption and reference of the records that have both, in an order of their own.
+    """Return video, caption and reference of the records that have both, sorted.
 
     >>> texts_of([{"video_name": "v", "A": "He waves.", "pred": "He sits."}, {"video_name": "w", "A": "He waves."}])
     [('v', 'He sits.', 'He waves.')]
@@ -65,11 +65,7 @@ def texts_of(records: Iterable[Mapping[str, Any]]) -> Texts:
 
 
 def bleu(texts: Texts) -> Metric:
-    """Corpus BLEU-4 by sacrebleu; its interval comes from the n-gram counts of the drawn videos, added up.
-
-    Raises:
-        ImportError: sacrebleu is missing.
-    """
+    """Return corpus BLEU-4 by sacrebleu, with an interval from the n-gram counts of the drawn videos."""
     try:
         from sacrebleu.metrics.bleu import BLEU
     except ImportError as error:
@@ -78,13 +74,13 @@ def bleu(texts: Texts) -> Metric:
     videos = sorted({video for video, _, _ in texts})
     rows = np.zeros((len(videos), 2 * _ORDERS + 2), dtype=np.int64)
     for video, caption, reference in texts:
-        found = scorer.corpus_score([caption], [[reference]])
-        rows[videos.index(video)] += [*found.counts, *found.totals, found.sys_len, found.ref_len]
+        result = scorer.corpus_score([caption], [[reference]])
+        rows[videos.index(video)] += [*result.counts, *result.totals, result.sys_len, result.ref_len]
 
     def value(counts: Int[np.ndarray, " S"]) -> float:
         *matches, hypothesis, reference = counts.tolist()
-        found = BLEU.compute_bleu(matches[:_ORDERS], matches[_ORDERS:], hypothesis, reference, smooth_method="exp")
-        return found.score / 100
+        result = BLEU.compute_bleu(matches[:_ORDERS], matches[_ORDERS:], hypothesis, reference, smooth_method="exp")
+        return result.score / 100
 
     def values(sums: Float[np.ndarray, "R S"]) -> Float[np.ndarray, " R"]:
         return np.array([value(counts) for counts in sums.astype(np.int64)])
@@ -99,11 +95,7 @@ def bleu(texts: Texts) -> Metric:
 
 
 def rouge_l(texts: Texts) -> Metric:
-    """Mean ROUGE-L F-measure by rouge-score, with stemming.
-
-    Raises:
-        ImportError: rouge-score is missing.
-    """
+    """Return the mean ROUGE-L F-measure by rouge-score, with stemming."""
     try:
         from rouge_score.rouge_scorer import RougeScorer
     except ImportError as error:
@@ -114,21 +106,18 @@ def rouge_l(texts: Texts) -> Metric:
 
 
 class _NoSynonyms:
-    """Stands where nltk expects WordNet, whose data no package brings."""
+    """A WordNet without entries, because no package brings its data."""
 
     def synsets(self, word: str) -> list[Any]:
-        """No meanings are known."""
+        """Return no meanings."""
         return []
 
 
 def meteor(texts: Texts) -> Metric:
-    """Mean METEOR by nltk: words that are equal or have equal stems.
+    """Return the mean METEOR by nltk, which matches equal words and equal stems.
 
-    Deviation: the third stage of METEOR, synonyms from WordNet, is left out, since its data cannot be had offline; so
-    the value is lower than that of the original, and goes by another name.
-
-    Raises:
-        ImportError: nltk is missing.
+    Deviation: METEOR's third stage, synonyms from WordNet, is left out, as its data is not available offline. The value
+    is lower than the original's and has another name.
     """
     try:
         from nltk.translate.meteor_score import single_meteor_score
@@ -141,7 +130,7 @@ def meteor(texts: Texts) -> Metric:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in lower case.
+    """Return the words of a text in lower case.
 
     >>> words("He's waving, twice.")
     ["he's", 'waving', 'twice']
@@ -150,10 +139,9 @@ def words(text: str) -> list[str]:
 
 
 def sentence_similarity(texts: Texts) -> Metric:
-    """Mean cosine of caption and reference by the offline MiniLM, on the GPU if there is one.
+    """Return the mean cosine of caption and reference by the offline MiniLM, on the GPU if there is one.
 
-    Where MiniLM is not installed there is no value, but the reason. A pair with a text longer than MiniLM reads is left
-    out.
+    Without MiniLM there is a reason instead of a value. Pairs with a text that is too long for it are left out.
     """
     try:
         from ski_lvlm.encoders.text_encoder import load_text_encoder
@@ -161,38 +149,37 @@ def sentence_similarity(texts: Texts) -> Metric:
         encoder = load_text_encoder("minilm").to(device())
     except ImportError as error:
         return {"value": None, "interval": None, "n": 0, "reason": str(error), "settings": "minilm"}
-    wanted = list(dict.fromkeys(text for _, *pair in texts for text in pair if text.strip()))
-    vectors = _vectors(encoder, wanted)
-    read = [item for item in texts if all(text in vectors for text in item[1:] if text.strip())]
-    values = [float(vectors[a] @ vectors[b]) if a.strip() else 0.0 for _, a, b in read]
-    return _mean(read, values, settings=f"minilm {encoder.digest[:12]}, cosine")
+    vectors = _vectors(encoder, list(dict.fromkeys(text for _, *pair in texts for text in pair if text.strip())))
+    compared = [item for item in texts if all(text in vectors for text in item[1:] if text.strip())]
+    values = [float(vectors[a] @ vectors[b]) if a.strip() else 0.0 for _, a, b in compared]
+    return _mean(compared, values, settings=f"minilm {encoder.digest[:12]}, cosine")
 
 
 def _vectors(encoder: "TextEncoder", texts: Sequence[str]) -> dict[str, Float[np.ndarray, " F"]]:
-    """Unit vectors of the texts that are not too long; those of like length together, which spares padding."""
+    """Return unit vectors of the texts that are not too long, in batches of similar length to save padding."""
     from ski_lvlm.encoders.text_encoder import TextEncoderError
 
     ordered = sorted(texts, key=lambda text: (len(text), text))
-    found: dict[str, Float[np.ndarray, " F"]] = {}
+    vectors: dict[str, Float[np.ndarray, " F"]] = {}
     for start in range(0, len(ordered), _BATCH):
         batch = ordered[start : start + _BATCH]
         try:
-            found |= dict(zip(batch, _encode(encoder, batch)))
+            vectors |= dict(zip(batch, _encode(encoder, batch)))
         except TextEncoderError:
-            found |= _one_by_one(encoder, batch)
-    return found
+            vectors |= _one_by_one(encoder, batch)
+    return vectors
 
 
 def _one_by_one(encoder: "TextEncoder", texts: Sequence[str]) -> dict[str, Float[np.ndarray, " F"]]:
     from ski_lvlm.encoders.text_encoder import TextEncoderError
 
-    found = {}
+    vectors = {}
     for text in texts:
         try:
-            found[text] = _encode(encoder, [text])[0]
+            vectors[text] = _encode(encoder, [text])[0]
         except TextEncoderError:
             continue
-    return found
+    return vectors
 
 
 def _encode(encoder: "TextEncoder", texts: Sequence[str]) -> Float[np.ndarray, "N F"]:

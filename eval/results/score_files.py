@@ -1,4 +1,4 @@
-"""Several score files as one table: own runs, and published files of which each holds one metric."""
+"""Several score files as one table: our runs, and published files with one metric each."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,22 +7,22 @@ from typing import NamedTuple
 from eval.metrics import METRICS
 from eval.results.aggregate import Graded
 from eval.results.compare_runs import check_same_judge
-from eval.results.graded_run import Run, is_run, read_run
+from eval.results.graded_run import GradedRun, is_run, read_run
 from eval.results.published_scores import read_score_file
 from eval.results.score_json import GradesError
 
-ALL = "all"  # the metric of a single file that names none
+ALL = "all"  # the metric of a single file whose name has none
 
 
 class ScoreFile(NamedTuple):
-    """A file or folder as the command names it, and the metric that is meant, where that was said."""
+    """A file or folder of the command line, with its metric if it was given."""
 
     path: Path
     metric: str | None
 
 
-class Scores(NamedTuple):
-    """The items of each metric, in the order of the paper's table, and what is unfinished of the files."""
+class ScoredItems(NamedTuple):
+    """The items of each metric, in the order of the paper's table, and messages about unfinished runs."""
 
     items: dict[str, Sequence[Graded]]
     unfinished: list[str]
@@ -35,26 +35,25 @@ def score_file(text: str) -> ScoreFile:
     ('detail', 'x=a.json')
 
     Raises:
-        GradesError: FILE is there, METRIC is none.
+        GradesError: FILE exists, but METRIC is no metric.
     """
-    metric, found, path = text.partition("=")
-    if found and metric in METRICS:
+    metric, sign, path = text.partition("=")
+    if sign and metric in METRICS:
         return ScoreFile(Path(path), metric)
-    if found and not Path(text).exists() and Path(path).exists():
+    if sign and not Path(text).exists() and Path(path).exists():
         raise GradesError(f"{text}: {metric!r} is no metric; expected one of {', '.join(METRICS)}, or FILE alone")
     return ScoreFile(Path(text), None)
 
 
-def read_scores_of(files: Sequence[ScoreFile]) -> Scores:
-    """Read all files; a published one's metric is the one said, or the one that its name holds.
+def read_scores_of(files: Sequence[ScoreFile]) -> ScoredItems:
+    """Read all files. The metric of a published one is given with it, or part of its name.
 
     Raises:
-        GradesError: a file holds no scores or does not say of which metric, two are about the same one, or own runs
-            were graded by different judges.
-        OSError: a file cannot be read.
+        GradesError: a file holds no scores, its metric is unknown or that of another file, or our runs have different
+            judges.
     """
     items: dict[str, Sequence[Graded]] = {}
-    unfinished, runs = [], list[Run]()
+    unfinished, runs = [], list[GradedRun]()
     for file in files:
         if is_run(file.path):
             run = read_run(file.path)
@@ -62,17 +61,17 @@ def read_scores_of(files: Sequence[ScoreFile]) -> Scores:
                 check_same_judge(earlier, run)
             runs.append(run)
             unfinished += [f"{file.path} is {run.unfinished}"] if run.unfinished else []
-            found = {metric: run.items(metric) for metric in _metrics(run, file)}
+            graded = {metric: run.items(metric) for metric in _metrics(run, file)}
         else:
-            found = {_metric(file, alone=len(files) == 1): read_score_file(file.path)}
-        if twice := [metric for metric in found if metric in items]:
+            graded = {_metric(file, alone=len(files) == 1): read_score_file(file.path)}
+        if twice := [metric for metric in graded if metric in items]:
             raise GradesError(f"{file.path} is the second with {', '.join(twice)}; expected each metric once")
-        items |= found
+        items |= graded
     in_order = sorted(items, key=lambda metric: METRICS.index(metric) if metric in METRICS else len(METRICS))
-    return Scores({metric: items[metric] for metric in in_order}, unfinished)
+    return ScoredItems({metric: items[metric] for metric in in_order}, unfinished)
 
 
-def _metrics(run: Run, file: ScoreFile) -> list[str]:
+def _metrics(run: GradedRun, file: ScoreFile) -> list[str]:
     if file.metric is None:
         return run.metrics
     if file.metric not in run.metrics:
@@ -83,9 +82,9 @@ def _metrics(run: Run, file: ScoreFile) -> list[str]:
 def _metric(file: ScoreFile, *, alone: bool) -> str:
     if file.metric is not None:
         return file.metric
-    named = [metric for metric in METRICS if metric in file.path.name.lower()]
-    if len(named) == 1:
-        return named[0]
+    matches = [metric for metric in METRICS if metric in file.path.name.lower()]
+    if len(matches) == 1:
+        return matches[0]
     if alone:
         return ALL
     raise GradesError(f"which metric is {file.path} of? Say METRIC={file.path}, with one of {', '.join(METRICS)}")

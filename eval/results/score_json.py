@@ -1,4 +1,4 @@
-"""JSON files with scores, ours and others', read strictly."""
+"""Strict reading of JSON files with scores."""
 
 import json
 from pathlib import Path
@@ -9,20 +9,14 @@ from ski_lvlm.storage.text_files import decoded
 
 
 class GradesError(ValueError):
-    """Grades are missing, damaged, or not comparable with others."""
+    """Missing, damaged or incomparable grades."""
 
 
 def read_json(path: Path, *, expected: str) -> Any:  # noqa: ANN401
-    """What a JSON file holds; a byte-order mark before it is not part of it.
-
-    Args:
-        path: the file.
-        expected: what should have been there, for messages.
+    """Return the content of a JSON file. `expected` describes it in messages.
 
     Raises:
-        GradesError: there is no such file, it is no JSON, or an object in it has a key twice, of which one would be
-            lost.
-        OSError: it cannot be read.
+        GradesError: there is no such file, it is no JSON, or an object in it has a key twice.
     """
     if path.is_file():
         refuse_pointers(path)
@@ -39,9 +33,9 @@ def read_json(path: Path, *, expected: str) -> Any:  # noqa: ANN401
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {twice!r:.60} stands there twice; keep one of the two, or rename one")
-    return found
+    return entries

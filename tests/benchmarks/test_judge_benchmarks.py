@@ -4,9 +4,10 @@ import pytest
 
 from benchmarks import hostile_judge
 from benchmarks.judge import bare, made_up_records, made_up_tasks, take_turns
-from eval.judges.judge import open_judge
-from eval.judges.judging import judge_all
+from eval.judges.grading import GradingSettings, grade_all
+from eval.judges.judge import JudgeSettings
 from eval.judges.llm_judge import LlmJudge
+from eval.judges.open_judge import open_judge
 from eval.judges.rubrics import OWN
 from eval.metrics import METRICS
 from ski_lvlm.servers.client import ChatClient
@@ -25,10 +26,10 @@ def test_both_sides_send_the_same_requests(tmp_path):
 
     tasks = made_up_tasks(2)
     with chat_double(plan=lambda _: Answer('{"score": 4}'), models=("smollm2",)) as double:
-        judge = open_judge("openai:smollm2", base_url=f"{double.url}/v1", max_tokens=16)
+        judge = open_judge("openai:smollm2", JudgeSettings(base_url=f"{double.url}/v1", max_tokens=16))
         judge.ping()
         double.requests.clear()
-        judge_all(tasks, judge, ledger=tmp_path / "judgements.jsonl", workers=1)
+        grade_all(tasks, judge, GradingSettings(tmp_path / "judgements.jsonl", workers=1))
         judged = [request for request in double.requests if "Say yes." not in str(request["messages"])]
         double.requests.clear()
         client = openai.OpenAI(api_key="none", base_url=f"{double.url}/v1")

@@ -3,7 +3,7 @@
 import json
 
 from data_curation.asking.asker import Asker, sender
-from data_curation.asking.purse import Purse
+from data_curation.asking.budget import Budget
 from data_curation.asking.reply_log import ReplyLog
 from ski_lvlm.servers.client import ChatClient
 from ski_lvlm.servers.pace import Pace
@@ -21,5 +21,5 @@ def asker_of(url, folder, *, attempts=1, price=None, budget=None, spent=0.0, pac
     """Asks `openai:llama3.1` at `url`, and keeps the replies in `folder`."""
     client = ChatClient("openai:llama3.1", base_url=f"{url}/v1", attempts=attempts)
     limits = Pace(requests_per_minute=pace[0], tokens_per_minute=pace[1])
-    purse = Purse(budget=budget, spent=spent)
-    return Asker(client.name, "qa", ReplyLog(folder), purse, price, send or sender(client, limits), client.ping)
+    budget = Budget(limit=budget, spent=spent)
+    return Asker(client.name, "qa", ReplyLog(folder), budget, price, send or sender(client, limits), client.ping)

@@ -3,8 +3,8 @@ from types import SimpleNamespace
 import pytest
 
 from data_curation.asking.asker import sender
+from data_curation.asking.budget import BudgetSpent
 from data_curation.asking.prices import Price
-from data_curation.asking.purse import BudgetSpent
 from data_curation.asking.reply_log import ReplyLog
 from data_curation.ledger import Failed, Rejected, read_manifest
 from ski_lvlm.servers.client import ChatClient, ChatError, ChatRequest, Message

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from data_curation.cropping.association import Found, associate, intersection_over_union
+from data_curation.cropping.association import Detections, associate, intersection_over_union
 
 
 def found(*boxes, score=0.9):
-    return Found(np.array(boxes, float).reshape(-1, 4), np.full(len(boxes), score))
+    return Detections(np.array(boxes, float).reshape(-1, 4), np.full(len(boxes), score))
 
 
 def person(x, *, size=100):
@@ -14,7 +14,7 @@ def person(x, *, size=100):
 
 def test_two_who_pass_in_opposite_order_of_detection_stay_two():
     frames = [found(person(0 + 10 * t), person(500 - 10 * t)) for t in range(6)]
-    frames[1:] = [Found(each.boxes[::-1], each.scores[::-1]) for each in frames[1:]]
+    frames[1:] = [Detections(each.boxes[::-1], each.scores[::-1]) for each in frames[1:]]
     one, other = sorted(associate(frames, patience=2), key=lambda each: each.boxes[0][0])
     assert [box[0] for box in one.boxes] == [0, 10, 20, 30, 40, 50]
     assert [box[0] for box in other.boxes] == [500, 490, 480, 470, 460, 450]
@@ -29,7 +29,7 @@ def test_a_person_is_the_best_overlap_altogether_not_the_first():
 
 def test_somebody_narrow_who_runs_stays_one_person():
     frames = [found(person(120 * t)) for t in range(5)]
-    assert [each.seen for each in associate(frames, patience=0)] == [[0, 1, 2, 3, 4]]
+    assert [each.frames for each in associate(frames, patience=0)] == [[0, 1, 2, 3, 4]]
 
 
 @pytest.mark.parametrize(("missed", "persons"), [(2, 1), (3, 2)])
@@ -37,12 +37,12 @@ def test_a_short_gap_is_bridged_and_a_long_one_is_not(missed, persons):
     frames = [found(person(0))] * 4 + [found()] * missed + [found(person(5))] * 4
     who = associate(frames, patience=2)
     assert len(who) == persons
-    assert who[0].seen == ([0, 1, 2, 3, 6, 7, 8, 9] if persons == 1 else [0, 1, 2, 3])
+    assert who[0].frames == ([0, 1, 2, 3, 6, 7, 8, 9] if persons == 1 else [0, 1, 2, 3])
 
 
 def test_boxes_far_apart_are_not_one_person():
     frames = [found(person(0))] * 4 + [found(person(900))] * 4
-    assert [each.seen for each in associate(frames, patience=5)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert [each.frames for each in associate(frames, patience=5)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
 def test_the_longest_and_largest_comes_first():
@@ -54,7 +54,7 @@ def test_the_longest_and_largest_comes_first():
 def test_somebody_seen_twice_is_a_mistake_unless_nobody_else_is_there():
     blink = found(person(900, size=300))
     assert len(associate([found(person(0))] * 6, patience=2)) == 1
-    flash = Found(*(np.concatenate(both) for both in zip(found(person(0)), blink)))
+    flash = Detections(*(np.concatenate(both) for both in zip(found(person(0)), blink)))
     assert [each.boxes[0][0] for each in associate([found(person(0))] * 6 + [flash] * 2, patience=2)] == [0]
     assert [each.boxes[0][0] for each in associate([blink], patience=2)] == [900]
 

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from data_curation.asking.batches import BatchDesk, StillRunning, open_batches
+from data_curation.asking.batches import BatchQueue, StillRunning, open_batches
+from data_curation.asking.budget import BudgetSpent
 from data_curation.asking.prices import Price
-from data_curation.asking.purse import BudgetSpent
 from data_curation.ledger import Ledger, read_manifest
 from data_curation.questions.make_qa import CaptionedClip, model_writer
 from ski_lvlm.servers.client import ChatClient, ChatError
@@ -23,7 +23,7 @@ def curate(tmp_path, monkeypatch):
     def run(store, plan=lambda body: Answer(reply(GOOD, OTHER)), *, count=2, poll=0.001, requests=100, **money):
         with batch_double(store, plan=plan) as double:
             client = ChatClient("openai:llama3.1", base_url=f"{double.url}/v1", attempts=2)
-            desk = BatchDesk(client, tmp_path, requests=requests, poll=poll)
+            desk = BatchQueue(client, tmp_path, requests=requests, poll=poll)
             asker = asker_of(double.url, tmp_path, send=desk.send, **money)
             writer, ledger = model_writer(asker), Ledger(tmp_path, "qa")
 

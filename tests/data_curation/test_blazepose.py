@@ -53,7 +53,7 @@ def test_what_the_network_says_becomes_head_hips_and_reach():
     np.testing.assert_allclose(found.hips, [[0.2 + corner, 0.2 + corner]], rtol=1e-6)
     np.testing.assert_allclose(found.radius, [0.3], rtol=1e-6)
     assert found.scores == pytest.approx([0.9526], abs=1e-4)
-    placed = found.placed(np.array([140, 0]), 360)
+    placed = found.in_picture(np.array([140, 0]), 360)
     np.testing.assert_allclose(placed.heads, [[140 + 360 * (0.1 + corner), 360 * corner]], rtol=1e-6)
 
 

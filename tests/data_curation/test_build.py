@@ -10,7 +10,7 @@ from data_curation import build, validate
 from data_curation.captioning.kinematics import named_action
 from data_curation.ledger import read_manifest
 from data_curation.parts import captioned_clips, divide, training
-from data_curation.questions.pair_shares import wanted_pairs
+from data_curation.questions.pair_shares import planned_pairs
 from data_curation.sources import find_clips
 from ski_lvlm.datasets.instruction_file import read_instructions
 from ski_lvlm.datasets.ntu import names_with_skeleton, parse_name
@@ -217,7 +217,7 @@ def test_the_parts_of_full_size_and_what_is_saved():
     for split in ("all", "ntu120/110-10"):
         for part in ("train", "all"):
             parts = divide(clips, split=split, part=part)
-            shares = wanted_pairs(training(parts), pairs=None, per_clip=None)
+            shares = planned_pairs(training(parts), pairs=None, per_clip=None)
             captioned[split, part] = len(captioned_clips(parts, shares))
     assert captioned == {
         ("all", "train"): 63_026,
@@ -226,7 +226,7 @@ def test_the_parts_of_full_size_and_what_is_saved():
         ("ntu120/110-10", "all"): 108_686,
     }
     few = divide(clips, split="ntu120/110-10", part="train")
-    assert len(captioned_clips(few, wanted_pairs(training(few), pairs=1_000, per_clip=None))) == 1_000
+    assert len(captioned_clips(few, planned_pairs(training(few), pairs=1_000, per_clip=None))) == 1_000
 
 
 def test_without_a_split_every_action_trains_and_ntus_subjects_decide(ntu, tmp_path):

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_curation.captioning import local_captioner, vision_models
-from data_curation.captioning.caption import Captioner, Cropped, load_captioner
+from data_curation.captioning import local_models, vision_models
+from data_curation.captioning.captioner import Captioner, CaptionerSettings, CroppedClip
+from data_curation.captioning.frame_choice import frames_choice
+from data_curation.captioning.open_captioner import open_captioner
+from data_curation.captioning.vision_pool import Loading
 from data_curation.ledger import Failed, Rejected
 from data_curation.prompts import CAPTION_PROMPT, SEVERAL_FRAMES, prompt_hash
 from ski_lvlm.servers.client import Reply
@@ -26,11 +29,16 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PYTHON = os.environ.get("SKI_COGVLM_PYTHON", sys.executable)  # .venv-cogvlm/bin/python, to test that environment
 
 
+def opened(name, *, asker=None, frames="middle", trust_remote_code=False, revision=None, python=sys.executable):
+    loading = Loading(trust_remote_code, revision, python)
+    return open_captioner(name, CaptionerSettings(frames_choice(frames), loading, asker))
+
+
 def filmed(path, colour):
     """A clip of one colour; its skeleton is noise."""
     write_video(path, width=224, height=224, draw=lambda picture, index: picture.__setitem__(..., colour))
     joints = np.random.default_rng(0).normal(0, 0.01, (30, 1, 25, 3)).astype(np.float32)
-    return Cropped(NAME, path, lambda: joints)
+    return CroppedClip(NAME, path, lambda: joints)
 
 
 @pytest.fixture
@@ -53,8 +61,8 @@ def cogvlm(cogvlm_folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vision_models, "COGVLM", str(folder))
         patch.setattr(vision_models, "COGVLM_TOKENIZER", str(folder / "tokenizer"))
-        patch.setattr(local_captioner, "visible_gpus", lambda python: ["0", "1"])
-        captioner = load_captioner("cogvlm", trust_remote_code=True, captioner_python=PYTHON)
+        patch.setattr(local_models, "visible_gpus", lambda python: ["0", "1"])
+        captioner = opened("cogvlm", trust_remote_code=True, python=PYTHON)
     with captioner:
         yield captioner
 
@@ -63,7 +71,7 @@ def cogvlm(cogvlm_folder):
 def llava(tmp_path_factory):
     """A tiny LLaVA that gets two frames of each clip."""
     folder = tiny_llava(tmp_path_factory.mktemp("models") / "llava")
-    with load_captioner(f"hf:{folder}", frames="2") as captioner:
+    with opened(f"hf:{folder}", frames="2") as captioner:
         yield captioner
 
 
@@ -75,8 +83,8 @@ class Asked:
     def __init__(self, text="A man claps.", cut=False):
         self.reply, self.asked = Reply(text, 3, 2, 0.1, cut), []
 
-    def ask(self, clip, messages, *, max_tokens):
-        self.asked.append((clip, messages, max_tokens))
+    def ask(self, clip, chat):
+        self.asked.append((clip, chat.messages, chat.max_tokens))
         return self.reply
 
 
@@ -85,23 +93,23 @@ def pictures(message):
 
 
 def test_kinematics_asks_for_the_skeleton_only(clip, tmp_path):
-    captioner = load_captioner("kinematics")
-    said = captioner.describe(Cropped(NAME, tmp_path / "absent.mp4", clip.joints))
+    captioner = opened("kinematics")
+    said = captioner.describe(CroppedClip(NAME, tmp_path / "absent.mp4", clip.joints))
     assert "clapping" in said.text
     assert said[1:] == (0, 0, False)
-    assert captioner.version == load_captioner("kinematics", frames="motion").version
+    assert captioner.version == opened("kinematics", frames="motion").version
 
 
 def test_kinematics_rejects_a_skeleton_without_anybody(clip):
-    nobody = Cropped(NAME, clip.crop, lambda: np.full((5, 1, 25, 3), np.nan, np.float32))
+    nobody = CroppedClip(NAME, clip.crop, lambda: np.full((5, 1, 25, 3), np.nan, np.float32))
     with pytest.raises(Rejected, match="nobody is in the skeleton"):
-        load_captioner("kinematics").describe(nobody)
+        opened("kinematics").describe(nobody)
 
 
 def test_a_server_gets_the_papers_prompt_and_the_middle_frame(clip, tmp_path):
     with chat_double(plan=lambda request: Answer("A man \n  claps. ")) as double:
         asker = asker_of(double.url, tmp_path / "out")
-        captioner = load_captioner("openai:llama3.1", asker=asker)
+        captioner = opened("openai:llama3.1", asker=asker)
         assert captioner.describe(clip) == ("A man claps.", 3, 2, False)
     assert captioner.asker is asker and captioner.model == "openai:llama3.1" and captioner.threads is None
     text, image = double.requests[-1]["messages"][0]["content"]
@@ -113,7 +121,7 @@ def test_a_server_gets_the_papers_prompt_and_the_middle_frame(clip, tmp_path):
 
 def test_several_frames_go_in_order_with_a_word_of_explanation(clip):
     asker = Asked()
-    load_captioner("ollama:llava", asker=asker, frames="3").describe(clip)
+    opened("ollama:llava", asker=asker, frames="3").describe(clip)
     ((name, (message,), max_tokens),) = asker.asked
     assert (name, max_tokens) == (NAME, 256)
     assert message.text == SEVERAL_FRAMES.format(count=3) + CAPTION_PROMPT
@@ -122,8 +130,7 @@ def test_several_frames_go_in_order_with_a_word_of_explanation(clip):
 
 def test_another_choice_of_frames_makes_captions_anew_and_the_papers_is_always_the_same():
     versions = [
-        load_captioner("openai:x", asker=Asked(), frames=frames).version
-        for frames in ("middle", "1", "2", "3", "motion")
+        opened("openai:x", asker=Asked(), frames=frames).version for frames in ("middle", "1", "2", "3", "motion")
     ]
     assert versions[0] == versions[1] == prompt_hash(CAPTION_PROMPT)
     assert len(set(versions)) == 4
@@ -131,30 +138,30 @@ def test_another_choice_of_frames_makes_captions_anew_and_the_papers_is_always_t
 
 def test_silence_is_a_reject_that_tells_what_it_cost(clip):
     with pytest.raises(Rejected, match="said nothing") as rejected:
-        load_captioner("openai:x", asker=Asked(" \n ")).describe(clip)
+        opened("openai:x", asker=Asked(" \n ")).describe(clip)
     assert rejected.value.facts == {"prompt_tokens": 3, "completion_tokens": 2}
 
 
 def test_an_answer_that_was_cut_ends_with_a_whole_sentence_or_is_rejected(clip):
-    cut = load_captioner("openai:x", asker=Asked("A man sits.\nHe then li", cut=True)).describe(clip)
+    cut = opened("openai:x", asker=Asked("A man sits.\nHe then li", cut=True)).describe(clip)
     assert cut == ("A man sits.", 3, 2, True)
-    whole = load_captioner("openai:x", asker=Asked("A man sits. He then li")).describe(clip)
+    whole = opened("openai:x", asker=Asked("A man sits. He then li")).describe(clip)
     assert whole == ("A man sits. He then li", 3, 2, False)
     with pytest.raises(Rejected, match="did not end one sentence in 256 tokens"):
-        load_captioner("openai:x", asker=Asked("A man who", cut=True)).describe(clip)
+        opened("openai:x", asker=Asked("A man who", cut=True)).describe(clip)
 
 
 @pytest.mark.parametrize("frames", ["middle", "motion"])
 def test_a_damaged_crop_is_left_to_the_next_run(clip, frames):
     clip.crop.write_bytes(clip.crop.read_bytes()[:500])
     with pytest.raises(Failed, match="crop.mp4.*delete the crop"):
-        load_captioner("openai:x", asker=Asked(), frames=frames).describe(clip)
+        opened("openai:x", asker=Asked(), frames=frames).describe(clip)
 
 
 @pytest.mark.parametrize("name", ["blip", "hf:", "hf", "", "cogvlm:7b"])
 def test_an_unknown_captioner_is_refused(name):
-    with pytest.raises(ValueError, match="unknown captioner .*; expected kinematics, cogvlm, hf:MODEL"):
-        load_captioner(name)
+    with pytest.raises(ValueError, match="unknown captioner .*; expected one of kinematics, cogvlm, hf:MODEL"):
+        opened(name)
 
 
 @pytest.mark.parametrize(
@@ -167,16 +174,16 @@ def test_an_unknown_captioner_is_refused(name):
 )
 def test_strangers_code_runs_only_if_allowed_and_pinned(options, message):
     with pytest.raises(ValueError, match=message):
-        load_captioner("cogvlm", **options)
+        opened("cogvlm", **options)
     if options["trust_remote_code"]:
         with pytest.raises(ValueError, match=message):
-            load_captioner("hf:who/knows", **options)
+            opened("hf:who/knows", **options)
     vision_models.check_trust(vision_models.COGVLM, trust_remote_code=True, revision=COMMIT)
 
 
 def test_cogvlm_takes_one_picture():
     with pytest.raises(ValueError, match="cogvlm takes one picture, but --frames is 4"):
-        load_captioner("cogvlm", trust_remote_code=True, revision=COMMIT, frames="4")
+        opened("cogvlm", trust_remote_code=True, revision=COMMIT, frames="4")
 
 
 def test_cogvlms_call_contract_and_its_middle_frame(cogvlm, clip):
@@ -230,17 +237,17 @@ def test_a_model_is_known_by_its_files_wherever_they_lie(tmp_path):
     for place in ("here", "there"):
         (tmp_path / place / "model").mkdir(parents=True)
         (tmp_path / place / "model" / "config.json").write_text("{}")
-    here, there = (local_captioner._identity(str(tmp_path / place / "model"), None) for place in ("here", "there"))
+    here, there = (local_models._identity(str(tmp_path / place / "model"), None) for place in ("here", "there"))
     assert here == there and here.startswith("model@")
     (tmp_path / "there" / "model" / "config.json").write_text("{ }")
-    assert local_captioner._identity(str(tmp_path / "there" / "model"), None) != here
-    assert local_captioner._identity("org/model", COMMIT) == f"org/model@{COMMIT}"
+    assert local_models._identity(str(tmp_path / "there" / "model"), None) != here
+    assert local_models._identity("org/model", COMMIT) == f"org/model@{COMMIT}"
 
 
 def test_a_model_that_is_not_there_stops_the_run_in_one_line(monkeypatch):
-    monkeypatch.setattr(local_captioner, "visible_gpus", lambda python: [])
+    monkeypatch.setattr(local_models, "visible_gpus", lambda python: [])
     with pytest.raises(ValueError, match="no/such: the captioner cannot start: .*connect") as stopped:
-        load_captioner("hf:no/such")
+        opened("hf:no/such")
     assert "\n" not in str(stopped.value) and not isinstance(stopped.value, Failed)
 
 

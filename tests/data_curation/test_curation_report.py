@@ -50,12 +50,12 @@ def test_a_whole_run_is_on_one_page(tmp_path):
     assert "The counts add up" in html and "Does not add up" not in html
     assert ["train", "3", "3", "3", "3", "3", "3"] in rows(html, "Balance")
     assert ["A002 eat meal/snack", "", "1", "1", "1"] in rows(html, "Balance")
-    assert rows(html, "Who found the persons")[0][:2] == ["skeleton", "3"]
+    assert rows(html, "Detection of persons")[0][:2] == ["skeleton", "3"]
     assert rows(html, "Tokens and money")[-1][:6] == ["all", "", "2", "600", "80", "$0.25 + price unknown of 1 request"]
     assert rows(html, "Settings") == [["captioner", "kinematics"], ["budget", "not set"]]
     assert "last record 2026-11-26 15:04 UTC" in html
-    assert html.count("data:image/jpeg;base64,") == 1 and html.count("crop is not there: crops/") == 2
-    assert html.count("data:image/svg+xml;base64,") == 7, "three of text, and tokens in and out of two steps"
+    assert html.count("data:image/jpeg;base64,") == 1 and html.count("missing crop: crops/") == 2
+    assert ["captions", "3", "0.0 %", "15", "4", "5", "5"] in rows(html, "Wording")
 
 
 def test_the_same_records_give_the_same_bytes(tmp_path):
@@ -87,7 +87,7 @@ def test_a_crop_that_is_gone_or_broken_is_said(tmp_path, crop):
         (tmp_path / "crops").mkdir()
         (tmp_path / "crops" / f"{clip(1)}.mp4").write_bytes(crop)
     html = page(tmp_path, whole_run([1]))
-    assert ("cannot be decoded" if crop else "crop is not there") in html and "data:image/jpeg" not in html
+    assert ("cannot be decoded" if crop else "missing crop") in html and "data:image/jpeg" not in html
 
 
 def test_a_run_without_clips_says_so(tmp_path):
@@ -96,7 +96,6 @@ def test_a_run_without_clips_says_so(tmp_path):
         "nothing recorded yet",
         "nothing was left out",
         "no crops",
-        "there are none",
         "no clips",
         "no language model was asked",
         "nothing was done",
@@ -109,16 +108,16 @@ def test_a_run_without_clips_says_so(tmp_path):
 
 def test_a_run_of_which_nothing_came_is_told_with_its_reasons(tmp_path):
     html = page(tmp_path, steps(crop={clip(n): out(f"frame {n} is black") for n in range(1, 9)}))
-    (reason,) = rows(html, "What was left out, and why")
+    (reason,) = rows(html, "Clips and pairs left out, by reason")
     assert reason == ["8", "frame … is black", ", ".join(clip(n) for n in range(1, 6)) + ", …"]
 
 
 def test_reasons_beyond_the_most_frequent_are_counted_together(tmp_path):
     crop = {clip(n): out("x" * n) for n in range(1, 31)} | {clip(n): out("often") for n in range(31, 41)}
-    found = rows(page(tmp_path, steps(crop=crop)), "What was left out, and why")
+    found = rows(page(tmp_path, steps(crop=crop)), "Clips and pairs left out, by reason")
     assert found[0][:2] == ["10", "often"] and found[-1] == [
         "11",
-        "for 11 other reasons; they stand in the step's records",
+        "for 11 other reasons (see the step's records)",
     ]
     assert sum(int(row[0]) for row in found) == 40
 
@@ -140,7 +139,7 @@ def test_all_120_actions_have_a_row(tmp_path):
 
 def test_shown_and_seed_decide_which_clips_are_shown(tmp_path):
     shown = [
-        re.findall(r"<code>(\w+)", page(tmp_path, whole_run(range(1, 61)), shown=5, seed=seed)) for seed in (0, 0, 1)
+        re.findall(r"<code>(\w+)", page(tmp_path, whole_run(range(1, 61)), count=5, seed=seed)) for seed in (0, 0, 1)
     ]
     assert shown[0] == shown[1] != shown[2] and len(shown[2]) == 5
 

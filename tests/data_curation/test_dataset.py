@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from data_curation.results.dataset import CARD, Row, dataset_card, read_dataset, write_dataset
+from data_curation.results.dataset import CARD, DatasetRow, dataset_card, read_dataset, write_dataset
 from tests.cases.command_case import run
 
 FACTS = {"captioner": "kinematics", "question writer": "template", "prompts": "0123456789ab"}
@@ -17,7 +17,7 @@ FACTS = {"captioner": "kinematics", "question writer": "template", "prompts": "0
 def row(subject=1, action=1, number=0, **changes):
     clip = f"S001C001P{subject:03}R001A{action:03}"
     texts = {"question": "What is the person doing?", "answer": "Drinking water.", "caption": "A person drinks water."}
-    made = Row(f"{clip}_{number}", clip, subject, action, "drink water", "action", **texts, has_skeleton=True)
+    made = DatasetRow(f"{clip}_{number}", clip, subject, action, "drink water", "action", **texts, has_skeleton=True)
     return made._replace(**changes)
 
 
@@ -40,7 +40,7 @@ def header(card):
 def test_rows_are_read_back_as_they_were(tmp_path):
     write_dataset(tmp_path, SPLITS, facts=FACTS)
     for split, rows in SPLITS.items():
-        assert [Row(**found) for found in read_dataset(tmp_path / f"{split}.parquet")] == rows
+        assert [DatasetRow(**found) for found in read_dataset(tmp_path / f"{split}.parquet")] == rows
 
 
 def test_the_types_are_those_that_readers_are_promised(tmp_path):

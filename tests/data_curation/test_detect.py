@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data_curation.cropping.association import Found
+from data_curation.cropping.association import Detections
 from data_curation.cropping.boxes import CropError
 from data_curation.cropping.crop import CropSettings, write_crop
 from data_curation.cropping.detect import find_boxes
@@ -24,9 +24,9 @@ class RedFinder:
     def _find(self, frame, number):
         rows, columns = np.nonzero(frame[..., 0] > 150)
         if not len(rows) or number in self.miss:
-            return Found(np.zeros((0, 4)), np.zeros(0))
+            return Detections(np.zeros((0, 4)), np.zeros(0))
         box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-        return Found(np.array([box], float), np.ones(1))
+        return Detections(np.array([box], float), np.ones(1))
 
 
 def write_walk(path, *, size=(320, 180), frames=60, speed=4, seen=range(10_000)):

@@ -2,13 +2,13 @@ import json
 
 import pytest
 
-from data_curation.checking.file_formats import Pair, read_table
+from data_curation.checking.file_formats import QuestionPair, read_table
 from data_curation.results.dataset import write_dataset
 from ski_lvlm.datasets.instruction_file import instruction_record
 from tests.data_curation.test_dataset import SPLITS
 
 CLIP = "S001C002P003R001A005"
-ASKED = Pair("What is done?", "A cup falls.")
+ASKED = QuestionPair("What is done?", "A cup falls.")
 
 
 def talk(question, **keys):
@@ -26,7 +26,7 @@ SKI = {"video": f"{CLIP}.pkl", "pose": f"{CLIP}_pose.pkl"}
 OBJECT = {"object": f"{CLIP}_object.pkl"}
 Q, A = ASKED
 CONSISTENCY = {"Q1": "Which action?", "Q2": "What goes on?"}
-THREE = [ASKED, Pair("Which action?", A), Pair("What goes on?", A)]
+THREE = [ASKED, QuestionPair("Which action?", A), QuestionPair("What goes on?", A)]
 RAW = [{"Q": Q, "A": A}, {"Q": "Who?", "A": "A man."}]
 FORMATS = {
     "SKI-LVLM conversations": ([ours()], [ASKED]),
@@ -38,11 +38,11 @@ FORMATS = {
     "predictions": ([{"video_name": f"{CLIP}.mp4", "Q": Q, "A": A, "pred": "Nothing.", "pred1": None}], [ASKED]),
     "LLAVIDAL descriptions": (
         [{"video_name": CLIP, "Q": Q, "A": A, "cons_Q1": "Which action?", "cons_Q2": "What goes on?", "cons_A": "It."}],
-        [ASKED, Pair("Which action?", "It."), Pair("What goes on?", "It.")],
+        [ASKED, QuestionPair("Which action?", "It."), QuestionPair("What goes on?", "It.")],
     ),
     "Video-ChatGPT raw pairs": ([{"q": Q, "a": A, "video_id": CLIP}], [ASKED]),
-    "raw pairs, keyed by video": ({CLIP: RAW}, [ASKED, Pair("Who?", "A man.")]),
-    "LLAVIDAL/SKI-Models raw pairs": ([[*RAW, {"id": CLIP}]], [ASKED, Pair("Who?", "A man.")]),
+    "raw pairs, keyed by video": ({CLIP: RAW}, [ASKED, QuestionPair("Who?", "A man.")]),
+    "LLAVIDAL/SKI-Models raw pairs": ([[*RAW, {"id": CLIP}]], [ASKED, QuestionPair("Who?", "A man.")]),
 }
 
 
@@ -82,7 +82,7 @@ def test_parquet_is_read_like_the_rest(tmp_path):
     table = read_table(tmp_path / "train.parquet")
     assert table.format == "Parquet"
     assert [entry.skeleton is None for entry in table.entries] == [False, True]
-    assert table.entries[0].pairs == (Pair("What is the person doing?", "Drinking water."),)
+    assert table.entries[0].pairs == (QuestionPair("What is the person doing?", "Drinking water."),)
     asked = read_table(tmp_path / "test.parquet").entries[0].pairs
     assert [pair.question for pair in asked] == ["What is the person doing?", "Which action?", "What is done?"]
 

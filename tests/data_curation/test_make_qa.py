@@ -131,7 +131,7 @@ def test_measured_motion_goes_into_the_prompt_and_answers_may_speak_of_it(asked)
     written, requests = asked(reply(OTHER), count=1, clip=told)
     assert "Measured on the body's joints: The right hand rises to the head." in requests[0]["messages"][1]["content"]
     assert written.pairs == [Pair(**OTHER)]
-    assert fault(Pair(**OTHER), known="A person is drinking water.") is not None
+    assert fault(Pair(**OTHER), context="A person is drinking water.") is not None
 
 
 def test_a_killed_clip_is_not_paid_for_again(asked, tmp_path):
@@ -159,5 +159,5 @@ def test_a_real_server_writes_pairs_or_is_rejected_within_bounds(llm_url, tmp_pa
         assert f"in {ROUNDS} replies" in str(reason)
     else:
         assert len(written.pairs) == 1
-        assert fault(written.pairs[0], known=CAPTION) is None
+        assert fault(written.pairs[0], context=CAPTION) is None
         assert written.completion_tokens > 0

@@ -111,8 +111,8 @@ FAULTS = {
 
 @pytest.mark.parametrize(("reason", "pair"), FAULTS.values(), ids=FAULTS.keys())
 def test_bad_pairs_are_told_apart_by_reason(reason, pair):
-    assert fault(pair, known=CAPTION, taken=[Pair(**GOOD)]) == reason
-    assert fault(Pair(**GOOD), known=CAPTION) is None
+    assert fault(pair, context=CAPTION, earlier=[Pair(**GOOD)]) == reason
+    assert fault(Pair(**GOOD), context=CAPTION) is None
 
 
 @pytest.mark.parametrize("action", ACTION_PHRASES)
@@ -121,5 +121,5 @@ def test_our_own_pairs_of_every_action_have_no_fault(action):
     caption = f"{action_sentence(name, action=action)} The right hand rises to the head; the legs hardly move."
     taken: list[Pair] = []
     for pair in template_pairs(name, caption=caption, count=6):
-        assert fault(pair, known=caption, taken=taken) is None
+        assert fault(pair, context=caption, earlier=taken) is None
         taken.append(pair)

@@ -96,7 +96,7 @@ def test_a_picture_that_cannot_be_answered_fails_alone(start):
 
 
 @pytest.mark.parametrize(
-    ("prompt", "reason"), [("die", r"ended with code 3; it said last: .*out of memory"), ("half", "code 0")]
+    ("prompt", "reason"), [("die", r"ended with code 3; its last lines: .*out of memory"), ("half", "code 0")]
 )
 def test_a_process_that_ends_fails_its_clip_and_is_replaced(start, prompt, reason):
     pool = start(gpus=["1"])
@@ -132,7 +132,7 @@ def test_a_process_that_hangs_is_killed(start, tmp_path):
     pool = start(seconds=0.4)
     with pytest.raises(Failed, match="gave no answer in 0.4 s and was killed"):
         ask(pool, f"hang {tmp_path / 'begun'}")
-    pool._places[0]._seconds = HANG
+    pool._workers[0]._seconds = HANG
     assert ask(pool).completion_tokens == 1
 
 
@@ -145,7 +145,7 @@ def test_deaths_in_a_row_stop_the_run_but_an_answer_between_starts_anew(start):
     for _ in range(2):
         with pytest.raises(Failed):
             ask(pool, "die")
-    with pytest.raises(ValueError, match="out of memory; so did 3 in a row") as stopped:
+    with pytest.raises(ValueError, match="out of memory; this happened 3 times in a row") as stopped:
         ask(pool, "die")
     assert not isinstance(stopped.value, Failed)
 

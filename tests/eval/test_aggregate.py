@@ -5,7 +5,7 @@ import random
 import pytest
 
 from eval.items.predictions import all_tasks
-from eval.judges.judging import judgement_id
+from eval.judges.grading import judgement_id
 from eval.metrics import METRICS
 from eval.results.aggregate import Graded, average_interval, metric_row, round_half_up, summarise, too_many_unscored
 

@@ -200,7 +200,7 @@ def test_annotations_that_cannot_be_trusted_are_refused(tmp_path, files, referen
 
 
 def test_a_member_that_is_too_large_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(charades_files, "LARGEST", 1000)
+    monkeypatch.setattr(charades_files, "MAX_BYTES", 1000)
     bomb = archive(tmp_path / "c.zip", **{"test_submission_caption.txt": "AAAA1 " + "x" * 100_000})
     with pytest.raises(CharadesError, match="has 100006 bytes, expected at most 1000"):
         read_references(bomb, "submission")

@@ -5,10 +5,9 @@ import random
 import numpy as np
 import pytest
 
-from eval.items.predictions import NO_ANSWER, Task
 from eval.results.compare_runs import compare_runs, paired_difference, sign_flip_p
 from eval.results.score_json import GradesError
-from tests.cases.graded_case import begin_plan, grade, graded_items, write_run
+from tests.cases.graded_case import grade, graded_items, write_run
 
 
 def compared(tmp_path, a, b, **about):
@@ -84,7 +83,7 @@ def test_unscored_items_are_left_out_and_counted(tmp_path):
 
 def test_an_item_that_one_model_left_unanswered_is_left_out_too(tmp_path):
     a, b = graded_items([1, 2, 3]), graded_items([2, 3])
-    found = compared(tmp_path, a, b, totals={"correctness": 3})["metrics"]["correctness"]
+    found = compared(tmp_path, a, b, unanswered=["v2_0"])["metrics"]["correctness"]
     assert (found["pairs"], found["left_out"]) == (2, 1)
 
 
@@ -118,12 +117,8 @@ def test_the_same_numbers_whatever_the_order_and_every_time(tmp_path):
 def test_other_judges_are_refused(tmp_path, name):
     other, own = {name: "another"}, {"server": "one"}
     with pytest.raises(GradesError, match=rf"cannot be compared.*{name} .*'another'.*the same judge and rubrics"):
-        compared(tmp_path, graded_items([1, 2], **own), graded_items([1, 2], **(own | other)), **(own | other))
-
-
-def test_older_grades_that_do_not_tell_the_server_are_compared(tmp_path):
-    found = compared(tmp_path, graded_items([1, 2]), graded_items([1, 2], server="one"), server="one")
-    assert found["metrics"]["correctness"]["pairs"] == 2
+        a = write_run(tmp_path / "a", graded_items([1, 2], **own), **own)
+        compare_runs(a, write_run(tmp_path / "b", graded_items([1, 2], **(own | other)), **(own | other)))
 
 
 def test_other_items_are_refused_and_named(tmp_path):
@@ -150,10 +145,7 @@ def test_one_video_gives_a_difference_without_interval_or_p(tmp_path):
 
 def test_items_that_a_model_left_unanswered_are_compared_by_their_keys(tmp_path):
     def run(name, answered, unanswered):
-        out = write_run(tmp_path / name, [grade(key, 3, seed=0) for key in answered])
-        tasks = [Task("correctness", key, grade(key, 3)["fields"]) for key in answered]
-        begin_plan(out, [*tasks, *(Task("correctness", key, None, NO_ANSWER) for key in unanswered)])
-        return out
+        return write_run(tmp_path / name, [grade(key, 3) for key in answered], unanswered=unanswered)
 
     a = run("a", [f"v{n}_0" for n in range(10)], [])
     same = run("same", [f"v{n}_0" for n in range(5)], [f"v{n}_0" for n in range(5, 10)])
@@ -163,5 +155,5 @@ def test_items_that_a_model_left_unanswered_are_compared_by_their_keys(tmp_path)
     with pytest.raises(GradesError, match=r"different items: correctness has 10 and 10, .*v10_0, v11_0"):
         compare_runs(a, other)
     (a / "judgements.jsonl").write_text("")
-    with pytest.raises(GradesError, match="unfinished: 0 of 10 grades; the same command goes on"):
+    with pytest.raises(GradesError, match="unfinished: 0 of 10 grades; run the same command again to resume"):
         compare_runs(a, same)

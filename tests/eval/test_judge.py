@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from eval.judges.judge import open_judge
+from eval.judges.judge import JudgeSettings
 from eval.judges.llm_judge import LlmJudge
-from eval.judges.rubrics import RUBRICS, messages
+from eval.judges.open_judge import open_judge
+from eval.judges.rubrics import OWN, messages
 from eval.judges.similarity_judge import SimilarityJudge, sentences
 from eval.metrics import METRICS
 from ski_lvlm.servers.client import ChatClient, ChatError, ServerNotRunning, Stopped
@@ -16,7 +17,7 @@ from ski_lvlm.servers.pace import Pace
 from tests.cases.command_case import HANG
 from tests.cases.llm_server import Answer, chat_double
 
-CORRECTNESS, DETAIL, CONTEXT, _, CONSISTENCY = RUBRICS
+CORRECTNESS, DETAIL, CONTEXT, _, CONSISTENCY = OWN.metrics
 FIELDS = {"Q": "what?", "A": "A man waves. He sits down.", "pred": "A man waves."}
 
 
@@ -91,7 +92,7 @@ def test_every_attempt_keeps_the_pace(monkeypatch):
 
 def test_a_stop_ends_the_wait_for_the_pace():
     with chat_double(plan=lambda _: Answer('{"score": 2}')) as double, ThreadPoolExecutor() as pool:
-        judge = open_judge("llama3.1", base_url=double.url, requests_per_minute=1)
+        judge = open_judge("llama3.1", JudgeSettings(base_url=double.url, requests_per_minute=1))
         assert judge(CORRECTNESS, FIELDS).score == 2
         waiting = pool.submit(judge, DETAIL, FIELDS)
         judge.stop()
@@ -102,7 +103,7 @@ def test_a_stop_ends_the_wait_for_the_pace():
 
 @pytest.mark.parametrize("name", ["", " ", "hf:", "openai:", "ollama: "])
 def test_names_of_no_judge(name):
-    with pytest.raises(ChatError, match="expected MODEL or ollama:MODEL, openai:MODEL, hf:MODEL, or similarity"):
+    with pytest.raises(ChatError, match="expected one of MODEL, ollama:MODEL, openai:MODEL, hf:MODEL, similarity"):
         open_judge(name)
 
 

@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 
 from eval.describe import main as describe
-from eval.items.predictions import PredictionsError, all_tasks, read_predictions
+from eval.items.predictions import all_tasks, read_predictions
 from eval.items.questions import questions_of, read_questions
-from eval.items.records import RecordsError, read_records, renamed
+from eval.items.records import read_records, renamed
 
 GENERIC = {"video_name": "v", "Q": "What?", "A": "Someone sits."}
 CONSISTENCY = {"video_name": "v", "Q1": "Which?", "Q2": "What else?", "A": "Someone sits."}
@@ -84,9 +84,9 @@ def test_the_same_text_under_two_names_is_no_contradiction_and_another_is():
 )
 def test_files_that_are_no_records_are_named_with_their_fault(tmp_path, content, message):
     (tmp_path / "r.json").write_bytes(content)
-    with pytest.raises(RecordsError, match=rf"r\.json.*{message}"):
+    with pytest.raises(ValueError, match=rf"r\.json.*{message}"):
         read_records(tmp_path / "r.json")
-    with pytest.raises(PredictionsError, match=rf"r\.json.*{message}.*eval/describe\.py"):
+    with pytest.raises(ValueError, match=rf"r\.json.*{message}.*eval/describe\.py"):
         read_predictions([tmp_path / "r.json"])
 
 
@@ -97,7 +97,7 @@ def test_a_mark_before_the_text_is_not_part_of_it(tmp_path):
 
 def test_a_missing_questions_file_stops_the_command_before_a_model_is_loaded(tmp_path):
     command = ["--model", str(tmp_path), "--videos", str(tmp_path), "--questions", str(tmp_path / "none.json")]
-    with pytest.raises(RecordsError, match=r"none\.json does not exist"):
+    with pytest.raises(ValueError, match=r"none\.json does not exist"):
         describe([*command, "--out", str(tmp_path / "p.json")])
 
 

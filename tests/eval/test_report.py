@@ -104,7 +104,7 @@ def test_an_empty_run_says_not_run_everywhere(tmp_path):
 
 def test_grading_that_was_stopped_is_unfinished_not_absent(folder, capsys):
     begin_plan(folder / "scores", [Task("detail", f"v{n}_0", {"pred": "x"}) for n in range(3)])
-    said = "unfinished: 0 of 3 grades; the same command goes on"
+    said = "unfinished: 0 of 3 grades; run the same command again to resume"
     html = build_report(folder).read_text()
     assert said in html and "61.2" not in html
     (folder / "accuracy.json").unlink()

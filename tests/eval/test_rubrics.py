@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from eval.judges.parse_score import parse_score
-from eval.judges.rubrics import OWN, OWN_FILE, RUBRICS, RubricsError, load_rubrics, messages
+from eval.judges.rubrics import OWN, OWN_FILE, load_rubrics, messages
 from eval.metrics import METRICS
 
 FIELDS = {
@@ -24,7 +24,7 @@ def test_the_five_metrics_of_table_3_in_its_order():
     assert METRICS == ("correctness", "detail", "context", "temporal", "consistency")
 
 
-@pytest.mark.parametrize("rubric", RUBRICS, ids=METRICS)
+@pytest.mark.parametrize("rubric", OWN.metrics, ids=METRICS)
 def test_the_judge_sees_its_fields_and_which_text_is_the_reference(rubric):
     system, user = messages(rubric, FIELDS)
     assert "<reference>\nthe truth\n</reference>" in user.text
@@ -34,18 +34,18 @@ def test_the_judge_sees_its_fields_and_which_text_is_the_reference(rubric):
 
 
 def test_consistency_sends_both_questions_and_both_answers():
-    text = messages(RUBRICS[4], FIELDS)[1].text
+    text = messages(OWN.metrics[4], FIELDS)[1].text
     for part in ("one?", "two?", "first", "second"):
         assert text.count(f"\n{part}\n") == 1
 
 
 def test_the_prompt_itself_gives_no_score():
-    for rubric in RUBRICS:
+    for rubric in OWN.metrics:
         assert parse_score("\n".join(m.text for m in messages(rubric, FIELDS))) is None
 
 
 def test_the_hash_moves_with_a_word_with_the_order_of_fields_and_with_the_scale():
-    first, *others = RUBRICS
+    first, *others = OWN.metrics
     reworded = replace(OWN, metrics=(replace(first, prompt=first.prompt + " "), *others))
     again = replace(OWN, again="Again!")
     hashes = {OWN.digest, reworded.digest, again.digest, load_rubrics(scores="decimal").digest}
@@ -135,11 +135,11 @@ DETAIL = {"prompt": "{A} {pred}"}
     ],
 )
 def test_files_that_are_no_rubrics(tmp_path, content, said):
-    with pytest.raises(RubricsError, match=said) as caught:
+    with pytest.raises(ValueError, match=said) as caught:
         load_rubrics(written(tmp_path, content))
     assert "rubrics.json" in str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(RubricsError, match="none.json does not exist"):
+    with pytest.raises(ValueError, match="none.json does not exist"):
         load_rubrics(tmp_path / "none.json")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import eval.score as score
-from eval.items.predictions import NO_ANSWER, NO_REFERENCE, PredictionsError, all_tasks, read_predictions, tasks_for
-from eval.judges.judging import judgement_id
+import eval.scoring.grade as grade_mode
+from eval.items.predictions import NO_ANSWER, NO_REFERENCE, all_tasks, read_predictions, tasks_for
+from eval.judges.grading import judgement_id
 from eval.metrics import METRICS
 from eval.pages.score_report import write_score_report
 from eval.results.aggregate import round_half_up, summarise, too_many_unscored
@@ -151,7 +152,7 @@ def test_records_that_lack_a_question_are_unscored_and_those_of_other_kinds_are_
 def test_questions_that_nobody_answered_are_said(tmp_path, capsys):
     with chat_double(plan=digits) as double:
         grade(tmp_path, double, predictions(tmp_path, [record(n, Q1="one?", Q2="two?") for n in range(3)]))
-    reason = "no record has pred1, pred2, but 3 have Q1 or Q2: nobody has answered them"
+    reason = "no record has pred1, pred2, but 3 have Q1 or Q2: they are not answered yet"
     assert table(tmp_path)["metrics"]["consistency"] == {"status": "not run", "reason": reason}
     assert f"consistency: {reason}" in " ".join(capsys.readouterr().out.split())
 
@@ -182,13 +183,13 @@ def test_folders_that_are_none_are_said_before_any_work(tmp_path):
         score.main([*command, str(path)])
     with pytest.raises(NotADirectoryError, match="--videos .*none is no folder"):
         score.main([*command, str(tmp_path / "out"), "--videos", str(tmp_path / "none")])
-    with pytest.raises(PredictionsError, match="is a folder; expected a file of predictions"):
+    with pytest.raises(ValueError, match="is a folder; expected a file of predictions"):
         score.main(["--predictions", str(tmp_path), "--out", str(tmp_path / "out")])
 
 
 def test_a_file_of_scores_given_as_predictions_gets_a_hint(tmp_path):
     path = predictions(tmp_path, {"v_0": [{"score": 4}, {"q": "?", "a": "x", "pred": "y"}]})
-    with pytest.raises(PredictionsError, match="looks like a file of scores, .* see --aggregate"):
+    with pytest.raises(ValueError, match="looks like a file of scores, .* see --aggregate"):
         read_predictions([path])
 
 
@@ -233,7 +234,7 @@ def test_a_judge_that_loses_its_model_midway_keeps_what_it_gave(tmp_path):
 
     with chat_double(plan=plan) as double:
         path = predictions(tmp_path, [record(n % 6, Q=f"q{n}?") for n in range(20)])
-        with pytest.raises(ChatError, match="the same command goes on"):
+        with pytest.raises(ChatError, match="run the same command again to resume"):
             grade(tmp_path, double, path, "--workers", "1")
         kept = len(read_jsonl(tmp_path / "out" / "judgements.jsonl"))
         assert 3 <= kept < 80
@@ -258,13 +259,16 @@ def test_a_stopped_run_is_no_result_until_the_same_command_has_ended(tmp_path, c
     path, out = predictions(tmp_path, [record(n, Q=f"q{n}?") for n in range(6)]), tmp_path / "out"
     with chat_double() as double:
         double.plan = stopping_after(double, 5)
-        with pytest.raises(ChatError, match="the same command goes on"):
+        with pytest.raises(ChatError, match="run the same command again to resume"):
             grade(tmp_path, double, path, "--workers", "1")
         assert not (out / "scores.json").exists()
         capsys.readouterr()
         assert score.main(["--aggregate", str(out)]) == 1
         printed = capsys.readouterr()
-        assert "is unfinished: 5 of 24 grades; the same command goes on" in printed.err and "not judged" in printed.out
+        assert (
+            "is unfinished: 5 of 24 grades; run the same command again to resume" in printed.err
+            and "not judged" in printed.out
+        )
         for command in ("--compare", "--agreement"):
             with pytest.raises(GradesError, match="unfinished: 5 of 24"):
                 score.main([command, str(out), str(out)])
@@ -360,7 +364,7 @@ def test_a_full_disk_is_said_and_what_was_graded_is_kept(tmp_path):
         kept = len(read_jsonl(tmp_path / "out" / "judgements.jsonl"))
         assert full.returncode == 2 and 0 < kept < 24
         last = full.stderr.splitlines()[-1]
-        assert last.startswith("error: cannot write") and "the same command goes on" in last
+        assert last.startswith("error: cannot write") and "run the same command again to resume" in last
         assert run(command).returncode == 0
     assert len({r["id"] for r in read_jsonl(tmp_path / "out" / "judgements.jsonl")}) == 24
 
@@ -389,8 +393,8 @@ def test_similarity_ranks_good_above_bad_and_says_what_it_is_not(tmp_path, capsy
 
 
 def test_without_predictions_the_quickstarts_are_taken_or_the_command_is_named(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(score, "QUICKSTART", tmp_path / "predictions.json")
-    with pytest.raises(PredictionsError, match="bash scripts/quickstart.sh"):
+    monkeypatch.setattr(grade_mode, "QUICKSTART", tmp_path / "predictions.json")
+    with pytest.raises(ValueError, match="bash scripts/quickstart.sh"):
         score.main(["--judge", "llama3.1"])
     predictions(tmp_path, [record(3)])
     with chat_double(plan=digits) as double:
@@ -405,7 +409,7 @@ def test_every_file_is_there_before_anything_is_printed(tmp_path, monkeypatch):
     def closed(_):
         raise BrokenPipeError
 
-    monkeypatch.setattr(score, "show", closed)
+    monkeypatch.setattr(grade_mode, "show_scores", closed)
     path = predictions(tmp_path, [record(3)])
     with chat_double(plan=digits) as double, pytest.raises(BrokenPipeError):
         score.main(["--predictions", str(path), "--judge", "llama3.1", "--base_url", double.url, *QUICK])
@@ -432,12 +436,12 @@ def test_ping(tmp_path, capsys):
 def test_files_that_are_no_predictions(tmp_path, content, said):
     path = tmp_path / "p.json"
     path.write_text(content)
-    with pytest.raises(PredictionsError, match=said):
+    with pytest.raises(ValueError, match=said):
         read_predictions([path])
 
 
 def test_a_missing_file_names_the_command_that_makes_it(tmp_path):
-    with pytest.raises(PredictionsError, match="eval/describe.py"):
+    with pytest.raises(ValueError, match="eval/describe.py"):
         read_predictions([tmp_path / "none.json"])
 
 

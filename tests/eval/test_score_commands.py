@@ -5,10 +5,12 @@ import re
 
 import pytest
 
-from eval import score_commands
 from eval.results.score_files import score_file
 from eval.results.score_json import GradesError
-from eval.score_flags import arguments
+from eval.scoring.aggregate import aggregate as aggregate_files
+from eval.scoring.agreement import agreement
+from eval.scoring.compare import compare
+from eval.scoring.flags import arguments
 from tests.cases.graded_case import grade, graded_items, write_run
 
 
@@ -24,7 +26,7 @@ def rows(printed):
 
 
 def aggregate(*files, out=None):
-    return score_commands.aggregate([score_file(str(file)) for file in files], out)
+    return aggregate_files([score_file(str(file)) for file in files], out)
 
 
 def published(path, *scores):
@@ -35,7 +37,7 @@ def published(path, *scores):
 def test_compare_prints_and_writes(tmp_path, capsys):
     a = write_run(tmp_path / "a", [*graded_items([1] * 9 + [None]), *graded_items([2] * 10, metric="detail")])
     b = write_run(tmp_path / "b", graded_items([2] * 10))
-    assert score_commands.compare(a, b, tmp_path / "out") == 0
+    assert compare(a, b, tmp_path / "out") == 0
     printed = capsys.readouterr().out
     difference = ["20.0", "40.0", "+20.0", "+20.0 to +20.0"]
     assert rows(printed)["correctness"] == [*difference, "0.004", "9"]
@@ -48,7 +50,7 @@ def test_compare_prints_and_writes(tmp_path, capsys):
 def test_compare_without_out_writes_nothing(tmp_path, capsys):
     a, b = (write_run(tmp_path / name, graded_items([score])) for name, score in (("a", 1), ("b", 2)))
     before = sorted(tmp_path.rglob("*"))
-    assert score_commands.compare(a, b, None) == 0
+    assert compare(a, b, None) == 0
     assert sorted(tmp_path.rglob("*")) == before
     assert rows(capsys.readouterr().out)["correctness"][2:5] == ["+20.0", "none", "none"], "a single video"
 
@@ -56,7 +58,7 @@ def test_compare_without_out_writes_nothing(tmp_path, capsys):
 def test_agreement_prints_each_metric_and_all(tmp_path, capsys):
     a = write_run(tmp_path / "a", [*graded_items([0, 1, 2]), *graded_items([4, 4, 4], metric="detail")])
     b = write_run(tmp_path / "b", [*graded_items([0, 1, 1]), *graded_items([4, 4, 4], metric="detail")])
-    assert score_commands.agreement(a, b) == 0
+    assert agreement(a, b) == 0
     found = rows(capsys.readouterr().out)
     assert found["correctness"] == ["3", "0.67", "0.87", "67 %", "100 %", "-0.33"]
     assert found["detail"] == ["3", "none", "none", "100 %", "100 %", "+0.00"] and found["all"][0] == "6"
@@ -65,7 +67,7 @@ def test_agreement_prints_each_metric_and_all(tmp_path, capsys):
 def test_agreement_of_repeats(tmp_path, capsys):
     records = [grade(f"v{n}_0", n % 6, repeat=k) for n in range(12) for k in range(3)]
     run = write_run(tmp_path, records)
-    assert score_commands.agreement(run, run, tmp_path / "out") == 0
+    assert agreement(run, run, tmp_path / "out") == 0
     assert json.loads((tmp_path / "out" / "agreement.json").read_text())["repeats"] is True
     printed = capsys.readouterr().out
     assert rows(printed)["all"][:2] == ["36", "1.00"] and "a, b: each two repeats of" in printed
@@ -85,7 +87,7 @@ def test_aggregate_of_a_published_file(tmp_path, capsys):
 @pytest.mark.parametrize("name", ["", "judgements.jsonl", "scores.json"])
 def test_aggregate_of_our_own_grades(tmp_path, capsys, name):
     records = [*graded_items([1, None]), *graded_items([5, 5], metric="detail")]
-    run = write_run(tmp_path, records, totals={"correctness": 4})  # two items have no answer, and so no grade
+    run = write_run(tmp_path, records, unanswered=["w0_0", "w1_0"])  # two items have no answer, and so no grade
     assert aggregate(run / name, out=tmp_path / "out") == 1
     found = rows(capsys.readouterr().out)
     assert found["correctness"][:4] == ["20.0", "none", "1 of 4", "5.0"]
@@ -151,7 +153,7 @@ def test_a_published_file_is_known_by_what_it_holds(tmp_path, capsys, name):
 def test_agreement_tells_what_only_one_of_the_two_scored(tmp_path, capsys):
     a = write_run(tmp_path / "a", [*graded_items([0, 1, None]), *graded_items([4], metric="detail")])
     b = write_run(tmp_path / "b", graded_items([0, None, 1, 5]))
-    assert score_commands.agreement(a, b, tmp_path) == 0
+    assert agreement(a, b, tmp_path) == 0
     printed = capsys.readouterr().out
     assert "correctness: 3 left out, only one of the two has a score" in printed and "detail: 1 left out" in printed
     assert json.loads((tmp_path / "agreement.json").read_text())["scored_by_one"] == {"correctness": 3, "detail": 1}

@@ -8,7 +8,7 @@ import pytest
 
 from eval.items.predictions import NO_ANSWER
 from eval.pages.score_figures import Bar, score_bars, score_histogram
-from eval.pages.score_items import Grade, Item, read_items
+from eval.pages.score_items import Grade, GradedItem, read_items
 from eval.pages.score_report import METRICS, SHOWN, UNSCORED_SHOWN, extreme_items, is_papers_judge, write_score_report
 from eval.pages.table_3 import METRIC_NAMES, PUBLISHED
 from ski_lvlm.storage.files import append_jsonl, write_json
@@ -137,7 +137,7 @@ def test_the_best_and_the_worst_are_shown_in_order_and_none_twice(tmp_path):
     grades = [scores[int(key[1:4])] for key in best + worst]
     assert grades[:20] == sorted(scores, reverse=True)[:20] and grades[20:] == sorted(scores)[:20]
     assert not set(best) & set(worst)
-    few = [Item(str(n), grades=[Grade("detail", 0, float(n))]) for n in range(3)]
+    few = [GradedItem(str(n), grades=[Grade("detail", 0, float(n))]) for n in range(3)]
     assert [[i.key for i in part] for part in extreme_items(few)] == [["2", "1"], ["0"]]
 
 
@@ -199,14 +199,6 @@ def test_predictions_that_are_no_longer_those_judged_are_not_taken(tmp_path):
     out = simple(tmp_path, [3, 4])
     write_json(tmp_path / "predictions.json", [prediction(n) for n in range(5)])
     assert [item.mean for item in read_items(out)] == [3, 4]
-
-
-def test_a_ledger_of_old_without_texts_is_read(tmp_path):
-    old = judgement("correctness", prediction(0), 3)
-    del old["fields"], old["replies"], old["repeat"]
-    out = evaluation(tmp_path, [prediction(0), prediction(1)], [old | {"reply": "said"}], {"correctness": metric(2)})
-    html = page(out)
-    assert "the predictions are not there" in html and "3.00 of 5" in html and "<pre>said</pre>" in html
 
 
 def test_frames_are_shown_and_their_absence_is_said(tmp_path):

@@ -14,7 +14,7 @@ ALLOWED = {
     "llm_server.py": {"sleep"},  # the double's own pace
     "test_client.py": {"timeout"},  # a server that never answers
     "test_judge.py": {"timeout"},
-    "test_purse.py": {"sleep"},  # threads overlap, and nothing rests on how many do
+    "test_budget.py": {"sleep"},  # threads overlap, and nothing rests on how many do
     "test_test_rules.py": {"port"},
     "test_tables.py": {"process"},  # a child that outlives its parent
 }

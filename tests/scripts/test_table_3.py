@@ -337,7 +337,7 @@ def test_the_exit_code_tells_of_failures(tmp_path, runner, monkeypatch):
 
 def test_the_commands_accept_their_flags(tmp_path):
     from eval.describe_flags import arguments as describe_arguments
-    from eval.score_flags import arguments as score_arguments
+    from eval.scoring.flags import arguments as score_arguments
     from scripts.extract_features import arguments as extract_arguments
 
     parsers = {

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from eval.judges.llm_judge import LlmJudge
-from eval.judges.rubrics import RUBRICS
+from eval.judges.rubrics import OWN
 from ski_lvlm.servers.client import Busy, ChatClient, ChatRequest, Message, Refused
 from ski_lvlm.servers.limits import refused_parameter, without_system
 from tests.cases.llm_server import Answer, chat_double
@@ -137,7 +137,7 @@ def test_what_the_model_wrote_against_the_schema_is_read():
     with chat_double(plan=lambda _: Answer(status=400, body=json.dumps({"error": error}).encode())) as double:
         reply = client_of(double).chat(ChatRequest([QUESTION], schema=SCHEMA))
         assert (reply.text, reply.cut, len(double.requests)) == ("Score: 4", False, 1)
-        assert LlmJudge(client_of(double))(RUBRICS[0], FIELDS).score == 4
+        assert LlmJudge(client_of(double))(OWN.metrics[0], FIELDS).score == 4
 
 
 NO_ROOM = (
@@ -151,7 +151,7 @@ def test_no_room_for_an_answer_is_a_reply_that_was_cut():
         assert client.ping().name == "openai:llama3.1", "a sign of life"
         reply = client.chat(ChatRequest([QUESTION]))
         assert (reply.text, reply.cut) == ("", True)
-        judgement = LlmJudge(client)(RUBRICS[0], FIELDS)
+        judgement = LlmJudge(client)(OWN.metrics[0], FIELDS)
     assert judgement.score is None and "raise it" in judgement.reason
 
 
@@ -160,7 +160,7 @@ def test_a_ping_has_the_shape_of_the_questions_to_come():
         judge = LlmJudge(client_of(double), max_tokens=4000, temperature=0.5)
         judge.ping()
         (request,) = double.requests
-        assert request["messages"][0]["content"] == RUBRICS[0].system and request["max_tokens"] == 4000
+        assert request["messages"][0]["content"] == OWN.metrics[0].system and request["max_tokens"] == 4000
         assert request["temperature"] == 0.5 and request["response_format"]["json_schema"]["schema"]
 
 
@@ -176,7 +176,7 @@ def test_a_ping_finds_out_what_a_refusal_without_words_is_about(status, refused)
         judge = LlmJudge(client_of(double, attempts=1))
         judge.ping()
         double.requests.clear()
-        judgement = judge(RUBRICS[0], FIELDS)
+        judgement = judge(OWN.metrics[0], FIELDS)
         assert judgement.score == 4 and len(double.requests) == 1
     assert judgement.last.omitted == tuple(sorted({"schema": "response_format"}.get(name, name) for name in refused))
 

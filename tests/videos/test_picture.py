@@ -110,14 +110,14 @@ class RedFinder:
     model = "red-1"
 
     def __call__(self, frames):
-        from data_curation.cropping.association import Found
+        from data_curation.cropping.association import Detections
 
         pictures = []
         for frame in frames:
             red = (frame[..., 0] > 128) & (frame[..., 1] < 100)
             rows, columns = np.flatnonzero(red.any(1)), np.flatnonzero(red.any(0))
             box = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
-            pictures.append(Found(np.array([box], float), np.ones(1)))
+            pictures.append(Detections(np.array([box], float), np.ones(1)))
             self.shape = frame.shape
         return pictures
 

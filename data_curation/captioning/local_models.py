@@ -1,4 +1,4 @@
-"""A vision-language model on this machine's GPUs, or its CPU, ready to be asked."""
+"""Vision-language models on this machine's GPUs or its CPU, ready to answer."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,14 +10,14 @@ from ski_lvlm.storage.weight_files import check_weights
 
 
 class LocalModel(NamedTuple):
-    """Processes that hold a model, and a name that says which weights answer."""
+    """The processes of a model, and a name with the version of its weights."""
 
     name: str
     pool: VisionPool
 
 
 def open_cogvlm(loading: Loading) -> LocalModel:
-    """The paper's captioner.
+    """Open the paper's captioner.
 
     Raises:
         ValueError: its code is not allowed or not pinned, or it cannot be used with this Python.
@@ -28,7 +28,7 @@ def open_cogvlm(loading: Loading) -> LocalModel:
 
 
 def open_image_text(model: str, loading: Loading) -> LocalModel:
-    """An image-text-to-text model of transformers, from the hub or a folder.
+    """Open an image-text-to-text model of transformers, from the hub or a folder.
 
     Raises:
         ValueError: there is no such model, or it needs code that is not allowed or not pinned.
@@ -50,7 +50,7 @@ def _open(model: str, loading: Loading, command: list[str]) -> LocalModel:
 
 
 def _identity(model: str, commit: str | None) -> str:
-    """A model with the version of its weights: of a folder, a digest of its files, wherever it lies."""
+    """Return a model's name with the version of its weights, for a folder the digest of its files."""
     folder = Path(model)
     if folder.is_dir():
         files = sorted(path for path in folder.iterdir() if path.is_file())

@@ -3,19 +3,19 @@ import time
 
 import pytest
 
+from data_curation.asking.budget import Budget, BudgetSpent
 from data_curation.asking.prices import listed_price, parse_price, text_tokens
-from data_curation.asking.purse import BudgetSpent, Purse
 from ski_lvlm.servers.pace import Pace
 
 
 def test_a_budget_is_never_overdrawn_however_many_ask_at_once():
-    purse, refused = Purse(budget=1.0), []
+    budget, refused = Budget(limit=1.0), []
 
     def ask():
         try:
-            with purse.reserve(0.1):
+            with budget.reserve(0.1):
                 time.sleep(0.001)
-                purse.pay(0.09)
+                budget.pay(0.09)
         except BudgetSpent:
             refused.append(1)
 
@@ -24,25 +24,25 @@ def test_a_budget_is_never_overdrawn_however_many_ask_at_once():
         thread.start()
     for thread in threads:
         thread.join()
-    assert 0.8 < purse.spent <= 1.0
-    assert len(refused) == 40 - round(purse.spent / 0.09)
+    assert 0.8 < budget.spent <= 1.0
+    assert len(refused) == 40 - round(budget.spent / 0.09)
 
 
 def test_what_a_request_held_back_comes_free_when_it_fails():
-    purse = Purse(budget=0.1)
+    budget = Budget(limit=0.1)
     for _ in range(3):
-        with pytest.raises(OSError), purse.reserve(0.1):
+        with pytest.raises(OSError), budget.reserve(0.1):
             raise OSError
-    with purse.reserve(0.1):
-        purse.pay(0.1)
-    with pytest.raises(BudgetSpent, match=r"\$0.1000 of --budget \$0.1 are spent"), purse.reserve(0.01):
+    with budget.reserve(0.1):
+        budget.pay(0.1)
+    with pytest.raises(BudgetSpent, match=r"\$0.1000 of --budget \$0.1 are spent"), budget.reserve(0.01):
         pass
 
 
 def test_earlier_runs_count():
-    with pytest.raises(BudgetSpent), Purse(budget=2.0, spent=1.95).reserve(0.1):
+    with pytest.raises(BudgetSpent), Budget(limit=2.0, spent=1.95).reserve(0.1):
         pass
-    with Purse(budget=None, spent=1e9).reserve(1e9):
+    with Budget(limit=None, spent=1e9).reserve(1e9):
         pass
 
 

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 import eval.score as score
+import eval.scoring.grade as grade_mode
 from benchmarks.judge import made_up_tasks
 from eval.items.predictions import Task
-from eval.judges.judge import open_judge
-from eval.judges.judgement import Judgement
-from eval.judges.judgements import Judgements
-from eval.judges.judging import judge_all, judgement_id
+from eval.judges.grade_file import GradeFile
+from eval.judges.grading import GradingSettings, grade_all, judgement_id
+from eval.judges.judge import Judgement, JudgeSettings
+from eval.judges.open_judge import open_judge
 from eval.judges.rubrics import OWN
 from eval.judges.similarity_judge import SimilarityJudge
 from ski_lvlm.servers.client import ModelInfo
@@ -126,7 +127,7 @@ def test_similarity_records_what_it_compared_and_no_prompt(tmp_path):
 
     encode.digest = "d"
     judge, texts = SimilarityJudge(encode), {"Q": "?", "A": "He waves.", "pred": "x"}
-    judge_all([Task("detail", "v_0", texts)], judge, ledger=tmp_path / "judgements.jsonl", workers=1)
+    grade_all([Task("detail", "v_0", texts)], judge, GradingSettings(tmp_path / "judgements.jsonl", workers=1))
     (kept,) = read_jsonl(tmp_path / "judgements.jsonl")
     assert (kept["prompt"], kept["fields"], kept["score"]) == ([], texts, pytest.approx(5))
     assert kept["rubrics"] == judge.rubrics.digest != OWN.digest and "model" not in kept
@@ -170,7 +171,7 @@ def test_nothing_scored_is_no_success(tmp_path, capsys):
     rubrics = write(tmp_path, {"metrics": {"consistency": {"prompt": "{pred1} {pred2}"}}}, "r.json")
     with chat_double(plan=four) as double:
         assert grade(tmp_path, double, "--rubrics", str(rubrics)) == 1
-    assert double.requests == [] and "nothing was scored" in capsys.readouterr().err
+    assert double.requests == [] and "no item was scored" in capsys.readouterr().err
 
 
 def test_grades_of_other_runs_are_put_aside_and_come_back(tmp_path):
@@ -193,7 +194,7 @@ def test_the_last_grade_counts_and_what_is_no_grade_is_left_out(tmp_path):
     grades = [("a", 3), ("b", None), ("b", 2), ("c", 4), ("c", None), ("d", "4")]
     append_jsonl(path, *({"id": key, "score": score} for key, score in grades))
     path.write_text(path.read_text() + '{"score": 3}\n{"id": "a", "sco')
-    assert {key: r["score"] for key, r in Judgements(path, set("abcd")).settled().items()} == {"a": 3, "b": 2}
+    assert {key: r["score"] for key, r in GradeFile(path, set("abcd")).settled().items()} == {"a": 3, "b": 2}
     assert [record.get("id") for record in read_jsonl(path)] == list("abbccd")
 
 
@@ -201,13 +202,13 @@ def test_the_last_grade_counts_and_what_is_no_grade_is_left_out(tmp_path):
 def test_what_is_no_score_is_graded_again(tmp_path, score):
     path = tmp_path / "judgements.jsonl"
     append_jsonl(path, {"id": "a", "score": score}, {"id": "b", "score": 5})
-    assert set(Judgements(path, {"a", "b"}).settled()) == {"b"}
+    assert set(GradeFile(path, {"a", "b"}).settled()) == {"b"}
 
 
 def test_a_line_whose_id_is_no_text_is_put_aside(tmp_path):
     path = tmp_path / "judgements.jsonl"
     append_jsonl(path, {"id": ["x"], "score": 3}, {"id": "a", "score": 4})
-    assert set(Judgements(path, {"a"}).settled()) == {"a"}
+    assert set(GradeFile(path, {"a"}).settled()) == {"a"}
     assert [record["id"] for record in read_jsonl(path)] == ["a"]
     assert read_jsonl(tmp_path / "earlier_judgements.jsonl") == [{"id": ["x"], "score": 3}]
 
@@ -226,18 +227,19 @@ def test_an_unread_reply_at_temperature_0_is_asked_for_again_on_request_alone(tm
     path = tmp_path / "judgements.jsonl"
     unread = {"id": "a", "score": None, "reason": "unparsed: no score", "temperature": 0.0}
     append_jsonl(path, {**unread, **more})
-    file = Judgements(path, {"a"})
+    file = GradeFile(path, {"a"})
     assert (set(file.settled(again=False)) == set()) == asked and file.settled(again=True) == {}
 
 
 def test_a_second_run_does_not_ask_again_what_could_not_be_read(tmp_path):
     tasks, file = made_up_tasks(1), tmp_path / "judgements.jsonl"
     with chat_double(plan=lambda _: Answer("Lovely!")) as double:
-        first = judge_all(tasks, open_judge("llama3.1", base_url=double.url), ledger=file, workers=1)
+        judge = open_judge("llama3.1", JudgeSettings(base_url=double.url))
+        first = grade_all(tasks, judge, GradingSettings(file, workers=1))
         double.requests.clear()
-        second = judge_all(tasks, open_judge("llama3.1", base_url=double.url), ledger=file, workers=1, again=False)
+        second = grade_all(tasks, judge, GradingSettings(file, workers=1, again=False))
         assert double.requests == [] and second == first and len(first) == 5
-        judge_all(tasks, open_judge("llama3.1", base_url=double.url), ledger=file, workers=1, again=True)
+        grade_all(tasks, judge, GradingSettings(file, workers=1, again=True))
         assert len(double.requests) == 5 * 3
 
 
@@ -251,7 +253,7 @@ def test_grades_of_a_run_differ_by_judge_item_text_and_repeat():
 def test_the_metrics_without_a_judge_stand_beside_its_own(tmp_path, monkeypatch, capsys):
     seen = []
     found = {"BLEU-4": {"value": 0.25, "interval": [0.2, 0.3], "n": 2}, "METEOR": {"value": None, "reason": "no data"}}
-    monkeypatch.setattr(score, "reference_metrics", lambda records: seen.extend(records) or found)
+    monkeypatch.setattr(grade_mode, "reference_metrics", lambda records: seen.extend(records) or found)
     monkeypatch.setattr(sys.modules[__name__], "QUICK", [])
     with chat_double(plan=four) as double:
         grade(tmp_path, double, "--repeats", "2")
@@ -287,7 +289,7 @@ def test_grades_of_two_versions_of_a_judge_do_not_stand_side_by_side(tmp_path):
 
 
 def test_a_metric_that_cannot_be_computed_costs_no_grade(tmp_path, monkeypatch):
-    monkeypatch.setattr(score, "reference_metrics", lambda records: 1 / 0)
+    monkeypatch.setattr(grade_mode, "reference_metrics", lambda records: 1 / 0)
     path = write(tmp_path, records(2))
     with chat_double(plan=four) as double, pytest.raises(ZeroDivisionError):
         score.main(["--predictions", str(path), "--base_url", double.url, "--out", str(tmp_path / "out")])
@@ -345,10 +347,10 @@ class Replaced:
 def test_grades_of_weights_that_changed_on_the_way_are_taken_back_and_asked_for_again(tmp_path):
     file = tmp_path / "judgements.jsonl"
     tasks = [Task("detail", f"v_{n}", {"Q": "?", "A": f"He waves {n}.", "pred": "x"}) for n in range(3)]
-    first = judge_all(tasks, Replaced("old", "new"), ledger=file, workers=2)
+    first = grade_all(tasks, Replaced("old", "new"), GradingSettings(file, workers=2))
     assert {grade["score"] for grade in first.values()} == {None}
     assert all("weights changed, old to new" in grade["reason"] for grade in first.values())
-    again = judge_all(tasks, Replaced("new", "new"), ledger=file, workers=2)
+    again = grade_all(tasks, Replaced("new", "new"), GradingSettings(file, workers=2))
     assert {(grade["score"], grade["digest"]) for grade in again.values()} == {(3.0, "new")}
-    judge_all(tasks, Replaced(), ledger=file, workers=2)  # asks nobody, not even for weights
+    grade_all(tasks, Replaced(), GradingSettings(file, workers=2))  # asks nobody, not even for weights
     assert len(read_jsonl(file)) == 9
