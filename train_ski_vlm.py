@@ -9,9 +9,9 @@
 
 `--gpus 8` trains on all GPUs of a machine, `torchrun --nnodes` or `deepspeed --hostfile` on several machines. These
 must mount --output_dir and the data at the same place (see train_ski_lvlm.py --help). Without a GPU the CPU trains. The
-same command resumes after a kill, also with another number of GPUs: --batch_size stays the batch of all together.
+same command resumes after a crash, also with another number of GPUs: --batch_size stays the batch of all together.
 
-Name a stage to see its flags; their defaults are the paper's, where it is silent the published code's.
+Name a stage to see its flags. Their defaults are the paper's, and the published code's where the paper is silent.
 `--num_train_epochs 0` writes the untrained model of a stage. A student is tested by eval/zero_shot.py.
 
 Paper: Sec. 3.1, Sec. 3.2, Sec. 4 "Implementation Details".
@@ -55,29 +55,30 @@ from ski_lvlm.training.trainer import (
     is_finished,
     write_run,
 )
-from ski_lvlm.vlm.distill_stage import distill
-from ski_lvlm.vlm.skeleton_stages import align, pretrain
-from ski_lvlm.vlm.student_stage import finetune
+from ski_lvlm.vlm.distill import distill
+from ski_lvlm.vlm.skeleton_align import skeleton_align
+from ski_lvlm.vlm.skeleton_pretrain import skeleton_pretrain
 from ski_lvlm.vlm.trainer import Stage, VlmTrainer
+from ski_lvlm.vlm.video_finetune import video_finetune
 
 
-class _Kind(NamedTuple):
+class _StageKind(NamedTuple):
     recipe: type
     schedule: dict[str, Any]
     build: Callable[..., Stage]
 
 
 STAGES = {
-    "skeleton_pretrain": _Kind(SkeletonPretrainRecipe, SKELETON_PRETRAIN_SCHEDULE, pretrain),
-    "skeleton_align": _Kind(SkeletonAlignRecipe, SKELETON_ALIGN_SCHEDULE, align),
-    "video_finetune": _Kind(VideoFinetuneRecipe, VIDEO_FINETUNE_SCHEDULE, finetune),
-    "distill": _Kind(DistillRecipe, DISTILL_SCHEDULE, distill),
+    "skeleton_pretrain": _StageKind(SkeletonPretrainRecipe, SKELETON_PRETRAIN_SCHEDULE, skeleton_pretrain),
+    "skeleton_align": _StageKind(SkeletonAlignRecipe, SKELETON_ALIGN_SCHEDULE, skeleton_align),
+    "video_finetune": _StageKind(VideoFinetuneRecipe, VIDEO_FINETUNE_SCHEDULE, video_finetune),
+    "distill": _StageKind(DistillRecipe, DISTILL_SCHEDULE, distill),
 }
 
 
 @dataclass
 class VlmArguments(GlobalBatchArguments):
-    """The Trainer's arguments; what differs between the stages is in `ski_lvlm/recipe.py`."""
+    """The Trainer's arguments. Defaults that differ between the stages are in `ski_lvlm/recipe.py`."""
 
     save_strategy: str = "epoch"
 
@@ -98,18 +99,18 @@ class VlmArguments(GlobalBatchArguments):
 
 
 def parse(flags: Sequence[str]) -> tuple[str, Any, VlmArguments]:
-    """The stage, its recipe, and the Trainer's arguments with that stage's defaults."""
+    """Return the stage, its recipe, and the Trainer's arguments with that stage's defaults."""
     choose = argparse.ArgumentParser(add_help=False)
     wants_help = bool({"-h", "--help"} & set(flags))
     choose.add_argument("--stage", choices=STAGES, required=not wants_help, default="skeleton_pretrain")
-    chosen, rest = choose.parse_known_args(flags)
-    recipe_type, schedule, _ = STAGES[chosen.stage]
-    if chosen.stage == "video_finetune":
-        schedule = VIDEO_FINETUNE_SCHEDULES[_student(rest)]
+    choice, stage_flags = choose.parse_known_args(flags)
+    recipe_type, schedule, _ = STAGES[choice.stage]
+    if choice.stage == "video_finetune":
+        schedule = VIDEO_FINETUNE_SCHEDULES[_student(stage_flags)]
     parser = HfArgumentParser((recipe_type, VlmArguments), description=__doc__)  # type: ignore[arg-type]
-    parser.set_defaults(**schedule, output_dir=f"runs/{chosen.stage}")
-    recipe, args = parser.parse_args_into_dataclasses(rest)
-    return chosen.stage, recipe, args
+    parser.set_defaults(**schedule, output_dir=f"runs/{choice.stage}")
+    recipe, args = parser.parse_args_into_dataclasses(stage_flags)
+    return choice.stage, recipe, args
 
 
 def _student(flags: Sequence[str]) -> str:
@@ -120,7 +121,7 @@ def _student(flags: Sequence[str]) -> str:
 
 
 def main(flags: Sequence[str]) -> None:
-    """Read top to bottom: data and model, trainer, train, save, test."""
+    """Build data and model, train, save, test."""
     name, recipe, args = parse(flags)
     output_dir = Path(str(args.output_dir))
     check_shared_folder(output_dir)
@@ -150,8 +151,8 @@ def main(flags: Sequence[str]) -> None:
     if args.should_save:
         stage.save(output_dir)
         result |= stage.test(args.device)
-        for part, found in result.items():
-            print(f"{part}: {found}", flush=True)
+        for part, value in result.items():
+            print(f"{part}: {value}", flush=True)
         write_json(output_dir / "result.json", result)
         print(f"{name} in {output_dir}", flush=True)
     leave_process_group()

@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss, normalize, one_hot
 
 from ski_lvlm.cli import parser, run
-from ski_lvlm.dual_encoders.losses import cosine_similarity, gradient_ratio
+from ski_lvlm.dual_encoders.language import cosine_similarity
 from ski_lvlm.recipe import Scale
+from ski_lvlm.vlm.losses import gradient_ratio
 
 WIDTH, CLIPS, SENTENCE_COSINE, TAU = 512, 512, 0.75, 0.01
 COSINE, DEVIATION = 0.25, 0.02

@@ -39,13 +39,14 @@ from benchmarks.timing import cost_of
 from ski_lvlm.cli import parser, run
 from ski_lvlm.datasets.ntu import class_names
 from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
-from ski_lvlm.dual_encoders.students import ViFiCLIP, build_student
+from ski_lvlm.dual_encoders.students import build_student
+from ski_lvlm.dual_encoders.vificlip import ViFiCLIP
 from ski_lvlm.encoders.hyperformer import Hyperformer, SkeletonTokens
 from ski_lvlm.encoders.text_encoder import TextEncoder, load_text_encoder
-from ski_lvlm.recognition.classes import PROMPT
+from ski_lvlm.recognition.class_sentences import PROMPT
 from ski_lvlm.skeletons.layouts import LAYOUTS
 from ski_lvlm.training.trainer import peak_memory_gb
-from ski_lvlm.vlm.distillation import DistillationLoss
+from ski_lvlm.vlm.stage_losses import Distillation, DistillationLoss
 
 WAYS = ("published", "plain", "ours")
 ALONE = 0.8  # share of NTU's clips that show one person
@@ -82,7 +83,7 @@ class PaddedText(nn.Module):
             list(prompts), padding="max_length", max_length=self.encoder.max_length, return_tensors="pt"
         )
         model: Any = self.encoder.model
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.encoder.frozen):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.encoder.is_frozen):
             return model.get_text_features(input_ids=tokens["input_ids"].to(model.device)).pooler_output
 
 
@@ -149,7 +150,7 @@ def build(way: str, folder: Path, sizes: Sizes) -> DistillationLoss:
     if way == "compiled":
         for module in (student.frames.backbone, student.text_encoder.model.text_model, encoder):
             module.compile()  # type: ignore[union-attr]
-    return DistillationLoss(student, teacher, prompts=sizes.prompts, alpha=10.0)
+    return DistillationLoss(student, teacher, prompts=sizes.prompts, distillation=Distillation(alpha=10.0))
 
 
 def batch_of(sizes: Sizes, *, device: str) -> dict[str, Tensor]:

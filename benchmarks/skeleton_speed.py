@@ -20,10 +20,11 @@ from rich.progress import track
 
 from ski_lvlm.cli import parser, run
 from ski_lvlm.datasets.ntu import Part, class_names, clips, split_named
-from ski_lvlm.dual_encoders.losses import cosine_similarity
-from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP, load_skeleton_clip, read_card
+from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, load_skeleton_clip, read_card
+from ski_lvlm.dual_encoders.language import cosine_similarity
+from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
 from ski_lvlm.encoders.skeleton_views import tokens_of_views
-from ski_lvlm.recognition.classes import class_prompts
+from ski_lvlm.recognition.class_sentences import class_prompts
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.skeletons.preprocessing import Preprocessing, interleaved_views, preprocess
 
@@ -87,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print a table of accuracies."""
     args = flags().parse_args(argv)
     folder = args.run / "skeleton_align"
-    packed, card = PackedSkeletons.open(args.run / "prepared"), read_card(folder)
+    packed, card = PackedSkeletons.open(args.run / "prepared"), read_card(folder, SkeletonEncoderCard)
     model, preprocessing = load_skeleton_clip(folder)
     split = split_named(card.split)
     parts: dict[Part, tuple[int, ...]] = {"seen_test": split.seen, "unseen_test": split.unseen}

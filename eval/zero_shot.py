@@ -4,11 +4,11 @@
     python eval/zero_shot.py --model DIR --modality skeleton --prepared DIR --split ntu60/48-12 --out OUT
     python eval/zero_shot.py --model DIR --classes "pour water,water plants" --videos DIR --out OUT
     python eval/zero_shot.py … --gpus 8      # on eight GPUs of this machine
-    python eval/zero_shot.py … --shard 1/8   # one of eight that share OUT; at last once without
+    python eval/zero_shot.py … --shard 1/8   # one of eight that share OUT, and at last once without
 
 DIR is the --output_dir of train_ski_vlm.py. The first form writes OUT/zero_shot.json and OUT/confusion.png, the last
-one OUT/named_videos.json. Students need no skeletons; "both" is the mean of a student's and a SkeletonCLIP's cosines,
-on clips that have both. Similarities are kept in OUT as they come, so the same command goes on after a kill.
+one OUT/named_videos.json. Students need no skeletons. "both" is the mean of a student's and a SkeletonCLIP's cosines,
+on clips that have both. Similarities are stored in OUT batch by batch, so the same command resumes after a crash.
 """
 
 import argparse
@@ -24,31 +24,32 @@ from ski_lvlm.storage.shards import WHOLE, only_process
 
 if TYPE_CHECKING:
     from ski_lvlm.datasets.ntu import Split
-    from ski_lvlm.recognition.classes import ClassSentences
-    from ski_lvlm.recognition.recogniser import Recogniser, Similarities
+    from ski_lvlm.recognition.class_sentences import ClassSentences
+    from ski_lvlm.recognition.recogniser import Recogniser
+    from ski_lvlm.recognition.similarities import Similarities
 
 
 def parse(flags: Sequence[str] | None) -> argparse.Namespace:
-    """The command's flags."""
+    """Parse the command's flags."""
     p = parser(__doc__ or "")
     add = p.add_argument
     add("--model", type=Path, required=True, help="--output_dir of train_ski_vlm.py")
     add("--out", type=Path, required=True, help="folder of the results")
     add("--split", help="zero-shot split, for example ntu60/48-12 or synthetic")
-    add("--ntu", type=Path, help="folder with rgb/; for a model of videos")
-    add("--prepared", type=Path, help="packed skeletons (scripts/prepare_ntu.py); for --modality skeleton and both")
-    add("--modality", choices=("video", "skeleton", "both"), default="video", help="what the model looks at")
+    add("--ntu", type=Path, help="folder with rgb/, for a model of videos")
+    add("--prepared", type=Path, help="packed skeletons (scripts/prepare_ntu.py), for --modality skeleton and both")
+    add("--modality", choices=("video", "skeleton", "both"), default="video", help="input of the model")
     add("--clips", choices=("test", "all"), default="test", help="of unseen classes: test subjects' clips, or all")
     add("--protocol", choices=PROTOCOLS, default="xsub", help="which clips are for testing")
     add("--generalised", action="store_true", help="also: seen test clips and unseen clips against all classes")
-    add("--classes", help="your own action names, with commas; instead of --split, with --videos")
+    add("--classes", help="instead of --split: your own action names, with commas, for --videos")
     add("--videos", type=Path, help="folder of your own videos, also in sub-folders")
-    add("--names", choices=("canonical", "ntu", "ski", "synse", "star"), help="spelling; default: as in training")
-    add("--prompt", action="append", help="such as 'a photo of a {name}.'; repeat for an ensemble; default: training's")
+    add("--names", choices=("canonical", "ntu", "ski", "synse", "star"), help="spelling (default: as in training)")
+    add("--prompt", action="append", help="such as 'a photo of a {name}.' (default: training's), several: an ensemble")
     add("--descriptions", type=Path, help="instead of --prompt: JSON {name or A23: sentence or list of sentences}")
     add("--frames_cache", type=Path, help="folder of scripts/cache_frames.py, instead of decoding")
-    add("--device", help="such as cpu or cuda; default: the GPU if there is one")
-    add("--batch_size", type=positive, default=16, help="clips at once; no matter for the results")
+    add("--device", help="such as cpu or cuda (default: the GPU if there is one)")
+    add("--batch_size", type=positive, default=16, help="clips at once")
     add("--workers", type=int, default=processors(), help="processes that read clips ahead")
     add_shard_flags(p)
     args = p.parse_args(flags)
@@ -57,18 +58,14 @@ def parse(flags: Sequence[str] | None) -> argparse.Namespace:
 
 
 def check_flags(args: argparse.Namespace) -> None:
-    """Refuse flags that do not go together.
-
-    Raises:
-        ValueError: with what to give instead.
-    """
+    """Refuse flags that do not go together."""
     if bool(args.split) == bool(args.classes):
         raise ValueError('give either --split (such as ntu60/48-12) or --classes (such as "pour water,water plants")')
     if args.prompt and args.descriptions:
         raise ValueError("--descriptions are whole sentences, which leave --prompt nothing to do; give one of the two")
     foreign = ("ntu", "prepared", "generalised", "names") if args.classes else ("videos",)
-    if given := [f"--{name}" for name in foreign if getattr(args, name)]:
-        raise ValueError(f"{', '.join(given)} cannot be used with --{'classes' if args.classes else 'split'}")
+    if unusable := [f"--{name}" for name in foreign if getattr(args, name)]:
+        raise ValueError(f"{', '.join(unusable)} cannot be used with --{'classes' if args.classes else 'split'}")
     if args.classes and (not args.videos or args.modality != "video"):
         raise ValueError("--classes names actions in videos; give --videos DIR and leave --modality video")
     if args.split and args.modality != "video" and not args.prepared:
@@ -86,22 +83,22 @@ def main(flags: Sequence[str] | None = None) -> int:
         return name_videos(args) if args.classes else evaluate(args)
 
 
-class Chosen(NamedTuple):
-    """The clips of a test, and those without what the model looks at: {"without_skeleton": names}."""
+class TestClips(NamedTuple):
+    """The clips of a test, and those that lack the model's input: {"without_skeleton": names}."""
 
     names: list[str]
-    without: dict[str, list[str]]
+    lacking: dict[str, list[str]]
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    """Test on the unseen classes of a split; write and print the result."""
+    """Test on the unseen classes of a split, write and print the result."""
     import numpy as np
 
     from eval.recognition.class_scores import split_scores
     from eval.recognition.confusion import draw_confusion
     from eval.recognition.recognition_report import report
     from ski_lvlm.datasets.ntu import class_names, split_named
-    from ski_lvlm.recognition.recogniser import fused
+    from ski_lvlm.recognition.similarities import fused
 
     split = split_named(args.split)
     recognisers = load_recognisers(args, split)
@@ -109,19 +106,19 @@ def evaluate(args: argparse.Namespace) -> int:
     sentences = {
         r.modality: sentences_for(args, r, split_spellings(args.names or r.names, split, actions)) for r in recognisers
     }
-    chosen = choose_clips(args, split, recognisers)
-    compared = [compare_clips(args, r, sentences[r.modality], chosen.names) for r in recognisers]
+    clips = clips_to_test(args, split, recognisers)
+    compared = [compare_clips(args, r, sentences[r.modality], clips.names) for r in recognisers]
     if shard_of(args) != WHOLE:
         return report_shard(args, compared, "zero_shot.json")
-    found = fused(compared)
+    similarities = fused(compared)
     result = {
         "model": str(args.model),
         "split": split.name,
         "protocol": "synthetic" if split.dataset == "synthetic" else args.protocol,
         "modality": args.modality,
         "clips": args.clips,
-        **split_scores(found.values, chosen.names, split=split, actions=actions),
-        "left_out": chosen.without | {"unreadable": found.errors},
+        **split_scores(similarities.values, clips.names, split=split, actions=actions),
+        "left_out": clips.lacking | {"unreadable": similarities.errors},
         "sentences": {
             modality: {f"A{action}": of for action, of in zip(actions, used.of_class, strict=True)}
             for modality, used in sentences.items()
@@ -136,7 +133,7 @@ def evaluate(args: argparse.Namespace) -> int:
 
 
 def load_recognisers(args: argparse.Namespace, split: "Split") -> list["Recogniser"]:
-    """The model, or for "both" the two of them, which must not know the unseen classes."""
+    """Load the model, or for "both" the two of them, which must not know the unseen classes."""
     from ski_lvlm.recognition.recogniser import check_classes, skeleton_recogniser, video_recogniser
     from ski_lvlm.skeletons.packed import PackedSkeletons
 
@@ -151,19 +148,19 @@ def load_recognisers(args: argparse.Namespace, split: "Split") -> list["Recognis
 
 
 def split_spellings(style: str, split: "Split", actions: Sequence[int]) -> list[list[str]]:
-    """For each of NTU's classes the name to use, and what else a file of descriptions may call it."""
+    """Return for each class the name to use, and the others that a file of descriptions may have."""
     from ski_lvlm.datasets.ntu import class_names, split_class_names
 
     names = split_class_names(split, style, actions=actions)
-    others = [f"A{action}" for action in actions], class_names(actions=actions)
-    return [list(spellings) for spellings in zip(names, *others, strict=True)]
+    numbers = [f"A{action}" for action in actions]
+    return [list(spellings) for spellings in zip(names, numbers, class_names(actions=actions), strict=True)]
 
 
 def sentences_for(
     args: argparse.Namespace, recogniser: "Recogniser", spellings: Sequence[Sequence[str]]
 ) -> "ClassSentences":
-    """The classes' sentences: described in a file, or first spellings in the templates given or trained with."""
-    from ski_lvlm.recognition.classes import described, ensemble
+    """Return the classes' sentences: out of a file, or first spellings in the flags' or the training's templates."""
+    from ski_lvlm.recognition.class_sentences import described, ensemble
 
     if args.descriptions:
         return described(read_descriptions(args.descriptions), spellings, source=str(args.descriptions))
@@ -171,25 +168,21 @@ def sentences_for(
 
 
 def read_descriptions(path: Path) -> dict[str, Any]:
-    """A file of sentences by class.
-
-    Raises:
-        ValueError: not a JSON object.
-    """
+    """Read a file of sentences by class."""
     from ski_lvlm.storage.json_files import read_json
 
     expected = "expected a JSON object {name or A23: sentence or list of sentences}"
     try:
-        found = read_json(path)
+        descriptions = read_json(path)
     except ValueError as error:
         raise ValueError(f"{error}; {expected}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path}: found a {type(found).__name__}; {expected}")
-    return found
+    if not isinstance(descriptions, dict):
+        raise ValueError(f"{path}: found a {type(descriptions).__name__}; {expected}")
+    return descriptions
 
 
-def choose_clips(args: argparse.Namespace, split: "Split", recognisers: Sequence["Recogniser"]) -> Chosen:
-    """The clips to test on, as many as have all that the model looks at."""
+def clips_to_test(args: argparse.Namespace, split: "Split", recognisers: Sequence["Recogniser"]) -> TestClips:
+    """Return the test clips that have every input of the model."""
     from ski_lvlm.datasets.ntu import Part, clips
     from ski_lvlm.videos.folder import list_videos
 
@@ -198,23 +191,23 @@ def choose_clips(args: argparse.Namespace, split: "Split", recognisers: Sequence
     parts: list[Part] = ["unseen_all" if args.clips == "all" else "unseen_test"]
     parts += ["seen_test"] if args.generalised else []
     ordered, protocol = sorted(recorded), args.protocol
-    wanted = [name for part in parts for name in clips(ordered, split=split, protocol=protocol, part=part)]
-    have = {recogniser.modality: frozenset(recogniser.clips) for recogniser in recognisers}
-    without = {f"without_{modality}": [n for n in wanted if n not in names] for modality, names in have.items()}
-    names = [name for name in wanted if all(name in having for having in have.values())]
+    candidates = [name for part in parts for name in clips(ordered, split=split, protocol=protocol, part=part)]
+    inputs = {recogniser.modality: frozenset(recogniser.clips) for recogniser in recognisers}
+    lacking = {f"without_{modality}": [n for n in candidates if n not in names] for modality, names in inputs.items()}
+    names = [name for name in candidates if all(name in available for available in inputs.values())]
     if not names:
         raise ValueError(
             f"found {len(recorded)} clips, but none is a test clip of {split.name} that has what --modality "
             f"{args.modality} looks at; check --ntu, --frames_cache, --prepared and --split, or try --clips all"
         )
-    return Chosen(names, without)
+    return TestClips(names, lacking)
 
 
 def compare_clips(
     args: argparse.Namespace, recogniser: "Recogniser", sentences: "ClassSentences", names: Sequence[str]
 ) -> "Similarities":
-    """Cosines of clips with classes, kept in --out."""
-    from ski_lvlm.recognition.recogniser import similarities
+    """Compare clips with classes, and store the cosines in --out."""
+    from ski_lvlm.recognition.similarities import similarities
 
     return similarities(
         recogniser,
@@ -229,30 +222,30 @@ def compare_clips(
 
 
 def report_shard(args: argparse.Namespace, compared: Sequence["Similarities"], result: str) -> int:
-    """Say which clips of a shard could not be read, and what is left to do."""
-    for name, reason in {name: reason for part in compared for name, reason in part.errors.items()}.items():
-        print(f"  unreadable {name}: {reason}")
+    """Print the clips of a shard that could not be read, and what remains to be done."""
+    for name, error in {name: error for part in compared for name, error in part.errors.items()}.items():
+        print(f"  unreadable {name}: {error}")
     print(f"shard {args.shard} is done; when all are, the same command without --shard writes {args.out / result}")
     return 0
 
 
 def name_videos(args: argparse.Namespace) -> int:
-    """Say which of one's own classes each video shows; exit code 1 when no video could be read."""
+    """Recognise each video among one's own classes, with exit code 1 when no video could be read."""
     from eval.recognition.recognition_report import report_names
     from ski_lvlm.recognition.recogniser import video_recogniser
 
     classes = class_list(args.classes)
     recogniser = video_recogniser(args.model, videos=args.videos, cache=args.frames_cache)
     sentences = sentences_for(args, recogniser, [[name] for name in classes])
-    found = compare_clips(args, recogniser, sentences, recogniser.clips)
+    compared = compare_clips(args, recogniser, sentences, recogniser.clips)
     if shard_of(args) != WHOLE:
-        return report_shard(args, [found], "named_videos.json")
-    probabilities = (found.values / recogniser.temperature).softmax(-1).tolist()
-    readable = {n: row for n, row in zip(recogniser.clips, probabilities, strict=True) if n not in found.errors}
+        return report_shard(args, [compared], "named_videos.json")
+    probabilities = (compared.values / float(recogniser.model.temperature)).softmax(-1).tolist()
+    readable = {n: row for n, row in zip(recogniser.clips, probabilities, strict=True) if n not in compared.errors}
     result = {
         "model": str(args.model),
-        "videos": [named(video, classes, row) for video, row in readable.items()],
-        "unreadable": found.errors,
+        "videos": [video_entry(video, classes, row) for video, row in readable.items()],
+        "unreadable": compared.errors,
         "sentences": dict(zip(classes, sentences.of_class, strict=True)),
     }
     write_json(args.out / "named_videos.json", result)
@@ -260,10 +253,10 @@ def name_videos(args: argparse.Namespace) -> int:
     return 0 if readable else 1
 
 
-def named(video: str, classes: Sequence[str], probabilities: Sequence[float]) -> dict[str, Any]:
-    """A video's line: its most probable class and how probable each is.
+def video_entry(video: str, classes: Sequence[str], probabilities: Sequence[float]) -> dict[str, Any]:
+    """Return a video's most probable class and the probability of each.
 
-    >>> named("mine", ["sit", "stand"], [0.25, 0.75])
+    >>> video_entry("mine", ["sit", "stand"], [0.25, 0.75])
     {'video': 'mine', 'class': 'stand', 'probability': 0.75, 'probabilities': {'sit': 0.25, 'stand': 0.75}}
     """
     of_class = {name: round(share, 4) for name, share in zip(classes, probabilities, strict=True)}
@@ -277,7 +270,7 @@ def named(video: str, classes: Sequence[str], probabilities: Sequence[float]) ->
 
 
 def class_list(text: str) -> list[str]:
-    """Names with commas between them.
+    """Split names with commas between them.
 
     >>> class_list("pour water, water plants")
     ['pour water', 'water plants']

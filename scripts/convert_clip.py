@@ -1,11 +1,15 @@
-"""Turn published CLIP, ViFi-CLIP or X-CLIP weights into a Hugging Face folder, which every --backbone takes.
+"""Convert published CLIP, ViFi-CLIP, X-CLIP or Hyperformer weights into a folder that the other commands take.
 
     python scripts/convert_clip.py --weights vifi_clip.pth --base openai/clip-vit-base-patch16 --out vifi-clip
     python scripts/convert_clip.py --weights k400_16_16.pth --base openai/clip-vit-base-patch16 --out x-clip
+    python scripts/convert_clip.py --weights hyperformer_xsub.pt --out hyperformer
 
 Which network it is, and of what sizes, is read from the names and shapes in the file, and every one of them has to find
-its place. The folder gets config, weights (safetensors, fp32), the normalisation of frames, and --base's tokenizer.
-Nothing in the file is executed. An interrupted conversion leaves no folder behind.
+its place. Nothing in the file is executed. An interrupted conversion leaves no folder behind.
+
+The three CLIPs become a Hugging Face folder, which every --backbone takes: config, weights (safetensors, fp32), the
+normalisation of frames, and --base's tokenizer. A Hyperformer for NTU's 25 joints becomes the folder of a
+skeleton_pretrain run, which every --skeleton_encoder takes.
 """
 
 import argparse
@@ -23,14 +27,14 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import CLIPModel, XCLIPModel
 
-    from ski_lvlm.published.clip_weights import Normalisation
+    from ski_lvlm.encoders.pretrained import Normalisation
 
 
 def network(published: "Mapping[str, Tensor]", base: str) -> "CLIPModel | XCLIPModel":
-    """The network that the weights belong to, with the weights in it.
+    """Build the network that the weights belong to, with the weights in it.
 
     Raises:
-        ValueError: the weights are not those of one network, or need a `base` that is not given.
+        ValueError: the weights are not those of one network, or need a `base` that is missing.
     """
     import torch
     from transformers import CLIPModel, XCLIPModel
@@ -57,19 +61,16 @@ def network(published: "Mapping[str, Tensor]", base: str) -> "CLIPModel | XCLIPM
 
 
 def normalisation(choice: str, published: "Mapping[str, Tensor]") -> "Normalisation":
-    """The normalisation that the user chose, or that the names in the file tell."""
+    """Return the normalisation of the user's choice, or that of the names in the file."""
+    from ski_lvlm.encoders.pretrained import CLIP_NORMALISATION
     from ski_lvlm.published import clip_weights as importer
 
-    chosen = {"clip": importer.CLIP_NORMALISATION, "imagenet": importer.IMAGENET_NORMALISATION}
-    return chosen[choice] if choice in chosen else importer.normalisation_of(published)
+    choices = {"clip": CLIP_NORMALISATION, "imagenet": importer.IMAGENET_NORMALISATION}
+    return choices[choice] if choice in choices else importer.normalisation_of(published)
 
 
 def copy_tokenizer(base: str, folder: Path, *, vocabulary: int) -> None:
-    """Put a CLIP's tokenizer into the folder.
-
-    Raises:
-        ValueError: it knows more words than the network.
-    """
+    """Put a CLIP's tokenizer into the folder, unless it knows more words than the network."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(base)
@@ -82,7 +83,7 @@ def copy_tokenizer(base: str, folder: Path, *, vocabulary: int) -> None:
 
 
 def write_processor(folder: Path, normalise: "Normalisation", *, side: int) -> None:
-    """Say how frames are prepared: shorter side to `side` pixels, centre crop, normalised."""
+    """Write how frames are prepared: shorter side to `side` pixels, centre crop, normalised."""
     processor = {
         "image_processor_type": "CLIPImageProcessor",
         "do_convert_rgb": True,
@@ -119,31 +120,51 @@ def whole_folder(out: Path) -> Iterator[Path]:
 
 
 def arguments() -> argparse.ArgumentParser:
-    """The command's flags."""
+    """Build the command's flags."""
     options = parser(__doc__ or "")
     options.add_argument("--weights", type=Path, required=True, help="file of weights: .pt, .pth or .safetensors")
     options.add_argument(
         "--base",
         default="",
         help="CLIP that was fine-tuned (hub id or folder): its tokenizer is copied, and for ViFi-CLIP checkpoints, "
-        "which lack them, its token embeddings; without it, the folder serves frames, not sentences",
+        "which lack them, its token embeddings. Without it, the folder serves frames, not sentences",
     )
     options.add_argument("--out", type=Path, required=True, help="folder to write")
     options.add_argument(
         "--normalisation",
         choices=["auto", "clip", "imagenet"],
         default="auto",
-        help="of frames; auto: ImageNet's for X-CLIP and ViFi-CLIP checkpoints, as in their training, else CLIP's",
+        help="of frames. auto: ImageNet's for X-CLIP and ViFi-CLIP checkpoints, as in their training, else CLIP's",
+    )
+    options.add_argument(
+        "--streams", default="joint", help="of a Hyperformer: joint, bone or velocity, as its three channels were"
+    )
+    options.add_argument(
+        "--protocol",
+        choices=["xsub", "xview", "xset"],
+        default="xsub",
+        help="of a Hyperformer: whose training clips it was trained on",
     )
     return options
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command."""
-    args = arguments().parse_args(argv)
-    from ski_lvlm.published.weights import read_published
+def convert_hyperformer(args: argparse.Namespace, published: "Mapping[str, Tensor]") -> None:
+    """Write the folder of a skeleton_pretrain run."""
+    from ski_lvlm.dual_encoders.checkpoints import save_model
+    from ski_lvlm.published.hyperformer_weights import hyperformer_of
 
-    published = read_published(args.weights)
+    streams = tuple(args.streams.split(","))
+    model, card = hyperformer_of(published, protocol=args.protocol, streams=streams)
+    with whole_folder(args.out) as folder:
+        save_model(folder, model, card=card)
+    parameters = sum(p.numel() for p in model.parameters())
+    size = f"{card.encoder['depth']} blocks, width {model.encoder.width}"
+    print(f"{args.out}: Hyperformer ({size}), {parameters:,} parameters")
+    print(f"trained on {len(card.seen)} actions of {card.split}, clips of {card.num_frames} frames, {args.streams}")
+
+
+def convert_clip(args: argparse.Namespace, published: "Mapping[str, Tensor]") -> None:
+    """Write a Hugging Face folder."""
     with whole_folder(args.out) as folder:
         model = network(published, args.base)
         model.save_pretrained(folder)
@@ -159,6 +180,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"frames are normalised by mean {normalise.mean} and deviation {normalise.std}")
     if not args.base:
         print("no tokenizer: give --base if the folder is to encode class sentences too")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Convert a file of weights."""
+    args = arguments().parse_args(argv)
+    from ski_lvlm.published.hyperformer_weights import is_hyperformer
+    from ski_lvlm.published.weights import read_published
+
+    published = read_published(args.weights)
+    (convert_hyperformer if is_hyperformer(published) else convert_clip)(args, published)
     return 0
 
 

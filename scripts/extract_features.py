@@ -20,7 +20,6 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -170,19 +169,19 @@ def video_source(args: argparse.Namespace, names: Sequence[str] | None) -> Sourc
 
 def skeleton_source(args: argparse.Namespace, names: Sequence[str] | None) -> Source:
     """Open the clips of the packed set and the skeleton encoder."""
-    from ski_lvlm.dual_encoders.skeleton_clip import load_skeleton_encoder, read_card
+    from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, load_skeleton_encoder, read_card
     from ski_lvlm.encoders.digest import weights_digest
     from ski_lvlm.encoders.skeleton_views import tokens_of_views, views_for
     from ski_lvlm.skeletons.packed import PackedSkeletons
 
     packed = PackedSkeletons.open(args.prepared)
     encoder, preprocessing = load_skeleton_encoder(args.skeleton_encoder)
-    preprocessing.check_matches(replace(preprocessing, layout=packed.layout.name, cleaning=packed.cleaning))
+    packed.check_made_for(preprocessing)
     device = cli.device()
     encoder.requires_grad_(False).to(device)
     views = views_for(
         encoder,
-        trained_frames=read_card(args.skeleton_encoder).num_frames,
+        trained_frames=read_card(args.skeleton_encoder, SkeletonEncoderCard).num_frames,
         num_tokens=args.skeleton_tokens,
         num_frames=args.skeleton_frames,
         allow_other_speed=args.allow_other_speed,

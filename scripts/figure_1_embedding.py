@@ -41,7 +41,7 @@ PARTS: dict[str, tuple[Literal["seen_test", "unseen_test"], ...]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Embed with both students, measure, draw."""
-    from ski_lvlm.dual_encoders.checkpoints import read_student_card
+    from ski_lvlm.dual_encoders.checkpoints import StudentCard, read_card
     from ski_lvlm.recognition.recogniser import check_classes, video_recogniser
 
     args = arguments(argv)
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number, (moment, folder) in enumerate(zip(BEFORE_AFTER, (args.before, args.after), strict=True)):
         recogniser = video_recogniser(folder, videos=args.ntu, cache=args.frames_cache)
         check_classes(recogniser, split, folder=folder)
-        model = Model(recogniser.model.to(cli.device(args.device)), read_student_card(folder))
+        model = Model(recogniser.model.to(cli.device(args.device)), read_card(folder, StudentCard))
         names = chosen_clips(recogniser.clips, split, args)
         title = args.titles[number] if args.titles else f"{moment} SCD: {model.title}"
         models.append(embed(model, recogniser.read, names, actions=actions, title=title))
@@ -111,7 +111,7 @@ def embed(
             z.append(output.z[0].float().cpu().numpy())
             similarity.append(output.similarity[0].float().cpu().numpy())
         sentences = student.text_encoder(prompts).float().cpu().numpy()
-    return Embedded(title, np.stack(z), sentences, np.stack(similarity), model.card.student == "xclip")
+    return Embedded(title, np.stack(z), sentences, np.stack(similarity), student.sentences_depend_on_video)
 
 
 def distances(similarity: Float[np.ndarray, "N C"], classes: Int[np.ndarray, " N"]) -> Float64[np.ndarray, "N 3"]:

@@ -1,6 +1,6 @@
 """Every hyper-parameter, with the paper's value as default and the paper's words beside it.
 
-A recipe says what is trained; the Hugging Face TrainingArguments beside it say how and where. A variant is
+A recipe defines what is trained, the Hugging Face TrainingArguments beside it define how and where. A variant is
 `dataclasses.replace(SkiLvlmRecipe(), modalities="video")`.
 """
 
@@ -18,8 +18,8 @@ Framing = Literal["whole", "centre"]  # how a frame becomes square
 FRAMINGS: tuple[Framing, ...] = get_args(Framing)
 
 
-def _setting(default: Any, text: str) -> Any:  # noqa: ANN401
-    return field(default=default, metadata={"help": text})
+def _setting(default: Any, text: str, **metadata: Any) -> Any:  # noqa: ANN401
+    return field(default=default, metadata={"help": text, **metadata})
 
 
 @dataclass(frozen=True)
@@ -32,36 +32,36 @@ class SkiLvlmRecipe:
     )
     base_llm: str = _setting(
         "mmaaz60/LLaVA-7B-Lightening-v1-1",
-        "frozen LLM: hub id, folder, .gguf file, or smollm2; the default, Vicuna-7B v1.1 with LLaVA's "
-        "projector, is where the authors start",
+        "frozen LLM: hub id, folder, .gguf file, or smollm2. The authors start from the default, Vicuna-7B v1.1 with "
+        "LLaVA's projector",
     )
     video_projector: str = _setting(
-        "auto", "initialise T_v from a file or checkpoint; auto: from the default --base_llm, else untrained; none"
+        "auto", "initialise T_v from a file or checkpoint. auto: from the default --base_llm, else untrained. Or none"
     )
     modalities: str = _setting(
         "video,skeleton",
-        "Table 3's rows: 'video' is NTU-VCGPT; 'video,skeleton' is SK-VCGPT or SKI-LVLM, as the skeleton features were "
-        "extracted by a Hyperformer or a SkeletonCLIP",
+        "Table 3's rows: 'video' is NTU-VCGPT. 'video,skeleton' is SK-VCGPT with the skeleton features of a "
+        "Hyperformer, SKI-LVLM with those of a SkeletonCLIP",
     )
-    projector: str = _setting("linear", "linear: 'projection layers' (Sec. 3.3); or mlp")
-    standardise: bool = _setting(False, "shift and scale the tokens' channels before the projector; not the paper's")
-    chat_template: str = _setting("auto", "auto: the LLM's own, else Vicuna v1.1; or vicuna")
+    projector: str = _setting("linear", "linear: 'projection layers' (Sec. 3.3). Or mlp")
+    standardise: bool = _setting(False, "shift and scale the tokens' channels before the projector (not in the paper)")
+    chat_template: str = _setting("auto", "auto: the LLM's own, else Vicuna v1.1. Or vicuna")
     model_max_length: int = _setting(2048, "longest sample in tokens, projected ones included (published code)")
     skeleton_dropout: float = _setting(
-        0.0, "share of samples whose skeleton tokens are left out; the paper always has them in training"
+        0.0, "share of samples without their skeleton tokens. In the paper every training sample has them"
     )
-    skip_missing: bool = _setting(False, "leave out conversations whose clips have no features, and count them")
+    skip_missing: bool = _setting(False, "skip conversations whose clips have no features, and count them")
 
 
 @dataclass(frozen=True)
 class SkeletonDataRecipe:
-    """Which skeletons the stages of SkeletonCLIP see."""
+    """The skeletons of both stages of SkeletonCLIP."""
 
     prepared: str = _setting("", "packed skeletons: the output of scripts/prepare_ntu.py")
-    ntu: str = _setting("", "folder with rgb/ and skeletons/; the skeleton stages need only --prepared")
-    split: str = _setting("ntu60/48-12", "'seen classes of NTU60 (55, 48) and NTU120 (110, 96)'; or synthetic")
+    ntu: str = _setting("", "folder with rgb/ and skeletons/. The skeleton stages need only --prepared")
+    split: str = _setting("ntu60/48-12", "'seen classes of NTU60 (55, 48) and NTU120 (110, 96)'. Or synthetic")
     protocol: Protocol = _setting(
-        "xsub", "which clips train and which test; xview is NTU60's, xset NTU120's, and synthetic has its own"
+        "xsub", "which clips train and which test. xview is NTU60's, xset NTU120's, and synthetic has its own"
     )
     num_frames: int = _setting(64, "T_s, frames that a clip is resized to (published Hyperformer)")
 
@@ -71,24 +71,24 @@ class SkeletonPretrainRecipe(SkeletonDataRecipe):
     """Stage 1: 'the skeleton encoder g_s is pretrained for the task of skeleton action recognition' (Sec. 3.1)."""
 
     centring: Literal["spine", "none"] = _setting(
-        "spine", "spine: joints relative to the spine's, in every frame; or none"
+        "spine", "spine: joints relative to the spine's, in every frame. Or none"
     )
     streams: str = _setting("joint", "channels of a joint: joint, bone, velocity, or several with commas")
     absent: Literal["mask", "zeros"] = _setting(
-        "mask", "mask: a person who is not there is left out; zeros: stands at the origin (published)"
+        "mask", "mask: absent persons are skipped. zeros: they stand at the origin (published)"
     )
-    num_heads: int = _setting(9, "heads of Hyperformer; 'F_s = 216' is num_heads * head_dim")
+    num_heads: int = _setting(9, "heads of Hyperformer. 'F_s = 216' is num_heads * head_dim")
     head_dim: int = _setting(24, "width of a head")
     depth: int = _setting(10, "number of blocks")
     strided: list[int] = field(
         default_factory=lambda: [5, 8],
-        metadata={"help": "blocks, counted from 1, that halve the time steps; two of them give T_s / 4 tokens"},
+        metadata={"help": "blocks, counted from 1, that halve the time steps. Two of them give T_s / 4 tokens"},
     )
     decay_at: list[float] = field(
         default_factory=lambda: [110 / 140, 120 / 140],
         metadata={
             "help": "shares of the training after which the rate falls to a tenth (published Hyperformer: epochs 110 "
-            "and 120 of 140); used with --lr_scheduler_type constant_with_warmup, the default"
+            "and 120 of 140). Used with --lr_scheduler_type constant_with_warmup, the default"
         },
     )
 
@@ -114,13 +114,15 @@ SKELETON_PRETRAIN_SCHEDULE: dict[str, Any] = {
 class SkeletonAlignRecipe(SkeletonDataRecipe):
     """Stage 2, SkeletonCLIP: 'trained jointly while keeping the text encoder frozen' by Eq. (1) (Sec. 3.1)."""
 
-    skeleton_encoder: str = _setting("", "output folder of --stage skeleton_pretrain")
+    skeleton_encoder: str = _setting(
+        "", "a skeleton_pretrain run, or released Hyperformer weights that scripts/convert_clip.py converted"
+    )
     text_encoder: str = _setting(
         "openai/clip-vit-base-patch16",
-        "'a CLIP Text encoder' (hub id or folder; the size is the published code's), or any sentence encoder: minilm",
+        "'a CLIP Text encoder' (hub id or folder, of the published code's size), or any sentence encoder: minilm",
     )
     text: Literal["frozen", "trainable"] = _setting(
-        "frozen", "'keeping the text encoder frozen'; or Table 6's other row"
+        "frozen", "'keeping the text encoder frozen'. trainable: Table 6's other row"
     )
     prompt: str = _setting("a photo of a {name}.", "'action class text prompt' (the words are the published code's)")
     scale: Scale = _setting(
@@ -152,38 +154,18 @@ SKELETON_ALIGN_SCHEDULE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class StudentRecipe:
-    """Which videos the stages of a student see, and how."""
+    """The videos of both stages of a student, and their views."""
 
     ntu: str = _setting("", "folder with rgb/ (and skeletons/, which no student needs), or the videos themselves")
-    split: str = _setting("ntu60/48-12", "zero-shot split; or synthetic, synthetic/1, synthetic/2")
+    split: str = _setting("ntu60/48-12", "zero-shot split, or synthetic, synthetic/1, synthetic/2")
     protocol: Protocol = _setting(
-        "xsub", "which clips train and which test; xview is NTU60's, xset NTU120's, and synthetic has its own"
+        "xsub", "which clips train and which test. xview is NTU60's, xset NTU120's, and synthetic has its own"
     )
     frames_cache: str = _setting(
-        "", "output of scripts/cache_frames.py: decoded, resized frames; else videos are decoded"
+        "", "output of scripts/cache_frames.py: decoded, resized frames. Empty: videos are decoded"
     )
-    framing: Framing = _setting("centre", "centre: the central square, as CLIP; whole: squeezed")
+    framing: Framing = _setting("centre", "centre: the central square, as CLIP. whole: squeezed")
     augment: bool = _setting(True, "random window, crop, flip (with the skeleton's), colours, greys (published code)")
-
-
-@dataclass(frozen=True)
-class VideoFinetuneRecipe(StudentRecipe):
-    """Stage 3, a VideoCLIP: a student 'pretrained on the training distribution' by L_CE(z^v, z^tv) (Sec. 3.2)."""
-
-    student: Literal["vificlip", "xclip", "froster"] = _setting("vificlip", "'XCLIP, ViFiCLIP, and FROSTER'")
-    backbone: str = _setting(
-        "openai/clip-vit-base-patch16",
-        "CLIP, SigLIP or, for xclip, X-CLIP (hub id or folder; published code: this size); or efficientnet-lite0",
-    )
-    text_encoder: str = _setting("", "for efficientnet-lite0, which has none: minilm; empty: the backbone's own")
-    num_frames: int = _setting(16, "T_v (published code)")
-    side: int = _setting(0, "of the frames in pixels; 0: the backbone's own, 224 for CLIP")
-    freeze: Literal["auto", "none", "text", "video"] = _setting(
-        "auto", "auto: as the student's authors, who freeze X-CLIP's text encoder and nothing else"
-    )
-    untrained_rate: float = _setting(10.0, "factor of the rate for parts without pretrained weights (published X-CLIP)")
-    prompt: str = _setting("a photo of a {name}.", "'a predefined template' (the words are the published code's)")
-    names: str = _setting("canonical", "spelling of the class names: canonical, ntu, ski, synse, star")
 
 
 # What the Trainer's own flags default to in stage 3.
@@ -204,8 +186,7 @@ VIDEO_FINETUNE_SCHEDULE: dict[str, Any] = {
     "per_device_train_batch_size": 4,
     "seed": 1024,
 }
-
-
+# Every student has a schedule here. Its names are the choices of --student.
 VIDEO_FINETUNE_SCHEDULES: dict[str, dict[str, Any]] = {
     "vificlip": VIDEO_FINETUNE_SCHEDULE,
     "xclip": {**VIDEO_FINETUNE_SCHEDULE, "num_train_epochs": 30, "warmup_steps": 5 / 30},
@@ -222,37 +203,59 @@ VIDEO_FINETUNE_SCHEDULES: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
+class VideoFinetuneRecipe(StudentRecipe):
+    """Stage 3, a VideoCLIP: a student 'pretrained on the training distribution' by L_CE(z^v, z^tv) (Sec. 3.2)."""
+
+    student: str = _setting("vificlip", "'XCLIP, ViFiCLIP, and FROSTER'", choices=tuple(VIDEO_FINETUNE_SCHEDULES))
+    backbone: str = _setting(
+        "openai/clip-vit-base-patch16",
+        "CLIP, SigLIP or, for xclip, X-CLIP (hub id or folder, published code: this size). Or efficientnet-lite0",
+    )
+    text_encoder: str = _setting("", "for efficientnet-lite0, which has none: minilm. Empty: the backbone's own")
+    num_frames: int = _setting(16, "T_v (published code)")
+    side: int = _setting(0, "of the frames in pixels. 0: the backbone's own, 224 for CLIP")
+    freeze: Literal["auto", "none", "text", "video"] = _setting(
+        "auto", "auto: as the student's authors, who freeze X-CLIP's text encoder and nothing else"
+    )
+    untrained_rate: float = _setting(
+        10.0, "learning-rate multiplier for layers without pretrained weights (published X-CLIP)"
+    )
+    prompt: str = _setting("a photo of a {name}.", "'a predefined template' (the words are the published code's)")
+    names: str = _setting("canonical", "spelling of the class names: canonical, ntu, ski, synse, star")
+
+
+@dataclass(frozen=True)
 class DistillRecipe(StudentRecipe):
     """Stage 4, SCD: a student and SkeletonCLIP trained together by Eq. (3) (Sec. 3.2), and what the paper varies."""
 
     prepared: str = _setting("", "packed skeletons: the output of scripts/prepare_ntu.py")
-    video_student: str = _setting("", "output folder of --stage video_finetune")
+    video_student: str = _setting("", "a video_finetune run")
     skeleton_clip: str = _setting(
-        "", "output folder of --stage skeleton_align; of skeleton_pretrain: its projection into language is untrained"
+        "", "a skeleton_align run, or a skeleton_pretrain run, whose projection into language then starts untrained"
     )
-    alpha: float | None = _setting(None, "'alpha to 0.01 for NTU60 and 10.0 for NTU120', the default; 0 is allowed")
+    alpha: float | None = _setting(None, "'alpha to 0.01 for NTU60 and 10.0 for NTU120', the default. 0 is allowed")
     scale: Scale = _setting(
         "published",
         "of F_LV and F_LS. published: no tau, skeleton features keep their length, as when the authors chose alpha. "
         "cosine: Eq. (1) and (3) as printed, where the paper's alphas do next to nothing",
     )
-    distance: Literal["mse", "kl", "contrastive"] = _setting("mse", "'distillation loss (mean squared error)'; Table 5")
+    distance: Literal["mse", "kl", "contrastive"] = _setting("mse", "'distillation loss (mean squared error)', Table 5")
     teacher: Literal["online", "offline"] = _setting(
-        "online", "'both ... trainable'; offline: SkeletonCLIP frozen; Table 4"
+        "online", "'both ... trainable'. offline: SkeletonCLIP frozen (Table 4)"
     )
     level: Literal["logit", "feature", "feature_projected"] = _setting(
-        "logit", "'language-contextualized features'; or the features z, without or with a projection; Table 4"
+        "logit", "'language-contextualized features', or the features z, without or with a projection (Table 4)"
     )
-    teacher_text: Literal["frozen", "trainable"] = _setting("frozen", "SkeletonCLIP's text encoder; Table 6")
-    teacher_text_encoder: str = _setting("", "for a --skeleton_clip that was never aligned; empty: the student's")
+    teacher_text: Literal["frozen", "trainable"] = _setting("frozen", "SkeletonCLIP's text encoder (Table 6)")
+    teacher_text_encoder: str = _setting("", "for a --skeleton_clip that was never aligned. Empty: the student's")
     untrained_rate: float = _setting(
-        1.0, "factor of the rate for parts that no stage has trained: projections, an unaligned SkeletonCLIP's, …"
+        1.0, "learning-rate multiplier for layers that no stage has trained, such as projections"
     )
     alignment: Literal["scd", "tri_modal", "cross_projection", "fusion"] = _setting("scd", "Table 1's ways of aligning")
     batch_norm: Literal["frozen", "trained"] = _setting(
         "frozen",
-        "statistics of the skeleton encoder's batch norms: 'frozen' as they were pretrained, which small batches and "
-        "several processes cannot spoil; 'trained' (synchronised between processes) for an encoder never pretrained",
+        "statistics of the skeleton encoder's batch norms. frozen: as they were pretrained, which small batches and "
+        "several processes cannot spoil. trained: for an encoder never pretrained, synchronised between processes",
     )
 
 
@@ -268,7 +271,7 @@ DISTILL_SCHEDULE: dict[str, Any] = {
 
 
 def paper_alpha(split: str) -> float:
-    """The weight of the distillation: 0.01 for NTU60's splits, 10 for NTU120's.
+    """Return the weight of the distillation: 0.01 for NTU60's splits, 10 for NTU120's.
 
     Paper: Sec. 4 "Implementation Details", Fig. 5. Assumption: 10 also for the synthetic set.
 

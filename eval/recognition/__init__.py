@@ -1,1 +1,1 @@
-"""How well actions are recognised: tables and pictures."""
+"""Accuracies of action recognition: scores, tables and pictures."""

@@ -12,7 +12,7 @@ LONGEST_NAME, MOST_WITH_COUNTS = 34, 60
 
 
 def shortened(name: str, *, longest: int = LONGEST_NAME) -> str:
-    """A name that fits beside the matrix.
+    """Shorten a name to fit beside the matrix.
 
     >>> shortened("cutting nails", longest=8)
     'cutting…'

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-SHOWN = 10  # clips left out that are printed; the JSON lists them all
+MAX_LISTED = 10  # skipped clips that are printed; the JSON lists them all
 
 
 def report(result: dict[str, Any], names: Sequence[str], out: Path) -> None:
-    """Print what was found, in percent."""
+    """Print the scores, in percent."""
     unseen = result["unseen"]
     print(f"{result['split']}, unseen classes by {result['modality']}: {unseen['clips']} {result['clips']} clips")
     for measure in ("top1", "mean_class"):
@@ -20,24 +20,24 @@ def report(result: dict[str, Any], names: Sequence[str], out: Path) -> None:
     for name, (action, share) in zip(names, unseen["per_class"].items(), strict=True):
         print(f"    {action:<5}{name:<36}{'no clips' if share is None else percent(share) + ' %'}")
     if "generalised" in result:
-        found = result["generalised"]
-        shares = ", ".join(f"{key} {percent(found[key])} %" for key in ("seen", "unseen", "harmonic_mean"))
-        print(f"  generalised, {found['classes']} classes: {shares}")
-    for kind, left_out in result["left_out"].items():
-        report_left_out(kind, left_out)
+        generalised = result["generalised"]
+        shares = ", ".join(f"{key} {percent(generalised[key])} %" for key in ("seen", "unseen", "harmonic_mean"))
+        print(f"  generalised, {generalised['classes']} classes: {shares}")
+    for kind, skipped in result["left_out"].items():
+        report_skipped(kind, skipped)
     print(f"written to {out / 'zero_shot.json'} and {out / 'confusion.png'}")
 
 
-def report_left_out(kind: str, left_out: Sequence[str] | dict[str, str]) -> None:
-    """Print how many clips were left out, and the first of them."""
-    if left_out:
-        print(f"  left out, {kind.replace('_', ' ')}: {len(left_out)} clips")
-    for name in list(left_out)[:SHOWN]:
-        print(f"    {left_out[name] if isinstance(left_out, dict) else name}")
+def report_skipped(kind: str, skipped: Sequence[str] | dict[str, str]) -> None:
+    """Print the number of skipped clips, and the first of them."""
+    if skipped:
+        print(f"  skipped, {kind.replace('_', ' ')}: {len(skipped)} clips")
+    for name in list(skipped)[:MAX_LISTED]:
+        print(f"    {skipped[name] if isinstance(skipped, dict) else name}")
 
 
 def percent(*shares: float) -> str:
-    """Shares in percent.
+    """Format shares in percent.
 
     >>> percent(0.123), percent(0.1, 0.25)
     ('12.3', '10.0 to 25.0')
@@ -50,5 +50,5 @@ def report_names(result: dict[str, Any], out: Path) -> None:
     width = max((len(video["video"]) for video in result["videos"]), default=0)
     for video in result["videos"]:
         print(f"{video['video']:<{width}}  {percent(video['probability']):>5} %  {video['class']}")
-    report_left_out("unreadable", result["unreadable"])
+    report_skipped("unreadable", result["unreadable"])
     print(f"written to {out / 'named_videos.json'}")

@@ -138,11 +138,10 @@ def rolled(attention: Sequence[Float[Tensor, "B heads N N"]]) -> Float[Tensor, "
     return flow
 
 
-def _image_modules(student: nn.Module) -> Iterator[nn.Module]:
+def _image_modules(student: Any) -> Iterator[nn.Module]:  # noqa: ANN401
     """Yield the modules of the image backbone, without the text tower or FROSTER's frozen copy."""
-    for name in ("frames", "network"):  # an X-CLIP's blocks are in the second
-        if isinstance(part := getattr(student, name, None), nn.Module):
-            yield from part.modules()
+    for tower in student.image_towers():
+        yield from tower.modules()
 
 
 def _blocks(student: nn.Module) -> list[Any]:

@@ -10,7 +10,6 @@ from ski_lvlm.datasets.ntu import class_names, parse_name
 from ski_lvlm.recipe import PROTOCOLS
 
 BEFORE_AFTER = ("before", "after")
-PAPER_NAMES = {"vificlip": "ViFiCLIP", "xclip": "XCLIP", "froster": "FROSTER"}
 
 
 class Model(NamedTuple):
@@ -22,7 +21,7 @@ class Model(NamedTuple):
     @property
     def title(self) -> str:
         """The paper's name of the student."""
-        return f"{'SKI-' if self.card.stage == 'distill' else ''}{PAPER_NAMES[self.card.student]}"
+        return f"{'SKI-' if self.card.stage == 'distill' else ''}{self.student.title}"
 
     @property
     def device(self) -> Any:  # noqa: ANN401
@@ -31,7 +30,7 @@ class Model(NamedTuple):
 
     def prompts(self, actions: Sequence[int]) -> tuple[str, ...]:
         """Return the class sentences of some actions, spelled as in training."""
-        from ski_lvlm.recognition.classes import class_prompts
+        from ski_lvlm.recognition.class_sentences import class_prompts
 
         return class_prompts(class_names(self.card.names, actions=actions), template=self.card.prompt)
 

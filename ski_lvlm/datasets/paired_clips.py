@@ -10,6 +10,7 @@ is exact as far as the lost frames are spread evenly (up to 9 of 53 frames there
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
 import numpy as np
@@ -42,25 +43,33 @@ class PairedBatch(TypedDict):
     labels: Int[Tensor, " B"]
 
 
+@dataclass(frozen=True)
+class ViewSettings:
+    """How a clip's frames become the input of a student."""
+
+    num_frames: int  # T_v
+    side: int  # S in pixels; frames of a larger source are scaled down
+    seed: int | None = None  # of the augmentation, anew in every epoch; None for evaluation, which is always the same
+    augmentation: VideoAugmentation = VideoAugmentation()
+
+
+@dataclass(frozen=True)
+class SkeletonSettings:
+    """Where the skeletons of the clips come from, and how they become the encoder's input."""
+
+    packed: PackedSkeletons  # a clip that it lacks has a skeleton of NaN
+    preprocessing: Preprocessing
+    num_frames: int = 64  # T_s
+
+
 class PairedClips(Dataset[PairedSample]):
-    """Clips with their classes. With a seed they are augmented, differently in every epoch.
+    """Clips with their classes, and with their skeletons unless these are None.
 
-    Evaluation shows the middle frames of equal segments of the whole clip, and the skeleton as `SkeletonClips` does.
-
-    Args:
-        source: of the frames. Frames larger than `side` are scaled down.
-        names: the clips, in order.
-        actions: the classes. A label is an index into them.
-        num_frames: T.
-        side: S in pixels.
-        seed: of the augmentation, or None for evaluation, which is always the same.
-        skeletons: the packed set, or None for video alone. A clip that it lacks has a skeleton of NaN.
-        preprocessing: of the skeletons.
-        skeleton_frames: T_s.
-        augmentation: of the videos.
+    Evaluation shows the middle frames of equal segments of the whole clip, and the skeleton as `SkeletonClips` does. A
+    label is an index into `actions`.
 
     Raises:
-        ValueError: the source lacks a clip or has smaller frames, or skeletons come without a preprocessing.
+        ValueError: the source lacks a clip or has smaller frames.
     """
 
     def __init__(
@@ -69,25 +78,17 @@ class PairedClips(Dataset[PairedSample]):
         names: Sequence[str],
         *,
         actions: Sequence[int],
-        num_frames: int,
-        side: int,
-        seed: int | None = None,
-        skeletons: PackedSkeletons | None = None,
-        preprocessing: Preprocessing | None = None,
-        skeleton_frames: int = 64,
-        augmentation: VideoAugmentation = VideoAugmentation(),  # noqa: B008 (frozen)
+        view: ViewSettings,
+        skeletons: SkeletonSettings | None = None,
     ) -> None:
-        _check_source(source, names, side)
-        if skeletons is not None and preprocessing is None:
-            raise ValueError("found skeletons without a preprocessing; give the one of the skeleton encoder")
+        _check_source(source, names, view.side)
         self.source, self.names, self.labels = source, list(names), labels(names, actions=actions)
-        self.num_frames, self.side, self.seed, self.augmentation = num_frames, side, seed, augmentation
-        self.skeletons, self.preprocessing, self.skeleton_frames = skeletons, preprocessing, skeleton_frames
+        self.view, self.skeletons = view, skeletons
 
     @property
     def num_without_skeleton(self) -> int:
-        """Number of clips that the packed set lacks (0 for video alone)."""
-        return 0 if self.skeletons is None else sum(name not in self.skeletons for name in self.names)
+        """Number of clips that the packed set lacks, 0 for video alone."""
+        return 0 if self.skeletons is None else sum(name not in self.skeletons.packed for name in self.names)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -95,17 +96,17 @@ class PairedClips(Dataset[PairedSample]):
     def __getitem__(self, key: int | tuple[int, int]) -> PairedSample:
         """Return clip `key`, or clip `key[1]` as epoch `key[0]` augments it."""
         epoch, clip = key if isinstance(key, tuple) else (0, key)
-        name = self.names[clip]
-        if self.seed is None:
-            frames = self.source.window(name, start=0.0, stop=1.0, num_frames=self.num_frames)
-            video = scaled(frames, side=self.side)
+        name, view = self.names[clip], self.view
+        if view.seed is None:
+            frames = self.source.window(name, start=0.0, stop=1.0, num_frames=view.num_frames)
+            video = scaled(frames, side=view.side)
             skeleton = self._skeleton(name)
         else:
-            rng = np.random.default_rng((self.seed, epoch, clip))
-            start, stop = random_window(rng, augmentation=self.augmentation)
-            flip = bool(rng.random() < self.augmentation.flip)
-            frames = self.source.window(name, start=start, stop=stop, num_frames=self.num_frames, rng=rng)
-            video = augment(frames, flip=flip, side=self.side, rng=rng, augmentation=self.augmentation)
+            rng = np.random.default_rng((view.seed, epoch, clip))
+            start, stop = random_window(rng, augmentation=view.augmentation)
+            flip = bool(rng.random() < view.augmentation.flip)
+            frames = self.source.window(name, start=start, stop=stop, num_frames=view.num_frames, rng=rng)
+            video = augment(frames, flip=flip, side=view.side, rng=rng, augmentation=view.augmentation)
             skeleton = self._skeleton(name, window=(start, stop), flip=flip, rng=rng)
         sample: PairedSample = {"video": video, "label": self.labels[clip]}
         return sample if skeleton is None else {**sample, "skeleton": skeleton}
@@ -118,19 +119,20 @@ class PairedClips(Dataset[PairedSample]):
         flip: bool = False,
         rng: np.random.Generator | None = None,
     ) -> Float[Tensor, "T_s M J C"] | None:
-        if self.skeletons is None or self.preprocessing is None:
+        if self.skeletons is None:
             return None
-        layout = layout_named(self.preprocessing.layout)
-        if name not in self.skeletons:
-            shape = (self.skeleton_frames, NUM_PERSONS, layout.num_joints, self.preprocessing.num_channels)
-            return torch.full(shape, torch.nan)
-        joints = self.skeletons.get(name)
-        if flip:
-            joints = mirror(joints, layout=layout)
-        skeleton = preprocess(
-            joints, num_frames=self.skeleton_frames, preprocessing=self.preprocessing, rng=rng, window=window
+        packed, preprocessing, num_frames = (
+            self.skeletons.packed,
+            self.skeletons.preprocessing,
+            self.skeletons.num_frames,
         )
-        return torch.from_numpy(skeleton)
+        layout = layout_named(preprocessing.layout)
+        if name not in packed:
+            return torch.full((num_frames, NUM_PERSONS, layout.num_joints, preprocessing.num_channels), torch.nan)
+        joints = mirror(packed.get(name), layout=layout) if flip else packed.get(name)
+        return torch.from_numpy(
+            preprocess(joints, num_frames=num_frames, preprocessing=preprocessing, rng=rng, window=window)
+        )
 
 
 def _check_source(source: FrameSource, names: Sequence[str], side: int) -> None:

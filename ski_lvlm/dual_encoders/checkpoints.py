@@ -1,84 +1,179 @@
-"""A trained student's folder: its weights, and what is needed to use it."""
+"""The folder of a trained model: its weights, and a card with what it takes to use it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
-from ski_lvlm.dual_encoders.students import Student, build_student
-from ski_lvlm.encoders.frame_encoder import FrameEncoder
-from ski_lvlm.encoders.text_encoder import TextEncoder, freeze, is_left_out
+from ski_lvlm.dual_encoders.language import Student
+from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
+from ski_lvlm.dual_encoders.students import build_student
+from ski_lvlm.encoders.hyperformer import Hyperformer
+from ski_lvlm.encoders.pretrained import PretrainedTower, freeze
+from ski_lvlm.encoders.text_encoder import load_text_encoder
+from ski_lvlm.skeletons.layouts import layout_named
+from ski_lvlm.skeletons.preprocessing import Preprocessing
 from ski_lvlm.storage.files import atomic_path, write_json
 from ski_lvlm.storage.json_files import read_json
 from ski_lvlm.storage.weight_files import read_safetensors
 
-WEIGHTS, DESCRIPTION = "model.safetensors", "student.json"
+WEIGHTS = "model.safetensors"
 
 
-class StudentError(ValueError):
-    """A folder does not hold a student that can be used here."""
+class Card:
+    """Base of the cards. Each is a dataclass whose fields are those of its JSON file, in their order there."""
+
+    FILE: ClassVar[str]  # the card's name in a folder
+    MODEL: ClassVar[str]  # in messages
+    COMMAND: ClassVar[str]  # that writes such a folder, up to the folder's name
+
+    stage: str
+    num_frames: int  # T_v or T_s in training
+    split: str
+    seen: tuple[int, ...]  # the actions it was trained on
+    protocol: str  # which of the actions' clips it was trained on
+
+
+AnyCard = TypeVar("AnyCard", bound=Card)
 
 
 @dataclass(frozen=True)
-class StudentCard:
-    """What a folder says about the student in it."""
+class SkeletonEncoderCard(Card):
+    """The card of a skeleton encoder, alone or in a SkeletonCLIP."""
+
+    FILE: ClassVar[str] = "skeleton_encoder.json"
+    MODEL: ClassVar[str] = "skeleton encoder"
+    COMMAND: ClassVar[str] = (
+        "python train_ski_vlm.py --stage skeleton_pretrain --prepared DIR --split SPLIT --output_dir"
+    )
+
+    stage: str  # skeleton_pretrain, skeleton_align or distill
+    encoder: dict[str, Any]  # Hyperformer's constructor arguments, with the layout by name
+    preprocessing: dict[str, Any]
+    num_frames: int
+    split: str
+    seen: tuple[int, ...]
+    text_encoder: dict[str, str] | None = None  # id and digest
+    prompt: str | None = None
+    protocol: str = "xsub"
+    scale: str = "cosine"  # of its similarities in the cross-entropy, see `SkeletonAlignRecipe`
+
+
+@dataclass(frozen=True)
+class StudentCard(Card):
+    """The card of a student."""
+
+    FILE: ClassVar[str] = "student.json"
+    MODEL: ClassVar[str] = "student"
+    COMMAND: ClassVar[str] = "python train_ski_vlm.py --stage video_finetune --ntu DIR --split SPLIT --output_dir"
 
     stage: str  # video_finetune or distill
-    student: str  # vificlip, xclip or froster
+    student: str  # one of STUDENTS
     backbone: str
     text_encoder: str  # empty: the backbone's own
-    num_frames: int  # T_v
+    num_frames: int
     side: int  # pixels
     framing: str  # whole or centre, see video.read_for_tower
     split: str
-    seen: tuple[int, ...]  # the actions it was trained on
+    seen: tuple[int, ...]
     prompt: str
     names: str  # the spelling of class names
-    protocol: str = "xsub"  # which of the actions' clips it was trained on
+    protocol: str = "xsub"
     frozen: dict[str, str] = field(default_factory=dict)  # towers that are not in the file, and their digests
 
 
-def frozen_digests(student: Student) -> dict[str, str]:
-    """The towers that no training ever touched, which a folder therefore names instead of holding."""
-    towers: dict[str, TextEncoder | FrameEncoder] = {"text_encoder": student.text_encoder, "frames": student.frames}
-    return {name: tower.digest for name, tower in towers.items() if is_left_out(tower) and list(tower.parameters())}
-
-
-def save_student(folder: Path, student: Student, *, card: StudentCard) -> None:
-    """Write what was trained (`model.safetensors`) and what it takes to use it (`student.json`)."""
+def save_model(folder: Path, model: nn.Module, *, card: Card) -> None:
+    """Write a model's weights and its card. Towers that were never trained are omitted."""
     with atomic_path(folder / WEIGHTS) as temporary:
-        save_file({name: value.cpu().contiguous() for name, value in student.state_dict().items()}, temporary)
-    write_json(folder / DESCRIPTION, vars(card))
+        save_file({name: value.cpu().contiguous() for name, value in model.state_dict().items()}, temporary)
+    write_json(folder / card.FILE, vars(card))
 
 
-def read_student_card(folder: Path) -> StudentCard:
-    """Read a folder's `student.json`.
+def read_card(folder: Path, kind: type[AnyCard]) -> AnyCard:
+    """Read a folder's card.
 
     Raises:
-        StudentError: it is not there, or not what `train_ski_vlm.py` writes.
+        ValueError: there is no such card, or it is not what `train_ski_vlm.py` writes.
     """
-    file = folder / DESCRIPTION
+    file = folder / kind.FILE
     if not file.is_file() or not (folder / WEIGHTS).is_file():
-        raise StudentError(
-            f"{folder} holds no finished student ({DESCRIPTION} and {WEIGHTS}); make one with: python "
-            f"train_ski_vlm.py --stage video_finetune --ntu DIR --split SPLIT --output_dir {folder}"
+        raise ValueError(
+            f"{folder} holds no finished {kind.MODEL} ({kind.FILE} and {WEIGHTS}); make one with: "
+            f"{kind.COMMAND} {folder}"
         )
     try:
-        found = read_json(file)
-        return StudentCard(**{**found, "seen": tuple(found["seen"])})
+        fields = read_json(file)
+        return kind(**{**fields, "seen": tuple(fields["seen"])})
     except (KeyError, TypeError, ValueError) as error:
-        raise StudentError(f"{file} cannot be read ({error}); train the student again") from error
+        raise ValueError(f"{file} cannot be read ({error}); train the {kind.MODEL} again") from error
+
+
+def _load_weights(module: nn.Module, weights: dict[str, Tensor], folder: Path, card: Card) -> None:
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"{folder / WEIGHTS} does not fit {card.FILE}: {error}") from error
+
+
+def load_skeleton_encoder(folder: Path, *, expected: Preprocessing | None = None) -> tuple[Hyperformer, Preprocessing]:
+    """Load the skeleton encoder of any stage, in evaluation mode, and the preprocessing it was trained with.
+
+    Raises:
+        ValueError: nothing usable is in the folder, or the preprocessing is another than `expected`.
+    """
+    card = read_card(folder, SkeletonEncoderCard)
+    preprocessing = Preprocessing.from_json(card.preprocessing)
+    if expected is not None:
+        preprocessing.check_matches(expected)
+    encoder = Hyperformer(**{**card.encoder, "layout": layout_named(card.encoder["layout"])})
+    prefix = "encoder."
+    weights = read_safetensors(folder / WEIGHTS)
+    weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    _load_weights(encoder, weights, folder, card)
+    return encoder.eval(), preprocessing
+
+
+def load_skeleton_clip(folder: Path, *, expected: Preprocessing | None = None) -> tuple[SkeletonCLIP, Preprocessing]:
+    """Load a trained SkeletonCLIP with its frozen text encoder, in evaluation mode.
+
+    Raises:
+        ValueError: the folder is of another stage, or the text encoder's weights are not those trained with.
+    """
+    card = read_card(folder, SkeletonEncoderCard)
+    if card.text_encoder is None:
+        raise ValueError(
+            f"{folder} is a {card.stage} run without a text encoder; align it with: python train_ski_vlm.py --stage "
+            f"skeleton_align --skeleton_encoder {folder} --prepared DIR --split {card.split} --output_dir DIR"
+        )
+    encoder, preprocessing = load_skeleton_encoder(folder, expected=expected)
+    text_encoder = load_text_encoder(card.text_encoder["id"])
+    if text_encoder.digest != card.text_encoder["digest"]:
+        raise ValueError(
+            f"the text encoder {text_encoder.model_id} has other weights (digest {text_encoder.digest}) than the one "
+            f"{folder} was aligned with ({card.text_encoder['digest']}); use the same weights, or align again"
+        )
+    model = SkeletonCLIP(encoder, text_encoder)
+    _load_weights(model, read_safetensors(folder / WEIGHTS), folder, card)
+    return model.eval(), preprocessing
+
+
+def frozen_digests(student: Student) -> dict[str, str]:
+    """Return the digests of the towers that no training touched, which a folder therefore names and omits."""
+    towers: dict[str, PretrainedTower] = {"text_encoder": student.text_encoder, "frames": student.frames}
+    return {name: tower.digest for name, tower in towers.items() if tower.is_omitted and list(tower.parameters())}
 
 
 def load_student(folder: Path) -> tuple[Student, StudentCard]:
-    """Load a student in evaluation mode; no skeleton is involved.
+    """Load a student in evaluation mode. No skeleton is involved.
 
     The towers' architecture comes from the backbone the card names (hub id or folder), all trained weights from here.
 
     Raises:
-        StudentError: nothing usable is in the folder, or a tower left frozen has other weights than in training.
+        ValueError: nothing usable is in the folder, or a tower left frozen has other weights than in training.
     """
-    card = read_student_card(folder)
+    card = read_card(folder, StudentCard)
     student = build_student(
         card.student,
         backbone=card.backbone,
@@ -89,12 +184,9 @@ def load_student(folder: Path) -> tuple[Student, StudentCard]:
     for name, digest in card.frozen.items():
         tower = freeze(getattr(student, name))
         if tower.digest != digest:
-            raise StudentError(
+            raise ValueError(
                 f"the {name} of {card.backbone} has other weights (digest {tower.digest}) than in the training of "
                 f"{folder} ({digest}); use the same weights, or train again"
             )
-    try:
-        student.load_state_dict(read_safetensors(folder / WEIGHTS))
-    except RuntimeError as error:
-        raise StudentError(f"{folder / WEIGHTS} does not fit {DESCRIPTION}: {error}") from error
+    _load_weights(student, read_safetensors(folder / WEIGHTS), folder, card)
     return student.eval(), card

@@ -1,4 +1,4 @@
-"""Fingerprints of weights that see every value."""
+"""Fingerprints of weights, over every value."""
 
 import hashlib
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ def weights_digest(module: nn.Module, *settings: object, rounded: bool = True) -
     """Return a hash of the names, shapes and all values of the parameters and buffers, and of `settings`.
 
     Values are rounded to bfloat16 first, so that a model has one digest whether it is held in fp32 or bf16. Trained
-    weights, which are always held in fp32, are told apart to the last bit without `rounded`.
+    weights, which are always held in fp32, are distinguished to the last bit without `rounded`.
 
     The values are summed in blocks, each 64-bit word times an odd number of its place, modulo 2^64. This is exact in
     any order, so that every device gives the same sum. On a CPU it costs one core 0.2 s for 134 M parameters.
@@ -43,11 +43,11 @@ def tensors_digest(tensors: Mapping[str, Tensor], *settings: object, rounded: bo
 
 
 def _block_sums(tensor: Tensor, precision: torch.dtype) -> list[int]:
-    """The sum of each block of a tensor's words; computed where the tensor is."""
+    """Sum each block of a tensor's words, on the tensor's device."""
     flat = tensor.detach().reshape(-1)
-    kept = precision if flat.is_floating_point() else torch.int64
-    values = _WORDS * 8 // kept.itemsize  # of a block
-    sums = [_block_sum(flat[start : start + values].to(kept)) for start in range(0, flat.numel(), values)]
+    dtype = precision if flat.is_floating_point() else torch.int64
+    values = _WORDS * 8 // dtype.itemsize  # of a block
+    sums = [_block_sum(flat[start : start + values].to(dtype)) for start in range(0, flat.numel(), values)]
     return torch.stack(sums).tolist() if sums else []
 
 
@@ -60,6 +60,6 @@ def _block_sum(block: Tensor) -> Int[Tensor, ""]:
 
 @cache
 def _places(device: str) -> Int[Tensor, " _"]:
-    """An odd 64-bit number for each place of a block, the same on every machine."""
+    """Return an odd 64-bit number for each place of a block, the same on every machine."""
     bits = torch.frombuffer(bytearray(hashlib.shake_256(b"places").digest(8 * _WORDS)), dtype=torch.int64)
     return (bits | 1).to(device)

@@ -10,38 +10,31 @@ from torch import Tensor, nn
 
 from ski_lvlm.encoders.digest import weights_digest
 from ski_lvlm.encoders.offline import EFFICIENTNET
-from ski_lvlm.encoders.text_encoder import DUAL_ENCODERS, freeze, is_frozen, leave_out_while_frozen, load_whole
-from ski_lvlm.encoders.vision_tower import normalisation
-
-
-class FrameEncoderError(ValueError):
-    """An image backbone that cannot be loaded, or frames that do not fit it."""
+from ski_lvlm.encoders.pretrained import Normalisation, PretrainedTower, freeze, load_whole, normalisation
+from ski_lvlm.encoders.text_encoder import TWO_TOWERS
 
 
 class FrameTokens(NamedTuple):
-    """A batch of frames after the backbone: its patches, and what it pools them to."""
+    """A batch of frames behind the backbone: patches, and their pooled feature."""
 
     patches: Float[Tensor, "N P E"]
     feature: Float[Tensor, "N F"]
 
 
-class FrameEncoder(nn.Module):
+class FrameEncoder(PretrainedTower):
     """Frames of clips to features in the language space.
 
-    `backbone` maps normalised pixels to `FrameTokens`. Its feature is what was pretrained: CLIP's and SigLIP's are in
-    the language space already and `projection` is the identity; EfficientNet's are not, and a linear layer is trained.
+    `backbone` maps normalised pixels to `FrameTokens`. Its feature is what was pretrained. CLIP's and SigLIP's are in
+    the language space already, so `projection` is the identity. EfficientNet's are not, and a linear layer is trained.
 
     Args:
         backbone: the pretrained image network.
         projection: from its feature to the language space.
-        backbone_id: what it was loaded by.
+        backbone_id: hub id, folder or offline name of the backbone.
         side: height and width of the frames, in pixels.
         width: of a pretrained feature.
-        mean: of pixel values between 0 and 1, per channel.
-        std: likewise.
+        normalise: how the backbone's pixels were normalised.
     """
-
-    pretrained: bool  # see leave_out_while_frozen
 
     def __init__(
         self,
@@ -51,46 +44,40 @@ class FrameEncoder(nn.Module):
         backbone_id: str,
         side: int,
         width: int,
-        mean: list[float],
-        std: list[float],
+        normalise: Normalisation,
     ) -> None:
-        super().__init__()
+        super().__init__(pretrained=isinstance(projection, nn.Identity))
         self.backbone, self.projection = backbone, projection
         self.backbone_id, self.side, self.width = backbone_id, side, width
         self.digest: str = getattr(backbone, "digest", "") or weights_digest(backbone)
-        self.register_buffer("mean", 255 * rearrange(torch.tensor(mean), "c -> c 1 1"), persistent=False)
-        self.register_buffer("std", 255 * rearrange(torch.tensor(std), "c -> c 1 1"), persistent=False)
-        leave_out_while_frozen(self, pretrained=isinstance(projection, nn.Identity))
-
-    def train(self, mode: bool = True) -> "FrameEncoder":
-        """Training mode, unless frozen."""
-        return super().train(mode and not is_frozen(self))
+        self.register_buffer("mean", 255 * rearrange(torch.tensor(normalise.mean), "c -> c 1 1"), persistent=False)
+        self.register_buffer("std", 255 * rearrange(torch.tensor(normalise.std), "c -> c 1 1"), persistent=False)
 
     def forward(self, video: UInt8[Tensor, "B T 3 H W"]) -> Float[Tensor, "B T D"]:
-        """One feature for each frame, in the language space, not normalised."""
+        """Return one feature for each frame, in the language space, not normalised."""
         return self.project(self.features(video))
 
     def features(self, video: UInt8[Tensor, "B T 3 H W"]) -> Float[Tensor, "B T F"]:
-        """One feature for each frame in the space that was pretrained."""
+        """Return one feature for each frame in the space that was pretrained."""
         return rearrange(self.backbone(self.pixels(video)).feature, "(b t) f -> b t f", b=len(video))
 
     def project(self, features: Float[Tensor, "*batch F"]) -> Float[Tensor, "*batch D"]:
-        """Pretrained features to the language space; linear, so that it may come after a mean."""
+        """Map pretrained features to the language space by a linear layer, which may thus follow a mean."""
         return self.projection(features)
 
     def patches(self, video: UInt8[Tensor, "B T 3 H W"]) -> Float[Tensor, "B T P E"]:
-        """The backbone's last tokens, row by row over each frame."""
+        """Return the backbone's last tokens, row by row over each frame."""
         return rearrange(self.backbone(self.pixels(video)).patches, "(b t) p w -> b t p w", b=len(video))
 
     def pixels(self, video: UInt8[Tensor, "B T 3 H W"]) -> Float[Tensor, "N 3 H W"]:
-        """All frames, normalised as the backbone was pretrained.
+        """Return all frames, normalised as the backbone was pretrained.
 
         Raises:
-            FrameEncoderError: frames of another size.
+            ValueError: frames of another size.
         """
         height, width = video.shape[-2:]
         if (height, width) != (self.side, self.side):
-            raise FrameEncoderError(
+            raise ValueError(
                 f"this encoder takes frames of {self.side}x{self.side} pixels, found {width}x{height}; decode or cache "
                 f"them with scripts/cache_frames.py --side {self.side}"
             )
@@ -135,8 +122,8 @@ def load_frame_encoder(backbone_id: str, *, out_width: int, side: int | None = N
     A `side` other than a CLIP's own interpolates its position embeddings.
 
     Raises:
-        FrameEncoderError: the checkpoint is of another architecture, or its language space is not as
-            wide as `out_width`, the text encoder's.
+        ValueError: the checkpoint is of another architecture, or its language space is not as wide as `out_width`, the
+            text encoder's.
     """
     if backbone_id == EFFICIENTNET:
         return _load_efficientnet(out_width, side)
@@ -144,12 +131,12 @@ def load_frame_encoder(backbone_id: str, *, out_width: int, side: int | None = N
 
     family = AutoConfig.from_pretrained(backbone_id).model_type
     if family not in ("clip", "siglip"):
-        raise FrameEncoderError(
+        raise ValueError(
             f"the backbone {backbone_id!r} is a {family!r} model; expected a CLIP, a SigLIP or {EFFICIENTNET!r}"
         )
     encoder = _load_dual(backbone_id, family, side)
     if encoder.width != out_width:
-        raise FrameEncoderError(
+        raise ValueError(
             f"{backbone_id} has features of width {encoder.width}, its text encoder {out_width}; use the text encoder "
             "that it was trained with (leave --text_encoder empty)"
         )
@@ -157,7 +144,7 @@ def load_frame_encoder(backbone_id: str, *, out_width: int, side: int | None = N
 
 
 def _load_dual(backbone_id: str, family: str, side: int | None) -> FrameEncoder:
-    model = load_whole(DUAL_ENCODERS[family], backbone_id)
+    model = load_whole(TWO_TOWERS[family], backbone_id)
     own_side = model.config.vision_config.image_size
     resize = side not in (None, own_side)
     if family == "clip":
@@ -165,15 +152,13 @@ def _load_dual(backbone_id: str, family: str, side: int | None) -> FrameEncoder:
         width = model.config.projection_dim
     else:
         backbone, width = _SiglipFrames(model.vision_model, resize=resize), model.config.vision_config.hidden_size
-    mean, std = normalisation(backbone_id, family=family)
     return FrameEncoder(
         backbone,
         projection=nn.Identity(),
         backbone_id=backbone_id,
         side=side or own_side,
         width=width,
-        mean=mean,
-        std=std,
+        normalise=normalisation(backbone_id, family=family),
     )
 
 
@@ -181,7 +166,7 @@ def _load_efficientnet(out_width: int, side: int | None) -> FrameEncoder:
     from ski_lvlm.encoders import efficientnet as net
 
     if side is not None and side % 32:
-        raise FrameEncoderError(f"{EFFICIENTNET} takes frames whose side is a multiple of 32 pixels, found {side}")
+        raise ValueError(f"{EFFICIENTNET} takes frames whose side is a multiple of 32 pixels, found {side}")
     projection = nn.Linear(net.WIDTH, out_width)
     nn.init.normal_(projection.weight, 0.0, math.sqrt(1.0 / net.WIDTH))
     nn.init.zeros_(projection.bias)
@@ -192,15 +177,14 @@ def _load_efficientnet(out_width: int, side: int | None) -> FrameEncoder:
         backbone_id=EFFICIENTNET,
         side=side or net.IMAGE_SIZE,
         width=net.WIDTH,
-        mean=[net.MEAN * scale] * 3,
-        std=[net.STD * scale] * 3,
+        normalise=Normalisation([net.MEAN * scale] * 3, [net.STD * scale] * 3),
     )
 
 
 def frozen_copy(encoder: FrameEncoder) -> FrameEncoder:
-    """The encoder's pretrained part as it is now, never to change and never saved."""
+    """Copy the encoder's pretrained part as it is now, never to change and never saved."""
     from copy import deepcopy
 
-    copied = freeze(deepcopy(encoder))
-    copied.projection, copied.pretrained = nn.Identity(), True
-    return copied
+    clone = freeze(deepcopy(encoder))
+    clone.projection, clone.pretrained = nn.Identity(), True
+    return clone

@@ -13,7 +13,7 @@ PROJECTION_GROUPS = 6  # of the output projection in the published network; the 
 
 
 def hop_distances(bones: Sequence[tuple[int, int]], *, num_joints: int) -> Int[np.ndarray, "J J"]:
-    """Number of bones on the shortest way between every two joints.
+    """Count the bones on the shortest way between every two joints.
 
     >>> hop_distances([(1, 0), (2, 1)], num_joints=3).tolist()
     [[0, 1, 2], [1, 0, 1], [2, 1, 0]]
@@ -85,8 +85,8 @@ class HyperAttention(nn.Module):
         # q_n . (k_m + e_m): a product with the membership, because the gradient of gathering e is slow
         k = torch.baddbmm(k, self.membership.expand(steps, -1, -1), e)
         q, k, v = (rearrange(y, heads, h=self.num_heads) for y in (q, k, v))
-        others = self._distance_scores(q) + self._group_scores(e)
-        scores = torch.baddbmm(others, q, k.mT, beta=self.scale, alpha=self.scale)
+        graph_scores = self._distance_scores(q) + self._group_scores(e)
+        scores = torch.baddbmm(graph_scores, q, k.mT, beta=self.scale, alpha=self.scale)
         attention = rearrange(scores.softmax(dim=-1), "(s h) j m -> s h j m", h=self.num_heads)
         weights = torch.addcmul(self.joint_matrix, attention, self.alpha)
         mixed = rearrange(weights, "s h j m -> (s h) j m") @ v

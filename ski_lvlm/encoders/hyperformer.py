@@ -18,7 +18,7 @@ TIME_BRANCHES = 4  # parallel temporal branches of a block, each with a quarter 
 
 
 class SkeletonTokens(NamedTuple):
-    """What the encoder says about a batch of clips: one token per remaining time step, and their mean z_s."""
+    """A batch of encoded clips: one token per remaining time step, and their mean z_s."""
 
     tokens: Float[Tensor, "B N F"]
     feature: Float[Tensor, "B F"]
@@ -47,7 +47,7 @@ class TimeConv(nn.Module):
             nn.init.normal_(norm.weight, 1.0, 0.02)
 
     def forward(self, x: Float[Tensor, "N C T J"]) -> Float[Tensor, "N C U J"]:
-        """Convolve every joint over time; a stride of 2 halves the time steps, rounding up."""
+        """Convolve every joint over time. A stride of 2 halves the time steps, rounding up."""
         moving, still = self.entrance(x).split((3 * self.quarter, self.quarter), dim=1)
         moving = moving.contiguous(memory_format=torch.channels_last)  # or batch norm takes a slow way, above all back
         short, long, peak = F.relu(self.entrance_norm(moving)).split(self.quarter, dim=1)
@@ -87,7 +87,7 @@ class Block(nn.Module):
             self.residual = nn.Sequential(conv, nn.BatchNorm2d(width))
 
     def forward(self, x: Float[Tensor, "N C T J"]) -> Float[Tensor, "N D U J"]:
-        """Both tensors are channels-last in memory, which is what the convolutions are fast on."""
+        """Attend and convolve. Both tensors are channels-last in memory, where convolutions are fast."""
         attended = rearrange(self.attention(rearrange(x, "n c t j -> n t j c")), "n t j c -> n c t j")
         # strided here, since oneDNN's issue 6035: the gradient of a strided 1x1 convolution of few channels, several
         # threads at work, is written beyond its memory
@@ -97,10 +97,10 @@ class Block(nn.Module):
 class Hyperformer(nn.Module):
     """Skeleton encoder g_s: ten blocks over joints and time, tokens averaged over joints and the persons present.
 
-    A person who is absent from a whole clip is neither computed nor averaged in, nor seen by the blocks' batch norms;
-    one who is absent for some frames is left out of the mean at those time steps.
+    A person who is absent from a whole clip is neither computed nor averaged in, nor do the blocks' batch norms see
+    them. One who is absent for some frames is skipped in the mean at those time steps.
 
-    Paper: Sec. 3.1; the skeleton tokens of Sec. 3.3 (256 x 216 for T_s = 1024).
+    Paper: Sec. 3.1, and the skeleton tokens of Sec. 3.3 (256 x 216 for T_s = 1024).
     Deviation: the published network computes and averages an absent second person as one standing at the origin, which
     halves the feature of whoever is alone. Fed with zeros instead of NaN (Preprocessing's `absent`), this one does too.
     Assumption: the first batch norm, whose channels belong to persons, sees zeros for the absent as in the published
@@ -108,12 +108,12 @@ class Hyperformer(nn.Module):
 
     Args:
         layout: joints, bones and joint groups of the skeletons.
-        num_heads: attention heads; the width F of a token is `num_heads * head_dim` and must divide by 12.
+        num_heads: attention heads. The width F of a token is `num_heads * head_dim` and must divide by 12.
         head_dim: width of one head.
         depth: number of blocks.
         strided: blocks (counted from 1) that halve the time steps.
         in_channels: channels of a joint (3 for metres in space, 2 for pixels, more for stacked streams).
-        num_persons: persons that the first batch norm tells apart.
+        num_persons: persons that the first batch norm distinguishes.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Hyperformer(nn.Module):
         )
 
     def forward(self, skeleton: Float[Tensor, "B T M J C"]) -> SkeletonTokens:
-        """Encode clips; NaN marks a person who is absent from a frame.
+        """Encode clips, in which NaN marks a person who is absent from a frame.
 
         Raises:
             ValueError: another joint layout or dimension than the encoder's, more persons, or a clip without anybody.
@@ -161,7 +161,7 @@ class Hyperformer(nn.Module):
     def feature_map(
         self, skeleton: Float[Tensor, "B T M J C"], *, present: Bool[Tensor, "B T M"]
     ) -> Float[Tensor, "N F U J"]:
-        """Output of the last block for each of the N persons who are present in some frame, clip by clip."""
+        """Return the last block's output for each of the N persons who are present in some frame, clip by clip."""
         x = rearrange(skeleton.nan_to_num(0.0), "b t m j c -> b (m j c) t")
         x = rearrange(self.entrance_norm(x), "b (m j c) t -> b m t j c", m=self.num_persons, c=self.in_channels)
         x = rearrange(x[present.any(1)].contiguous(), "n t j c -> n c t j")  # channels-last through all blocks
@@ -170,7 +170,7 @@ class Hyperformer(nn.Module):
         return x
 
     def train(self, mode: bool = True) -> "Hyperformer":
-        """Training mode; with `keep_statistics` the batch norms go on using the statistics they have."""
+        """Enter training mode. With `keep_statistics` the batch norms keep using the statistics they have."""
         super().train(mode)
         if self.keep_statistics:
             for module in self.modules():
@@ -179,14 +179,14 @@ class Hyperformer(nn.Module):
         return self
 
     def num_tokens(self, num_frames: int) -> int:
-        """Tokens that a clip of `num_frames` frames becomes: 16 for 64 frames, 75 for 300, 256 for 1024."""
+        """Return the number of tokens of a clip: 16 for 64 frames, 75 for 300, 256 for 1024."""
         for stride in self.strides:
             num_frames = -(-num_frames // stride)
         return num_frames
 
     @property
     def settings(self) -> dict[str, int | str | list[int]]:
-        """The constructor's arguments as JSON, the layout by its name."""
+        """Constructor arguments as JSON, with the layout by its name."""
         return {
             "layout": self.layout.name,
             "num_heads": self.num_heads,
@@ -228,12 +228,12 @@ def _presence(skeleton: Float[Tensor, "B T M J C"]) -> Bool[Tensor, "B T M"]:
 
 
 def _average_persons(per_person: Float[Tensor, "N U F"], *, present: Bool[Tensor, "B T M"]) -> SkeletonTokens:
-    """Mean over the persons present at each time step; where nobody is, over all persons of the clip."""
+    """Average over the persons present at each time step, and over all of the clip where nobody is."""
     ever = present.any(1)
     index = ever.nonzero()
-    there = F.adaptive_max_pool1d(rearrange(present.float(), "b t m -> b m t"), per_person.shape[1])
-    there = torch.where(there.any(1, keepdim=True), there, ever[..., None].float())
-    weight = there / there.sum(1, keepdim=True)
+    presence = F.adaptive_max_pool1d(rearrange(present.float(), "b t m -> b m t"), per_person.shape[1])
+    presence = torch.where(presence.any(1, keepdim=True), presence, ever[..., None].float())
+    weight = presence / presence.sum(1, keepdim=True)
     weight = weight[index[:, 0], index[:, 1]].to(per_person.dtype)
     tokens = per_person.new_zeros(len(ever), *per_person.shape[1:])
     tokens = tokens.index_add(0, index[:, 0], per_person * weight[..., None])
@@ -250,5 +250,5 @@ class ActionClassifier(nn.Module):
         nn.init.normal_(self.head.weight, 0.0, math.sqrt(2.0 / num_classes))
 
     def forward(self, skeleton: Float[Tensor, "B T M J _"]) -> Float[Tensor, "B C"]:
-        """One score for every action class."""
+        """Return one score for every action class."""
         return self.head(self.encoder(skeleton).feature)

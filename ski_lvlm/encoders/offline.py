@@ -15,7 +15,7 @@ EFFICIENTNET = "efficientnet-lite0"  # a package with a weights file, loaded by 
 
 
 def resolve_model(model_id: str) -> str:
-    """Turn an offline short name into a path on this machine; any other id is returned unchanged.
+    """Turn an offline short name into a path on this machine, and return any other id unchanged.
 
     >>> resolve_model("lmsys/vicuna-7b-v1.5")
     'lmsys/vicuna-7b-v1.5'

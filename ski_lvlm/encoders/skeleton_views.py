@@ -10,7 +10,7 @@ from ski_lvlm.encoders.hyperformer import Hyperformer
 
 
 class Views(NamedTuple):
-    """How many inputs of how many frames a clip is made into."""
+    """Number of inputs that a clip is made into, and of frames in each."""
 
     num_views: int
     num_frames: int
@@ -43,8 +43,8 @@ def views_for(
             "--allow_other_speed"
         )
     tokens = encoder.num_tokens(num_frames)
-    num_views, rest = divmod(num_tokens, tokens)
-    if rest or not num_views:
+    num_views, remainder = divmod(num_tokens, tokens)
+    if remainder or not num_views:
         raise ValueError(
             f"--skeleton_tokens is {num_tokens}, but {num_frames} frames give {tokens} tokens a view; choose a "
             f"multiple of {tokens}, for example {max(1, num_views) * tokens}"

@@ -1,6 +1,5 @@
 """f_v of SKI-LVLM: a frozen image tower that turns a clip into temporal and spatial tokens."""
 
-import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,20 +10,11 @@ from torch import Tensor, nn
 
 from ski_lvlm.encoders.digest import weights_digest
 from ski_lvlm.encoders.offline import EFFICIENTNET
+from ski_lvlm.encoders.pretrained import normalisation
 from ski_lvlm.storage.weight_files import weights_explained
 
-logger = logging.getLogger(__name__)
-
 CLIP_L14 = "openai/clip-vit-large-patch14"  # the paper's tower
-_FAMILY_NORMALISATION = {  # what each family's processor does when a checkpoint comes without a processor file
-    "clip": ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]),
-    "siglip": ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5]),
-}
 _FRAMES_AT_ONCE = {"cpu": 16, "cuda": 128}
-
-
-class VisionTowerError(ValueError):
-    """A vision tower that cannot be loaded, or a video that does not fit it."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +67,7 @@ class VisionTower(nn.Module):
         """Encode clips of equal length. A clip of fewer than `num_frames` frames has fewer temporal tokens.
 
         Raises:
-            VisionTowerError: frames of another size than the tower's, or more frames than `num_frames`.
+            ValueError: frames of another size than the tower's, or more frames than `num_frames`.
         """
         self._check(video)
         frames = rearrange(video, "b t c h w -> (b t) c h w")
@@ -94,14 +84,14 @@ class VisionTower(nn.Module):
         return self.backbone(pixels.to(next(self.backbone.parameters()).dtype))
 
     def _check(self, video: UInt8[Tensor, "B T_v 3 H W"]) -> None:
-        side, frames, size = self.image_size, video.shape[1], tuple(video.shape[-2:])
-        if size != (side, side):
-            raise VisionTowerError(
-                f"{self.model_id} takes frames of {side}x{side} pixels, found {size[0]}x{size[1]}; "
+        side, frames, (height, width) = self.image_size, video.shape[1], video.shape[-2:]
+        if (height, width) != (side, side):
+            raise ValueError(
+                f"{self.model_id} takes frames of {side}x{side} pixels, found {height}x{width}; "
                 f"decode with read_video(..., size=({side}, {side}))"
             )
         if not 0 < frames <= self.num_frames:
-            raise VisionTowerError(
+            raise ValueError(
                 f"{self.model_id} was loaded for 1 to {self.num_frames} frames a clip, found {frames}; "
                 "load it with a larger num_frames or sample fewer"
             )
@@ -125,10 +115,10 @@ def load_vision_tower(
 ) -> VisionTower:
     """Load a frozen tower: a CLIP or SigLIP checkpoint (hub id or local folder), or `efficientnet-lite0`.
 
-    The device is the GPU where there is one; the type bfloat16 on a GPU and float32 on a CPU.
+    The device is the GPU where there is one. The type is bfloat16 on a GPU and float32 on a CPU.
 
     Raises:
-        VisionTowerError: the checkpoint cannot be reached, or is of another architecture.
+        ValueError: the checkpoint cannot be reached, or is of another architecture.
         ImportError: the packages of the offline tower are not installed.
     """
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -172,7 +162,7 @@ def _load_transformer(model_id: str) -> ImageBackbone:
             family, transformer = _cut_transformer(model_id)
             mean, std = normalisation(model_id, family=family)
     except OSError as error:
-        raise VisionTowerError(
+        raise ValueError(
             f"cannot load the vision tower {model_id!r}: {str(error).splitlines()[0]} Give a local folder or a hub id "
             f"that this machine can reach, or the offline tower {EFFICIENTNET!r}."
         ) from error
@@ -191,39 +181,24 @@ def _load_transformer(model_id: str) -> ImageBackbone:
 
 
 def _cut_transformer(model_id: str) -> tuple[str, Any]:
-    """The family's name and its vision model without the last layer and all that follows it."""
+    """Load the family's name and its vision model without the last layer and all that follows it."""
     from transformers import AutoConfig, CLIPVisionModel, SiglipVisionModel
 
     config = AutoConfig.from_pretrained(model_id)
     family = config.model_type.removesuffix("_vision_model")
     models: dict[str, Any] = {"clip": CLIPVisionModel, "siglip": SiglipVisionModel}
     if family not in models:
-        raise VisionTowerError(
+        raise ValueError(
             f"the vision tower {model_id!r} is a {config.model_type!r} model; CLIP and SigLIP towers and "
             f"{EFFICIENTNET!r} are supported"
         )
     vision = getattr(config, "vision_config", config)
-    vision.num_hidden_layers -= 1  # the second-to-last layer's output is wanted: the last layer is never even loaded
+    vision.num_hidden_layers -= 1  # the second-to-last layer's output is used, so the last layer is never loaded
     vision.vision_use_head = False
     transformer, report = models[family].from_pretrained(
         model_id, config=vision, dtype=torch.float32, output_loading_info=True
     )
     if absent := sorted(report["missing_keys"]):
-        raise VisionTowerError(f"the checkpoint of {model_id!r} lacks {len(absent)} weights, such as {absent[0]!r}")
+        raise ValueError(f"the checkpoint of {model_id!r} lacks {len(absent)} weights, such as {absent[0]!r}")
     transformer.post_layernorm = nn.Identity()
     return family, transformer
-
-
-def normalisation(model_id: str, *, family: str) -> tuple[list[float], list[float]]:
-    """Mean and deviation of pixel values between 0 and 1 that a checkpoint's frames are normalised by."""
-    from transformers.image_processing_base import ImageProcessingMixin
-
-    try:
-        processor, _ = ImageProcessingMixin.get_image_processor_dict(model_id)
-    except OSError:
-        mean, std = _FAMILY_NORMALISATION[family]
-        logger.warning(
-            "%s has no preprocessor_config.json; frames are normalised as %s does: %s", model_id, family, mean
-        )
-        return mean, std
-    return processor["image_mean"], processor["image_std"]

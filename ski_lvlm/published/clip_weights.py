@@ -7,62 +7,54 @@ Assumption: heads are 64 wide, blocks use QuickGELU, and layer norms add 1e-5, a
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel, XCLIPConfig, XCLIPModel
 
-from ski_lvlm.published.weights import Place, PublishedWeightsError, leaves, load_places
+from ski_lvlm.encoders.pretrained import CLIP_NORMALISATION, Normalisation
+from ski_lvlm.published.weights import AFFINE, Place, PublishedWeightsError, leaves, load_places
 
 _HEAD_WIDTH = 64
 _OPENAI_WORDS = 49408  # the vocabulary of every released CLIP
 _ARCHIVE_FACTS = ("input_resolution", "context_length", "vocab_size")  # numbers among the tensors of OpenAI's archives
-_WORDS, _OUR_WORDS = "token_embedding.weight", "text_model.embeddings.token_embedding.weight"
+_RELEASED_TOKENS, _TOKENS = "token_embedding.weight", "text_model.embeddings.token_embedding.weight"
 _TRAINED_SENTENCES = "prompt_learner.complete_text_embeddings"  # embedded class sentences of ViFi-CLIP's training run
 
 
-class Normalisation(NamedTuple):
-    """What pixel values between 0 and 1 are normalised by, channel by channel."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
-CLIP_NORMALISATION = Normalisation((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
-IMAGENET_NORMALISATION = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET_NORMALISATION = Normalisation([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
 def load_openai_clip(model: CLIPModel, published: Mapping[str, Tensor]) -> None:
     """Load CLIP weights in OpenAI's names, or a checkpoint of the ViFi-CLIP trainer, as `read_published` returns them.
 
-    The trainer's checkpoints hold no token embeddings, since training leaves OpenAI's as they are; the model keeps
+    The trainer's checkpoints hold no token embeddings, since training leaves OpenAI's as they are. The model keeps
     those that it has, so it must have been loaded from the CLIP that was fine-tuned. The class sentences that such a
     checkpoint holds (embedded, for its own data set) are compared with them, and are not used further.
 
     Raises:
-        PublishedWeightsError: a name is missing or left over (learned prompts, for which transformers has no place, are
-            left over), a shape differs, or the model's token embeddings are of another CLIP.
+        PublishedWeightsError: a name is missing or left over (such as learned prompts, for which transformers has no
+            place), a shape differs, or the model's token embeddings are of another CLIP.
     """
     weights = in_openai_names(published)
-    kept = []
+    unchanged = []
     if lacks_token_embedding(published):
         _check_token_embedding(model, published)
-        kept = [_OUR_WORDS]
-    places = [place for place in _clip(model) if not {*place.ours} & {*kept}]
-    load_places(model, weights, places, kept=kept)
+        unchanged = [_TOKENS]
+    places = [place for place in _clip(model) if not {*place.names} & {*unchanged}]
+    load_places(model, weights, places, unchanged=unchanged)
 
 
 def load_xclip(model: XCLIPModel, published: Mapping[str, Tensor]) -> None:
     """Load weights in the X-CLIP authors' names.
 
     Raises:
-        PublishedWeightsError: a name is missing or left over, or a shape differs; all of them are listed.
+        PublishedWeightsError: the message lists all names that are missing or left over, and shapes that differ.
     """
     load_places(model, in_openai_names(published), _xclip(model))
 
 
 def clip_config_of(published: Mapping[str, Tensor]) -> CLIPConfig:
-    """The network that CLIP or ViFi-CLIP weights belong to; without token embeddings, the vocabulary is OpenAI's.
+    """Return the configuration of CLIP or ViFi-CLIP weights. Without token embeddings the vocabulary is OpenAI's.
 
     Raises:
         PublishedWeightsError: the weights are no CLIP with two transformers, or a width is no multiple of 64.
@@ -77,10 +69,10 @@ def clip_config_of(published: Mapping[str, Tensor]) -> CLIPConfig:
 
 
 def xclip_config_of(published: Mapping[str, Tensor]) -> XCLIPConfig:
-    """The network that X-CLIP weights belong to, number of frames included.
+    """Return the configuration of X-CLIP weights, number of frames included.
 
     Assumption: the multi-frame transformer and the prompt generator have heads 64 wide, 12 in the large X-CLIP, as the
-    authors build them; transformers' own conversion of the large X-CLIP leaves 8 there.
+    authors build them. transformers' own conversion of the large X-CLIP leaves 8 there.
 
     Raises:
         PublishedWeightsError: the weights are no X-CLIP, or a width is no multiple of 64.
@@ -104,31 +96,31 @@ def xclip_config_of(published: Mapping[str, Tensor]) -> XCLIPConfig:
 
 
 def is_xclip(published: Mapping[str, Tensor]) -> bool:
-    """Whether the names are X-CLIP's, which has a multi-frame integration transformer."""
+    """Recognise X-CLIP's names, by its multi-frame integration transformer."""
     return any(name.startswith("mit.") for name in published)
 
 
 def is_trainer_checkpoint(published: Mapping[str, Tensor]) -> bool:
-    """Whether the names are those of ViFi-CLIP's trainer, which wraps CLIP's two halves."""
+    """Recognise the names of ViFi-CLIP's trainer, which wraps CLIP's two halves."""
     return any(name.startswith("image_encoder.") for name in published)
 
 
 def lacks_token_embedding(published: Mapping[str, Tensor]) -> bool:
-    """Whether token embeddings have to come from the CLIP that was fine-tuned."""
-    return is_trainer_checkpoint(published) and _WORDS not in in_openai_names(published)
+    """Find out whether token embeddings have to come from the CLIP that was fine-tuned."""
+    return is_trainer_checkpoint(published) and _RELEASED_TOKENS not in in_openai_names(published)
 
 
 def normalisation_of(published: Mapping[str, Tensor]) -> Normalisation:
-    """How the frames that the weights were trained on were normalised, as far as their names tell.
+    """Return the normalisation of the frames that the weights were trained on, judged by their names.
 
     X-CLIP's and ViFi-CLIP's training normalise by ImageNet's mean and deviation, OpenAI's CLIP by its own. ViFi-CLIP
-    weights that somebody renamed to OpenAI's names cannot be told from OpenAI's.
+    weights that somebody renamed to OpenAI's names look like OpenAI's.
     """
     return IMAGENET_NORMALISATION if is_xclip(published) or is_trainer_checkpoint(published) else CLIP_NORMALISATION
 
 
 def in_openai_names(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a network by OpenAI's names: wrappers' prefixes off, what is no weight left out.
+    """Rename weights to OpenAI's names, without wrappers' prefixes and without tensors that are no weights.
 
     >>> sorted(in_openai_names(dict.fromkeys(["image_encoder.proj", "text_encoder.ln_final.bias", "vocab_size"])))
     ['ln_final.bias', 'visual.proj']
@@ -151,9 +143,9 @@ def _check_token_embedding(model: CLIPModel, published: Mapping[str, Tensor]) ->
     start = sentences[0, 0].to(words) if fits else None
     if start is None or (words - start).abs().amax(1).min() > 1e-3 * start.abs().max():  # they may be half precision
         raise PublishedWeightsError(
-            f"the file holds no {_WORDS}, as ViFi-CLIP's checkpoints do not, and the token embeddings of the model are "
-            f"of another CLIP than its {_TRAINED_SENTENCES}; start from the CLIP that was fine-tuned, such as "
-            "openai/clip-vit-base-patch16"
+            f"the file holds no {_RELEASED_TOKENS}, as ViFi-CLIP's checkpoints do not, and the token embeddings of the "
+            f"model are of another CLIP than its {_TRAINED_SENTENCES}; start from the CLIP that was fine-tuned, such "
+            "as openai/clip-vit-base-patch16"
         )
 
 
@@ -180,7 +172,7 @@ def _xclip(model: XCLIPModel) -> Iterator[Place]:
 
 def _text_tower(depth: int) -> Iterator[Place]:
     yield Place(("logit_scale",), ("logit_scale",))
-    yield Place((_OUR_WORDS,), (_WORDS,))
+    yield Place((_TOKENS,), (_RELEASED_TOKENS,))
     yield Place(("text_model.embeddings.position_embedding.weight",), ("positional_embedding",))
     for i in range(depth):
         yield from _block(f"text_model.encoder.layers.{i}", f"transformer.resblocks.{i}")
@@ -199,39 +191,39 @@ def _vision_tower(depth: int, *, pre_norm: str) -> Iterator[Place]:
     yield Place(("visual_projection.weight",), ("visual.proj",), transposed=True)
 
 
-def _block(ours: str, theirs: str) -> Iterator[Place]:
-    yield from _attention(f"{ours}.self_attn", f"{theirs}.attn")
-    for our_name, their_name in {"layer_norm1": "ln_1", "layer_norm2": "ln_2"}.items():
-        yield from leaves(f"{ours}.{our_name}", f"{theirs}.{their_name}")
-    for our_name, their_name in {"fc1": "c_fc", "fc2": "c_proj"}.items():
-        yield from leaves(f"{ours}.mlp.{our_name}", f"{theirs}.mlp.{their_name}")
+def _block(module: str, released: str) -> Iterator[Place]:
+    yield from _attention(f"{module}.self_attn", f"{released}.attn")
+    for name, released_name in {"layer_norm1": "ln_1", "layer_norm2": "ln_2"}.items():
+        yield from leaves(f"{module}.{name}", f"{released}.{released_name}")
+    for name, released_name in {"fc1": "c_fc", "fc2": "c_proj"}.items():
+        yield from leaves(f"{module}.mlp.{name}", f"{released}.mlp.{released_name}")
 
 
-def _attention(ours: str, theirs: str) -> Iterator[Place]:
-    for leaf in ("weight", "bias"):
-        parts = tuple(f"{ours}.{part}_proj.{leaf}" for part in "qkv")
-        yield Place(parts, (f"{theirs}.in_proj_{leaf}",))
-    yield from leaves(f"{ours}.out_proj", f"{theirs}.out_proj")
+def _attention(module: str, released: str) -> Iterator[Place]:
+    for suffix in AFFINE:
+        parts = tuple(f"{module}.{part}_proj.{suffix}" for part in "qkv")
+        yield Place(parts, (f"{released}.in_proj_{suffix}",))
+    yield from leaves(f"{module}.out_proj", f"{released}.out_proj")
 
 
-def _message(ours: str, theirs: str) -> Iterator[Place]:
-    """What a block of X-CLIP has besides: the frames' messages to each other."""
-    yield from leaves(f"{ours}.message_fc", f"{theirs}.message_fc")
-    yield from leaves(f"{ours}.message_ln", f"{theirs}.message_ln")
-    yield from _attention(f"{ours}.message_attn", f"{theirs}.message_attn")
+def _message(module: str, released: str) -> Iterator[Place]:
+    """Yield the places of a block's messages between frames, which X-CLIP alone has."""
+    yield from leaves(f"{module}.message_fc", f"{released}.message_fc")
+    yield from leaves(f"{module}.message_ln", f"{released}.message_ln")
+    yield from _attention(f"{module}.message_attn", f"{released}.message_attn")
 
 
 def _prompt_layer(name: str) -> Iterator[Place]:
-    """A layer of the video-specific prompt generator, which both sides name alike."""
+    """Yield the places of a layer of the video-specific prompt generator, which has one name on both sides."""
     for part in "qkv":
-        yield from leaves(f"{name}.cross_attn.{part}_proj", f"{name}.cross_attn.{part}_proj", named=["weight"])
+        yield from leaves(f"{name}.cross_attn.{part}_proj", f"{name}.cross_attn.{part}_proj", suffixes=["weight"])
     for module in ("cross_attn.proj", "norm1", "norm3", "mlp.0", "mlp.3"):
         yield from leaves(f"{name}.{module}", f"{name}.{module}")
 
 
 def _text_config(weights: Mapping[str, Tensor]) -> dict[str, int]:
     (width,) = _shape(weights, "ln_final.weight", 1)
-    words = _shape(weights, _WORDS, 2)[0] if _WORDS in weights else _OPENAI_WORDS
+    words = _shape(weights, _RELEASED_TOKENS, 2)[0] if _RELEASED_TOKENS in weights else _OPENAI_WORDS
     return {
         "vocab_size": words,
         "bos_token_id": words - 2,  # OpenAI's tokenizer ends with these two
@@ -273,9 +265,9 @@ def _shape(weights: Mapping[str, Tensor], name: str, axes: int) -> tuple[int, ..
 
 
 def _depth(weights: Mapping[str, Tensor], blocks: str) -> int:
-    """One more than the highest block's number; a block that is missing between shows when the weights are loaded."""
-    found = [re.match(rf"{re.escape(blocks)}[.](\d+)[.]", name) for name in weights]
-    return max((int(match[1]) + 1 for match in found if match), default=0)
+    """Count blocks by their highest number. A missing one between shows when the weights are loaded."""
+    matches = [re.match(rf"{re.escape(blocks)}[.](\d+)[.]", name) for name in weights]
+    return max((int(match[1]) + 1 for match in matches if match), default=0)
 
 
 def _heads(width: int) -> int:

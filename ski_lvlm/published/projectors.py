@@ -33,20 +33,19 @@ def video_chatgpt(
     delimited: bool = True,
     dtype: torch.dtype = torch.float32,
 ) -> SkiLvlm:
-    """The published video projector of Video-ChatGPT, LLAVIDAL or SKI as a SKI-LVLM that needs no training.
+    """Load the published video projector of Video-ChatGPT, LLAVIDAL or SKI as a SKI-LVLM that needs no training.
 
-    `weights` is their `mm_projector.bin` or a `.safetensors` of it; nothing in it is executed. The video projector is
-    taken and, where the file has them, the trained start and end token that stand around the video tokens, unless
-    `delimited` is False. What else such files hold is named in the log and ignored: other words' embeddings, which are
-    those of the language model, and the projectors of skeletons and objects, which inference from video alone does not
-    use.
+    `weights` is their `mm_projector.bin` or a `.safetensors` of it. Nothing in it is executed. The model gets the video
+    projector and, where the file has them, the trained start and end token around the video tokens, unless `delimited`
+    is False. Other content is ignored, with a line in the log: other words' embeddings, which are those of the language
+    model, and the projectors of skeletons and objects, which inference from video alone does not use.
 
     Paper: Table 3, first row.
     Deviation: their system message is Video-ChatGPT's own where ours is Vicuna's, and clips with fewer than
     `num_frames` frames have fewer temporal tokens instead of zeros. The tokenizer of their training (transformers
     before 4.34, not the fast one) dropped white space around added tokens, so the line break between the question and
     the start token, which is one token of our prompt, is none of theirs. Later Llama tokenizers add a space piece
-    between the end token and "ASSISTANT:"; neither their training has it nor do we.
+    between the end token and "ASSISTANT:". Neither their training has it nor do we.
 
     Raises:
         PublishedWeightsError: the file is not there, is damaged or holds more than tensors, has no video projector or
@@ -84,32 +83,32 @@ def video_chatgpt(
 
 
 def video_projector_of(published: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
-    """The video projector's tensors by their last names (`weight`, `bias`; numbered for an MLP).
+    """Return the video projector's tensors by their last names: `weight` and `bias`, numbered for an MLP.
 
     Raises:
         PublishedWeightsError: there is none, only a part of one, or one name stands for two different tensors.
     """
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, tensor in published.items():
         if not (match := _VIDEO.fullmatch(name)):
             continue
-        if match[1] in found and not torch.equal(found[match[1]], tensor):
+        if match[1] in tensors and not torch.equal(tensors[match[1]], tensor):
             raise PublishedWeightsError(f"{file} holds two different video projectors, one of them in {name}")
-        found[match[1]] = tensor
-    if tuple(sorted(found)) not in _KINDS:
+        tensors[match[1]] = tensor
+    if tuple(sorted(tensors)) not in _KINDS:
         raise PublishedWeightsError(
-            f"{file}: of a video projector found {sorted(found) or 'nothing'} (its names start with "
+            f"{file}: of a video projector found {sorted(tensors) or 'nothing'} (its names start with "
             f"{sorted(published)[:5]}); expected mm_projector.weight and mm_projector.bias, or the four of an MLP"
         )
-    return found
+    return tensors
 
 
 def delimiters_of(published: Mapping[str, Tensor], *, vocabulary: Float[Tensor, "V K"]) -> Float[Tensor, "2 K"] | None:
-    """The trained start and end token of the video, out of the table of embeddings in a released file; None without.
+    """Return the video's trained start and end token from a released table of embeddings, None without.
 
-    Behind the V words of the language model Video-ChatGPT's table has <vid_patch>, <vid_start>, <vid_end>; that of
-    LLAVIDAL and SKI three patches, then start and end of video, object and pose, or the three patches alone. Some files
-    hold just the start and end tokens. The log says which rows were taken.
+    Behind the V words of the language model Video-ChatGPT's table has <vid_patch>, <vid_start>, <vid_end>. That of
+    LLAVIDAL and SKI has three patches, then start and end of video, object and pose, or the three patches alone. Some
+    files hold just the start and end tokens. The log names the rows.
 
     Assumption: a file with the projector of another modality and V + 3 rows has LLAVIDAL's three patches alone.
 
@@ -120,8 +119,8 @@ def delimiters_of(published: Mapping[str, Tensor], *, vocabulary: Float[Tensor, 
     if not tables:
         logger.warning("start and end token: none in the file")
         return None
-    (name, table), *others = tables.items()
-    if different := [other for other, tensor in others if not torch.equal(tensor, table)]:
+    (name, table), *further = tables.items()
+    if different := [other for other, tensor in further if not torch.equal(tensor, table)]:
         raise PublishedWeightsError(f"there are two different tables of embeddings, {name} and {different[0]}")
     words, width = vocabulary.shape
     first = {2: 0, 6: 0, words + 3: words + 1, words + 9: words + 3}.get(len(table))
@@ -174,17 +173,17 @@ def _weights_file(source: str) -> Path:
     from transformers.utils import cached_file
 
     for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
-        found = cached_file(source, index, _raise_exceptions_for_missing_entries=False)
-        if found:
-            weight_map = read_json(Path(found))["weight_map"]
+        index_file = cached_file(source, index, _raise_exceptions_for_missing_entries=False)
+        if index_file:
+            weight_map = read_json(Path(index_file))["weight_map"]
             shard = next((file for name, file in weight_map.items() if _VIDEO.fullmatch(name)), None)
             if shard is None:
                 raise PublishedWeightsError(f"{source}: no mm_projector among its weights; leave --video_projector out")
             return Path(str(cached_file(source, shard)))
     for whole in ("mm_projector.bin", "model.safetensors", "pytorch_model.bin"):
-        found = cached_file(source, whole, _raise_exceptions_for_missing_entries=False)
-        if found:
-            return Path(found)
+        weights_file = cached_file(source, whole, _raise_exceptions_for_missing_entries=False)
+        if weights_file:
+            return Path(weights_file)
     raise PublishedWeightsError(
         f"{source}: no weights; expected mm_projector.bin, a .safetensors file or a LLaVA checkpoint"
     )

@@ -1,4 +1,4 @@
-"""Load weights that others have released: every name of theirs finds its place in ours, or nothing is loaded."""
+"""Load weights that others have released: every tensor finds its place in our network, or nothing is loaded."""
 
 import pickle
 import zipfile
@@ -10,14 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ski_lvlm.encoders.hyperformer import ActionClassifier, Hyperformer
 from ski_lvlm.storage.git_lfs import refuse_pointers
 from ski_lvlm.storage.weight_files import WeightFileError, read_safetensors
 
-_SKI_PROJECTION = ("fc2.weight", "fc2.bias")  # the skeleton-to-language layer that the SKI authors added
-_COUNTER = "num_batches_tracked"
-_AFFINE = ("weight", "bias")
-_NORM = (*_AFFINE, "running_mean", "running_var")
+AFFINE = ("weight", "bias")
 # Training checkpoints of many authors carry their settings in this class, a dictionary; it is read as one.
 _SETTINGS = (OrderedDict, "yacs.config.CfgNode")
 # What torch's restricted unpickler raises on bytes that are no checkpoint.
@@ -29,15 +25,15 @@ class PublishedWeightsError(ValueError):
 
 
 class Place(NamedTuple):
-    """Where released tensors belong: `theirs`, one below the other, hold what `ours` hold, one below the other."""
+    """Names of tensors in our network and of the released ones that belong there, both stacked along the first axis."""
 
-    ours: tuple[str, ...]
-    theirs: tuple[str, ...]
-    transposed: bool = False  # their matrix multiplies from the other side
+    names: tuple[str, ...]
+    released: tuple[str, ...]
+    transposed: bool = False  # the released matrix multiplies from the other side
 
 
 def read_published(path: Path) -> dict[str, Tensor]:
-    """Read a released file of weights by name: .safetensors, or .pt/.pth, also a training checkpoint around them.
+    """Read a released file of weights by name: .safetensors, .pt or .pth, also inside a training checkpoint.
 
     Nothing in the file is executed.
 
@@ -78,7 +74,7 @@ def _read_checkpoint(path: Path) -> object:
 
 
 def _reason(error: Exception) -> str:
-    """The line of torch's long explanation that says what is wrong."""
+    """Return the line of torch's long explanation that names the fault."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = f"{type(error).__name__}: {lines[0] if lines else 'the file ends too early'}"
     return next((line for line in lines if "Unsupported" in line), first)[:160]
@@ -92,50 +88,51 @@ def _is_torchscript(path: Path) -> bool:
 
 
 def load_places(
-    model: nn.Module, published: Mapping[str, Tensor], places: Iterable[Place], *, kept: Collection[str] = ()
+    model: nn.Module, published: Mapping[str, Tensor], places: Iterable[Place], *, unchanged: Collection[str] = ()
 ) -> None:
-    """Put every released tensor into its place in `model`; only our tensors named in `kept` stay as they are.
+    """Put every released tensor into its place in `model`, whose tensors in `unchanged` stay as they are.
 
     Raises:
-        PublishedWeightsError: a name is missing or left over, or a shape differs; all of them are listed, and the model
-            is as it was.
+        PublishedWeightsError: a name is missing or left over, or a shape differs. The message lists all of them, and
+            the model is as it was.
     """
-    places, ours = list(places), model.state_dict()
+    places, current = list(places), model.state_dict()
     _check_names(places, published)
-    if misfits := [text for place in places if (text := _misfit(place, published, ours))]:
+    if misfits := [text for place in places if (text := _misfit(place, published, current))]:
         raise PublishedWeightsError("the weights do not fit the network: " + "; ".join(misfits))
-    state = {name: ours[name] for name in kept}
+    state = {name: current[name] for name in unchanged}
     for place in places:
-        state |= _placed(place, published, ours)
+        state |= _placed(place, published, current)
     model.load_state_dict(state)
 
 
 def _check_names(places: list[Place], published: Mapping[str, Tensor]) -> None:
-    wanted = {name: place for place in places for name in place.theirs}
-    missing = [name for name in wanted if name not in published]
-    left = [name for name in published if name not in wanted]
-    if missing or left:
+    expected = {name for place in places for name in place.released}
+    missing = [name for place in places for name in place.released if name not in published]
+    superfluous = [name for name in published if name not in expected]
+    if missing or superfluous:
         raise PublishedWeightsError(
-            f"the weights do not fit the network: missing {missing or 'nothing'}, left over {left or 'nothing'}; "
-            "check that kind, depth and width of the network are those that they were released for"
+            f"the weights do not fit the network: missing {missing or 'nothing'}, left over "
+            f"{superfluous or 'nothing'}; check that kind, depth and width of the network are those that they were "
+            "released for"
         )
 
 
-def _misfit(place: Place, published: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> str:
-    """What is wrong with the tensors of one place, in words; empty if nothing."""
-    names = f"{' and '.join(place.theirs)} for {' and '.join(place.ours)}"
-    found = _stacked_shape([published[name] for name in place.theirs])
-    expected = _stacked_shape([ours[name] for name in place.ours])
+def _misfit(place: Place, published: Mapping[str, Tensor], current: Mapping[str, Tensor]) -> str:
+    """Describe what is wrong with the tensors of one place, in no words if nothing is."""
+    names = f"{' and '.join(place.released)} for {' and '.join(place.names)}"
+    shape = _stacked_shape([published[name] for name in place.released])
+    expected = _stacked_shape([current[name] for name in place.names])
     if place.transposed and expected:
         expected = expected[::-1]
-    if found is None or found != expected:
-        return f"{names}: {found or 'shapes that differ among themselves'}, expected {expected}"
-    wrong = {published[name].dtype for name in place.theirs if not published[name].is_floating_point()}
+    if shape is None or shape != expected:
+        return f"{names}: {shape or 'shapes that differ among themselves'}, expected {expected}"
+    wrong = {published[name].dtype for name in place.released if not published[name].is_floating_point()}
     return f"{names}: {wrong}, expected floating-point numbers" if wrong else ""
 
 
 def _stacked_shape(tensors: list[Tensor]) -> tuple[int, ...] | None:
-    """The shape of tensors one below the other; None if they do not stack."""
+    """Return the shape of tensors stacked along the first axis, None if they do not stack."""
     if len(tensors) == 1:
         return tuple(tensors[0].shape)
     if any(tensor.ndim == 0 for tensor in tensors) or len({tensor.shape[1:] for tensor in tensors}) > 1:
@@ -143,64 +140,20 @@ def _stacked_shape(tensors: list[Tensor]) -> tuple[int, ...] | None:
     return sum(len(tensor) for tensor in tensors), *tensors[0].shape[1:]
 
 
-def _placed(place: Place, published: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    found = [published[name] for name in place.theirs]
-    whole = torch.cat(found) if len(found) > 1 else found[0]
-    if len(place.ours) == 1:
-        return {place.ours[0]: whole.T if place.transposed else whole}
-    parts = whole.split([len(ours[name]) for name in place.ours])
-    return dict(zip(place.ours, parts, strict=True))
+def _placed(place: Place, published: Mapping[str, Tensor], current: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    tensors = [published[name] for name in place.released]
+    whole = torch.cat(tensors) if len(tensors) > 1 else tensors[0]
+    if len(place.names) == 1:
+        return {place.names[0]: whole.T if place.transposed else whole}
+    parts = whole.split([len(current[name]) for name in place.names])
+    return dict(zip(place.names, parts, strict=True))
 
 
-def leaves(ours: str, *theirs: str, named: Iterable[str] = _AFFINE) -> Iterator[Place]:
-    """Places of a module's tensors that both sides call by the same last name.
+def leaves(module: str, *released: str, suffixes: Iterable[str] = AFFINE) -> Iterator[Place]:
+    """Yield the places of a module's tensors whose last names are the same on both sides.
 
     >>> next(leaves("head", "fc"))
-    Place(ours=('head.weight',), theirs=('fc.weight',), transposed=False)
+    Place(names=('head.weight',), released=('fc.weight',), transposed=False)
     """
-    for leaf in named:
-        yield Place((f"{ours}.{leaf}",), tuple(f"{name}.{leaf}" for name in theirs))
-
-
-def load_hyperformer(model: ActionClassifier, published: Mapping[str, Tensor]) -> None:
-    """Load the Hyperformer authors' weights into ours; the SKI authors' extra `fc2` may be there and is not used.
-
-    Raises:
-        PublishedWeightsError: a name is missing or left over, or a shape differs; all of them are listed.
-    """
-    used = {n: value for n, value in published.items() if n not in _SKI_PROJECTION and not n.endswith(_COUNTER)}
-    counters = [name for name in model.state_dict() if name.endswith(_COUNTER)]
-    load_places(model, used, _classifier(model.encoder), kept=counters)
-
-
-def _classifier(encoder: Hyperformer) -> Iterator[Place]:
-    yield from leaves("encoder.entrance_norm", "data_bn", named=_NORM)
-    for number, stride in enumerate(encoder.strides, start=1):
-        ours, theirs = f"encoder.blocks.{number - 1}", f"l{number}"
-        yield from _attention(f"{ours}.attention", f"{theirs}.vit1", has_skip=number == 1)
-        yield from _time(f"{ours}.time", f"{theirs}.tcn1.branches")
-        if number == 1 or stride != 1:
-            yield from leaves(f"{ours}.residual.0", f"{theirs}.residual.conv")
-            yield from leaves(f"{ours}.residual.1", f"{theirs}.residual.bn", named=_NORM)
-    yield from leaves("head", "fc")
-
-
-def _attention(ours: str, theirs: str, *, has_skip: bool) -> Iterator[Place]:
-    yield from leaves(f"{ours}.norm", f"{theirs}.norm1")
-    yield from leaves(f"{ours}.qkv.conv", f"{theirs}.attn.q", f"{theirs}.attn.kv", named=["weight"])
-    yield from leaves(f"{ours}.group_projection.conv", f"{theirs}.pe_proj", named=["weight"])
-    if has_skip:
-        yield from leaves(f"{ours}.skip.conv", f"{theirs}.skip_proj", named=["weight"])
-    yield from leaves(f"{ours}.output.conv", f"{theirs}.attn.proj")
-    learned = {"hop_embedding": "rpe", "group_weight": "w1", "joint_matrix": "outer", "alpha": "alpha"}
-    for our_name, their_name in learned.items():
-        yield Place((f"{ours}.{our_name}",), (f"{theirs}.attn.{their_name}",))
-
-
-def _time(ours: str, theirs: str) -> Iterator[Place]:
-    yield from leaves(f"{ours}.entrance", *(f"{theirs}.{branch}.0" for branch in range(4)))
-    yield from leaves(f"{ours}.entrance_norm", *(f"{theirs}.{branch}.1" for branch in range(3)), named=_NORM)
-    yield from leaves(f"{ours}.short", f"{theirs}.0.3.conv")
-    yield from leaves(f"{ours}.long", f"{theirs}.1.3.conv")
-    ends = ("0.3.bn", "1.3.bn", "2.4", "3.1")
-    yield from leaves(f"{ours}.exit_norm", *(f"{theirs}.{end}" for end in ends), named=_NORM)
+    for suffix in suffixes:
+        yield Place((f"{module}.{suffix}",), tuple(f"{name}.{suffix}" for name in released))

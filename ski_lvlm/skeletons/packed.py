@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +19,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from ski_lvlm.skeletons.layouts import Layout, layout_named
+from ski_lvlm.skeletons.preprocessing import Preprocessing
 from ski_lvlm.storage.array_files import array_fault
 from ski_lvlm.storage.files import atomic_path
 from ski_lvlm.storage.json_files import read_json
@@ -74,6 +76,14 @@ class PackedSkeletons:
         frames, persons = self._shapes[row]
         values = self._values[self._offsets[row] : self._offsets[row + 1]]
         return values.reshape(frames, persons, self.layout.num_joints, self.layout.dimensions)
+
+    def check_made_for(self, preprocessing: Preprocessing) -> None:
+        """Make sure that an encoder trained with this preprocessing may be fed from the set.
+
+        Raises:
+            ValueError: the set has another layout or cleaning.
+        """
+        preprocessing.check_matches(replace(preprocessing, layout=self.layout.name, cleaning=self.cleaning))
 
     def _row(self, name: str) -> int:
         if name not in self._rows:

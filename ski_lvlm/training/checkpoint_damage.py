@@ -10,7 +10,7 @@ _EXPECTED = ("trainer_state.json", "model.safetensors", "optimizer.pt", "schedul
 
 
 def damage(checkpoint: Path) -> str | None:
-    """Return what is wrong with a checkpoint, or None; every file is read, so that a cut or changed one is noticed."""
+    """Return what is wrong with a checkpoint, or None. Every file is read to its end."""
     missing = (f"{name} is missing" for name in _EXPECTED if not (checkpoint / name).is_file())
     return next(missing, None) or next(_damaged_files(checkpoint), None)
 
@@ -29,11 +29,11 @@ def _state_damage(file: Path) -> str | None:
 
 
 def newest_whole(checkpoints: Sequence[Path], say: Callable[[str], object]) -> Path | None:
-    """Return the last of `checkpoints` that is whole, and say which damaged ones it stands in for.
+    """Return the last of `checkpoints` that is whole.
 
     Args:
         checkpoints: folders, the newest last.
-        say: gets a line for each damaged checkpoint that is passed over.
+        say: gets a line for each damaged checkpoint behind it.
 
     Raises:
         ValueError: all are damaged.

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent, hold no frozen weights, and are found again after a kill."""
+"""Checkpoints that are whole or absent, hold no frozen weights, and are resumed after a crash."""
 
 import shutil
 import sys
@@ -26,12 +26,8 @@ from ski_lvlm.training.zero_state import load_whole, whole_optimizer, whole_weig
 PARTIAL = ".partial"  # checkpoints are written here and moved when whole
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that could not be written, most often for want of space."""
-
-
 class ResumableTrainer(Trainer):
-    """The Trainer, with checkpoints that are whole or absent, and an order of samples that they all go on with.
+    """The Trainer, with checkpoints that are whole or absent, and an order of samples that resumed runs share.
 
     The dataset takes the keys (epoch, sample) of an `EpochSampler`.
     """
@@ -46,15 +42,15 @@ class ResumableTrainer(Trainer):
         return self.sampler
 
     def train_or_resume(self) -> TrainOutput:
-        """Train, from the checkpoint asked for or else the last whole one, if there is any.
+        """Train, from the checkpoint of --resume_from_checkpoint or else the last whole one.
 
         Raises:
-            ValueError: the checkpoint asked for, or all there are, are damaged.
+            ValueError: that checkpoint, or every one, is damaged.
         """
         checkpoint: list[str | None] = [None]
         if self.args.process_index == 0:  # what the others see may lag behind on a network file system
             output_dir = Path(str(self.args.output_dir))
-            checkpoint = [asked_checkpoint(self.args.resume_from_checkpoint) or last_whole_checkpoint(output_dir)]
+            checkpoint = [named_checkpoint(self.args.resume_from_checkpoint) or last_whole_checkpoint(output_dir)]
             if checkpoint[0]:
                 sys.stdout.write(f"resuming from {checkpoint[0]}\n")
                 sys.stdout.flush()
@@ -68,9 +64,9 @@ class ResumableTrainer(Trainer):
         try:
             super()._save_checkpoint(model, trial)
         except (OSError, SafetensorError, RuntimeError) as error:  # what Python, safetensors and torch.save raise
-            raise CheckpointError(
+            raise ValueError(
                 f"checkpoint {self.state.global_step} could not be written to {self.args.output_dir}: {error}; "
-                "make room and start the same command again: it goes on from the last whole checkpoint"
+                "make room and start the same command again: it resumes from the last whole checkpoint"
             ) from error
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
@@ -81,7 +77,7 @@ class ResumableTrainer(Trainer):
         self.accelerator.wait_for_everyone()
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Write what is trained in full precision, under DeepSpeed as without it."""
+        """Write the trained weights in full precision, under DeepSpeed as without it."""
         if not self.is_deepspeed_enabled:
             super().save_model(output_dir, _internal_call)
             return
@@ -116,7 +112,7 @@ class ResumableTrainer(Trainer):
         cast(LRScheduler, self.lr_scheduler).load_state_dict(schedule)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        """Go on with the random numbers of the checkpoint; other processes than wrote it start new ones."""
+        """Restore the random numbers of the checkpoint. Another number of processes starts new ones."""
         if checkpoint is None or processes_of(Path(checkpoint)) == self.args.world_size:
             super()._load_rng_state(checkpoint)
             return
@@ -131,7 +127,7 @@ def _numbers(zero: Any) -> dict[str, Any]:  # noqa: ANN401
 
 
 def last_whole_checkpoint(output_dir: Path) -> str | None:
-    """Return the newest whole checkpoint to resume from, or None; what a kill left half-written is removed.
+    """Return the newest whole checkpoint to resume from, or None, and remove what a crash left half-written.
 
     Raises:
         ValueError: there are checkpoints, and all are damaged.
@@ -145,17 +141,13 @@ def last_whole_checkpoint(output_dir: Path) -> str | None:
     return str(checkpoint) if checkpoint else None
 
 
-def asked_checkpoint(checkpoint: str | None) -> str | None:
-    """Return the checkpoint that was asked for, if one was.
-
-    Raises:
-        ValueError: it is absent or damaged.
-    """
+def named_checkpoint(checkpoint: str | None) -> str | None:
+    """Return the checkpoint that the user names, if it is whole."""
     if checkpoint and (reason := damage(Path(checkpoint))):
         raise ValueError(f"{checkpoint}: {reason}; give another --resume_from_checkpoint, or leave the flag out")
     return checkpoint
 
 
 def processes_of(checkpoint: Path) -> int:
-    """Return the number of processes that wrote a checkpoint; each left its random numbers."""
+    """Return the number of processes that wrote a checkpoint, each of which left its random numbers."""
     return len(list(checkpoint.glob("rng_state*.pth")))

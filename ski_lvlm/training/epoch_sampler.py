@@ -9,7 +9,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Every sample once, in an order that depends on seed and epoch alone; yields (epoch, sample).
+    """Pairs (epoch, sample) of every sample once, in an order that depends on seed and epoch alone.
 
     The epoch travels with the sample because worker processes and resumed runs cannot know it otherwise. The first
     samples of an epoch also fill up its last batch: each step is one of `batch_size`, however many processes share it.
@@ -32,7 +32,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
 
 class EpochCallback(TrainerCallback):
-    """Tells the sampler each epoch; accelerate does not reach samplers of resumed or several processes' loaders."""
+    """Start of each epoch in the sampler: accelerate does not reach samplers of resumed or several loaders."""
 
     def __init__(self, sampler: EpochSampler) -> None:
         self.sampler = sampler

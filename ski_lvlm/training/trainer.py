@@ -1,4 +1,4 @@
-"""What both training commands add to the Hugging Face Trainer: the global batch, JSON lines, what a run leaves."""
+"""Extensions of the Hugging Face Trainer: a global batch, JSON-lines metrics, the record of a run."""
 
 import importlib.metadata
 import os
@@ -96,11 +96,11 @@ class GlobalBatchArguments(TrainingArguments):
 
 
 class JsonLines(TrainerCallback):
-    """Append what the Trainer logs to `metrics.jsonl`, with speed and peak memory since the last line."""
+    """The Trainer's log in `metrics.jsonl`, with speed and peak memory since the last line."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.seen = (0.0, 0, 0)  # time, steps, tokens at the last line
+        self.last = (0.0, 0, 0)  # time, steps, tokens at the last line
 
     def on_train_begin(
         self,
@@ -110,7 +110,7 @@ class JsonLines(TrainerCallback):
         **_: Any,  # noqa: ANN401
     ) -> None:
         """Start the clock."""
-        self.seen = (time.monotonic(), state.global_step, int(state.num_input_tokens_seen))
+        self.last = (time.monotonic(), state.global_step, int(state.num_input_tokens_seen))
 
     def on_log(
         self,
@@ -120,30 +120,30 @@ class JsonLines(TrainerCallback):
         logs: dict[str, float] | None = None,
         **_: Any,  # noqa: ANN401
     ) -> None:
-        """Write one line; only the first process does."""
+        """Write one line, in the first process."""
         if not state.is_world_process_zero or logs is None:
             return
         now = (time.monotonic(), state.global_step, int(state.num_input_tokens_seen))
-        seconds, steps, tokens = (a - b for a, b in zip(now, self.seen, strict=True))
+        seconds, steps, tokens = (a - b for a, b in zip(now, self.last, strict=True))
         speed: dict[str, float] = {}
         if steps and seconds > 0:
             samples = steps * args.train_batch_size * args.gradient_accumulation_steps * args.world_size
             speed["samples_per_second"] = round(samples / seconds, 3)
             if tokens:
                 speed["tokens_per_second"] = round(tokens / seconds, 1)
-        self.seen = now
+        self.last = now
         append_jsonl(self.file, {"step": state.global_step, **logs, **speed, "peak_memory_gb": peak_memory_gb()})
 
 
 def peak_memory_gb() -> float:
-    """Largest memory held so far: the GPU's where there is one, else this process's resident memory, in GB."""
+    """Return the peak memory so far in GB: the GPU's where there is one, else this process's resident memory."""
     if torch.cuda.is_available():
         return round(torch.cuda.max_memory_allocated() / 1e9, 3)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 3)
 
 
 def accumulation_steps(*, batch_size: int, per_device: int, processes: int) -> int:
-    """Micro-batches per optimiser step that make the global batch `batch_size`, however many processes there are.
+    """Return the micro-batches per optimiser step that make the global batch with this number of processes.
 
     >>> accumulation_steps(batch_size=32, per_device=4, processes=8)
     1
@@ -151,8 +151,8 @@ def accumulation_steps(*, batch_size: int, per_device: int, processes: int) -> i
     Raises:
         ValueError: `batch_size` is no multiple of what one micro-step processes.
     """
-    steps, left = divmod(batch_size, per_device * processes)
-    if left or not steps:
+    steps, remainder = divmod(batch_size, per_device * processes)
+    if remainder or not steps:
         share, uneven = divmod(batch_size, processes)
         fits = next((size for size in range(per_device, 0, -1) if not uneven and share and share % size == 0), None)
         remedy = f"--per_device_train_batch_size {fits}" if fits else "another number of processes"
@@ -164,9 +164,9 @@ def accumulation_steps(*, batch_size: int, per_device: int, processes: int) -> i
 
 
 def is_finished(output_dir: Path, *, settings: dict[str, Any]) -> bool:
-    """Whether `output_dir` holds the result of this very run; what another run began there is refused.
+    """Find out whether `output_dir` holds the result of this very run, and refuse the folder of another.
 
-    Folders may have moved and the batch per device may be another, all other settings must be the same.
+    Folders may have moved and the batch per device may be another. All other settings must be the same.
 
     Raises:
         ValueError: the folder was begun with other settings.
@@ -174,25 +174,25 @@ def is_finished(output_dir: Path, *, settings: dict[str, Any]) -> bool:
     file = output_dir / "recipe.json"
     if not file.is_file():
         return False
-    found = read_json(file)
-    names = [name for name in settings if name not in _MAY_CHANGE and settings[name] != found.get(name)]
+    recipe = read_json(file)
+    names = [name for name in settings if name not in _MAY_CHANGE and settings[name] != recipe.get(name)]
     if names:
-        changes = ", ".join(f"{name} {found.get(name)!r}, now {settings[name]!r}" for name in names)
+        changes = ", ".join(f"{name} {recipe.get(name)!r}, now {settings[name]!r}" for name in names)
         raise ValueError(
-            f"{output_dir} was begun with other settings ({changes}); go on with those, or choose another --output_dir"
+            f"{output_dir} was begun with other settings ({changes}); resume with those, or choose another --output_dir"
         )
     return (output_dir / "result.json").is_file()
 
 
 def write_run(output_dir: Path, *, recipe: dict[str, Any], seed: int) -> None:
-    """Leave what is needed to tell this run from another: recipe, seed, versions, machine."""
+    """Write what distinguishes this run from another: recipe, seed, versions, machine."""
     packages = ("torch", "transformers", "accelerate", "deepspeed", "safetensors", "numpy")
     write_json(output_dir / "recipe.json", recipe)
     write_json(output_dir / "run.json", {"seed": seed, **environment(packages)})
 
 
 def environment(packages: Sequence[str]) -> dict[str, Any]:
-    """Where a run takes place: Python, the device, and the versions of these packages."""
+    """Return the environment of a run: Python, the device, and the versions of these packages."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU ({platform.machine()})"
     versions = {name: importlib.metadata.version(name) for name in packages}
     return {"python": platform.python_version(), "device": device, "versions": versions}

@@ -32,7 +32,7 @@ def whole_optimizer(zero: Any) -> dict[str, Any]:  # noqa: ANN401
     from deepspeed.utils import safe_get_full_optimizer_state
 
     _link(zero)
-    shared, numbers = _kept(zero)
+    shared, numbers = _state_of(zero)
     state: dict[int, dict[str, Any]] = {}
     saved_groups = []
     for group, parameters in parameter_groups(zero).items():
@@ -98,7 +98,7 @@ def _flat(zero: Any) -> list[Tensor]:  # noqa: ANN401
     return next(list(getattr(zero, name)) for name in _FLAT if hasattr(zero, name))
 
 
-def _kept(zero: Any) -> tuple[list[str], dict[str, Any]]:  # noqa: ANN401
+def _state_of(zero: Any) -> tuple[list[str], dict[str, Any]]:  # noqa: ANN401
     """Return which tensors the optimiser keeps for each weight, and the numbers that all weights have in common."""
     shared: set[str] = set()
     numbers: dict[str, Any] = {}

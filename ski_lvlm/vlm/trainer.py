@@ -1,7 +1,7 @@
-"""The Trainer of all stages of SKI-VLM, and what a stage brings to it."""
+"""The Trainer of all stages of SKI-VLM, and the parts that a stage gives it."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.utils.data import Dataset
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ski_lvlm.dual_encoders.language import clamp_temperatures
 from ski_lvlm.training.checkpoints import ResumableTrainer
 
 _NO_PARTS = ("loss", "logits")
@@ -23,42 +25,43 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Stage:
-    """What one stage of `train_ski_vlm.py` brings to the Trainer, and what follows the training."""
+    """One stage of `train_ski_vlm.py`: what the Trainer takes, and what follows the training."""
 
-    loss: nn.Module  # its forward takes a batch and returns {"loss", parts of it…}
+    loss: nn.Module  # one of ski_lvlm/vlm/stage_losses.py or alignment.py
     train: Dataset[Any]
     collate: Callable[[Any], Any]
     about: str  # a line for the start
     save: Callable[[Path], None]
-    test: Callable[[torch.device], dict[str, Any]]
+    test: Callable[[torch.device], Mapping[str, Any]]
     decay_at: Sequence[float] = ()
     untrained: Collection[str] = ()  # names of the loss's weights that were not pretrained
-    untrained_rate: float = 1.0  # factor of their learning rate
+    untrained_rate: float = 1.0  # multiplier of their learning rate
 
 
 class VlmTrainer(ResumableTrainer):
     """The resumable Trainer with rates by part and losses logged by part.
 
-    Assumption: weight decay acts on the weights of convolutions, linear layers and embeddings alone; the published code
-    has it act on everything.
+    Assumption: weight decay acts on the weights of convolutions, linear layers and embeddings alone. In the published
+    code it acts on everything.
     """
 
     def __init__(self, stage: Stage, **trainer: Any) -> None:  # noqa: ANN401
         super().__init__(model=stage.loss, train_dataset=stage.train, data_collator=stage.collate, **trainer)
         self.stage, self.decay_at = stage, tuple(stage.decay_at)
         self.parts: dict[str, list[Tensor]] = {}
+        self.add_callback(_TemperatureBound(stage.loss))
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
-        """The weights of convolutions, linear layers and embeddings."""
+        """Return the weights of convolutions, linear layers and embeddings."""
         return [name for name, p in model.named_parameters() if name.endswith(".weight") and p.ndim > 1]
 
     def create_optimizer(self, model: Any = None) -> Optimizer:  # noqa: ANN401
-        """The Trainer's optimizer, with a rate of their own for weights that were not pretrained."""
-        made = self.optimizer is None
+        """Create the Trainer's optimizer, with a rate of their own for weights that were not pretrained."""
+        is_new = self.optimizer is None
         optimizer = super().create_optimizer(model)
-        if made and self.stage.untrained_rate != 1.0:
+        if is_new and self.stage.untrained_rate != 1.0:
             untrained = {id(p) for name, p in self.stage.loss.named_parameters() if name in self.stage.untrained}
-            split_groups(optimizer, untrained, factor=self.stage.untrained_rate)
+            split_groups(optimizer, untrained, multiplier=self.stage.untrained_rate)
         return optimizer
 
     def compute_loss(
@@ -68,7 +71,7 @@ class VlmTrainer(ResumableTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:  # noqa: ANN401
-        """The loss, with its parts remembered for the next line of the log."""
+        """Return the loss, and remember its parts for the next line of the log."""
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         if _RATIO in outputs and not self.parts and not self.state.global_step:
             self._report_ratio(float(outputs[_RATIO]))
@@ -77,11 +80,11 @@ class VlmTrainer(ResumableTrainer):
                 self.parts.setdefault(name, []).append(part.detach().float())
         return (loss, outputs) if return_outputs else loss
 
-    def log(self, logs: dict[str, float], *args: Any, **more: Any) -> None:  # noqa: ANN401
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Log, with the mean of each part of the loss since the last time (this process's part)."""
         means = {_logged_name(name): torch.stack(values).mean().item() for name, values in self.parts.items()}
         self.parts.clear()
-        super().log({**logs, **means}, *args, **more)
+        super().log({**logs, **means}, *args, **kwargs)
 
     def _report_ratio(self, ratio: float) -> None:
         if self.is_world_process_zero():
@@ -89,16 +92,30 @@ class VlmTrainer(ResumableTrainer):
             logger.info("first batch: alpha * L_D has %.2g times the video's gradient%s", ratio, advice)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
-        """The Trainer's schedules; `constant_with_warmup` falls to a tenth at each of `decay_at`."""
+        """Create the Trainer's schedule. `constant_with_warmup` falls to a tenth at each of `decay_at`."""
         if self.args.lr_scheduler_type != "constant_with_warmup" or not self.decay_at:
             return super().create_scheduler(num_training_steps, optimizer)
         if self.lr_scheduler is None:
             warmup = self.args.get_warmup_steps(num_training_steps)
             steps = tuple(share * num_training_steps for share in self.decay_at)
-            factor = partial(step_decay, warmup=warmup, decay_steps=steps)
-            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)  # type: ignore[arg-type]
+            multiplier = partial(step_decay, warmup=warmup, decay_steps=steps)
+            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, multiplier)  # type: ignore[arg-type]
             self._created_lr_scheduler = True
         return self.lr_scheduler
+
+
+class _TemperatureBound(TrainerCallback):
+    def __init__(self, loss: nn.Module) -> None:
+        self.loss = loss
+
+    def on_optimizer_step(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_: Any,  # noqa: ANN401
+    ) -> None:
+        clamp_temperatures(self.loss)
 
 
 def _logged_name(part: str) -> str:
@@ -106,7 +123,7 @@ def _logged_name(part: str) -> str:
 
 
 def step_decay(step: int, *, warmup: int, decay_steps: Sequence[float]) -> float:
-    """Factor of the learning rate: rising in a line over `warmup` steps, then a tenth of it at each of `decay_steps`.
+    """Return the multiplier of the learning rate: a linear warm-up, then a tenth at each of `decay_steps`.
 
     >>> [step_decay(step, warmup=2, decay_steps=[4.0]) for step in (0, 1, 2, 3, 4)]
     [0.0, 0.5, 1.0, 1.0, 0.1]
@@ -116,13 +133,13 @@ def step_decay(step: int, *, warmup: int, decay_steps: Sequence[float]) -> float
     return 0.1 ** sum(step >= decay for decay in decay_steps)
 
 
-def split_groups(optimizer: Optimizer, chosen: set[int], *, factor: float) -> None:
-    """Give the parameters whose ids are `chosen` groups of their own, with the rate times `factor`."""
+def split_groups(optimizer: Optimizer, ids: set[int], *, multiplier: float) -> None:
+    """Give the parameters with these ids groups of their own, with the rate times `multiplier`."""
     groups = list(optimizer.param_groups)
     optimizer.param_groups.clear()
     for group in groups:
-        for is_chosen in (False, True):
-            parameters = [p for p in group["params"] if (id(p) in chosen) == is_chosen]
+        for has_own_rate in (False, True):
+            parameters = [p for p in group["params"] if (id(p) in ids) == has_own_rate]
             if parameters:
-                rate = group["lr"] * (factor if is_chosen else 1.0)
+                rate = group["lr"] * (multiplier if has_own_rate else 1.0)
                 optimizer.add_param_group({**group, "params": parameters, "lr": rate})

@@ -18,7 +18,7 @@ from benchmarks.scd_step import (
 )
 from ski_lvlm.datasets.ntu import class_names
 from ski_lvlm.encoders.text_encoder import load_text_encoder
-from ski_lvlm.recognition.classes import PROMPT
+from ski_lvlm.recognition.class_sentences import PROMPT
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TINY = Sizes(batch=2, frames=2, side=32, classes=12, layers=2, width=192)

@@ -7,6 +7,7 @@ from ski_lvlm.dual_encoders.students import build_student
 from ski_lvlm.encoders.hyperformer import Hyperformer
 from ski_lvlm.encoders.text_encoder import load_text_encoder
 from ski_lvlm.skeletons.layouts import LAYOUTS
+from ski_lvlm.vlm.stage_losses import Distillation, DistillationLoss
 
 PROMPTS = ("a photo of a drink water.", "a photo of a hand waving.", "a photo of a kicking something.")
 LABELS = torch.tensor([0, 2, 1, 0])
@@ -17,6 +18,10 @@ def models(clip, *, kind="vificlip", text=None):
     student = build_student(kind, backbone=clip, num_frames=2)
     encoder = Hyperformer(layout=LAYOUTS["ntu-25"], num_heads=1, head_dim=12, depth=2, strided=(2,))
     return student, SkeletonCLIP(encoder, load_text_encoder(text or clip))
+
+
+def scd(student, teacher, **settings):
+    return DistillationLoss(student, teacher, prompts=PROMPTS, distillation=Distillation(**settings))
 
 
 def paired_batch():

@@ -3,8 +3,8 @@
 import torch
 
 from ski_lvlm.datasets.ntu import ClipName
-from ski_lvlm.dual_encoders.checkpoints import StudentCard, save_student
-from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP, SkeletonEncoderCard, save_skeleton_encoder
+from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, StudentCard, save_model
+from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
 from ski_lvlm.dual_encoders.students import build_student
 from ski_lvlm.encoders.hyperformer import Hyperformer
 from ski_lvlm.encoders.text_encoder import load_text_encoder
@@ -37,7 +37,7 @@ def student_run(folder, *, backbone, seen=SPLIT.seen, names="canonical"):
         prompt=PROMPT,
         names=names,
     )
-    save_student(folder, student, card=card)
+    save_model(folder, student, card=card)
     return folder
 
 
@@ -56,7 +56,7 @@ def skeleton_run(folder, *, text, seen=SPLIT.seen, scale="published"):
         prompt=PROMPT,
         scale=scale,
     )
-    save_skeleton_encoder(folder, model, card=card)
+    save_model(folder, model, card=card)
     return folder
 
 

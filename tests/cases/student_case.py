@@ -4,15 +4,16 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+from ski_lvlm.dual_encoders.students import STUDENTS
 from ski_lvlm.recipe import DistillRecipe, VideoFinetuneRecipe
-from ski_lvlm.vlm.student_stage import finetune
 from ski_lvlm.vlm.trainer import VlmTrainer
+from ski_lvlm.vlm.video_finetune import video_finetune
 from tests.cases.recognition_case import PROMPT, ntu_videos, skeleton_run
 from tests.cases.skeleton_case import SPLIT, packed_set
 from tests.cases.text_case import tiny_clip
 from train_ski_vlm import VlmArguments
 
-KINDS = ("vificlip", "xclip", "froster")
+KINDS = tuple(STUDENTS)
 QUICK = {"per_device_train_batch_size": 8, "batch_size": 8, "dataloader_num_workers": 0, "use_cpu": True}
 
 
@@ -28,15 +29,15 @@ class Case:
 
     def finetune(self, **changes):
         """The recipe of a student of two frames."""
-        asked = {"ntu": self.ntu, "split": "synthetic", "framing": "whole", "num_frames": 2, "prompt": PROMPT}
-        return VideoFinetuneRecipe(**{**asked, "backbone": self.clip, **changes})
+        settings = {"ntu": self.ntu, "split": "synthetic", "framing": "whole", "num_frames": 2, "prompt": PROMPT}
+        return VideoFinetuneRecipe(**{**settings, "backbone": self.clip, **changes})
 
     def distill(self, **changes):
         """The recipe of stage 4 with a student that was never fine-tuned."""
-        asked = {"ntu": self.ntu, "split": "synthetic", "framing": "whole", "prepared": self.prepared}
+        settings = {"ntu": self.ntu, "split": "synthetic", "framing": "whole", "prepared": self.prepared}
         skeleton_clip = self.skeleton_clip(changes["scale"]) if "scale" in changes else self.aligned
         models = {"skeleton_clip": skeleton_clip, "video_student": self.student()}
-        return DistillRecipe(**{**asked, **models, **changes})
+        return DistillRecipe(**{**settings, **models, **changes})
 
     def skeleton_clip(self, scale):
         """Folder of a SkeletonCLIP that was aligned in a scale."""
@@ -47,7 +48,7 @@ class Case:
         """Folder of a student that was never fine-tuned."""
         folder = self.folder / kind
         if not folder.exists():
-            finetune(self.finetune(student=kind), seed=0).save(folder)
+            video_finetune(self.finetune(student=kind), seed=0).save(folder)
         return str(folder)
 
 
@@ -68,17 +69,17 @@ def trainer(stage, folder, **settings):
     Three, because FROSTER's residuals start at 0 and compare equal features in the first step: the outer layer moves in
     the second step, and only then the inner one has a gradient.
     """
-    few = {"max_steps": 3, "learning_rate": 0.01, "max_grad_norm": 0.0, "save_strategy": "no", "disable_tqdm": True}
-    return VlmTrainer(stage, args=VlmArguments(output_dir=str(folder), **{**QUICK, **few, **settings}))
+    short = {"max_steps": 3, "learning_rate": 0.01, "max_grad_norm": 0.0, "save_strategy": "no", "disable_tqdm": True}
+    return VlmTrainer(stage, args=VlmArguments(output_dir=str(folder), **{**QUICK, **short, **settings}))
 
 
 def flags(recipe, output_dir, **settings):
     """The command line that asks for a recipe."""
     stage = "distill" if isinstance(recipe, DistillRecipe) else "video_finetune"
-    asked = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
-    chosen = {name: value for name, value in asked.items() if value not in ("", None)}
-    chosen |= {"output_dir": output_dir, "num_train_epochs": 1, "learning_rate": 0.01, **QUICK, **settings}
-    return ["--stage", stage, *(part for name, value in chosen.items() for part in (f"--{name}", str(value)))]
+    values = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
+    values = {name: value for name, value in values.items() if value not in ("", None)}
+    values |= {"output_dir": output_dir, "num_train_epochs": 1, "learning_rate": 0.01, **QUICK, **settings}
+    return ["--stage", stage, *(part for name, value in values.items() for part in (f"--{name}", str(value)))]
 
 
 def weights(module):

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 import train_ski_vlm
-from ski_lvlm.dual_encoders.skeleton_clip import load_skeleton_clip, load_skeleton_encoder
+from ski_lvlm.dual_encoders.checkpoints import load_skeleton_clip, load_skeleton_encoder
 from ski_lvlm.encoders.text_encoder import load_text_encoder
 from tests.cases.command_case import ROOT, kill_at, run
 from tests.cases.skeleton_case import packed_set
@@ -27,9 +27,9 @@ def text(tmp_path_factory):
     return tiny_sentence_encoder(tmp_path_factory.mktemp("text"))
 
 
-def pretrain(prepared, output_dir, *more, split="synthetic"):
+def pretrain(prepared, output_dir, *flags, split="synthetic"):
     data = ["--prepared", str(prepared), "--split", split, "--output_dir", str(output_dir)]
-    return ["--stage", "skeleton_pretrain", *data, *TINY, *QUICK, "--num_train_epochs", "2", *more]
+    return ["--stage", "skeleton_pretrain", *data, *TINY, *QUICK, "--num_train_epochs", "2", *flags]
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +39,10 @@ def pretrained(prepared, tmp_path_factory):
     return folder
 
 
-def align(prepared, pretrained, text, output_dir, *more):
+def align(prepared, pretrained, text, output_dir, *flags):
     data = ["--prepared", str(prepared), "--split", "synthetic", "--output_dir", str(output_dir)]
     encoders = ["--skeleton_encoder", str(pretrained), "--text_encoder", text, "--num_frames", "8"]
-    return ["--stage", "skeleton_align", *data, *encoders, *QUICK, "--num_train_epochs", "1", *more]
+    return ["--stage", "skeleton_align", *data, *encoders, *QUICK, "--num_train_epochs", "1", *flags]
 
 
 def test_pretraining_leaves_encoder_recipe_metrics_versions_and_result(pretrained):
@@ -76,7 +76,7 @@ def test_a_finished_run_is_not_repeated(prepared, pretrained, capsys):
 
 
 @pytest.mark.parametrize(
-    ("more", "message"),
+    ("flags", "message"),
     [
         (["--learning_rate", "0.5"], "begun with other settings .learning_rate 0.025, now 0.5"),
         (["--batch_size", "12"], "a global batch of 12 cannot be made of"),
@@ -85,10 +85,10 @@ def test_a_finished_run_is_not_repeated(prepared, pretrained, capsys):
         (["--head_dim", "10"], "does not divide by 12"),
     ],
 )
-def test_mistakes_are_told(prepared, pretrained, tmp_path, more, message):
-    folder = pretrained if more[0] == "--learning_rate" else tmp_path
+def test_mistakes_are_told(prepared, pretrained, tmp_path, flags, message):
+    folder = pretrained if flags[0] == "--learning_rate" else tmp_path
     with pytest.raises(ValueError, match=message):
-        train_ski_vlm.main(pretrain(prepared, folder, *more))
+        train_ski_vlm.main(pretrain(prepared, folder, *flags))
 
 
 def test_alignment_needs_an_encoder_that_never_saw_the_unseen(prepared, text, tmp_path):
@@ -115,20 +115,20 @@ def test_a_folder_without_training_clips_is_told(tmp_path):
 
 
 def test_command_line_mistakes_leave_one_line_and_no_traceback(tmp_path):
-    done = run([*TRAIN, "--stage", "skeleton_pretrain", "--prepared", str(tmp_path)])
-    assert done.returncode == 1
-    assert "no GPU found: training on the CPU" in done.stderr
-    assert done.stderr.strip().splitlines()[-1].startswith("error: ") and "Traceback" not in done.stderr
+    process = run([*TRAIN, "--stage", "skeleton_pretrain", "--prepared", str(tmp_path)])
+    assert process.returncode == 1
+    assert "no GPU found: training on the CPU" in process.stderr
+    assert process.stderr.strip().splitlines()[-1].startswith("error: ") and "Traceback" not in process.stderr
 
 
 def test_killed_and_started_again_it_ends_with_the_same_weights(prepared, tmp_path):
-    """A real SIGKILL, in the middle of an epoch; the last checkpoint is in the middle of one too."""
+    """A real SIGKILL, in the middle of an epoch. The last checkpoint is in the middle of one too."""
     steps = ["--save_strategy", "steps", "--save_steps", "3", "--num_train_epochs", "4"]
     assert run([*TRAIN, *pretrain(prepared, tmp_path / "whole", *steps)]).returncode == 0
     again = [*TRAIN, *pretrain(prepared, tmp_path / "killed", *steps)]
     kill_at(again, "checkpoint-*", 2, folder=tmp_path)
     assert len(list((tmp_path / "killed").glob("checkpoint-*"))) == 1
-    done = run(again)
-    assert done.returncode == 0 and "resuming from" in done.stdout
+    process = run(again)
+    assert process.returncode == 0 and "resuming from" in process.stdout
     whole, killed = (load_file(tmp_path / run / "model.safetensors") for run in ("whole", "killed"))
     assert all(torch.equal(whole[name], killed[name]) for name in whole)

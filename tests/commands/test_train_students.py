@@ -12,8 +12,7 @@ from safetensors.torch import load_file
 
 import train_ski_vlm
 from ski_lvlm.datasets.ntu import parse_name
-from ski_lvlm.dual_encoders.checkpoints import load_student
-from ski_lvlm.dual_encoders.skeleton_clip import load_skeleton_clip, read_card
+from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, load_skeleton_clip, load_student, read_card
 from ski_lvlm.dual_encoders.students import build_student
 from tests.cases.command_case import deepspeed, kill_at, run, torchrun
 from tests.cases.skeleton_case import SPLIT, packed_set
@@ -55,10 +54,10 @@ def losses(folder):
     return {line["step"]: line["loss"] for line in lines(folder) if "loss" in line}
 
 
-def finished(asked, *, launcher=(sys.executable,)):
-    done = run([*launcher, SCRIPT, *asked])
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+def finished(command_flags, *, launcher=(sys.executable,)):
+    process = run([*launcher, SCRIPT, *command_flags])
+    assert process.returncode == 0, process.stderr[-3000:]
+    return process.stdout
 
 
 def apart(one, other):
@@ -88,24 +87,24 @@ def test_student_and_skeleton_clip_are_distilled_by_equation_3(runs, case, kind)
     assert changed(weights(load_student(runs / f"tuned_{kind}")[0]), student)
     teacher, _ = load_skeleton_clip(folder / "skeleton_clip")
     assert changed(weights(load_skeleton_clip(Path(case.aligned))[0]), teacher)
-    assert read_card(folder / "skeleton_clip").stage == "distill"
+    assert read_card(folder / "skeleton_clip", SkeletonEncoderCard).stage == "distill"
     result = json.loads((folder / "result.json").read_text())
     assert (result["clips"], result["clips_without_skeleton"]) == (24, 12)
     logged = [line for line in lines(folder) if "loss" in line]
     assert len(logged) == 3
     for line in logged:
-        own = line.get("loss_own", 0.0)
-        by_hand = line["loss_video"] + own + line["loss_skeleton"] + 10 * line["loss_distance"]  # alpha is 10
-        assert line["loss"] == pytest.approx(by_hand, rel=1e-4) and (own > 0) == (kind == "froster")
+        own_loss = line.get("loss_own", 0.0)
+        by_hand = line["loss_video"] + own_loss + line["loss_skeleton"] + 10 * line["loss_distance"]  # alpha is 10
+        assert line["loss"] == pytest.approx(by_hand, rel=1e-4) and (own_loss > 0) == (kind == "froster")
 
 
 def test_a_finished_run_is_not_repeated_and_other_settings_are_refused(runs, case, capsys):
-    for asked in (finetune_flags, distill_flags):
+    for flags_of in (finetune_flags, distill_flags):
         capsys.readouterr()
-        train_ski_vlm.main(asked(case, runs, "xclip"))
+        train_ski_vlm.main(flags_of(case, runs, "xclip"))
         assert "is finished (result.json); delete it to train again" in capsys.readouterr().out
         with pytest.raises(ValueError, match="begun with other settings .learning_rate 0.01, now 0.5"):
-            train_ski_vlm.main(asked(case, runs, "xclip", learning_rate=0.5))
+            train_ski_vlm.main(flags_of(case, runs, "xclip", learning_rate=0.5))
     with pytest.raises(ValueError, match="begun with other settings .freeze 'auto', now 'none'"):
         train_ski_vlm.main(finetune_flags(case, runs, "xclip", freeze="none"))
 
@@ -122,49 +121,49 @@ def test_no_epoch_leaves_the_models_as_they_were(runs, case, tmp_path):
 
 
 def test_a_mistake_leaves_one_line_and_no_traceback(case, tmp_path):
-    done = run([sys.executable, SCRIPT, *flags(case.distill(video_student=""), tmp_path / "run")])
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    last = done.stderr.strip().splitlines()[-1]
+    process = run([sys.executable, SCRIPT, *flags(case.distill(video_student=""), tmp_path / "run")])
+    assert process.returncode == 1 and "Traceback" not in process.stderr
+    last = process.stderr.strip().splitlines()[-1]
     assert last.startswith("error: give --video_student DIR, the --output_dir of: python")
     assert not (tmp_path / "run").exists()
 
 
 def test_killed_and_started_again_distillation_ends_with_the_same_weights(runs, case, tmp_path):
-    """A real SIGKILL, in the middle of an epoch; the last checkpoint is in the middle of one too."""
+    """A real SIGKILL, in the middle of an epoch. The last checkpoint is in the middle of one too."""
     recipe = case.distill(video_student=str(runs / "tuned_froster"), batch_norm="trained")
     often = {"num_train_epochs": 6, "save_strategy": "steps", "save_steps": 2}
-    asked = {name: flags(recipe, tmp_path / name, **often) for name in ("whole", "killed")}
-    finished(asked["whole"])
-    kill_at([sys.executable, SCRIPT, *asked["killed"]], "checkpoint-*", 3, folder=tmp_path)
+    commands = {name: flags(recipe, tmp_path / name, **often) for name in ("whole", "killed")}
+    finished(commands["whole"])
+    kill_at([sys.executable, SCRIPT, *commands["killed"]], "checkpoint-*", 3, folder=tmp_path)
     assert len(list((tmp_path / "killed").glob("checkpoint-*"))) == 2
-    assert "resuming from" in finished(asked["killed"])
+    assert "resuming from" in finished(commands["killed"])
     for file in ("model.safetensors", "skeleton_clip/model.safetensors"):
-        whole, killed = (load_file(tmp_path / name / file) for name in asked)
+        whole, killed = (load_file(tmp_path / name / file) for name in commands)
         assert whole.keys() == killed.keys() and all(torch.equal(whole[name], killed[name]) for name in whole)
 
 
 def test_two_processes_of_gpus_equal_one(case, tmp_path):
-    made = {}
+    trained = {}
     for per_device in (4, 2):
         batch = {"batch_size": 4, "per_device_train_batch_size": per_device, "optim": "sgd", "learning_rate": 0.1}
-        asked = flags(case.finetune(student="xclip"), tmp_path / str(per_device), max_steps=5, **batch)
+        command_flags = flags(case.finetune(student="xclip"), tmp_path / str(per_device), max_steps=5, **batch)
         if per_device == 4:
-            train_ski_vlm.main(asked)
+            train_ski_vlm.main(command_flags)
         else:
-            finished([*asked, "--gpus", "2"])
-        made[per_device] = load_file(tmp_path / str(per_device) / "model.safetensors")
-    assert apart(made[4], made[2]) < 1e-5
-    assert apart(made[4], load_file(Path(case.student("xclip")) / "model.safetensors")) > 1e-3
+            finished([*command_flags, "--gpus", "2"])
+        trained[per_device] = load_file(tmp_path / str(per_device) / "model.safetensors")
+    assert apart(trained[4], trained[2]) < 1e-5
+    assert apart(trained[4], load_file(Path(case.student("xclip")) / "model.safetensors")) > 1e-3
 
 
-def test_torchrun_goes_on_where_one_process_has_no_skeleton_at_all(case, tmp_path):
-    """One clip for each of two processes; performer 2 has no skeletons. DDP must neither wait nor complain."""
+def test_torchrun_trains_where_one_process_has_no_skeleton_at_all(case, tmp_path):
+    """One clip for each of two processes. Performer 2 has no skeletons. DDP must neither wait nor complain."""
     recipe = case.distill(level="feature_projected")
     batch = {"batch_size": 2, "per_device_train_batch_size": 1, "seed": 5}
     names = sorted(file.name for file in (Path(case.ntu) / "rgb").iterdir())
     order = np.random.default_rng((5, 0)).permutation(24).reshape(12, 2)
-    there = [[parse_name(names[clip][:20]).performer == 1 for clip in pair] for pair in order.tolist()]
-    assert {(True, False), (False, True), (False, False)} <= {tuple(pair) for pair in there[:11]}
+    has_skeleton = [[parse_name(names[clip][:20]).performer == 1 for clip in pair] for pair in order.tolist()]
+    assert {(True, False), (False, True), (False, False)} <= {tuple(pair) for pair in has_skeleton[:11]}
     finished(flags(recipe, tmp_path / "run", **batch), launcher=torchrun(2))
     assert all(value.isfinite().all() for value in load_file(tmp_path / "run" / "model.safetensors").values())
     teacher, _ = load_skeleton_clip(tmp_path / "run" / "skeleton_clip")
@@ -173,7 +172,7 @@ def test_torchrun_goes_on_where_one_process_has_no_skeleton_at_all(case, tmp_pat
 
 @pytest.fixture(scope="module")
 def plain(case, tmp_path_factory):
-    """A plain run of what DeepSpeed repeats; all clips have skeletons, so that losses are means of equals."""
+    """A plain run that DeepSpeed repeats. All clips have skeletons, so losses are means of equals."""
     folder = tmp_path_factory.mktemp("plain")
     everybody = str(packed_set(folder / "prepared", actions=SPLIT.seen, performers=(1, 2)))
     recipe = case.distill(video_student=case.student("froster"), prepared=everybody)
@@ -188,20 +187,20 @@ def test_deepspeed_distils_as_the_plain_run_does(plain, tmp_path, processes):
     finished(flags(recipe, tmp_path, per_device_train_batch_size=4, **steps), launcher=deepspeed(processes))
     optimizer = torch.load(tmp_path / "checkpoint-3" / "optimizer.pt", weights_only=True)
     assert "loss_scaler" in optimizer, "it ran without DeepSpeed"
-    found, wanted = losses(tmp_path), losses(expected)
-    assert found.keys() == wanted.keys() and len(found) == 3
-    assert max(abs(found[step] - wanted[step]) for step in found) < 1e-3
+    by_step, expected_by_step = losses(tmp_path), losses(expected)
+    assert by_step.keys() == expected_by_step.keys() and len(by_step) == 3
+    assert max(abs(by_step[step] - expected_by_step[step]) for step in by_step) < 1e-3
     for file in ("model.safetensors", "skeleton_clip/model.safetensors"):
         assert load_file(tmp_path / file).keys() == load_file(expected / file).keys()
     (tmp_path / "result.json").unlink()
     shutil.rmtree(tmp_path / "checkpoint-3")
-    train_ski_vlm.main(flags(recipe, tmp_path, **steps))  # one process without DeepSpeed goes on from the second step
-    assert abs(losses(tmp_path)[3] - wanted[3]) < 1e-3
+    train_ski_vlm.main(flags(recipe, tmp_path, **steps))  # one process without DeepSpeed resumes at the second step
+    assert abs(losses(tmp_path)[3] - expected_by_step[3]) < 1e-3
     for file in ("model.safetensors", "skeleton_clip/model.safetensors"):
-        ours, theirs = (_with_gradient(load_file(folder / file)) for folder in (tmp_path, expected))
-        assert apart(ours, theirs) < 1e-5
+        resumed, plain_run = (_with_gradient(load_file(folder / file)) for folder in (tmp_path, expected))
+        assert apart(resumed, plain_run) < 1e-5
 
 
 def _with_gradient(tensors):
-    """Leave out the keys' biases: a softmax does not see them, and Adam makes steps of what rounding leaves."""
+    """Skip the keys' biases: a softmax ignores them, and Adam makes steps of what rounding leaves."""
     return {name: tensor for name, tensor in tensors.items() if not name.endswith("k_proj.bias")}

@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from ski_lvlm.datasets.ntu import ClipName
-from ski_lvlm.datasets.paired_clips import PairedClips, collate_pairs
+from ski_lvlm.datasets.paired_clips import PairedClips, SkeletonSettings, ViewSettings, collate_pairs
 from ski_lvlm.datasets.skeleton_clips import SkeletonClips
 from ski_lvlm.skeletons.cleaning import CLEANING
 from ski_lvlm.skeletons.layouts import LAYOUTS
@@ -63,10 +63,10 @@ def packed(tmp_path_factory):
     return PackedSkeletons.open(folder)
 
 
-def pairs(frames, packed=None, *, names=CLIPS, **settings):
-    fixed = {"actions": ACTIONS, "num_frames": 4, "side": 32, "skeleton_frames": 16, "seed": 0}
-    fixed |= {"skeletons": packed, "preprocessing": PLAIN} if packed else {}
-    return PairedClips(frames, names, **(fixed | settings))
+def pairs(frames, packed=None, *, names=CLIPS, preprocessing=PLAIN, **settings):
+    view = ViewSettings(**{"num_frames": 4, "side": 32, "seed": 0, **settings})
+    skeletons = SkeletonSettings(packed, preprocessing, num_frames=16) if packed else None
+    return PairedClips(frames, names, actions=ACTIONS, view=view, skeletons=skeletons)
 
 
 def same(a, b):
@@ -179,13 +179,11 @@ def test_worker_processes_make_the_same_batches(ntu, packed, tmp_path, seed):
     assert len(alone) == 2 and all(same(a, b) for a, b in zip(alone, workers, strict=True))
 
 
-def test_a_source_with_too_few_pixels_or_clips_is_refused(frames, packed):
+def test_a_source_with_too_few_pixels_or_clips_is_refused(frames):
     with pytest.raises(ValueError, match="found frames of 32 px, expected at least the 48"):
         pairs(frames, side=48)
     with pytest.raises(ValueError, match="1 of 2 clips have no frames, S002C001P001R001A005 for one"):
         pairs(frames, names=[CLIPS[0], "S002C001P001R001A005"])
-    with pytest.raises(ValueError, match="skeletons without a preprocessing"):
-        PairedClips(frames, CLIPS, actions=ACTIONS, num_frames=4, side=32, skeletons=packed)
 
 
 def test_a_larger_source_is_scaled_to_the_side(frames):

@@ -4,8 +4,8 @@ import json
 import pytest
 import torch
 
-from ski_lvlm.dual_encoders.checkpoints import StudentCard, StudentError, frozen_digests, load_student, save_student
-from ski_lvlm.dual_encoders.students import build_student, freeze_parts
+from ski_lvlm.dual_encoders.checkpoints import StudentCard, frozen_digests, load_student, save_model
+from ski_lvlm.dual_encoders.students import build_student, freeze_towers
 from tests.cases.text_case import tiny_clip
 
 PROMPTS = ("a photo of a drink water.", "a photo of a hand waving.")
@@ -17,10 +17,10 @@ def clip(tmp_path_factory):
     return tiny_clip(tmp_path_factory.mktemp("clip"))
 
 
-def saved(folder, clip, kind="vificlip", which="auto"):
+def saved(folder, clip, kind="vificlip", freeze="auto"):
     """A student unlike the one its backbone gives, and its folder."""
     student = build_student(kind, backbone=clip, num_frames=3)
-    freeze_parts(student, which)
+    freeze_towers(student, freeze)
     torch.manual_seed(5)
     for parameter in student.parameters():
         if parameter.requires_grad:
@@ -30,38 +30,38 @@ def saved(folder, clip, kind="vificlip", which="auto"):
         split="synthetic", seen=(1, 5), prompt="a photo of a {name}.", names="canonical",
         frozen=frozen_digests(student),
     )  # fmt: skip
-    save_student(folder, student.eval(), card=card)
+    save_model(folder, student.eval(), card=card)
     return student, card
 
 
 @pytest.mark.parametrize("kind", ["vificlip", "xclip", "froster"])
 def test_what_was_saved_comes_back(kind, clip, tmp_path):
     student, card = saved(tmp_path, clip, kind)
-    loaded, found = load_student(tmp_path)
-    assert found == card and not loaded.training
+    loaded, loaded_card = load_student(tmp_path)
+    assert loaded_card == card and not loaded.training
     assert torch.equal(loaded(VIDEO, PROMPTS).similarity, student(VIDEO, PROMPTS).similarity)
 
 
-@pytest.mark.parametrize(("which", "tower"), [("text", "text_encoder"), ("video", "frames")])
-def test_a_frozen_tower_is_named_not_stored(which, tower, clip, tmp_path):
-    student, card = saved(tmp_path, clip, which=which)
+@pytest.mark.parametrize(("freeze", "tower"), [("text", "text_encoder"), ("video", "frames")])
+def test_a_frozen_tower_is_named_not_stored(freeze, tower, clip, tmp_path):
+    student, card = saved(tmp_path, clip, freeze=freeze)
     assert list(card.frozen) == [tower]
     assert not any(name.startswith(tower) for name in student.state_dict())
     loaded, _ = load_student(tmp_path)
     assert torch.equal(loaded(VIDEO, PROMPTS).similarity, student(VIDEO, PROMPTS).similarity)
     text = json.loads((tmp_path / "student.json").read_text())
     (tmp_path / "student.json").write_text(json.dumps({**text, "frozen": {tower: "0" * 16}}))
-    with pytest.raises(StudentError, match=f"the {tower} of .* has other weights"):
+    with pytest.raises(ValueError, match=f"the {tower} of .* has other weights"):
         load_student(tmp_path)
 
 
 def test_hostile_folders(clip, tmp_path):
-    with pytest.raises(StudentError, match="holds no finished student"):
+    with pytest.raises(ValueError, match="holds no finished student"):
         load_student(tmp_path)
     _, card = saved(tmp_path, clip)
     (tmp_path / "student.json").write_text("{")
-    with pytest.raises(StudentError, match="cannot be read"):
+    with pytest.raises(ValueError, match="cannot be read"):
         load_student(tmp_path)
     (tmp_path / "student.json").write_text(json.dumps(vars(dataclasses.replace(card, student="froster"))))
-    with pytest.raises(StudentError, match="does not fit student.json"):
+    with pytest.raises(ValueError, match="does not fit student.json"):
         load_student(tmp_path)

@@ -10,7 +10,8 @@ from einops import rearrange
 
 from ski_lvlm.encoders.hyper_attention import hop_distances
 from ski_lvlm.encoders.hyperformer import ActionClassifier, Hyperformer
-from ski_lvlm.published.weights import PublishedWeightsError, load_hyperformer, read_published
+from ski_lvlm.published.hyperformer_weights import load_hyperformer
+from ski_lvlm.published.weights import PublishedWeightsError, read_published
 from ski_lvlm.skeletons.layouts import LAYOUTS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -61,9 +62,9 @@ def clips(batch=2, frames=16, persons=2, joints=25, channels=3):
     return torch.randn(batch, frames, persons, joints, channels, generator=torch.Generator().manual_seed(1))
 
 
-def largest_difference(ours, theirs):
-    theirs = torch.from_numpy(theirs.astype(np.float32))
-    return ((ours - theirs).abs().max() / theirs.abs().max()).item()
+def largest_difference(value, golden):
+    golden = torch.from_numpy(golden.astype(np.float32))
+    return ((value - golden).abs().max() / golden.abs().max()).item()
 
 
 @torch.no_grad()

@@ -10,11 +10,11 @@ from eval.recognition.confusion import draw_confusion
 from eval.zero_shot import main
 from ski_lvlm.datasets.ntu import SPLITS, class_names, labels
 from ski_lvlm.datasets.skeleton_clips import SkeletonClips
-from ski_lvlm.dual_encoders.skeleton_clip import load_skeleton_clip
-from ski_lvlm.recognition.classes import class_prompts
+from ski_lvlm.dual_encoders.checkpoints import load_skeleton_clip
+from ski_lvlm.recognition.class_sentences import class_prompts
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.videos.frame_cache import FrameCache
-from ski_lvlm.vlm.skeleton_trainer import measure_accuracy
+from ski_lvlm.vlm.skeleton_accuracy import measure_accuracy
 from tests.cases.recognition_case import clip, ntu_videos, skeleton_run, student_run, whole_run
 from tests.cases.skeleton_case import SPLIT, packed_set
 
@@ -43,17 +43,17 @@ def videos(home):
 
 def test_a_student_is_tested_on_a_folder_without_skeletons(home, tmp_path, capsys):
     shutil.copytree(home / "run", tmp_path / "run", ignore=shutil.ignore_patterns("skeleton_clip"))
-    found = evaluated(tmp_path, tmp_path / "out", *videos(home))
-    assert (found["split"], found["modality"], found["clips"]) == ("synthetic", "video", "test")
-    unseen = found["unseen"]
+    result = evaluated(tmp_path, tmp_path / "out", *videos(home))
+    assert (result["split"], result["modality"], result["clips"]) == ("synthetic", "video", "test")
+    unseen = result["unseen"]
     assert (unseen["clips"], unseen["classes"], unseen["chance"]) == (8, 4, 0.25)
     assert "top5" not in unseen and list(unseen["per_class"]) == ["A6", "A23", "A60", "A64"]
     low, high = unseen["top1_interval"]
     assert 0 <= low <= unseen["top1"] <= high <= 1
-    assert found["confusion"]["actions"] == list(unseen["per_class"])
-    matrix = np.array(found["confusion"]["matrix"])
+    assert result["confusion"]["actions"] == list(unseen["per_class"])
+    matrix = np.array(result["confusion"]["matrix"])
     assert matrix.sum(1).tolist() == [2, 2, 2, 2] and matrix.trace() / 8 == unseen["top1"]
-    assert found["sentences"] == {
+    assert result["sentences"] == {
         "video": {
             "A6": ["a photo of pickup ."],
             "A23": ["a photo of hand waving ."],
@@ -66,16 +66,16 @@ def test_a_student_is_tested_on_a_folder_without_skeletons(home, tmp_path, capsy
 
 
 def test_all_samples_of_unseen_classes_are_named_so(home, tmp_path):
-    found = evaluated(home, tmp_path, *videos(home), "--clips", "all")
-    assert found["clips"] == "all" and found["unseen"]["clips"] == 12
+    result = evaluated(home, tmp_path, *videos(home), "--clips", "all")
+    assert result["clips"] == "all" and result["unseen"]["clips"] == 12
 
 
 def test_unreadable_videos_are_listed_and_not_scored(home, tmp_path):
     shutil.copytree(home / "ntu", tmp_path / "ntu")
     torn = tmp_path / "ntu" / "rgb" / f"{clip(23, 10)}_rgb.avi"
     torn.write_bytes(torn.read_bytes()[:300])
-    found = evaluated(home, tmp_path / "out", "--ntu", tmp_path / "ntu")
-    assert found["unseen"]["clips"] == 7 and list(found["left_out"]["unreadable"]) == [clip(23, 10)]
+    result = evaluated(home, tmp_path / "out", "--ntu", tmp_path / "ntu")
+    assert result["unseen"]["clips"] == 7 and list(result["left_out"]["unreadable"]) == [clip(23, 10)]
     for action in SPLIT.unseen:
         for performer in (9, 10):
             (tmp_path / "ntu" / "rgb" / f"{clip(action, performer)}_rgb.avi").write_bytes(b"no video")
@@ -88,22 +88,23 @@ def test_clips_that_a_frame_cache_lacks_are_listed(home, tmp_path):
     frames = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
     for action in SPLIT.unseen:
         cache.write(clip(action), frames)
-    found = evaluated(home, tmp_path / "out", *videos(home), "--frames_cache", cache.folder)
-    assert found["unseen"]["clips"] == 4
-    assert found["left_out"]["without_video"] == [clip(action, 10) for action in SPLIT.unseen]
+    result = evaluated(home, tmp_path / "out", *videos(home), "--frames_cache", cache.folder)
+    assert result["unseen"]["clips"] == 4
+    assert result["left_out"]["without_video"] == [clip(action, 10) for action in SPLIT.unseen]
     alone = evaluated(home, tmp_path / "alone", "--frames_cache", cache.folder)
-    assert alone["unseen"] == found["unseen"] and alone["left_out"]["without_video"] == []
+    assert alone["unseen"] == result["unseen"] and alone["left_out"]["without_video"] == []
 
 
 def test_a_skeleton_clip_is_right_as_often_as_its_own_training_says(home, tmp_path):
-    found = evaluated(home, tmp_path, "--modality", "skeleton", "--prepared", home / "prepared")
+    result = evaluated(home, tmp_path, "--modality", "skeleton", "--prepared", home / "prepared")
     packed = PackedSkeletons.open(home / "prepared")
     model, preprocessing = load_skeleton_clip(home / "run" / "skeleton_clip")
     names = [clip(action) for action in SPLIT.unseen]
     data = SkeletonClips(packed, names, actions=SPLIT.unseen, num_frames=8, preprocessing=preprocessing)
     prompts = class_prompts(class_names(actions=SPLIT.unseen), template="a photo of {name} .")
-    expected = measure_accuracy(model, data, prompts=prompts, device=torch.device("cpu"))
-    assert {key: found["unseen"][key] for key in expected} == expected
+    scores = lambda skeleton: model(skeleton, prompts).similarity  # noqa: E731
+    expected = measure_accuracy(scores, data, device=torch.device("cpu"))
+    assert {key: result["unseen"][key] for key in expected} == expected
 
 
 def test_a_skeleton_align_run_has_its_skeleton_clip_at_the_root(home, tmp_path):
@@ -130,12 +131,12 @@ def test_both_is_the_mean_on_clips_that_have_both(home, tmp_path):
 
 
 def test_generalised_chooses_among_all_classes(home, tmp_path):
-    found = evaluated(home, tmp_path, *videos(home), "--generalised")
-    general = found["generalised"]
+    result = evaluated(home, tmp_path, *videos(home), "--generalised")
+    general = result["generalised"]
     assert (general["classes"], general["seen_clips"], general["unseen_clips"]) == (16, 24, 8)
     plain = evaluated(home, tmp_path / "plain", *videos(home))
-    assert found["unseen"] == plain["unseen"] and found["confusion"] == plain["confusion"]
-    assert len(found["sentences"]["video"]) == 16
+    assert result["unseen"] == plain["unseen"] and result["confusion"] == plain["confusion"]
+    assert len(result["sentences"]["video"]) == 16
 
 
 def test_results_do_not_depend_on_the_batch_size(home, tmp_path):
@@ -195,15 +196,20 @@ def test_shards_name_videos_too(home, tmp_path):
 
 def test_names_templates_and_descriptions(home, tmp_path):
     templates = ["--prompt", "{name} .", "--prompt", "a video of {name} ."]
-    found = evaluated(home, tmp_path, *videos(home), "--names", "star", *templates)
-    assert found["sentences"]["video"]["A60"] == ["walking apart .", "a video of walking apart ."]
+    result = evaluated(home, tmp_path, *videos(home), "--names", "star", *templates)
+    assert result["sentences"]["video"]["A60"] == ["walking apart .", "a video of walking apart ."]
     file = tmp_path / "said.json"
-    said = {"a6": "drink water", "hand waving": ["hand", "waving"], "A60": "something", "bounce ball": "a snack"}
-    file.write_text(json.dumps(said))
-    found = evaluated(home, tmp_path, *videos(home), "--descriptions", file)
-    assert found["sentences"]["video"]["A23"] == ["hand", "waving"]
-    del said["A60"]
-    file.write_text(json.dumps(said))
+    descriptions = {
+        "a6": "drink water",
+        "hand waving": ["hand", "waving"],
+        "A60": "something",
+        "bounce ball": "a snack",
+    }
+    file.write_text(json.dumps(descriptions))
+    result = evaluated(home, tmp_path, *videos(home), "--descriptions", file)
+    assert result["sentences"]["video"]["A23"] == ["hand", "waving"]
+    del descriptions["A60"]
+    file.write_text(json.dumps(descriptions))
     with pytest.raises(ValueError, match="not walking apart from each other = A60; add them"):
         evaluated(home, tmp_path, *videos(home), "--descriptions", file)
     for content in ("[]", "{", '{"A6": 3, "A23": "x", "A60": "x", "A64": "x"}'):
@@ -260,13 +266,13 @@ def test_anyone_s_videos_are_named(home, tmp_path, capsys):
     (tmp_path / "torn.mp4").write_bytes(b"no video")
     command = ["--model", str(home / "run"), "--classes", "drink water, hand waving", "--videos", str(tmp_path)]
     assert main([*command, "--out", str(tmp_path / "out"), *CPU]) == 0
-    found = json.loads((tmp_path / "out" / "named_videos.json").read_text())
-    assert [video["video"] for video in found["videos"]] == ["my holiday 0", "my holiday 1", "older/my holiday 1"]
-    for video in found["videos"]:
+    result = json.loads((tmp_path / "out" / "named_videos.json").read_text())
+    assert [video["video"] for video in result["videos"]] == ["my holiday 0", "my holiday 1", "older/my holiday 1"]
+    for video in result["videos"]:
         assert sum(video["probabilities"].values()) == pytest.approx(1, abs=2e-4)
         assert video["probability"] == max(video["probabilities"].values()) == video["probabilities"][video["class"]]
-    assert list(found["unreadable"]) == ["torn"]
-    assert found["sentences"]["hand waving"] == ["a photo of hand waving ."]
+    assert list(result["unreadable"]) == ["torn"]
+    assert result["sentences"]["hand waving"] == ["a photo of hand waving ."]
     out = capsys.readouterr().out
     assert "my holiday 1" in out and "unreadable: 1 clips" in out
 
@@ -281,27 +287,27 @@ def test_scores_of_known_answers():
     for row, answer in enumerate((6, 23, 23, 1, 6)):
         similarity[row, actions.index(answer)] = 1.0
     similarity[2, actions.index(50)] = 2.0  # a seen class: only the generalised test may choose it
-    found = split_scores(similarity, NAMES, split=SPLIT, actions=actions)
-    unseen = found["unseen"]
+    result = split_scores(similarity, NAMES, split=SPLIT, actions=actions)
+    unseen = result["unseen"]
     assert (unseen["clips"], unseen["top1"], unseen["mean_class"]) == (3, 0.6667, 0.75)
     assert unseen["per_class"] == {"A6": 0.5, "A23": 1.0, "A60": None, "A64": None}
-    assert found["confusion"]["matrix"] == [[1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
-    assert found["generalised"] | {"seen": 0.5, "unseen": 0.3333, "harmonic_mean": 0.4} == found["generalised"]
+    assert result["confusion"]["matrix"] == [[1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    assert result["generalised"] | {"seen": 0.5, "unseen": 0.3333, "harmonic_mean": 0.4} == result["generalised"]
 
 
 def test_a_clip_without_similarities_is_not_scored():
     similarity = torch.eye(4)[[0, 0, 1]]
     similarity[1] = torch.nan
-    found = split_scores(similarity, NAMES[:3], split=SPLIT, actions=SPLIT.unseen)
-    assert found["unseen"]["clips"] == 2 and found["unseen"]["top1"] == 1.0 and "generalised" not in found
+    result = split_scores(similarity, NAMES[:3], split=SPLIT, actions=SPLIT.unseen)
+    assert result["unseen"]["clips"] == 2 and result["unseen"]["top1"] == 1.0 and "generalised" not in result
 
 
 def test_top_5_is_there_for_more_than_five_classes():
     split = SPLITS["ntu60/48-12"]
     names = [clip(action) for action in split.unseen]
     similarity = -(torch.arange(12.0)[None] - torch.tensor(labels(names, actions=split.unseen))[:, None] - 3).abs()
-    found = split_scores(similarity, names, split=split, actions=split.unseen)["unseen"]
-    assert found["top1"] < found["top5"] < 1
+    result = split_scores(similarity, names, split=split, actions=split.unseen)["unseen"]
+    assert result["top1"] < result["top5"] < 1
 
 
 @pytest.mark.parametrize("classes", [2, 24])

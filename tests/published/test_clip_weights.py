@@ -12,7 +12,7 @@ from transformers import CLIPConfig, CLIPModel, XCLIPModel
 
 from scripts.convert_clip import main as convert
 from ski_lvlm.dual_encoders.students import build_student
-from ski_lvlm.encoders.vision_tower import normalisation
+from ski_lvlm.encoders.pretrained import normalisation
 from ski_lvlm.published import clip_weights as importer
 from ski_lvlm.published.weights import PublishedWeightsError, read_published
 from tests.cases.command_case import run
@@ -24,7 +24,7 @@ SENTENCES = "prompt_learner.complete_text_embeddings"
 
 
 def released(name, *, words=None):
-    """Stand-in weights in the authors' names; `words` for a smaller vocabulary."""
+    """Stand-in weights in the authors' names, with `words` for a smaller vocabulary."""
     shapes = json.loads((GOLDEN / f"{name}_keys.json").read_text())
     if words:
         shapes["token_embedding.weight"][0] = words
@@ -66,9 +66,9 @@ def without_module(weights):
     return {name.removeprefix("module."): value for name, value in weights.items()}
 
 
-def same(ours, theirs):
-    theirs = theirs.state_dict()
-    return all(torch.equal(value, theirs[name]) for name, value in ours.state_dict().items())
+def same(model, other):
+    expected = other.state_dict()
+    return all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
 
 
 @pytest.fixture(scope="module")
@@ -121,10 +121,10 @@ def test_the_network_is_read_from_the_shapes():
         **{f"visual.transformer.resblocks.{i}.mlp.c_fc.weight": torch.empty(3072, 768) for i in range(12)},
         **{f"transformer.resblocks.{i}.mlp.c_fc.weight": torch.empty(2048, 512) for i in range(12)},
     }
-    found, usual = importer.clip_config_of(weights), CLIPConfig()
-    vision = found.vision_config
+    config, usual = importer.clip_config_of(weights), CLIPConfig()
+    vision = config.vision_config
     assert (vision.patch_size, vision.image_size, vision.num_attention_heads) == (16, 224, 12)
-    assert found.text_config.to_dict() == usual.text_config.to_dict()
+    assert config.text_config.to_dict() == usual.text_config.to_dict()
     vision.patch_size = usual.vision_config.patch_size
     assert vision.to_dict() == usual.vision_config.to_dict()
 

@@ -41,31 +41,33 @@ def loaded(model):
 def test_the_video_projector_is_found_under_any_prefix_and_copied(tmp_path, parts, prefix, ending):
     file = tmp_path / f"mm_projector.{ending}"
     save_file(projector(prefix), file) if ending == "safetensors" else torch.save(projector(prefix), file)
-    found = loaded(video_chatgpt(file, **parts))
+    tensors = loaded(video_chatgpt(file, **parts))
     for name, tensor in projector("").items():
-        assert torch.equal(found[name], tensor)
+        assert torch.equal(tensors[name], tensor)
 
 
 @pytest.mark.parametrize("backwards", [False, True])
 def test_embeddings_and_other_projectors_do_not_take_its_place(tmp_path, parts, caplog, backwards):
     """Several names end like `mm_projector.weight`, and may be of the same shape."""
-    others = {
+    further = {
         "model.mm_projector_forpose.weight": torch.zeros(LLM, TOWER),
         "model.pose_mm_projector.weight": torch.zeros(LLM, TOWER),
         "model.pose_projector.bias": torch.zeros(LLM),
     }
-    mixed = projector() | others | {"model.embed_tokens.weight": torch.zeros(2, LLM)}
+    mixed = projector() | further | {"model.embed_tokens.weight": torch.zeros(2, LLM)}
     torch.save(dict(reversed(mixed.items())) if backwards else mixed, tmp_path / "p.bin")
-    found = loaded(video_chatgpt(tmp_path / "p.bin", **parts))
-    assert torch.equal(found["weight"], projector("")["weight"]) and torch.equal(found["bias"], projector("")["bias"])
-    assert all(name in caplog.text for name in others)
+    tensors = loaded(video_chatgpt(tmp_path / "p.bin", **parts))
+    assert torch.equal(tensors["weight"], projector("")["weight"]) and torch.equal(
+        tensors["bias"], projector("")["bias"]
+    )
+    assert all(name in caplog.text for name in further)
 
 
 def test_half_precision_is_widened(tmp_path, parts):
     torch.save({name: tensor.half() for name, tensor in projector().items()}, tmp_path / "p.bin")
-    found = loaded(video_chatgpt(tmp_path / "p.bin", **parts))
-    assert found["weight"].dtype == torch.float32
-    assert torch.equal(found["weight"], projector("")["weight"].half().float())
+    tensors = loaded(video_chatgpt(tmp_path / "p.bin", **parts))
+    assert tensors["weight"].dtype == torch.float32
+    assert torch.equal(tensors["weight"], projector("")["weight"].half().float())
 
 
 def test_an_mlp_is_recognised_by_its_names(tmp_path, parts):
@@ -87,7 +89,7 @@ def test_it_is_a_model_like_a_trained_one(tmp_path, parts):
 
 
 @pytest.mark.parametrize(
-    ("rows", "others", "expected"),
+    ("rows", "projectors", "expected"),
     [
         (10 + 3, (), [11, 12]),  # Video-ChatGPT: patch, start, end
         (10 + 9, ("model.mm_projector_forpose.weight",), [13, 14]),  # LLAVIDAL: three patches, then video's two
@@ -99,13 +101,13 @@ def test_it_is_a_model_like_a_trained_one(tmp_path, parts):
         (6, (), [0, 1]),
     ],
 )
-def test_where_start_and_end_of_a_video_stand(rows, others, expected, caplog):
+def test_where_start_and_end_of_a_video_stand(rows, projectors, expected, caplog):
     table = torch.arange(rows).float()[:, None].expand(rows, LLM)
-    published = projector() | {"model.embed_tokens.weight": table} | {name: torch.ones(1) for name in others}
-    found = delimiters_of(published, vocabulary=torch.zeros(10, LLM))
-    assert (found if found is None else found[:, 0].tolist()) == expected
-    taken = f"rows {expected[0]} and {expected[1]} of model.embed_tokens.weight" if expected else "none in the file"
-    assert f"start and end token: {taken}" in caplog.text
+    published = projector() | {"model.embed_tokens.weight": table} | {name: torch.ones(1) for name in projectors}
+    delimiters = delimiters_of(published, vocabulary=torch.zeros(10, LLM))
+    assert (delimiters if delimiters is None else delimiters[:, 0].tolist()) == expected
+    source = f"rows {expected[0]} and {expected[1]} of model.embed_tokens.weight" if expected else "none in the file"
+    assert f"start and end token: {source}" in caplog.text
     assert delimiters_of(projector(), vocabulary=torch.zeros(10, LLM)) is None
 
 
@@ -128,20 +130,24 @@ def test_two_different_tables_are_refused():
 
 @pytest.mark.parametrize("extra", [3, 9])
 def test_a_whole_table_gives_the_same_answers_in_a_batch_and_alone(tmp_path, parts, extra):
-    """Questions of unequal length, so that padding stands before the start token."""
+    """The questions have unequal lengths, so that padding stands before the start token."""
     words = len(AutoTokenizer.from_pretrained(parts["base_llm"]))
     table = torch.randn(words + extra, LLM, generator=torch.Generator().manual_seed(1))
     torch.save(projector() | {"model.embed_tokens.weight": table}, tmp_path / "p.bin")
     model = video_chatgpt(tmp_path / "p.bin", **parts)
     first = words + {3: 1, 9: 3}[extra]
     assert torch.equal(model.projectors["video"].delimiters, table[first : first + 2])
-    asked = ["Why?", "What is the person doing, with which of these things, and for how long?", "<video>\nWho is it?"]
+    questions = [
+        "Why?",
+        "What is the person doing, with which of these things, and for how long?",
+        "<video>\nWho is it?",
+    ]
     tokens = [torch.randn(count, TOWER) for count in (8, 6, 8)]
-    together = model.answer(tokens, asked, max_new_tokens=12)
-    alone = [model.answer([one], [text], max_new_tokens=12)[0] for one, text in zip(tokens, asked, strict=True)]
-    assert together == alone and len(set(alone)) == len(asked)
+    together = model.answer(tokens, questions, max_new_tokens=12)
+    alone = [model.answer([one], [text], max_new_tokens=12)[0] for one, text in zip(tokens, questions, strict=True)]
+    assert together == alone and len(set(alone)) == len(questions)
     without = video_chatgpt(tmp_path / "p.bin", **parts, delimited=False)
-    assert not without.config.delimited and without.answer(tokens, asked, max_new_tokens=12) != together
+    assert not without.config.delimited and without.answer(tokens, questions, max_new_tokens=12) != together
 
 
 def test_start_and_end_stand_around_the_video_tokens_and_are_saved(tmp_path, parts):
@@ -150,13 +156,15 @@ def test_start_and_end_stand_around_the_video_tokens_and_are_saved(tmp_path, par
     model = video_chatgpt(tmp_path / "p.bin", **parts)
     model.save_pretrained(tmp_path / "saved")
     again = type(model).from_pretrained(tmp_path / "saved", modalities=("video",))
-    seen, tokens = [], torch.randn(5, TOWER)
+    embeddings, tokens = [], torch.randn(5, TOWER)
     for one in (model, again):
-        one.llm.generate = lambda inputs_embeds, **_: seen.append(inputs_embeds) or torch.zeros(1, 1, dtype=torch.long)
+        one.llm.generate = lambda inputs_embeds, **_: (
+            embeddings.append(inputs_embeds) or torch.zeros(1, 1, dtype=torch.long)
+        )
         one.answer([tokens], ["What happens?"])
-    (start,) = (seen[0][0] == 7.0).all(dim=1).nonzero()[0].tolist()
-    torch.testing.assert_close(seen[0][0, start + 1 : start + 6], model.projectors["video"](tokens))
-    assert (seen[0][0, start + 6] == 9.0).all() and torch.equal(seen[0], seen[1])
+    (start,) = (embeddings[0][0] == 7.0).all(dim=1).nonzero()[0].tolist()
+    torch.testing.assert_close(embeddings[0][0, start + 1 : start + 6], model.projectors["video"](tokens))
+    assert (embeddings[0][0, start + 6] == 9.0).all() and torch.equal(embeddings[0], embeddings[1])
 
 
 def test_the_same_projector_twice_is_no_contradiction():

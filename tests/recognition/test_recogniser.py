@@ -5,22 +5,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from ski_lvlm.datasets.ntu import SPLITS
-from ski_lvlm.encoders.text_encoder import InLanguage
-from ski_lvlm.recognition.classes import ClassSentences
-from ski_lvlm.recognition.recogniser import (
-    Recogniser,
-    RecognitionError,
-    Similarities,
-    check_classes,
-    compare,
-    fused,
-    similarities,
-    skeleton_recogniser,
-    video_recogniser,
-)
+from ski_lvlm.dual_encoders.language import DualEncoder, InLanguage
+from ski_lvlm.recognition.class_sentences import ClassSentences
+from ski_lvlm.recognition.recogniser import Recogniser, check_classes, skeleton_recogniser, video_recogniser
+from ski_lvlm.recognition.similarities import Similarities, compare, fused, similarities
 from ski_lvlm.skeletons.cleaning import CLEANING
 from ski_lvlm.skeletons.layouts import LAYOUTS
 from ski_lvlm.skeletons.packed import PackedSkeletons, packed_writer
@@ -36,17 +26,17 @@ SENTENCES = ClassSentences((("short",), ("rather long", "longer than all")))
 NAMES = [f"clip{number}" for number in range(7)]
 
 
-class Lengths(nn.Module):
+class Lengths(DualEncoder):
     """Compares a clip, which is one number, with the lengths of sentences."""
 
     temperature = torch.tensor(0.5)
 
     def __init__(self):
         super().__init__()
-        self.asked = []
+        self.batches = []
 
     def forward(self, x, prompts):
-        self.asked.append(len(x))
+        self.batches.append(len(x))
         return InLanguage(x, x / torch.tensor([float(len(prompt)) for prompt in prompts]))
 
 
@@ -57,8 +47,8 @@ def number_of(name):
 
 
 def recogniser(read=number_of, **changes):
-    known = Recogniser("video", Lengths(), "weights", NAMES, read, "here", "{name}", "canonical", SPLIT.seen)
-    return dataclasses.replace(known, **changes)
+    usual = Recogniser("video", Lengths(), "weights", NAMES, read, "here", "{name}", "canonical", SPLIT.seen)
+    return dataclasses.replace(usual, **changes)
 
 
 def run(folder, model, *, names=NAMES, sentences=SENTENCES, batch_size=2, shard=WHOLE):
@@ -66,14 +56,14 @@ def run(folder, model, *, names=NAMES, sentences=SENTENCES, batch_size=2, shard=
 
 
 def test_similarities_of_a_class_are_the_mean_over_its_sentences(tmp_path):
-    found = run(tmp_path, recogniser())
+    result = run(tmp_path, recogniser())
     expected = torch.tensor([[n / 5, (n / 11 + n / 15) / 2] for n in range(7)])
     readable = [0, 1, 2, 4, 5, 6]
-    torch.testing.assert_close(found.values[readable], expected[readable])
-    assert found.values[3].isnan().all() and found.errors == {"clip3": "clip3.avi: cannot be decoded"}
+    torch.testing.assert_close(result.values[readable], expected[readable])
+    assert result.values[3].isnan().all() and result.errors == {"clip3": "clip3.avi: cannot be decoded"}
 
 
-def test_a_killed_run_goes_on_after_its_last_batch(tmp_path):
+def test_a_killed_run_resumes_after_its_last_batch(tmp_path):
     def killed_at_5(name):
         if name == "clip5":
             raise KeyboardInterrupt
@@ -87,16 +77,16 @@ def test_a_killed_run_goes_on_after_its_last_batch(tmp_path):
         read.append(name)
         return number_of(name)
 
-    found = run(tmp_path, recogniser(noting))
+    result = run(tmp_path, recogniser(noting))
     assert read == ["clip3", "clip4", "clip5", "clip6"]  # the unreadable one is tried again
-    torch.testing.assert_close(found.values, run(tmp_path / "at once", recogniser()).values, equal_nan=True)
+    torch.testing.assert_close(result.values, run(tmp_path / "at once", recogniser()).values, equal_nan=True)
 
 
 def test_a_finished_run_asks_the_model_nothing(tmp_path):
     run(tmp_path, recogniser(), names=NAMES[:3])
     again = recogniser()
     run(tmp_path, again, names=NAMES[:3])
-    assert again.model.asked == []
+    assert again.model.batches == []
 
 
 @pytest.mark.parametrize(
@@ -106,7 +96,7 @@ def test_another_model_or_place_begins_anew(tmp_path, changes):
     run(tmp_path, recogniser(), names=NAMES[:3])
     other = recogniser(**changes)
     run(tmp_path, other, names=NAMES[:3])
-    assert sum(other.model.asked) == 3
+    assert sum(other.model.batches) == 3
 
 
 def test_other_sentences_begin_anew(tmp_path):
@@ -124,7 +114,7 @@ def test_a_torn_row_is_done_again_and_a_foreign_file_refused(tmp_path):
     torch.testing.assert_close(run(tmp_path, recogniser(), names=NAMES[:3]).values, whole)
     np.save(file, np.zeros((2, 2)))
     with pytest.raises(
-        RecognitionError, match=r"found float64 values of shape \(2, 2\), expected float32, \(3, 2\); delete it"
+        ValueError, match=r"found float64 values of shape \(2, 2\), expected float32, \(3, 2\); delete it"
     ):
         run(tmp_path, recogniser(), names=NAMES[:3])
 
@@ -134,7 +124,7 @@ def test_shards_share_the_batches_and_the_whole_reads_no_clip_again(tmp_path):
     models = [recogniser() for _ in range(4)]
     for shard, model in zip((Shard(2, 3), Shard(1, 3), Shard(3, 3), WHOLE), models, strict=True):
         shared = run(tmp_path / "out", model, shard=shard)
-    assert [model.model.asked for model in models] == [[1], [2, 1], [2], []]  # clip3 cannot be read by anybody
+    assert [model.model.batches for model in models] == [[1], [2, 1], [2], []]  # clip3 cannot be read by anybody
     assert torch.equal(shared.values.nan_to_num(-1), whole.values.nan_to_num(-1)) and shared.errors == whole.errors
 
 
@@ -143,11 +133,11 @@ def test_a_division_into_other_shards_goes_on_with_what_the_first_left(tmp_path)
     model = recogniser()
     run(tmp_path, model, shard=Shard(1, 4))
     run(tmp_path, model, shard=Shard(2, 4))
-    assert model.model.asked == [1]
+    assert model.model.batches == [1]
 
 
 def test_what_is_beside_a_clip_does_not_depend_on_the_shard_or_on_a_kill(tmp_path):
-    """Values may differ in their last digits with what is in a batch, so that equal batches give equal values."""
+    """Last digits may differ with what is in a batch, so equal batches give equal values."""
 
     class Beside(Lengths):
         def forward(self, x, prompts):
@@ -162,11 +152,11 @@ def test_what_is_beside_a_clip_does_not_depend_on_the_shard_or_on_a_kill(tmp_pat
 def test_a_batch_without_a_readable_clip_does_not_reach_the_model():
     model = recogniser()
     ((answer,),) = compare(model, [["clip3"]], SENTENCES, device=CPU)
-    assert answer.similarity is None and model.model.asked == []
+    assert answer.similarity is None and model.model.batches == []
 
 
 def test_an_answer_that_is_no_number_is_an_error(tmp_path):
-    with pytest.raises(RecognitionError, match="similarities of clip0 are not numbers"):
+    with pytest.raises(ValueError, match="similarities of clip0 are not numbers"):
         run(tmp_path, recogniser(lambda name: torch.tensor([torch.inf])), names=["clip0"])
 
 
@@ -181,9 +171,9 @@ def test_other_errors_are_not_taken_for_unreadable_clips(tmp_path):
 def test_fused_similarities_need_both():
     one = Similarities(torch.tensor([[0.2, 0.4], [torch.nan, torch.nan]]), {"b": "unreadable"})
     two = Similarities(torch.tensor([[0.4, 0.0], [0.1, 0.2]]), {})
-    found = fused([one, two])
-    torch.testing.assert_close(found.values[0], torch.tensor([0.3, 0.2]))
-    assert found.values[1].isnan().all() and found.errors == {"b": "unreadable"}
+    result = fused([one, two])
+    torch.testing.assert_close(result.values[0], torch.tensor([0.3, 0.2]))
+    assert result.values[1].isnan().all() and result.errors == {"b": "unreadable"}
 
 
 @pytest.fixture(scope="module")
@@ -208,9 +198,9 @@ def test_a_cache_of_other_frames_is_refused(tmp_path, text):
     folder = student_run(tmp_path / "run", backbone=text)
     for framing, side in (("centre", 8), ("whole", 4)):
         cache = FrameCache.create(tmp_path / f"{framing}{side}", num_frames=2, side=side, framing=framing)
-        with pytest.raises(RecognitionError, match=rf"holds '{framing}' frames of {side} px; .*'whole'"):
+        with pytest.raises(ValueError, match=rf"holds '{framing}' frames of {side} px; .*'whole'"):
             video_recogniser(folder, cache=cache.folder)
-    with pytest.raises(RecognitionError, match="needs --ntu DIR"):
+    with pytest.raises(ValueError, match="needs --ntu DIR"):
         video_recogniser(folder)
 
 
@@ -228,8 +218,8 @@ def test_a_loaded_student_is_frozen_and_its_digest_knows_every_value(tmp_path, t
 def test_skeletons_are_read_as_the_card_says(tmp_path, text):
     folder = skeleton_run(tmp_path / "run", text=text)
     packed = PackedSkeletons.open(packed_set(tmp_path / "prepared", performers=(9,)))
-    found = skeleton_recogniser(folder, packed)
-    assert found.read(clip(6)).shape == (8, 2, 25, 3) and found.seen == SPLIT.seen
+    model = skeleton_recogniser(folder, packed)
+    assert model.read(clip(6)).shape == (8, 2, 25, 3) and model.seen == SPLIT.seen
     card = json.loads((folder / "skeleton_encoder.json").read_text())
     card["preprocessing"]["cleaning"] = "another"
     (folder / "skeleton_encoder.json").write_text(json.dumps(card))
@@ -248,14 +238,14 @@ def test_a_skeleton_of_nobody_is_not_scored(tmp_path, text):
     folder = skeleton_run(tmp_path / "run", text=text)
     with packed_writer(tmp_path / "prepared", layout=LAYOUTS["ntu-25"], cleaning=CLEANING, source="test") as writer:
         writer.add(clip(6), np.full((20, 1, 25, 3), np.nan, np.float32))
-    found = run(tmp_path, skeleton_recogniser(folder, PackedSkeletons.open(tmp_path / "prepared")), names=[clip(6)])
-    assert found.values.isnan().all() and "nobody is in any frame" in found.errors[clip(6)]
+    result = run(tmp_path, skeleton_recogniser(folder, PackedSkeletons.open(tmp_path / "prepared")), names=[clip(6)])
+    assert result.values.isnan().all() and "nobody is in any frame" in result.errors[clip(6)]
 
 
 def test_classes_must_be_new_to_the_model(tmp_path):
     check_classes(recogniser(), SPLIT, folder=tmp_path, generalised=True)
     check_classes(recogniser(seen=()), SPLIT, folder=tmp_path)
-    with pytest.raises(RecognitionError, match="was trained on A1, A8, A27, A50, .*--split synthetic/1"):
+    with pytest.raises(ValueError, match="was trained on A1, A8, A27, A50, .*--split synthetic/1"):
         check_classes(recogniser(), SPLITS["synthetic/1"], folder=tmp_path)
-    with pytest.raises(RecognitionError, match="was not trained on A1, .*leave out --generalised"):
+    with pytest.raises(ValueError, match="was not trained on A1, .*leave out --generalised"):
         check_classes(recogniser(seen=()), SPLIT, folder=tmp_path, generalised=True)

@@ -18,8 +18,8 @@ from scripts.figures.attention_maps import (
     upsample,
 )
 from scripts.figures.joints import discs, share_inside
+from ski_lvlm.dual_encoders.language import InLanguage
 from ski_lvlm.encoders.efficientnet import EfficientNetLite0
-from ski_lvlm.encoders.text_encoder import InLanguage
 
 PROMPTS = ["a photo of a drink water.", "a photo of a hand waving."]
 VISION = {
@@ -60,6 +60,9 @@ class OnBackbone(nn.Module):
     def __init__(self, backbone, pooled):
         super().__init__()
         self.frames, self.pooled = backbone, pooled
+
+    def image_towers(self):
+        return (self.frames,)
 
     def forward(self, video, prompts):
         z = self.pooled(self.frames(video[0].float() / 255)).mean(0, keepdim=True)

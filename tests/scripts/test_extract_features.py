@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from scripts.extract_features import clips_in, main, read_names
-from ski_lvlm.dual_encoders.skeleton_clip import SkeletonEncoderCard, load_skeleton_encoder, save_skeleton_encoder
+from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, load_skeleton_encoder, save_model
 from ski_lvlm.encoders.hyperformer import ActionClassifier, Hyperformer
 from ski_lvlm.encoders.vision_tower import load_vision_tower
 from ski_lvlm.lvlm.feature_files import FeatureError
@@ -65,7 +65,7 @@ def encoder(tmp_path_factory):
         seen=(1,),
     )
     folder = tmp_path_factory.mktemp("encoder")
-    save_skeleton_encoder(folder, ActionClassifier(network, num_classes=2), card=card)
+    save_model(folder, ActionClassifier(network, num_classes=2), card=card)
     return folder
 
 

@@ -15,7 +15,7 @@ from scripts.figures.joints import discs
 from scripts.figures.planes import Embedded, draw_planes, plane
 from scripts.figures.students import Model, spread
 from ski_lvlm.datasets.ntu import ClipName, split_named
-from ski_lvlm.dual_encoders.checkpoints import StudentCard, load_student, save_student
+from ski_lvlm.dual_encoders.checkpoints import StudentCard, load_student, save_model
 from ski_lvlm.dual_encoders.students import build_student
 from ski_lvlm.recognition.recogniser import video_recogniser
 from ski_lvlm.skeletons.ntu_file import write_skeleton
@@ -61,7 +61,7 @@ def students(backbone, tmp_path_factory):
             for parameter in student.frames.parameters():
                 parameter.data += 0.02 * torch.randn_like(parameter)
             folders[kind, stage] = tmp_path_factory.mktemp(f"{kind}-{stage}")
-            save_student(folders[kind, stage], student, card=card_of(kind, stage, backbone))
+            save_model(folders[kind, stage], student, card=card_of(kind, stage, backbone))
     return folders
 
 

@@ -1,4 +1,4 @@
-"""Which checkpoint a run goes on from, and what a checkpoint holds."""
+"""The checkpoint that a run resumes from, and the files in it."""
 
 import json
 
@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from ski_lvlm.training.checkpoint_damage import damage
-from ski_lvlm.training.checkpoints import PARTIAL, asked_checkpoint, last_whole_checkpoint
+from ski_lvlm.training.checkpoints import PARTIAL, last_whole_checkpoint, named_checkpoint
 
 
 def whole_checkpoint(folder):
@@ -72,10 +72,10 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, cap
     assert damage(newer) is None and last_whole_checkpoint(tmp_path) == str(newer)
     harm(newer / name)
     assert last_whole_checkpoint(tmp_path) == str(older)
-    told = capsys.readouterr().err
-    assert f"{newer}: {name} is" in told and "going back to checkpoint-9" in told
+    message = capsys.readouterr().err
+    assert f"{newer}: {name} is" in message and "going back to checkpoint-9" in message
     with pytest.raises(ValueError, match=f"checkpoint-10: {name} is (damaged|missing)"):
-        asked_checkpoint(str(newer))
+        named_checkpoint(str(newer))
     harm(older / name)
     with pytest.raises(ValueError, match=f"no whole checkpoint is left: .*checkpoint-10: {name}.*checkpoint-9: {name}"):
         last_whole_checkpoint(tmp_path)

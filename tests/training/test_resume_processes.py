@@ -24,7 +24,7 @@ RECIPE = {"num_train_epochs": 3, "skeleton_dropout": 0.5, "save_total_limit": 9}
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """A plain run of six steps with all its checkpoints; half of the skeletons are left out at random."""
+    """A plain run of six steps with all its checkpoints. Half of the skeletons are skipped at random."""
     folder = tmp_path_factory.mktemp("resume")
     case = write_case(folder)
     records = json.loads(write_instructions(folder / "once.json").read_text())
@@ -39,10 +39,10 @@ def command(case, out, **settings):
 
 
 def train(case, out, **settings):
-    """Train in processes of its own; the output."""
-    done = run(command(case, out, **settings))
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+    """Train in processes of its own and return the output."""
+    process = run(command(case, out, **settings))
+    assert process.returncode == 0, process.stderr[-3000:]
+    return process.stdout
 
 
 def halted(run_folder, step, out):
@@ -55,13 +55,13 @@ def halted(run_folder, step, out):
 
 
 def apart(one, other):
-    ours, theirs = projectors(one), projectors(other)
-    assert ours.keys() == theirs.keys() and all(tensor.dtype == torch.float32 for tensor in ours.values())
-    return max((ours[name] - theirs[name]).abs().max().item() for name in ours)
+    a, b = projectors(one), projectors(other)
+    assert a.keys() == b.keys() and all(tensor.dtype == torch.float32 for tensor in a.values())
+    return max((a[name] - b[name]).abs().max().item() for name in a)
 
 
 def test_one_two_and_one_process_again(undisturbed, tmp_path):
-    """DDP; each time in the middle of an epoch."""
+    """DDP, each time in the middle of an epoch."""
     case, whole = undisturbed
     assert apart(whole, whole / "checkpoint-3") > 1e-2, "what follows says nothing where no step moves the weights"
     two = halted(whole, 3, tmp_path / "two")

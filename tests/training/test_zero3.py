@@ -27,13 +27,13 @@ def test_standardised_tokens_and_a_published_projector_train_as_in_one_process(t
     save_file(published, tmp_path / "mm_projector.safetensors")
     settings = {"standardise": True, "num_train_epochs": 2, "video_projector": tmp_path / "mm_projector.safetensors"}
     train_ski_lvlm.main(adapted_flags(flags(case, tmp_path / "plain", **settings)))
-    done = train(case, tmp_path / "zero3", gpus=2, deepspeed=ZERO3, **settings)
-    assert done.returncode == 0, done.stderr[-3000:]
+    process = train(case, tmp_path / "zero3", gpus=2, deepspeed=ZERO3, **settings)
+    assert process.returncode == 0, process.stderr[-3000:]
     plain, zero3 = losses(tmp_path / "plain"), losses(tmp_path / "zero3")
     assert max(abs(plain[step] - zero3[step]) for step in plain) < 1e-4
-    expected, found = projectors(tmp_path / "plain"), projectors(tmp_path / "zero3")
-    assert expected.keys() == found.keys() and {"projectors.video.mean"} < expected.keys()
-    assert max((expected[name] - found[name]).abs().max() for name in expected) < 1e-4
+    expected, projected = projectors(tmp_path / "plain"), projectors(tmp_path / "zero3")
+    assert expected.keys() == projected.keys() and {"projectors.video.mean"} < expected.keys()
+    assert max((expected[name] - projected[name]).abs().max() for name in expected) < 1e-4
     loaded = [SkiLvlm.from_pretrained(tmp_path / name) for name in ("plain", "zero3")]
     assert loaded[0].config.llm_digest == loaded[1].config.llm_digest
 
@@ -58,6 +58,6 @@ def test_an_engine_that_shares_nothing_out_is_refused_at_once(tmp_path):
     config = json.loads((ROOT / "zero2.json").read_text())
     config["zero_optimization"]["stage"] = 0
     (tmp_path / "zero0.json").write_text(json.dumps(config))
-    done = run([sys.executable, str(ROOT / "train_ski_lvlm.py"), "--deepspeed", str(tmp_path / "zero0.json")])
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "expected a zero_optimization of stage 1, 2 or 3; name zero2.json" in done.stderr
+    process = run([sys.executable, str(ROOT / "train_ski_lvlm.py"), "--deepspeed", str(tmp_path / "zero0.json")])
+    assert process.returncode == 1 and "Traceback" not in process.stderr
+    assert "expected a zero_optimization of stage 1, 2 or 3; name zero2.json" in process.stderr

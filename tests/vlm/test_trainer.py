@@ -13,21 +13,21 @@ from tests.cases.student_case import trainer
 
 
 class Numbers(torch.utils.data.Dataset):
-    """Sample k is the number k; which were asked for is remembered."""
+    """Sample k is the number k. The keys of all calls are remembered."""
 
     def __init__(self, count):
-        self.count, self.asked = count, []
+        self.count, self.keys = count, []
 
     def __len__(self):
         return self.count
 
     def __getitem__(self, key):
-        self.asked.append(key)
+        self.keys.append(key)
         return float(key[1])
 
 
 class Slope(nn.Module):
-    """loss = w x, whose gradient for w is the batch's mean x; and layers that stand for towers."""
+    """loss = w x, whose gradient for w is the batch's mean x, and layers that stand for towers."""
 
     def __init__(self):
         super().__init__()
@@ -47,8 +47,8 @@ def collate(samples):
 FRESH = {"fresh_tower.weight", "fresh_tower.bias"}
 
 
-def stage(count=10, **more):
-    return Stage(Slope(), Numbers(count), collate, "", save=lambda _: None, test=lambda _: {}, **more)
+def stage(count=10, **settings):
+    return Stage(Slope(), Numbers(count), collate, "", save=lambda _: None, test=lambda _: {}, **settings)
 
 
 def by_name(optimizer, model):
@@ -59,9 +59,9 @@ def by_name(optimizer, model):
 
 
 def test_what_was_not_pretrained_learns_faster_and_only_matrices_decay(tmp_path):
-    made = stage(untrained=FRESH, untrained_rate=10.0)
-    optimizer = trainer(made, tmp_path, weight_decay=0.5).create_optimizer()
-    assert by_name(optimizer, made.loss) == {
+    one = stage(untrained=FRESH, untrained_rate=10.0)
+    optimizer = trainer(one, tmp_path, weight_decay=0.5).create_optimizer()
+    assert by_name(optimizer, one.loss) == {
         "w": (0.01, 0.0),
         "tower.weight": (0.01, 0.5),
         "tower.bias": (0.01, 0.0),
@@ -71,41 +71,41 @@ def test_what_was_not_pretrained_learns_faster_and_only_matrices_decay(tmp_path)
 
 
 def test_schedules_keep_the_ratio_of_the_rates(tmp_path):
-    made = trainer(stage(untrained=FRESH, untrained_rate=10.0), tmp_path, warmup_steps=4, max_steps=8)
-    made.create_optimizer_and_scheduler(num_training_steps=8)
+    run = trainer(stage(untrained=FRESH, untrained_rate=10.0), tmp_path, warmup_steps=4, max_steps=8)
+    run.create_optimizer_and_scheduler(num_training_steps=8)
     for _ in range(6):
-        made.optimizer.step()
-        made.lr_scheduler.step()
-        slow, fast = (by_name(made.optimizer, made.model)[f"{name}.weight"][0] for name in ("tower", "fresh_tower"))
+        run.optimizer.step()
+        run.lr_scheduler.step()
+        slow, fast = (by_name(run.optimizer, run.model)[f"{name}.weight"][0] for name in ("tower", "fresh_tower"))
         assert 0 < slow <= 0.01 and fast == pytest.approx(10 * slow)
 
 
-def test_a_factor_of_one_leaves_the_groups_as_they_are(tmp_path):
+def test_a_multiplier_of_one_leaves_the_groups_as_they_are(tmp_path):
     optimizer = trainer(stage(untrained=FRESH), tmp_path).create_optimizer()
     assert len(optimizer.param_groups) == 2 and {group["lr"] for group in optimizer.param_groups} == {0.01}
 
 
-def test_groups_in_which_all_or_none_are_chosen_stay_whole():
+def test_groups_in_which_all_or_none_have_a_rate_of_their_own_stay_whole():
     a, b = nn.Linear(2, 2), nn.Linear(2, 2)
     optimizer = torch.optim.SGD([{"params": a.parameters(), "lr": 1.0}, {"params": b.parameters(), "lr": 2.0}])
-    split_groups(optimizer, {id(p) for p in b.parameters()}, factor=3.0)
+    split_groups(optimizer, {id(p) for p in b.parameters()}, multiplier=3.0)
     assert [(len(group["params"]), group["lr"]) for group in optimizer.param_groups] == [(2, 1.0), (2, 6.0)]
 
 
 def test_the_first_clips_of_an_epoch_fill_up_its_last_batch(tmp_path):
     """Ten clips two at a time, four a step: the third step has the last two and the first two."""
-    made = stage()
-    few = {"per_device_train_batch_size": 2, "batch_size": 4, "max_steps": -1, "num_train_epochs": 1}
-    run = trainer(made, tmp_path, optim="sgd", lr_scheduler_type="constant", **few)
+    one = stage()
+    short = {"per_device_train_batch_size": 2, "batch_size": 4, "max_steps": -1, "num_train_epochs": 1}
+    run = trainer(one, tmp_path, optim="sgd", lr_scheduler_type="constant", **short)
     run.train()
-    x = [float(clip) for _, clip in made.train.asked]
+    x = [float(clip) for _, clip in one.train.keys]
     assert run.state.global_step == 3 and sorted(x[:10]) == list(range(10)) and x[10:] == x[:2]
-    assert made.loss.w.item() == pytest.approx(-0.01 * sum(x) / 4, rel=1e-5)
+    assert one.loss.w.item() == pytest.approx(-0.01 * sum(x) / 4, rel=1e-5)
 
 
 @pytest.fixture
 def two_gpus(monkeypatch):
-    """Two GPUs and no launcher, as the Trainer counts them; whoever wraps a model for both fails."""
+    """Two GPUs and no launcher, as the Trainer counts them. Whoever wraps a model for both fails."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(nn.DataParallel, "__init__", lambda *_: pytest.fail("the model is wrapped for several GPUs"))
 
@@ -113,46 +113,46 @@ def two_gpus(monkeypatch):
 @pytest.mark.parametrize("per_device", [1, 2, 4])
 @pytest.mark.parametrize("count", [8, 10])
 def test_each_step_has_the_global_batch_though_the_machine_has_two_gpus(two_gpus, tmp_path, per_device, count):
-    made = stage(count)
-    few = {"per_device_train_batch_size": per_device, "batch_size": 4, "max_steps": -1, "num_train_epochs": 2}
-    run = trainer(made, tmp_path, use_cpu=False, bf16=False, **few)
+    one = stage(count)
+    short = {"per_device_train_batch_size": per_device, "batch_size": 4, "max_steps": -1, "num_train_epochs": 2}
+    run = trainer(one, tmp_path, use_cpu=False, bf16=False, **short)
     run.args._n_gpu = 2
-    steps = count_samples(run, made.loss)
+    steps = count_samples(run, one.loss)
     run.train()
     assert run.args.n_gpu == 1 and run.args.train_batch_size == per_device
     assert steps == [run.args.batch_size] * (4 if count == 8 else 6)
 
 
 def count_samples(run, model):
-    """The samples that went through the model in each step of the optimiser, as training goes on."""
-    steps, seen = [], []
-    model.register_forward_pre_hook(lambda _, args, named: seen.append(len(named["x"])), with_kwargs=True)
+    """Return a list that training fills with the number of samples in each step of the optimiser."""
+    steps, samples = [], []
+    model.register_forward_pre_hook(lambda _, args, inputs: samples.append(len(inputs["x"])), with_kwargs=True)
 
     class Steps(TrainerCallback):
         def on_step_end(self, *_, **__):
-            steps.append(sum(seen))
-            seen.clear()
+            steps.append(sum(samples))
+            samples.clear()
 
     run.add_callback(Steps())
     return steps
 
 
 def test_every_epoch_sees_every_clip_once_in_an_order_of_its_own(tmp_path):
-    made = stage()
-    trainer(made, tmp_path, batch_size=2, per_device_train_batch_size=2, max_steps=-1, num_train_epochs=3).train()
-    orders = [[clip for at, clip in made.train.asked if at == epoch] for epoch in range(3)]
-    assert len(made.train.asked) == 30 and all(sorted(order) == list(range(10)) for order in orders)
+    one = stage()
+    trainer(one, tmp_path, batch_size=2, per_device_train_batch_size=2, max_steps=-1, num_train_epochs=3).train()
+    orders = [[clip for at, clip in one.train.keys if at == epoch] for epoch in range(3)]
+    assert len(one.train.keys) == 30 and all(sorted(order) == list(range(10)) for order in orders)
     assert orders[0] != orders[1] != orders[2]
 
 
 def test_each_line_of_the_log_has_the_means_of_the_losss_parts_since_the_last(tmp_path):
-    made = stage()
-    few = {"per_device_train_batch_size": 1, "batch_size": 1, "max_steps": 10, "logging_steps": 5}
-    run = trainer(made, tmp_path, **few)
+    one = stage()
+    short = {"per_device_train_batch_size": 1, "batch_size": 1, "max_steps": 10, "logging_steps": 5}
+    run = trainer(one, tmp_path, **short)
     run.add_callback(JsonLines(tmp_path / "metrics.jsonl"))
     run.train()
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    x = [clip for _, clip in made.train.asked]
+    x = [clip for _, clip in one.train.keys]
     assert [line["loss_mean"] for line in lines if "loss" in line] == pytest.approx([sum(x[:5]) / 5, sum(x[5:]) / 5])
     with_zero = [line["step"] for line in lines if "loss_of_zero" in line]
     assert with_zero == [5 if 0 in x[:5] else 10], "a part is the mean over the batches that have it"

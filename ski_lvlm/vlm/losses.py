@@ -1,31 +1,20 @@
-"""The losses of the paper, as functions of what the encoders return."""
+"""The equations of the paper: losses as functions of what the encoders return."""
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ski_lvlm.encoders.text_encoder import InLanguage
+from ski_lvlm.dual_encoders.language import InLanguage, cosine_similarity
 from ski_lvlm.recipe import Scale
 
 Temperature = float | Float[Tensor, ""]
 
 
-def cosine_similarity(z: Float[Tensor, "B D"], z_t: Float[Tensor, "C D"]) -> Float[Tensor, "B C"]:
-    """sim(z_i, z_j^t): the cosine between every feature and every class's text feature, in [-1, 1].
-
-    In fp32 even under autocast: bf16 rounds cosines by up to 0.002, which tau = 0.01 makes 0.2 in the logits.
-
-    Paper: Eq. (1), Sec. 3.1; F_LV and F_LS of Sec. 3.2.
-    """
-    with torch.autocast(z.device.type, enabled=False):
-        return F.normalize(z.float(), dim=-1) @ F.normalize(z_t.float(), dim=-1).T
-
-
 def language_cross_entropy(
     similarity: Float[Tensor, "B C"], labels: Int[Tensor, " B"], *, temperature: Temperature
 ) -> Float[Tensor, ""]:
-    """L_CE: cross-entropy of the class sentences' cosines over the temperature tau.
+    """Return L_CE: cross-entropy of the class sentences' cosines over the temperature tau.
 
     Paper: Eq. (1), Sec. 3.1.
     Assumption: the mean over the batch where Eq. (1) writes a sum, so that the learning rate does not depend on it.
@@ -52,13 +41,13 @@ def language_distance(
     kind: str,
     temperatures: tuple[Temperature, Temperature],
 ) -> Float[Tensor, ""]:
-    """L_D(F_LV, F_LS): how far the video's similarities to the classes are from the skeleton's.
+    """Return L_D(F_LV, F_LS), the distance of the video's similarities to the classes from the skeleton's.
 
-    `mse` is the mean squared difference; `kl` the divergence of the video's distribution over the classes from the
-    skeleton's, each at its own temperature; `contrastive` asks that a clip's two rows are nearer to each other than to
+    `mse` is the mean squared difference. `kl` is the divergence of the video's distribution over the classes from the
+    skeleton's, each at its own temperature. `contrastive` asks that a clip's two rows are nearer to each other than to
     the rows of other clips of the batch.
 
-    Paper: Eq. (3), Sec. 3.2; Table 5.
+    Paper: Eq. (3), Sec. 3.2, and Table 5.
     Assumption: temperatures and direction of kl and contrastive, of which the paper gives the names alone.
     """
     if kind == "mse":
@@ -74,7 +63,7 @@ def language_distance(
 def gradient_ratio(
     weighted: Float[Tensor, ""], reference: Float[Tensor, ""], z: Float[Tensor, "B D"]
 ) -> Float[Tensor, ""]:
-    """Return how many times the gradient of `weighted` at the features `z` exceeds that of `reference`.
+    """Return the norm of the gradient of `weighted` at the features `z` over that of `reference`.
 
     Only the graph between `z` and the two losses is walked, which costs next to nothing beside the encoders.
     """
@@ -87,9 +76,9 @@ def gradient_ratio(
 def feature_distance(
     z_v: Float[Tensor, "B D"], z_s: Float[Tensor, "B D"], *, kind: str, temperature: Temperature
 ) -> Float[Tensor, ""]:
-    """The distance between the two features themselves, both at unit length.
+    """Return the distance between the two features themselves, both at unit length.
 
-    `mse` is the squared distance summed over the D channels, 2 - 2 cos; `kl` compares their softmax over channels.
+    `mse` is the squared distance summed over the D channels, 2 - 2 cos. `kl` compares their softmax over channels.
 
     Paper: "Feature-level KD", Table 4.
     Assumption: unit length, and the sum over channels, so that alpha does not depend on D.
@@ -107,7 +96,10 @@ def contrast(
     temperature: Temperature,
     classes: Int[Tensor, " B"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Symmetric contrastive loss: row i of `a` belongs to row i of `b`; with `classes`, to all rows of its class."""
+    """Return the symmetric contrastive loss, where row i of `a` belongs to row i of `b`.
+
+    With `classes` it belongs to all rows of its class.
+    """
     logits = cosine_similarity(a, b) / temperature
     classes = torch.arange(len(a), device=a.device) if classes is None else classes
     same = (classes[:, None] == classes[None]).to(logits.dtype)

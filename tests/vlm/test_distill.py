@@ -6,13 +6,12 @@ import shutil
 import pytest
 
 from ski_lvlm.datasets.ntu import SPLITS
-from ski_lvlm.dual_encoders.checkpoints import load_student
-from ski_lvlm.dual_encoders.skeleton_clip import load_skeleton_clip
+from ski_lvlm.dual_encoders.checkpoints import load_skeleton_clip, load_student
 from ski_lvlm.recipe import SkeletonAlignRecipe
 from ski_lvlm.videos.frame_cache import FrameCache
-from ski_lvlm.vlm.distill_stage import distill
-from ski_lvlm.vlm.skeleton_stages import align
-from ski_lvlm.vlm.student_stage import finetune
+from ski_lvlm.vlm.distill import distill
+from ski_lvlm.vlm.skeleton_align import skeleton_align
+from ski_lvlm.vlm.video_finetune import video_finetune
 from tests.cases.recognition_case import skeleton_run
 from tests.cases.skeleton_case import packed_set
 from tests.cases.student_case import changed, left_alone_by_mathematics, starting_with, trainer, weights, write_case
@@ -49,24 +48,24 @@ def statistics(module):
 
 @pytest.mark.parametrize(("kind", "variant"), MADE_OF)
 def test_training_changes_what_learns_and_not_one_bit_else(case, tmp_path, kind, variant):
-    asked, frozen = VARIANTS[variant]
-    stage = distill(case.distill(video_student=case.student(kind), **asked), seed=0)
+    settings, frozen = VARIANTS[variant]
+    stage = distill(case.distill(video_student=case.student(kind), **settings), seed=0)
     before, before_statistics = weights(stage.loss), statistics(stage.loss)
     trainer(stage, tmp_path).train()
-    kept = starting_with([*frozen, *FROZEN_IN[kind]], stage.loss)
+    constant = starting_with([*frozen, *FROZEN_IN[kind]], stage.loss)
     unchanged = set(before) - changed(before, stage.loss)
-    assert kept <= unchanged <= kept | left_alone_by_mathematics(stage.loss)
-    moved = {name for name, value in statistics(stage.loss).items() if not value.equal(before_statistics[name])}
-    assert len(before_statistics) > 10 and moved == (set(before_statistics) if variant == "statistics" else set())
+    assert constant <= unchanged <= constant | left_alone_by_mathematics(stage.loss)
+    other = {name for name, value in statistics(stage.loss).items() if not value.equal(before_statistics[name])}
+    assert len(before_statistics) > 10 and other == (set(before_statistics) if variant == "statistics" else set())
 
 
 @pytest.mark.parametrize(("kind", "variant"), MADE_OF)
 def test_every_learning_weight_has_a_gradient_whichever_clips_have_skeletons(case, kind, variant):
     """DDP waits for ever for a gradient that does not come in one process."""
     stage = distill(case.distill(video_student=case.student(kind), **VARIANTS[variant][0]), seed=0)
-    there = [k for k, name in enumerate(stage.train.names) if name in stage.train.skeletons]
-    absent = sorted(set(range(24)) - set(there))
-    for clips in (there[:2], [there[0], absent[0]], absent[:2]):
+    present = [k for k, name in enumerate(stage.train.names) if name in stage.train.skeletons.packed]
+    absent = sorted(set(range(24)) - set(present))
+    for clips in (present[:2], [present[0], absent[0]], absent[:2]):
         stage.loss.zero_grad()
         stage.loss.train()(**stage.collate([stage.train[k] for k in clips]))["loss"].backward()
         learning = {name: p.grad for name, p in stage.loss.named_parameters() if p.requires_grad}
@@ -85,15 +84,18 @@ def test_weights_that_no_stage_has_trained_are_known(case, tmp_path):
     (unaligned / "skeleton_encoder.json").write_text(json.dumps({**card, "text_encoder": None}))
     student = shutil.copytree(case.student("xclip"), tmp_path / "student")
     (student / "recipe.json").write_text('{"num_train_epochs": 0}')
-    found = distill(case.distill(skeleton_clip=str(unaligned), video_student=str(student)), seed=0).untrained
-    assert {"teacher.projection.weight", "student.network.mit.position_embedding"} <= found
-    assert not any(name.startswith(("teacher.encoder", "student.network.visual_projection")) for name in found)
+    untrained = distill(case.distill(skeleton_clip=str(unaligned), video_student=str(student)), seed=0).untrained
+    assert {"teacher.projection.weight", "student.network.mit.position_embedding"} <= untrained
+    assert not any(name.startswith(("teacher.encoder", "student.network.visual_projection")) for name in untrained)
 
 
 def test_without_any_skeleton_the_student_learns_what_it_learns_alone(case, tmp_path):
     """Also the order of the clips and how their videos are augmented are the same."""
     nobody = str(packed_set(tmp_path / "others", performers=(9,)))
-    both, alone = distill(case.distill(prepared=nobody, scale="cosine"), seed=0), finetune(case.finetune(), seed=0)
+    both, alone = (
+        distill(case.distill(prepared=nobody, scale="cosine"), seed=0),
+        video_finetune(case.finetune(), seed=0),
+    )
     teacher = weights(both.loss.teacher)
     for stage in (both, alone):
         trainer(stage, tmp_path / "run").train()
@@ -113,8 +115,8 @@ def test_clips_without_skeletons_are_counted(case):
     [("vificlip", "text"), ("vificlip", "tri-modal"), ("xclip", "tri-modal"), ("froster", "cross-projection")],
 )
 def test_a_folder_brings_back_both_models_whatever_was_frozen(case, tmp_path, kind, variant):
-    """Towers that an earlier stage trained and this one freezes are not to be had from their ids."""
-    tuned = finetune(case.finetune(student=kind), seed=0)
+    """No hub has the towers that an earlier stage trained and this one freezes."""
+    tuned = video_finetune(case.finetune(student=kind), seed=0)
     trainer(tuned, tmp_path / "run", max_steps=1).train()
     tuned.save(tmp_path / "tuned")
     stage = distill(case.distill(video_student=str(tmp_path / "tuned"), **VARIANTS[variant][0]), seed=0)
@@ -134,7 +136,7 @@ def test_a_text_encoder_trained_by_alignment_and_then_frozen_is_kept(case, tmp_p
         text="trainable",
         num_frames=8,
     )
-    aligned = align(recipe, seed=0)
+    aligned = skeleton_align(recipe, seed=0)
     trainer(aligned, tmp_path / "run", max_steps=1).train()
     aligned.save(tmp_path / "aligned")
     stage = distill(case.distill(skeleton_clip=str(tmp_path / "aligned")), seed=0)
@@ -147,13 +149,13 @@ def test_a_teacher_never_aligned_takes_the_students_text_encoder_or_another(case
     card = json.loads((shutil.copytree(case.aligned, tmp_path / "stage_1") / "skeleton_encoder.json").read_text())
     (tmp_path / "stage_1" / "skeleton_encoder.json").write_text(json.dumps({**card, "text_encoder": None}))
     sentences = tiny_sentence_encoder(tmp_path / "bert")
-    for asked, width in ({}, 12), ({"teacher_text_encoder": sentences}, 16):
-        stage = distill(case.distill(skeleton_clip=str(tmp_path / "stage_1"), **asked), seed=0)
+    for settings, width in ({}, 12), ({"teacher_text_encoder": sentences}, 16):
+        stage = distill(case.distill(skeleton_clip=str(tmp_path / "stage_1"), **settings), seed=0)
         assert stage.loss.teacher.projection.out_features == width
         stage.save(tmp_path / "saved")
         assert not changed(weights(stage.loss.teacher), load_skeleton_clip(tmp_path / "saved" / "skeleton_clip")[0])
     with pytest.raises(ValueError, match="use --level feature_projected"):
-        distill(case.distill(skeleton_clip=str(tmp_path / "stage_1"), level="feature", **asked), seed=0)
+        distill(case.distill(skeleton_clip=str(tmp_path / "stage_1"), level="feature", **settings), seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -187,9 +189,9 @@ def wrong(case, tmp_path_factory):
     ],
 )
 def test_mistakes_are_told(case, wrong, change, message):
-    asked = {name: value.format(wrong) if isinstance(value, str) else value for name, value in change.items()}
+    settings = {name: value.format(wrong) if isinstance(value, str) else value for name, value in change.items()}
     with pytest.raises(ValueError, match=message):
-        distill(case.distill(**asked), seed=0)
+        distill(case.distill(**settings), seed=0)
 
 
 def test_a_teacher_that_was_aligned_in_another_scale_is_refused(case, tmp_path):
@@ -209,7 +211,7 @@ def test_the_first_batch_says_how_hard_alpha_pulls(case, tmp_path, caplog):
 
 
 def test_the_gradient_ratio_is_logged_with_the_loss(case, tmp_path):
-    made = trainer(distill(case.distill(alpha=10.0), seed=0), tmp_path, logging_steps=1)
-    made.train()
-    logged = [line for line in made.state.log_history if "gradient_ratio" in line]
+    run = trainer(distill(case.distill(alpha=10.0), seed=0), tmp_path, logging_steps=1)
+    run.train()
+    logged = [line for line in run.state.log_history if "gradient_ratio" in line]
     assert len(logged) == 3 and all(line["gradient_ratio"] > 0 for line in logged)

@@ -1,0 +1,60 @@
+"""Stage 1: the skeleton encoder learns to recognise the seen actions."""
+
+from functools import partial
+from pathlib import Path
+
+from ski_lvlm.datasets.ntu import split_named
+from ski_lvlm.datasets.skeleton_clips import collate
+from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, save_model
+from ski_lvlm.encoders.hyperformer import ActionClassifier, Hyperformer
+from ski_lvlm.recipe import SkeletonPretrainRecipe
+from ski_lvlm.skeletons.packed import PackedSkeletons
+from ski_lvlm.skeletons.preprocessing import Preprocessing
+from ski_lvlm.vlm.skeleton_accuracy import measure_accuracy
+from ski_lvlm.vlm.stage_clips import skeleton_clips
+from ski_lvlm.vlm.stage_losses import ClassifierLoss
+from ski_lvlm.vlm.trainer import Stage
+
+
+def skeleton_pretrain(recipe: SkeletonPretrainRecipe, *, seed: int) -> Stage:
+    """Build stage 1: an untrained encoder with a linear layer over the seen classes.
+
+    Paper: Sec. 3.1.
+    """
+    packed, split = PackedSkeletons.open(Path(recipe.prepared)), split_named(recipe.split)
+    preprocessing = Preprocessing(
+        layout=packed.layout.name,
+        cleaning=packed.cleaning,
+        centring=recipe.centring,
+        streams=tuple(recipe.streams.split(",")),  # type: ignore[arg-type]
+        absent=recipe.absent,
+    )
+    encoder = Hyperformer(
+        layout=packed.layout,
+        num_heads=recipe.num_heads,
+        head_dim=recipe.head_dim,
+        depth=recipe.depth,
+        strided=recipe.strided,
+        in_channels=preprocessing.num_channels,
+    )
+    model = ActionClassifier(encoder, num_classes=len(split.seen))
+    card = SkeletonEncoderCard(
+        stage="skeleton_pretrain",
+        encoder=encoder.settings,
+        preprocessing=preprocessing.to_json(),
+        num_frames=recipe.num_frames,
+        split=recipe.split,
+        seen=split.seen,
+        protocol=recipe.protocol,
+    )
+    data = partial(skeleton_clips, recipe, packed, preprocessing)
+    train = data("seen_train", seed=seed)
+    return Stage(
+        loss=ClassifierLoss(model),
+        train=train,
+        collate=collate,
+        about=f"{len(train)} clips of {len(split.seen)} seen actions",
+        save=lambda folder: save_model(folder, model.float().eval(), card=card),
+        test=lambda device: {"seen_test": measure_accuracy(model, data("seen_test"), device=device)},
+        decay_at=recipe.decay_at,
+    )
