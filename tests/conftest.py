@@ -1,8 +1,11 @@
-"""Shape checks for every call in the tests: jaxtyping's annotations are enforced by beartype while pytest runs."""
+"""Rules for every test: shapes are checked at each call, and only tests marked `slow` start processes."""
 
+import multiprocessing.process
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import pytest
 from jaxtyping import install_import_hook
@@ -16,14 +19,33 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks a model hub
 install_import_hook("ski_lvlm", "beartype.beartype")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol():
-    """Let every test, with its fixtures, meet another processor's rounding where OTHER_ROUNDING asks for it."""
+@contextmanager
+def _processes_only_if_slow(test: pytest.Item) -> Iterator[None]:
+    """Refuse processes to a test without the mark `slow`, so that `pytest -m "not slow"` stays a quick loop."""
+
+    def refuse(*_, **__):
+        raise AssertionError(f"{test.nodeid} starts a process: mark it with pytest.mark.slow")
+
+    with pytest.MonkeyPatch.context() as patch:
+        if not test.get_closest_marker("slow"):
+            patch.setattr(subprocess.Popen, "__init__", refuse)
+            patch.setattr(multiprocessing.process.BaseProcess, "start", refuse)
+        yield
+
+
+def _rounding() -> AbstractContextManager[object]:
+    """Return another processor's rounding where OTHER_ROUNDING asks for it."""
     if not (seed := os.environ.get("OTHER_ROUNDING")):
-        return (yield)
+        return nullcontext()
     from tests.cases.other_rounding import OtherRounding
 
-    with OtherRounding(int(seed)):
+    return OtherRounding(int(seed))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Run a test with its fixtures under the rules above."""
+    with _processes_only_if_slow(item), _rounding():
         return (yield)
 
 
