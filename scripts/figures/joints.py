@@ -1,4 +1,4 @@
-"""Joints of NTU's skeletons in the pixels of a clip's frames, and the share of a heat map that is near them."""
+"""Joints of NTU's skeletons in the pixels of a clip, and the share of a heat map near them."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -12,7 +12,7 @@ CODE = [
     *(path for room in ("ski_lvlm", "data_curation", "eval", "scripts", "benchmarks") for path in (ROOT / room).rglob("*.py")),
 ]
 NO_NOUNS = set(
-    "asked chosen done drawn due found given gone held kept known made meant moved named said seen sent shown taken "
+    "asked chosen drawn due found given gone held kept known made meant moved named said seen sent shown taken "
     "told wanted written few many more most rest some such there here thus ours theirs mine own others these those "
     "how what when where which who why".split()
 )
