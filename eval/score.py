@@ -1,4 +1,6 @@
-"""Grade captions by the five metrics of Video-ChatGPT, with an LLM or offline. Grades are 0 to 5, reported as mean x 20.
+"""Grade captions by the five metrics of Video-ChatGPT, with an LLM or offline.
+
+Grades are 0 to 5 and reported as mean x 20.
 
     python eval/score.py --predictions predictions.json --judge llama3.1       # Ollama, also ollama:MODEL
     python eval/score.py --predictions predictions.json --judge openai:MODEL --base_url http://HOST:PORT/v1

@@ -85,7 +85,7 @@ def unseen_scores(
 def interval(
     confusion: Int[np.ndarray, "C C"], *, measure: Literal["top1", "mean_class"], over: Literal["clips", "classes"]
 ) -> list[float]:
-    """Return the 95 % bootstrap interval of an accuracy, from the classes that have clips; see `interval_over`."""
+    """Return the 95 % bootstrap interval of an accuracy, from the classes that have clips. See `interval_over`."""
     counts = zip(confusion.diagonal(), confusion.sum(1), strict=True)
     correct = [(np.arange(clips) < recognised).astype(float).tolist() for recognised, clips in counts if clips]
     bounds = interval_over(dict(enumerate(correct)), over, classes_alike=measure == "mean_class")

@@ -28,7 +28,7 @@ from ski_lvlm.videos.frame_cache import FrameSource
 
 
 class PairedSample(TypedDict):
-    """One clip: its frames, its class, and in a dataset with skeletons the encoder's input (NaN: nobody there)."""
+    """One clip: its frames, its class and, with skeletons, the encoder's input. NaN means nobody is there."""
 
     video: UInt8[Tensor, "T 3 S S"]
     skeleton: NotRequired[Float[Tensor, "T_s M J C"]]
@@ -45,7 +45,7 @@ class PairedBatch(TypedDict):
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """How a clip's frames become the input of a student."""
+    """The input of a student: how a clip's frames are sampled, scaled and augmented."""
 
     num_frames: int  # T_v
     side: int  # S in pixels; frames of a larger source are scaled down
@@ -55,7 +55,7 @@ class ViewSettings:
 
 @dataclass(frozen=True)
 class SkeletonSettings:
-    """Where the skeletons of the clips come from, and how they become the encoder's input."""
+    """The skeletons of the clips, and how they become the encoder's input."""
 
     packed: PackedSkeletons  # a clip that it lacks has a skeleton of NaN
     preprocessing: Preprocessing

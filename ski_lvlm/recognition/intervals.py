@@ -64,9 +64,9 @@ def _sum_and_count(values: Sequence[float]) -> tuple[float, int]:
 def interval_of_sums(
     table: Real[np.ndarray, "G S"], statistic: Callable[[Float[np.ndarray, "R S"]], Float[np.ndarray, " R"]]
 ) -> Interval | None:
-    """Return the interval of a statistic of column sums, when rows (groups) are drawn; None for fewer than two rows.
+    """Return the interval of a statistic of column sums, when rows (groups) are drawn.
 
-    Ratios, means of ratios and scores of a whole corpus are such statistics.
+    Fewer than two rows have no interval. Ratios, means of ratios and scores of a whole corpus are such statistics.
     """
     count, numbers = len(table), table.astype(np.float64)
     if count < 2:
@@ -84,7 +84,7 @@ def interval_of_sums(
 def interval_over(
     of_class: Mapping[Any, Sequence[float]], over: Literal["clips", "classes"], *, classes_alike: bool = False
 ) -> Interval:
-    """Return the interval of the mean over all clips, or over the means of the classes if those count alike.
+    """Return the interval of the mean over all clips, or over the means of classes if those count alike.
 
     Over "clips", every class keeps its number of clips, drawn from its own: other recordings of these same classes.
     Over "classes", classes are drawn with all of their clips: other classes of this kind, which is what a claim about

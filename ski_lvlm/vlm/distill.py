@@ -121,7 +121,7 @@ def _student(recipe: DistillRecipe) -> tuple[Student, StudentCard]:
         )
     folder = Path(recipe.video_student)
     student, card = load_student(folder)
-    check_same_clips(recipe, folder, seen=card.seen, protocol=card.protocol)
+    check_same_clips(recipe, folder, seen_classes=card.seen, protocol=card.protocol)
     if card.framing != recipe.framing:
         raise ValueError(f"{recipe.video_student} was trained with --framing {card.framing}; pass the same")
     return student, card
@@ -142,7 +142,7 @@ def _teacher(
         )
     folder = Path(recipe.skeleton_clip)
     card = read_card(folder, SkeletonEncoderCard)
-    check_same_clips(recipe, folder, seen=card.seen, protocol=card.protocol)
+    check_same_clips(recipe, folder, seen_classes=card.seen, protocol=card.protocol)
     if card.text_encoder is None:
         encoder, preprocessing = load_skeleton_encoder(folder)
         text = load_text_encoder(recipe.teacher_text_encoder or text_encoder)

@@ -90,14 +90,14 @@ def seen_sentences(card: StudentCard) -> tuple[str, ...]:
     return class_prompts(names, template=card.prompt)
 
 
-def check_same_clips(recipe: StudentRecipe, folder: Path, *, seen: tuple[int, ...], protocol: str) -> None:
+def check_same_clips(recipe: StudentRecipe, folder: Path, *, seen_classes: tuple[int, ...], protocol: str) -> None:
     """Refuse a model that was trained on other clips than the recipe trains on.
 
     Raises:
         ValueError: it was trained on other actions, or on another protocol's clips.
     """
     split = split_named(recipe.split)
-    if seen != split.seen:
+    if seen_classes != split.seen:
         raise ValueError(
             f"{folder} was trained on other actions than the seen ones of {split.name}; train it with --split "
             f"{split.name}"

@@ -6,6 +6,7 @@ from benchmarks.crop_clips import main
 from data_curation import synthesize
 
 
+@pytest.mark.slow
 def test_every_kind_of_crop_is_measured_beside_decoding_and_takes_longer(tmp_path, capsys):
     synthesize.main(["--out", str(tmp_path), "--clips", "2", "--workers", "1", "--size", "128x72"])
     capsys.readouterr()

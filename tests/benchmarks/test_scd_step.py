@@ -43,6 +43,7 @@ def test_the_defaults_are_the_papers_sizes():
     assert (vision["hidden_size"], vision["num_attention_heads"], vision["patch_size"]) == (768, 12, 16)
 
 
+@pytest.mark.slow
 def test_all_ways_compute_the_same(turns):
     assert largest_difference(list(turns.values())) < 1e-5
     for similarity in turns["ours"]["similarity"]:  # or any two text encoders would seem equal
@@ -55,6 +56,7 @@ def test_other_numbers_are_noticed(turns):
     assert largest_difference([turns["plain"], {**turns["ours"], "loss": 0.0}]) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_each_way_trains_what_it_says(checkpoint):
     def trained(way):
         model = build(way, checkpoint, TINY)

@@ -66,6 +66,7 @@ def flat(text):
     return "".join(text.split())
 
 
+@pytest.mark.slow
 def test_help_does_not_wait_for_torch():
     result = process("--help", env=ENVIRONMENT | {"PYTHONPROFILEIMPORTTIME": "1"})
     assert result.returncode == 0 and "python -m ski_lvlm.chat" in result.stdout and "--question" in result.stdout
@@ -157,6 +158,7 @@ def test_words_come_before_the_answer_is_whole(case, expected, monkeypatch, caps
     assert early and expected[0].startswith(early.strip()) and len(early) < len(expected[0])
 
 
+@pytest.mark.slow
 def test_a_real_process_on_a_terminal_ends_with_control_d(case):
     parent, child = pty.openpty()
     command = [sys.executable, "-m", "ski_lvlm.chat", *arguments(case)]

@@ -12,6 +12,9 @@ from tests.cases.command_case import ROOT, kill_at, run
 from tests.cases.skeleton_case import packed_set
 from tests.cases.text_case import tiny_sentence_encoder
 
+pytestmark = pytest.mark.slow
+
+
 TINY = ["--num_heads", "1", "--head_dim", "12", "--depth", "2", "--strided", "2", "--num_frames", "8"]
 QUICK = ["--batch_size=8", "--per_device_train_batch_size=8", "--dataloader_num_workers=0", "--use_cpu=True"]
 TRAIN = [sys.executable, str(ROOT / "train_ski_vlm.py")]

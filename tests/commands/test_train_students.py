@@ -19,6 +19,9 @@ from tests.cases.skeleton_case import SPLIT, packed_set
 from tests.cases.student_case import KINDS, changed, flags, weights, write_case
 from tests.commands.test_train_ski_lvlm import needs_compiler
 
+pytestmark = pytest.mark.slow
+
+
 SCRIPT = str(Path(train_ski_vlm.__file__))
 
 

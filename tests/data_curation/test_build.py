@@ -22,6 +22,9 @@ from tests.cases.curation_case import body, names, write_clip
 from tests.cases.llm_server import Answer, chat_double
 from tests.data_curation.test_crop import write_sound
 
+pytestmark = pytest.mark.slow
+
+
 OFFLINE = (
     "--captioner",
     "kinematics",

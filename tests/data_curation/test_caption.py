@@ -186,6 +186,7 @@ def test_cogvlm_takes_one_picture():
         opened("cogvlm", trust_remote_code=True, revision=COMMIT, frames="4")
 
 
+@pytest.mark.slow
 def test_cogvlms_call_contract_and_its_middle_frame(cogvlm, clip):
     said = cogvlm.describe(clip)  # grey 120: dark
     assert said.text.startswith("clapping darkly") and not said.cut
@@ -202,6 +203,7 @@ def test_two_gpus_share_the_clips(cogvlm, tmp_path):
     assert set(said) == {"clapping brightly 0", "clapping brightly 1"}
 
 
+@pytest.mark.slow
 def test_a_killed_process_fails_its_clip_only_and_is_replaced(cogvlm, cogvlm_folder, clip, tmp_path):
     long = filmed(tmp_path / "red.mp4", (255, 0, 0))
     before = workers()
@@ -224,6 +226,7 @@ def workers():
     return [pid for pid in pids if b"cogvlm" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
+@pytest.mark.slow
 def test_any_image_text_model_through_its_chat_template(llava, clip):
     said = llava.describe(clip)
     words = len((SEVERAL_FRAMES.format(count=2) + CAPTION_PROMPT).split())
@@ -244,6 +247,7 @@ def test_a_model_is_known_by_its_files_wherever_they_lie(tmp_path):
     assert local_models._identity("org/model", COMMIT) == f"org/model@{COMMIT}"
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_there_stops_the_run_in_one_line(monkeypatch):
     monkeypatch.setattr(local_models, "visible_gpus", lambda python: [])
     with pytest.raises(ValueError, match="no/such: the captioner cannot start: .*connect") as stopped:
@@ -251,6 +255,7 @@ def test_a_model_that_is_not_there_stops_the_run_in_one_line(monkeypatch):
     assert "\n" not in str(stopped.value) and not isinstance(stopped.value, Failed)
 
 
+@pytest.mark.slow
 def test_a_captioner_closes_itself_even_after_an_error():
     closed = []
     with pytest.raises(KeyError), Captioner("m", "v", lambda clip: None, close=lambda: closed.append(True)):

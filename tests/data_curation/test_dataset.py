@@ -94,6 +94,7 @@ write_dataset(Path(os.environ["FOLDER"]), SPLITS, facts=FACTS)
 """
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_whole_files_and_the_same_call_goes_on(tmp_path):
     write_dataset(tmp_path / "whole", SPLITS, facts=FACTS)
     write_dataset(tmp_path / "killed", {"train": [row(number=7)]}, facts=FACTS)

@@ -14,6 +14,7 @@ def performer(name):
     return parse_name(name).performer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", SHARES)
 def test_about_the_share_is_held_out_of_every_action(share):
     held = hold_out(NTU60, share=share)
@@ -31,6 +32,7 @@ def test_the_order_and_repetition_of_clips_do_not_matter():
         assert hold_out(iter(shuffled), share=0.3, by=by) == hold_out(NTU60[:999], share=0.3, by=by)
 
 
+@pytest.mark.slow
 def test_a_clip_keeps_its_side_when_others_come_or_go():
     held = hold_out(NTU60, share=0.2)
     for some in (NTU60[:700], NTU60[3::7], NTU60[:1]):
@@ -42,6 +44,7 @@ def test_a_larger_share_only_adds_clips():
     assert all(smaller < larger for smaller, larger in zip(held, held[1:], strict=False))
 
 
+@pytest.mark.slow
 def test_the_three_views_of_a_performance_stay_together():
     held = hold_out(NTU60, share=0.2)
     views = Counter(str(parse_name(name)._replace(camera=0)) for name in held)

@@ -151,6 +151,7 @@ def test_writers_say_who_they_are_and_with_which_instructions(tmp_path):
     assert len(template.write(CLIP, 3, ()).pairs) == 3
 
 
+@pytest.mark.slow
 def test_a_real_server_writes_pairs_or_is_rejected_within_bounds(llm_url, tmp_path):
     asker = asker_of(llm_url.removesuffix("/v1"), tmp_path)
     try:

@@ -109,6 +109,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reason", "pair"), FAULTS.values(), ids=FAULTS.keys())
 def test_bad_pairs_are_told_apart_by_reason(reason, pair):
     assert fault(pair, context=CAPTION, earlier=[Pair(**GOOD)]) == reason

@@ -265,6 +265,7 @@ def test_bodies_are_lost_ghosts_appear_and_cleaning_copes():
     assert all(clean(r).joints.shape[1] == 1 for r in haunted)
 
 
+@pytest.mark.slow
 def test_files_are_genuine_and_agree(folder):
     for path in sorted((folder / "skeletons").iterdir()):
         recording = read_skeleton(path)
@@ -287,6 +288,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(folder, tmp_
         assert (tmp_path / "other" / file).read_bytes() != (folder / file).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_second_run_makes_only_what_is_missing_and_refuses_another_seed(tmp_path, capsys):
     def command(clips: int, seed: int) -> int:
         flags = [

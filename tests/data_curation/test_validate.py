@@ -229,6 +229,7 @@ def test_an_input_is_never_overwritten(tmp_path):
     assert file.read_text() == "[]"
 
 
+@pytest.mark.slow
 def test_the_command_s_exit_codes(tmp_path):
     files = {"good": json.dumps([record()]), "bad": json.dumps([None, record()]), "torn": "["}
     codes = {}

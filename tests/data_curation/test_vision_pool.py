@@ -12,6 +12,9 @@ from data_curation.captioning.vision_pool import Loading, VisionPool, visible_gp
 from data_curation.ledger import Failed
 from tests.cases.command_case import HANG, is_running, until
 
+pytestmark = pytest.mark.slow
+
+
 DOUBLE = """
 import json, os, pathlib, sys, time
 

@@ -9,6 +9,9 @@ from data_curation.captioning.vision_pool import Loading, VisionPool, worker_com
 from tests.cases.captioner_case import cogvlm_double
 from tests.cases.command_case import ROOT, descendants, is_running, run, started, until
 
+pytestmark = pytest.mark.slow
+
+
 PARENT = """
 import sys
 

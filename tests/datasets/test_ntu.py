@@ -29,6 +29,7 @@ ZERO_SHOT_VIDEO = {  # every recorded clip: seen train, unseen test, unseen all
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dataset", "all_", "missing", "usable"), [("ntu60", 56880, 302, 56578), ("ntu120", 114480, 535, 113945)]
 )
@@ -55,6 +56,7 @@ def test_the_data_files_say_what_ntus_lists_say():
         assert ntu.missing_skeletons(dataset) == set(listed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dataset", "protocol"), PROTOCOLS)
 def test_protocol_counts(dataset, protocol):
     everything = ntu.Split("everything", dataset, tuple(range(1, 121)), ())

@@ -164,6 +164,7 @@ def test_video_alone_needs_no_skeleton_anywhere_and_sees_the_same_videos(ntu, fr
         assert torch.equal(alone[3, clip]["video"], paired[3, clip]["video"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [None, 0])
 def test_worker_processes_make_the_same_batches(ntu, packed, tmp_path, seed):
     cache = FrameCache.create(tmp_path, num_frames=8, side=32)

@@ -62,6 +62,7 @@ def test_every_epoch_sees_every_clip_once_in_an_order_of_its_own():
     assert {epoch for epoch, _ in second} == {1}
 
 
+@pytest.mark.slow
 def test_worker_processes_make_the_same_batches(packed):
     dataset, sampler = training(packed), EpochSampler(12, seed=0)
     alone, workers = (

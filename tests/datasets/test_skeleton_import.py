@@ -67,6 +67,7 @@ def test_a_ctrgcn_file_without_names_and_of_no_protocol_is_refused(tmp_path):
         gathered(tmp_path / "a.npz")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("counts", "dataset", "protocol", "first"),
     [((40091, 16487), "ntu60", "xsub", "performer"), ((37646, 18932), "ntu60", "xview", "camera")],

@@ -77,6 +77,7 @@ def test_siglip_is_a_backbone_too_with_sentences_at_their_full_length(tmp_path, 
     assert build_student("froster", backbone=folder, num_frames=T)(video, PROMPTS).similarity.shape == (2, 3)
 
 
+@pytest.mark.slow
 def test_x_clip_is_hugging_faces_network(clip, video):
     """The student encodes sentences by TextEncoder, and the whole XCLIPModel gives the same cosines."""
     torch.manual_seed(0)
@@ -193,6 +194,7 @@ def test_what_is_frozen(kind, choice, text, frames, clip):
         freeze_towers(model, "all")
 
 
+@pytest.mark.slow
 def test_new_weights_are_named(clip):
     for kind, expected in (("vificlip", set()), ("froster", {"anchor"}), ("xclip", {"network"})):
         names = untrained_weights(student(kind, clip))

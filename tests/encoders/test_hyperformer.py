@@ -67,6 +67,7 @@ def largest_difference(value, golden):
     return ((value - golden).abs().max() / golden.abs().max()).item()
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_agrees_with_the_published_network(published):
     golden, skeleton = np.load(GOLDEN / "hyperformer_golden.npz"), golden_input()

@@ -128,6 +128,7 @@ def test_without_a_processor_file_the_family_s_own_normalisation_is_used_and_sai
     assert tower.mean.flatten().tolist() == pytest.approx([255 * m for m in (0.48145466, 0.4578275, 0.40821073)])
 
 
+@pytest.mark.slow
 def test_efficientnet_gives_16_temporal_and_49_spatial_tokens_of_the_released_network():
     tower = load_vision_tower(EFFICIENTNET, num_frames=16, device="cpu")
     clip = clips(1, frames=2, side=224)

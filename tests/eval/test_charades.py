@@ -267,6 +267,7 @@ def test_the_genuine_head_with_a_made_up_submission_in_a_zip_beside_it(tmp_path)
     assert all(text in row["descriptions"] for row in rows for video, text in written if video == row["id"])
 
 
+@pytest.mark.slow
 def test_the_command_names_what_is_wrong_in_one_line(tmp_path):
     command = [sys.executable, "eval/charades.py", "--annotations", str(tmp_path / "no.zip"), "--videos", str(tmp_path)]
     done = command_case.run(command, cwd=charades_files.__file__.rpartition("/eval/")[0])

@@ -109,6 +109,7 @@ def texts(lvlm, frames, question, **generation):
     return [answer.text for answer in lvlm.answer([lvlm.encode(frames)], [question], max_new_tokens=6, **generation)]
 
 
+@pytest.mark.slow
 def test_every_question_gets_the_answer_about_its_own_video(case, undisturbed):
     assert [entry | item(entry["video_name"]) for entry in undisturbed] == undisturbed  # the questions are kept
     lvlm = load_for_inference(case / "model")
@@ -120,6 +121,7 @@ def test_every_question_gets_the_answer_about_its_own_video(case, undisturbed):
     assert len({tuple(row) for row in alone}) == len(VIDEOS), "the test cannot tell the videos apart"
 
 
+@pytest.mark.slow
 def test_the_answers_do_not_depend_on_batches_and_workers(case, undisturbed, tmp_path):
     assert main(flags(case, tmp_path, batch_size=1, workers=1)) == 0
     assert predictions(tmp_path) == undisturbed
@@ -178,6 +180,7 @@ def test_under_other_settings_everything_is_answered_anew(case, tmp_path, monkey
     assert len(questions) == len(VIDEOS) * len(ASKED)
 
 
+@pytest.mark.slow
 def test_a_seed_makes_sampling_repeatable(case, tmp_path, undisturbed):
     runs = []
     for name, seed in (("one", 1), ("again", 1), ("two", 2)):
@@ -187,6 +190,7 @@ def test_a_seed_makes_sampling_repeatable(case, tmp_path, undisturbed):
     assert runs[0] != runs[2] and runs[0] != answers(undisturbed)
 
 
+@pytest.mark.slow
 def test_killed_after_its_first_answer_the_same_command_ends_as_if_undisturbed(case, tmp_path):
     long = {"batch_size": 1, "max_new_tokens": 40}
     command = [sys.executable, str(ROOT / "eval" / "describe.py")]
@@ -291,6 +295,7 @@ def test_the_whole_waits_for_its_shards_and_answers_what_a_lost_one_left(case, u
     assert predictions(tmp_path) == undisturbed
 
 
+@pytest.mark.slow
 def test_several_gpus_by_one_command(case, tmp_path, monkeypatch, capfd):
     """Processes on the CPU stand for GPUs. With another number of threads a near tie may give another answer."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -306,6 +311,7 @@ def test_several_gpus_by_one_command(case, tmp_path, monkeypatch, capfd):
     assert "[2/2] when all shards are done" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_sampling_does_not_depend_on_what_was_answered_before(case, tmp_path):
     sampling = {"temperature": 2.0, "top_p": 0.9, "batch_size": 1, "seed": 5}
     main(flags(case, tmp_path / "whole", **sampling))
@@ -383,6 +389,7 @@ def test_baseline_flags_come_together_or_not_at_all(case, tmp_path, capsys, wron
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_published_projector_answers_like_the_trained_model_it_was_taken_from(
     case, undisturbed, tmp_path, monkeypatch
 ):
@@ -581,6 +588,7 @@ def test_another_tower_s_weights_are_refused_before_anything_is_answered(case, t
     assert not (tmp_path / "predictions.jsonl").exists() and not (tmp_path / "predictions.json").exists()
 
 
+@pytest.mark.slow
 def test_videos_are_framed_as_the_training_features_were(case, tmp_path):
     edges = np.full((4, 48, 64, 3), 40, np.uint8)
     edges[:, :, :16] = 250

@@ -59,6 +59,7 @@ def four(_):
     return Answer('{"score": 4}')
 
 
+@pytest.mark.slow
 def test_a_grade_is_kept_with_all_that_led_to_it(tmp_path):
     with chat_double() as double:
         double.plan = lambda _: Answer("Hm." if len(double.requests) == 1 else '{"score": 4}')
@@ -80,6 +81,7 @@ def test_a_grade_is_kept_with_all_that_led_to_it(tmp_path):
     assert "He sits 0." in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_grades_of_two_servers_are_not_taken_for_those_of_one(tmp_path):
     judged = {"number": 1, "judge": "openai:llama3.1"}
     with chat_double(plan=four) as first, chat_double(plan=four) as second:
@@ -94,6 +96,7 @@ def test_grades_of_two_servers_are_not_taken_for_those_of_one(tmp_path):
         assert first.requests == [], "the first server's grades come back"
 
 
+@pytest.mark.slow
 def test_an_ollama_server_may_move_since_its_digests_tell_the_weights(tmp_path):
     with chat_double(plan=four) as first, chat_double(plan=four) as second:
         for double in (first, second):
@@ -101,6 +104,7 @@ def test_an_ollama_server_may_move_since_its_digests_tell_the_weights(tmp_path):
     assert second.requests == [] and "server" not in ledger(tmp_path)[0]
 
 
+@pytest.mark.slow
 def test_what_a_reply_says_of_its_model_is_kept(tmp_path):
     body = {"id": "1", "object": "chat.completion", "created": 0, "model": "qwen3-8b", "system_fingerprint": "fp_1"}
     choice = {"index": 0, "message": {"role": "assistant", "content": '{"score": 4}'}, "finish_reason": "stop"}
@@ -133,6 +137,7 @@ def test_similarity_records_what_it_compared_and_no_prompt(tmp_path):
     assert kept["rubrics"] == judge.rubrics.digest != OWN.digest and "model" not in kept
 
 
+@pytest.mark.slow
 def test_repeats_have_seeds_and_ids_of_their_own(tmp_path):
     with chat_double(plan=four) as double:
         assert grade(tmp_path, double, "--repeats", "3", "--seed", "7", "--temperature", "0.5") == 0
@@ -148,6 +153,7 @@ def test_repeats_have_seeds_and_ids_of_their_own(tmp_path):
     assert (table(tmp_path)["seed"], table(tmp_path)["temperature"]) == (7, 0.5)
 
 
+@pytest.mark.slow
 def test_the_scale_and_other_rubrics_reach_the_judge_and_the_results(tmp_path):
     hashes = []
     rubrics = write(tmp_path, {"metrics": {"detail": {"prompt": "How full is {pred}, given {A}?"}}}, "r.json")
@@ -174,6 +180,7 @@ def test_nothing_scored_is_no_success(tmp_path, capsys):
     assert double.requests == [] and "no item was scored" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_grades_of_other_runs_are_put_aside_and_come_back(tmp_path):
     with chat_double(plan=four) as double:
         grade(tmp_path, double)
@@ -250,6 +257,7 @@ def test_grades_of_a_run_differ_by_judge_item_text_and_repeat():
     assert len(ids) == 6 and judgement_id(task, "j") == judgement_id(task, "j", 0)
 
 
+@pytest.mark.slow
 def test_the_metrics_without_a_judge_stand_beside_its_own(tmp_path, monkeypatch, capsys):
     seen = []
     found = {"BLEU-4": {"value": 0.25, "interval": [0.2, 0.3], "n": 2}, "METEOR": {"value": None, "reason": "no data"}}
@@ -264,6 +272,7 @@ def test_the_metrics_without_a_judge_stand_beside_its_own(tmp_path, monkeypatch,
     assert "80.0 ± 0.0" in shown
 
 
+@pytest.mark.slow
 def test_finished_grades_are_compared_and_added_up(tmp_path, capsys):
     with chat_double(plan=four) as double:
         grade(tmp_path, double, "--repeats", "2")
@@ -275,6 +284,7 @@ def test_finished_grades_are_compared_and_added_up(tmp_path, capsys):
     assert "80.0" in capsys.readouterr().out and len(double.requests) == asked
 
 
+@pytest.mark.slow
 def test_grades_of_two_versions_of_a_judge_do_not_stand_side_by_side(tmp_path):
     with chat_double(plan=four) as double:
         grade(tmp_path, double, number=3)
@@ -302,6 +312,7 @@ def test_two_processes_do_not_work_in_one_folder(tmp_path):
     assert double.requests == []
 
 
+@pytest.mark.slow
 def test_questions_come_no_faster_than_allowed(tmp_path):
     with chat_double(plan=four) as double:
         started = time.monotonic()

@@ -124,6 +124,7 @@ def test_a_prompt_that_does_not_fit_is_refused_not_cut(chat):
         chat.chat(ChatRequest([Message("x" * 3000)], max_tokens=3))
 
 
+@pytest.mark.slow
 def test_nonsense_is_unscored_and_counted(tiny, tmp_path):
     judgement = open_judge(f"hf:{tiny}", JudgeSettings(max_tokens=4))(OWN.metrics[0], FIELDS)
     assert judgement.score is None and len(judgement.replies) == ASKS and judgement.reason.startswith("unparsed")

@@ -26,6 +26,7 @@ def judge_of(double, **settings):
     return LlmJudge(ChatClient("llama3.1", base_url=double.url, **settings))
 
 
+@pytest.mark.slow
 def test_a_real_model_bound_to_the_schema_always_gives_a_score(llm_url):
     judge = LlmJudge(ChatClient("openai:smollm2", base_url=llm_url, timeout=HANG))
     judgement = judge(CORRECTNESS, FIELDS)

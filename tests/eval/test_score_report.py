@@ -122,6 +122,7 @@ def test_the_paper_s_judge_is_none(judge):
     assert is_papers_judge(judge)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("unscored", "warned"), [(1, False), (2, True)])
 def test_more_than_one_in_a_hundred_unscored_is_a_warning(tmp_path, unscored, warned):
     html = page(simple(tmp_path, [None] * unscored + [3] * (100 - unscored)))
@@ -235,6 +236,7 @@ def test_scores_that_are_none_are_refused(tmp_path, content, said):
         write_score_report(tmp_path, videos=None)
 
 
+@pytest.mark.slow
 def test_the_size_of_charades_takes_seconds_and_stays_small(tmp_path):
     text = "A person walks through a doorway, takes a cup and drinks. " * 8
     records = [prediction(n, pred=text, Q1="a", Q2="b", pred1=text, pred2=text) for n in range(1863)]
@@ -252,6 +254,7 @@ def test_the_size_of_charades_takes_seconds_and_stays_small(tmp_path):
     assert f"and {1397 * 5 - UNSCORED_SHOWN:,} more" in html and html.count('<section class="clip">') == 2 * SHOWN
 
 
+@pytest.mark.slow
 def test_the_same_files_give_the_same_bytes(tmp_path):
     out = simple(tmp_path, [1, 2, None])
     assert page(out) == page(out)

@@ -44,6 +44,7 @@ def runs_as_command(path):
     return 'if __name__ == "__main__":' in path.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [p for p in COMMANDS if runs_as_command(p)], ids=lambda p: p.stem)
 def test_help_is_instant_and_works_from_any_folder(path, tmp_path):
     done = run([sys.executable, "-X", "importtime", str(path), "--help"], cwd=tmp_path)
@@ -53,6 +54,7 @@ def test_help_is_instant_and_works_from_any_folder(path, tmp_path):
     assert not loaded & {"torch", "transformers", "matplotlib"}, "it is loaded before the flags are read"
 
 
+@pytest.mark.slow
 def test_torch_is_loaded_with_weights_only_and_pickle_is_not_used():
     for path in [*PACKAGE.rglob("*.py"), *COMMANDS, *ROOT.glob("*.py")]:
         text = path.read_text()

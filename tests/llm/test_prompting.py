@@ -147,6 +147,7 @@ def test_samples_without_room_are_refused_with_what_helps(tmp_path):
         drop_unusable(data)
 
 
+@pytest.mark.slow
 def test_smollm2_reads_ordinary_conversations_as_its_tokenizer_does():
     """Byte for byte what the tokenizer makes of the rendered template, cut where the video stands and answers begin."""
     tokenizer = load_llm("smollm2").tokenizer
@@ -171,6 +172,7 @@ def test_smollm2_reads_ordinary_conversations_as_its_tokenizer_does():
         assert (encoded.labels[: -len(pieces[2])] == -100).all()
 
 
+@pytest.mark.slow
 def test_smollm2_reads_marks_in_texts_as_words():
     tokenizer = load_llm("smollm2").tokenizer
     turns = [Turn("user", "Who?<|im_end|> <|endoftext|>"), Turn("assistant", "<|im_start|>assistant <repo_name> So.")]

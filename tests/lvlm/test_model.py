@@ -174,6 +174,7 @@ def test_weights_of_an_adapter_are_trained_saved_loaded_and_digested(model, tmp_
         SkiLvlm.from_pretrained(tmp_path, modalities=("video",))
 
 
+@pytest.mark.slow
 def test_overfits_four_captions(model, case):
     """The projectors alone can make a frozen, random LLM say what belongs to a clip."""
     data = samples(case, model)

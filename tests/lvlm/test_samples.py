@@ -39,6 +39,7 @@ def test_skeleton_dropout_removes_tokens_and_not_their_values(tmp_path):
     assert not (always[0].ids == PLACEHOLDER_IDS["skeleton"]).any()
 
 
+@pytest.mark.slow
 def test_skeleton_dropout_is_the_same_after_a_resume_and_another_each_epoch(tmp_path):
     def choices(epoch, seed=0):
         data = dataset(tmp_path, clips=tuple(CLIPS) * 16, skeleton_dropout=0.5, seed=seed)
@@ -83,6 +84,7 @@ def test_an_answer_cut_away_is_an_error_beyond_one_percent(tmp_path):
         drop_unusable(data)
 
 
+@pytest.mark.slow
 def test_one_percent_truncated_is_left_out_and_counted(tmp_path, caplog):
     data = dataset(tmp_path, clips=tuple(CLIPS) * 50, max_length=300)
     long = data.conversations[0]

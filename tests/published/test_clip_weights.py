@@ -260,6 +260,7 @@ def test_other_objects_are_refused_and_not_run(tmp_path, capsys):
     assert "executed" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_torchscript_archive_is_refused_with_the_remedy(tmp_path):
     torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "ViT-B-16.pt")
     with pytest.raises(PublishedWeightsError, match="TorchScript archive.*torch.jit.load") as error:

@@ -289,6 +289,7 @@ def test_a_flag_that_a_modality_needs_is_asked_for(flags, missing, tmp_path, cap
     assert f"needs {missing}" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_killed_from_outside_it_goes_on_and_ends_with_the_same_features(ntu, tower, tmp_path):
     (tmp_path / "rgb").mkdir()
     for k in range(8):
@@ -322,6 +323,7 @@ def many(ntu, folder, count=12):
     return folder
 
 
+@pytest.mark.slow
 def test_shards_and_the_run_that_joins_them_leave_what_one_run_leaves(ntu, tower, tmp_path, capsys):
     many(ntu, tmp_path)
     main([*video_flags(tmp_path, tower, tmp_path / "whole"), "--batch_size", "1"])
@@ -338,6 +340,7 @@ def test_shards_and_the_run_that_joins_them_leave_what_one_run_leaves(ntu, tower
     assert all(file.stat().st_mtime_ns == time for file, time in files.items())
 
 
+@pytest.mark.slow
 def test_a_shard_without_clips_is_no_failure(ntu, tower, prepared, encoder, tmp_path):
     flags = [*video_flags(ntu, tower, tmp_path), *skeleton_flags(prepared, encoder, tmp_path)]
     flags += ["--modalities", "video", "skeleton"]
@@ -354,6 +357,7 @@ def test_the_same_part_twice_at_once_is_refused_and_another_modality_is_not(ntu,
         assert main(skeleton_flags(prepared, encoder, tmp_path)) == 0
 
 
+@pytest.mark.slow
 def test_several_gpus_by_one_command(ntu, tower, tmp_path, monkeypatch, capfd):
     """Processes on the CPU stand for GPUs."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

@@ -124,6 +124,7 @@ def test_few_sentences_are_not_outvoted_by_many_videos():
     assert gap[0] > 1.1 and abs(gap[1]) < 0.2, "the gap between videos and sentences is the first axis, to the right"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["vificlip", "xclip"])
 def test_figure_1_measures_with_the_students_own_similarities(students, ntu, tmp_path, capsys, kind):
     assert figure_1.main([*command(students, ntu, tmp_path, "--split", "synthetic", kind=kind)]) == 0
@@ -165,6 +166,7 @@ def test_cached_frames_must_be_such_as_the_student_takes(students, ntu, tmp_path
         figure_1.main(command(students, ntu, tmp_path, *flags))
 
 
+@pytest.mark.slow
 def test_many_classes_are_drawn_without_a_legend_of_their_names(tmp_path):
     rng = np.random.default_rng(0)
     classes = np.arange(200) % 40
@@ -234,6 +236,7 @@ def test_means_leave_out_what_was_not_measured():
     assert figure_3.means(records[2:]) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "method"), [("vificlip", "gradcam"), ("vificlip", "rollout"), ("xclip", "gradcam")])
 def test_figure_3_draws_the_clips_and_measures_more(students, ntu, tmp_path, capsys, kind, method):
     out = tmp_path / "maps.png"
@@ -255,6 +258,7 @@ def test_figure_3_draws_the_clips_and_measures_more(students, ntu, tmp_path, cap
     assert "| within 2 px of a joint | area | heat before | heat after |" in printed
 
 
+@pytest.mark.slow
 def test_a_clip_without_skeleton_is_drawn_and_not_measured(students, ntu, tmp_path, capsys):
     out = tmp_path / "maps.png"
     name = str(ClipName(1, 1, 10, 1, 6))

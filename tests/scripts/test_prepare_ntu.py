@@ -118,6 +118,7 @@ def test_a_second_run_does_nothing_until_a_file_changes(tmp_path, capsys):
     assert PackedSkeletons.open(tmp_path / "out").names == names(3)[1:]
 
 
+@pytest.mark.slow
 def test_several_processes_write_the_same_bytes_as_one(tmp_path):
     ntu = fill(tmp_path / "ntu", names(50))
     prepare("--ntu", ntu, "--out", tmp_path / "one")
@@ -125,6 +126,7 @@ def test_several_processes_write_the_same_bytes_as_one(tmp_path):
     assert (tmp_path / "one" / "joints.npy").read_bytes() == (tmp_path / "two" / "joints.npy").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

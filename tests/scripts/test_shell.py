@@ -10,6 +10,9 @@ import pytest
 from tests.cases import command_case
 from tests.cases.command_case import ENVIRONMENT
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).resolve().parents[2]
 SHELL = [*sorted((ROOT / "scripts").glob("*.sh")), ROOT / ".ci" / "run"]
 REQUIREMENTS = sorted(ROOT.glob("requirements*.txt"))

@@ -101,6 +101,7 @@ def test_rows_are_the_paper_s_and_one_more():
     assert all(set(row.against) <= names - {row.name} for row in TABLE.rows)
 
 
+@pytest.mark.slow
 def test_everything_that_rows_share_is_made_once(tmp_path, runner):
     assert made(tmp_path, runner, "--seeds", "2") == []
     scripts = runner.scripts()

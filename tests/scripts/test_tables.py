@@ -129,6 +129,7 @@ def test_everything_runs_once_and_in_the_order_of_its_needs(tmp_path, runner):
     assert names.count("zero_shot_video") == 4
 
 
+@pytest.mark.slow
 def test_a_second_run_does_nothing_and_prints_the_same(tmp_path, runner, capsys):
     made(TABLE_4, tmp_path, runner)
     first = (tmp_path / "out" / "table_4.md").read_text()
@@ -139,6 +140,7 @@ def test_a_second_run_does_nothing_and_prints_the_same(tmp_path, runner, capsys)
     assert first in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_tables_share_what_they_have_in_common(tmp_path, runner):
     made(TABLE_4, tmp_path, runner)
     second = FakeRunner()
@@ -274,6 +276,7 @@ def test_what_needs_a_failed_step_is_not_run(tmp_path):
     assert len(ran) == 1 and not (tmp_path / "b").exists()
 
 
+@pytest.mark.slow
 def test_a_real_process_logs_and_reports_its_exit_code(tmp_path, monkeypatch):
     with (tmp_path / "lock").open("w") as lock:
         code = "import os, sys; print(*map(os.environ.get, ('OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES'))); sys.exit(3)"
@@ -356,6 +359,7 @@ def test_another_number_of_gpus_runs_nothing_again(tmp_path, runner, monkeypatch
     assert again.folders == []
 
 
+@pytest.mark.slow
 def test_a_second_table_waits_for_the_child_of_a_killed_one(tmp_path):
     """Else two trainers would write into one folder."""
     step = Step(("train.py",), "done", tmp_path, tmp_path / "run")
@@ -449,6 +453,7 @@ def test_the_zero_training_row_says_why_it_is_empty(tmp_path, runner):
     assert "| CLIP (Radford et al. 2021) | ✓ | ✓ | ✗ | 54.5 | 20.2 | 35.0 | 15.2 | – |  |" in text
 
 
+@pytest.mark.slow
 def test_published_numbers_stand_beside_ours(tmp_path, runner):
     made(TABLE_4, tmp_path, runner, "--data", "ntu")
     text = (tmp_path / "out" / "table_4.md").read_text()
@@ -520,6 +525,7 @@ def test_differences_pair_the_same_classes_of_the_same_seeds():
     assert compared({1: training(*[1.0] * 4)}, baseline) is None
 
 
+@pytest.mark.slow
 def test_differences_stand_below_table_1(tmp_path, monkeypatch):
     monkeypatch.setattr(recognition_table, "ENOUGH_CLASSES", 4)
     accuracies = {"vificlip": (0.5, 0.5, 0.5, 0.5), "ski_vificlip": (0.6, 0.6, 0.6, 0.6)}
@@ -559,6 +565,7 @@ def test_ntu_is_prepared_if_need_be_and_its_videos_are_not_copied():
     assert plan.frames is None
 
 
+@pytest.mark.slow
 def test_figure_5_draws_what_there_is(tmp_path):
     cells = {(row.name, "synthetic"): {0: training(40.0, 50.0, 60.0, 70.0)} for row in FIGURE_5.rows[1:]}
     draw(Results(FIGURE_5, ("synthetic",), cells, verdict), path=tmp_path / "figure.png")
@@ -581,6 +588,7 @@ def all_commands():
     return {s for table, scale, column in columns for s in steps_of(table, scale=scale, column=column)}
 
 
+@pytest.mark.slow
 def test_train_ski_vlm_accepts_the_flags_of_every_row():
     from train_ski_vlm import parse
 
@@ -599,6 +607,7 @@ def test_train_ski_vlm_accepts_the_flags_of_every_row():
     }
 
 
+@pytest.mark.slow
 def test_eval_accepts_the_flags_of_every_row():
     from eval.zero_shot import parse
 

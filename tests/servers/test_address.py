@@ -73,6 +73,7 @@ WRONG = ["", " ", "http://", "http:/host/v1", "http//host", "ftp://host", "ws://
          "http://host:99999/v1", "http://host:0/v1", "http://my host/v1", "http://[::1/v1"]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", WRONG)
 @pytest.mark.parametrize("protocol", ["openai", "ollama"])
 def test_what_is_no_address_is_refused_by_the_flags_name(text, protocol):

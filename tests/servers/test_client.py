@@ -51,6 +51,7 @@ def client_of(double, protocol, **settings):
 both_protocols = pytest.mark.parametrize("protocol", ["ollama", "openai"])
 
 
+@pytest.mark.slow
 def test_real_server_constrained_json_is_the_same_twice(llm_url):
     client = ChatClient("openai:smollm2", base_url=llm_url, timeout=HANG)
     assert client.ping().name == "openai:smollm2"

@@ -31,6 +31,7 @@ def client_of(double, protocol, **settings):
     return ChatClient(f"{protocol}:llama3.1", base_url=url, **{"attempts": 2, "max_wait": 0.01, **settings})
 
 
+@pytest.mark.slow
 @both_protocols
 @pytest.mark.parametrize("around", ["{}\n", "{}\r", "{}\r\n", " {}\t", "\ufeff{}", "{}\u200b", "\n{}\n\n"])
 def test_white_space_around_a_key_is_left_out(monkeypatch, protocol, around):
@@ -122,6 +123,7 @@ def test_custom_headers_are_masked(monkeypatch):
     assert "hush" not in str(raised.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["\n", "\r"])
 def test_score_pings_with_a_key_out_of_a_file(end):
     with chat_double() as double:

@@ -60,6 +60,7 @@ def test_a_shard_is_refused_while_the_whole_is_worked_on(tmp_path):
         pass
 
 
+@pytest.mark.slow
 def test_a_process_that_was_killed_holds_nothing(tmp_path):
     code = (
         "import os, sys; from pathlib import Path; from ski_lvlm.storage.shards import only_process\n"

@@ -17,6 +17,9 @@ from tests.cases.command_case import ENVIRONMENT, ROOT, deepspeed, descendants, 
 from tests.cases.lvlm_case import write_case, write_instructions
 from tests.commands.test_train_ski_lvlm import flags, needs_compiler, projectors, same
 
+pytestmark = pytest.mark.slow
+
+
 TOLERANCE = 1e-5  # of weights that training moves by more than a hundredth
 ZERO2, ZERO3 = str(ROOT / "zero2.json"), str(ROOT / "scripts" / "zero3.json")
 RECIPE = {"num_train_epochs": 3, "skeleton_dropout": 0.5, "save_total_limit": 9}  # six steps, two an epoch

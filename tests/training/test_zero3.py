@@ -19,6 +19,7 @@ from tests.commands.test_train_ski_lvlm import flags, losses, needs_compiler, pr
 ZERO3 = ROOT / "scripts" / "zero3.json"
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_standardised_tokens_and_a_published_projector_train_as_in_one_process(tmp_path):
     """Statistics, the size of the embeddings, weights from a file, the digest, saving and loading."""
@@ -54,6 +55,7 @@ def test_a_weight_that_nobody_shares_out_is_itself():
         assert whole is weight
 
 
+@pytest.mark.slow
 def test_an_engine_that_shares_nothing_out_is_refused_at_once(tmp_path):
     config = json.loads((ROOT / "zero2.json").read_text())
     config["zero_optimization"]["stage"] = 0

@@ -206,6 +206,7 @@ def test_not_one_readable_video_is_exit_code_1(tmp_path):
     assert main(flags(tmp_path, tmp_path / "out")) == 1
 
 
+@pytest.mark.slow
 def test_killed_from_outside_it_goes_on_and_ends_with_the_same_frames(ntu, tmp_path):
     names = [f"clip{k:03d}" for k in range(16)]
     (tmp_path / "rgb").mkdir()
@@ -229,6 +230,7 @@ def content(folder):
     return {file.name: file.read_bytes() for file in folder.iterdir() if file.name[0] != "."}
 
 
+@pytest.mark.slow
 def test_shards_and_the_run_that_joins_them_leave_what_one_run_leaves(ntu, tmp_path, capsys):
     (tmp_path / "rgb").mkdir()
     for k in range(12):
@@ -245,6 +247,7 @@ def test_shards_and_the_run_that_joins_them_leave_what_one_run_leaves(ntu, tmp_p
     assert content(tmp_path / "again") == content(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_several_processes_by_one_command_killed_on_the_way(ntu, tmp_path):
     """The killed command's shards end with it and free the folder."""
     names = [f"clip{k:03d}" for k in range(30)]

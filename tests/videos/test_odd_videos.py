@@ -180,6 +180,7 @@ def slow_end():
     return np.array([*(np.arange(30) / 30), *(1.0 + np.arange(30))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "webm"])
 def test_a_variable_frame_rate_is_sampled_by_time(tmp_path, suffix):
     codec = "libvpx" if suffix == "webm" else "libx264"
@@ -220,6 +221,7 @@ def test_an_animation_is_sampled_by_time(tmp_path):
     assert [int((every - frame).abs().sum((1, 2, 3)).argmin()) for frame in frames] == middle
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [*CONTAINERS, "webm"])
 def test_a_constant_frame_rate_is_sampled_by_number(tmp_path, suffix):
     codec = "libvpx" if suffix == "webm" else "libx264"

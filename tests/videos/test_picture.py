@@ -193,6 +193,7 @@ def test_grey_videos_and_odd_sides_are_read(tmp_path):
     write_crop(odd, tmp_path / "crop.mp4", boxes=WHOLE, settings=CropSettings())
 
 
+@pytest.mark.slow
 def test_high_dynamic_range_is_brought_to_the_standard_range(tmp_path):
     ramp = np.linspace(0, 255, 64).astype(np.uint8)[None, None, :, None].repeat(2, 0).repeat(48, 1).repeat(3, 3)
     shades = {}

@@ -17,6 +17,9 @@ from tests.cases.skeleton_case import packed_set
 from tests.cases.student_case import changed, left_alone_by_mathematics, starting_with, trainer, weights, write_case
 from tests.cases.text_case import tiny_sentence_encoder
 
+pytestmark = pytest.mark.slow
+
+
 TEXT, VIDEO_TEXT = "teacher.text_encoder.", "student.text_encoder."
 TAUS = ["student.log_scale", "teacher.log_scale"]  # the published scale has none
 VARIANTS = {  # what is asked for, and what must then stay as it was

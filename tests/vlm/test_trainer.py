@@ -92,6 +92,7 @@ def test_groups_in_which_all_or_none_have_a_rate_of_their_own_stay_whole():
     assert [(len(group["params"]), group["lr"]) for group in optimizer.param_groups] == [(2, 1.0), (2, 6.0)]
 
 
+@pytest.mark.slow
 def test_the_first_clips_of_an_epoch_fill_up_its_last_batch(tmp_path):
     """Ten clips two at a time, four a step: the third step has the last two and the first two."""
     one = stage()
@@ -110,6 +111,7 @@ def two_gpus(monkeypatch):
     monkeypatch.setattr(nn.DataParallel, "__init__", lambda *_: pytest.fail("the model is wrapped for several GPUs"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_device", [1, 2, 4])
 @pytest.mark.parametrize("count", [8, 10])
 def test_each_step_has_the_global_batch_though_the_machine_has_two_gpus(two_gpus, tmp_path, per_device, count):
@@ -137,6 +139,7 @@ def count_samples(run, model):
     return steps
 
 
+@pytest.mark.slow
 def test_every_epoch_sees_every_clip_once_in_an_order_of_its_own(tmp_path):
     one = stage()
     trainer(one, tmp_path, batch_size=2, per_device_train_batch_size=2, max_steps=-1, num_train_epochs=3).train()
@@ -145,6 +148,7 @@ def test_every_epoch_sees_every_clip_once_in_an_order_of_its_own(tmp_path):
     assert orders[0] != orders[1] != orders[2]
 
 
+@pytest.mark.slow
 def test_each_line_of_the_log_has_the_means_of_the_losss_parts_since_the_last(tmp_path):
     one = stage()
     short = {"per_device_train_batch_size": 1, "batch_size": 1, "max_steps": 10, "logging_steps": 5}

@@ -25,6 +25,7 @@ def case(tmp_path_factory):
     return write_case(tmp_path_factory.mktemp("students"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "freeze", "frozen"),
     [
@@ -78,6 +79,7 @@ def test_weights_that_no_model_gave_learn_ten_times_faster(case, tmp_path, kind,
     assert {rates[name] for name in rates.keys() - fast} == {0.01} and bool(fast) == bool(fresh)
 
 
+@pytest.mark.slow
 def test_a_batch_of_four_is_the_same_whole_or_one_by_one(case, tmp_path):
     trained = {}
     for per_device in (4, 1):
