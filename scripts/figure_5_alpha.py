@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from scripts.tables.methods import SKI_VIFICLIP, Recogniser
-from scripts.tables.numbers import Results
 from scripts.tables.recognition_command import flags_of, make
+from scripts.tables.results import Results
 from scripts.tables.rows import Row, Table, heading
 from ski_lvlm.cli import run
 from ski_lvlm.storage.files import atomic_path

@@ -13,7 +13,7 @@ from eval.pages.table_3 import METRIC_NAMES, PAPER_JUDGE, PUBLISHED
 from scripts.tables.captioning_plan import CaptioningPlan
 from scripts.tables.markdown import NOTHING, empty_rows, grid, span, with_spread
 from scripts.tables.methods import Captioner, PublishedProjector, TrainedLvlm
-from scripts.tables.numbers import Comparison, Number, Results, Training, over_trainings, verdict_of
+from scripts.tables.results import Comparison, Number, Results, Training, over_trainings, verdict_of
 from scripts.tables.rows import Row, Table
 
 ACTION = "action"  # captions that name the right action, in percent

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from scripts.tables.numbers import Number, Results
+from scripts.tables.results import Number, Results
 from ski_lvlm.recognition.intervals import Interval
 
 NOTHING = "–"

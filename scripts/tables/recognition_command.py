@@ -10,9 +10,9 @@ from scripts.tables import data
 from scripts.tables.command import exit_code, run_or_print, save, table_flags
 from scripts.tables.jobs import ROOT, Runner, Step, subprocess_runner
 from scripts.tables.methods import Recogniser
-from scripts.tables.numbers import Results
 from scripts.tables.recognition_plan import PAPER, SYNTHETIC, RecognitionPlan, Scale, replicates, with_backbone
 from scripts.tables.recognition_table import as_json, collect, markdown
+from scripts.tables.results import Results
 from scripts.tables.rows import Row, Table
 from ski_lvlm.cli import positive
 

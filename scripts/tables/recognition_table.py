@@ -8,8 +8,8 @@ from typing import Any
 
 from scripts.tables.markdown import NOTHING, empty_rows, grid, span, with_spread
 from scripts.tables.methods import NotBuilt, Recogniser
-from scripts.tables.numbers import Number, Results, Training, verdict_of
 from scripts.tables.recognition_plan import RecognitionPlan, replicates
+from scripts.tables.results import Number, Results, Training, verdict_of
 from scripts.tables.rows import Row, Table, heading
 
 ENOUGH_CLASSES = 8  # fewer say too little of classes in general to call one row better

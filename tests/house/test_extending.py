@@ -9,6 +9,7 @@ import pytest
 from tests.cases import lvlm_case
 from tests.cases.command_case import ENVIRONMENT, ROOT, run
 
+pytestmark = pytest.mark.slow
 DIFFS = re.findall(r"^```diff\n(.*?)^```$", (ROOT / "docs" / "extending.md").read_text(), re.MULTILINE | re.DOTALL)
 CODE = ("ski_lvlm", "data_curation", "eval")
 QUICK = {"max_steps": 2, "batch_size": 2, "per_device_train_batch_size": 2, "dataloader_num_workers": 0}
