@@ -1,12 +1,14 @@
 """The recipes of docs/extending.md, applied to a copy of the repository and run end to end in miniature."""
 
+import json
 import re
 import shutil
 import sys
 
 import pytest
 
-from tests.cases import lvlm_case
+from ski_lvlm.storage.files import write_json
+from tests.cases import lvlm_case, student_case
 from tests.cases.command_case import ENVIRONMENT, ROOT, run
 
 pytestmark = pytest.mark.slow
@@ -17,7 +19,7 @@ QUICK = {"max_steps": 2, "batch_size": 2, "per_device_train_batch_size": 2, "dat
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
-    """Copy the code, with all recipes applied."""
+    """Copy the code, with all three recipes applied."""
     copy = tmp_path_factory.mktemp("repository")
     for name in CODE:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -38,6 +40,32 @@ def python(repository, *words):
 
 def flags(settings):
     return [part for name, value in settings.items() for part in (f"--{name}", str(value))]
+
+
+def test_there_are_three_recipes():
+    assert len(DIFFS) == 3
+
+
+def test_a_student_is_fine_tuned_distilled_and_used(repository, tmp_path):
+    case = student_case.write_case(tmp_path)
+    tuned, distilled, out = tmp_path / "tuned", tmp_path / "distilled", tmp_path / "zero_shot"
+    python(repository, "train_ski_vlm.py", *student_case.flags(case.finetune(), tuned, student="maxclip"))
+    python(repository, "train_ski_vlm.py", *student_case.flags(case.distill(video_student=str(tuned)), distilled))
+    assert json.loads((distilled / "student.json").read_text())["student"] == "maxclip"
+    settings = {"classes": "sit down,stand up", "videos": case.ntu, "workers": 0, "out": out}
+    python(repository, "eval/zero_shot.py", *flags({"model": distilled, **settings}))
+    assert (out / "named_videos.json").is_file()
+
+
+def test_a_judge_grades(repository, tmp_path):
+    answers = {"a": "a man waves", "b": "a man sits"}
+    records = [{"video_name": name, "Q": "?", "A": "a man waves", "pred": pred} for name, pred in answers.items()]
+    write_json(tmp_path / "predictions.json", records)
+    words = {"predictions": tmp_path / "predictions.json", "judge": "words", "out": tmp_path / "scores"}
+    python(repository, "eval/score.py", *flags(words), "--metrics", "correctness", "--no_reference_metrics")
+    scores = json.loads((tmp_path / "scores" / "scores.json").read_text())
+    assert scores["judge"] == "words"
+    assert scores["metrics"]["correctness"]["mean"] == pytest.approx(20 * (5 + 5 * 2 / 3) / 2, abs=0.1)
 
 
 def test_a_projector_is_trained_and_opened(repository, tmp_path):
