@@ -359,7 +359,7 @@ def test_the_questions_are_never_written_over(case, tmp_path, monkeypatch, quest
 @pytest.mark.parametrize("name", ["predictions.jsonl", "predictions.1-of-2.jsonl"])
 def test_a_file_of_others_where_answers_are_kept_is_refused_before_a_model_is_loaded(case, tmp_path, content, name):
     (tmp_path / name).write_text(content)
-    with pytest.raises(ValueError, match=rf"{name}, where answers are kept .* holds something else: .*another --out"):
+    with pytest.raises(ValueError, match=rf"{name}, where answers are saved, holds something else: .*another --out"):
         main(flags(case, tmp_path, model=tmp_path / "none"))
     assert (tmp_path / name).read_text() == content
 

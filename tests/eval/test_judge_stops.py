@@ -164,4 +164,4 @@ def test_a_judges_own_error_is_not_told_as_one_of_the_file(tmp_path):
 @pytest.mark.slow
 def test_killed_at_random_moments_it_asks_nothing_twice_and_ends_as_if_it_had_not_been(tmp_path, capsys):
     assert judge_kills.main(["--items", "24", "--kills", "2", "--seed", "1", "--out", str(tmp_path / "kills")]) == 0
-    assert "no grade on disk was asked for again" in capsys.readouterr().out
+    assert "no grade on disk was requested again" in capsys.readouterr().out

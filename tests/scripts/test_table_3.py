@@ -55,6 +55,7 @@ class FakeRunner:
             fields = {name: record[name] for name in ("Q", "A", "pred")}
             grade = {
                 "metric": "correctness",
+                "repeat": 0,
                 "key": f"{record['video_name']}_0",
                 "score": self.grade(folder) - number_ % 2,
             }
@@ -266,7 +267,7 @@ def test_unscored_items_are_in_no_mean(tmp_path):
         ("b", "correctness", 0),
         ("b", "detail", None),
     ):
-        grade = {"metric": metric, "key": f"{name}_0", "score": score, "reason": None}
+        grade = {"metric": metric, "key": f"{name}_0", "repeat": 0, "fields": {}, "score": score, "reason": None}
         append_jsonl(tmp_path / "judgements.jsonl", {**ABOUT, **grade})
     run = {"status": "run", "n_total": 2, "n_scored": 2}
     write_json(tmp_path / "scores.json", {**ABOUT, "metrics": {"correctness": run, "detail": run}})
