@@ -23,7 +23,7 @@ def shortened(name: str, *, longest: int = LONGEST_NAME) -> str:
 def draw_confusion(matrix: Int[np.ndarray, "C C"], names: Sequence[str], *, title: str, path: Path) -> None:
     """Draw the matrix as a PNG: a row is a true class, a column what its clips were taken for.
 
-    A class without clips has a grey row. Counts are left out where they would be too small to read.
+    A class without clips has a grey row. Counts are skipped where they would be too small to read.
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure

@@ -64,7 +64,7 @@ def _check_finite(answers: Sequence[Compared]) -> None:
 
 
 class Similarities(NamedTuple):
-    """Cosines of clips with classes. A row of NaN is a clip that could not be read, with its reason in `errors`."""
+    """Cosines of clips with classes. A clip with an error has a row of NaN."""
 
     values: Float[Tensor, "N C"]
     errors: dict[str, str]

@@ -81,7 +81,7 @@ class TriModal(Alignment):
             parts["skeleton_text"] = contrast(z_s, z_t[has_skeleton], temperature=tau, classes=classes)
             parts["video_skeleton"] = contrast(videos.z[has_skeleton], z_s, temperature=tau, classes=classes)
         loss = torch.stack(list(parts.values())).sum() / 3 + self._extra(videos, any_skeleton=any_skeleton)
-        # X-CLIP has weights that change sentences by the video. They learn nothing here, which DDP must be told.
+        # X-CLIP's weights that change sentences by the video learn nothing here. DDP needs their zero gradients.
         return {"loss": loss + 0.0 * videos.similarity.sum(), "logits": videos.similarity, **parts}
 
 

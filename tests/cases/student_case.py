@@ -28,12 +28,12 @@ class Case:
     aligned: str  # a SkeletonCLIP
 
     def finetune(self, **changes):
-        """The recipe of a student of two frames."""
+        """Return the recipe of a student of two frames."""
         settings = {"ntu": self.ntu, "split": "synthetic", "framing": "whole", "num_frames": 2, "prompt": PROMPT}
         return VideoFinetuneRecipe(**{**settings, "backbone": self.clip, **changes})
 
     def distill(self, **changes):
-        """The recipe of stage 4 with a student that was never fine-tuned."""
+        """Return the recipe of stage 4 with a student that was never fine-tuned."""
         settings = {"ntu": self.ntu, "split": "synthetic", "framing": "whole", "prepared": self.prepared}
         skeleton_clip = self.skeleton_clip(changes["scale"]) if "scale" in changes else self.aligned
         models = {"skeleton_clip": skeleton_clip, "video_student": self.student()}
@@ -64,7 +64,7 @@ def write_case(folder):
 
 
 def trainer(stage, folder, **settings):
-    """A Trainer for a few steps so large that rounding hides no change.
+    """Return a Trainer for a few steps so large that rounding hides no change.
 
     Three, because FROSTER's residuals start at 0 and compare equal features in the first step: the outer layer moves in
     the second step, and only then the inner one has a gradient.
@@ -74,7 +74,7 @@ def trainer(stage, folder, **settings):
 
 
 def flags(recipe, output_dir, **settings):
-    """The command line that asks for a recipe."""
+    """Return the command line of a recipe."""
     stage = "distill" if isinstance(recipe, DistillRecipe) else "video_finetune"
     values = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
     values = {name: value for name, value in values.items() if value not in ("", None)}
@@ -83,20 +83,21 @@ def flags(recipe, output_dir, **settings):
 
 
 def weights(module):
-    """A copy of every parameter, those of frozen towers included."""
+    """Return a copy of every parameter, those of frozen towers included."""
     return {name: value.detach().clone() for name, value in module.named_parameters()}
 
 
 def changed(before, module):
-    """Names of the parameters that are not bit for bit as they were."""
+    """Return the names of the parameters that are not bit for bit as they were."""
     return {name for name, value in module.named_parameters() if not value.equal(before[name])}
 
 
 def left_alone_by_mathematics(module):
-    """Names of the parameters whose gradient is 0 in mathematics. Rounding decides whether a step changes them.
+    """Return the names of the parameters whose gradient is 0 in mathematics.
 
-    A key's bias adds the same to all scores of a query, which softmax ignores. In the first block of X-CLIP the class
-    tokens have seen no picture yet. They are equal in all frames, so any attention over them has the same outcome.
+    Rounding decides whether a step changes them. A key's bias adds the same to all scores of a query, which softmax
+    ignores. In the first block of X-CLIP the class tokens have seen no picture yet. They are equal in all frames, so
+    any attention over them has the same outcome.
     """
     first = ".vision_model.encoder.layers.0.message_attn."
     equal = (f"{first}q_proj.weight", f"{first}q_proj.bias", f"{first}k_proj.weight")
@@ -104,5 +105,5 @@ def left_alone_by_mathematics(module):
 
 
 def starting_with(beginnings, module):
-    """Names of the parameters that begin with any of these."""
+    """Return the names of the parameters that begin with any of these."""
     return {name for name, _ in module.named_parameters() if name.startswith(tuple(beginnings))}

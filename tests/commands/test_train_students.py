@@ -175,7 +175,7 @@ def test_torchrun_trains_where_one_process_has_no_skeleton_at_all(case, tmp_path
 
 @pytest.fixture(scope="module")
 def plain(case, tmp_path_factory):
-    """A plain run that DeepSpeed repeats. All clips have skeletons, so losses are means of equals."""
+    """Train a plain run that DeepSpeed repeats. All clips have skeletons, so losses are means of equals."""
     folder = tmp_path_factory.mktemp("plain")
     everybody = str(packed_set(folder / "prepared", actions=SPLIT.seen, performers=(1, 2)))
     recipe = case.distill(video_student=case.student("froster"), prepared=everybody)

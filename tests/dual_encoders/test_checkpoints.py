@@ -18,7 +18,7 @@ def clip(tmp_path_factory):
 
 
 def saved(folder, clip, kind="vificlip", freeze="auto"):
-    """A student unlike the one its backbone gives, and its folder."""
+    """Save a student unlike the one its backbone gives."""
     student = build_student(kind, backbone=clip, num_frames=3)
     freeze_towers(student, freeze)
     torch.manual_seed(5)

@@ -19,7 +19,7 @@ NTU = LAYOUTS["ntu-25"]
 
 
 def stand_in_weight(name, shape):
-    """The golden file's weights are a function of a tensor's name (stated in the reference's notes)."""
+    """Return the golden file's weight, a function of the tensor's name (stated in the reference's notes)."""
     k = np.arange(math.prod(shape), dtype=np.float64)
     seed = zlib.crc32(name.encode()) % 10007
     wave = np.sin(k * 0.7310585 + seed) * 0.6 + np.sin(k * 0.1234567 + 2.0 * seed) * 0.4

@@ -175,7 +175,7 @@ def test_shards_and_the_run_that_joins_them_give_the_very_result_of_one_run(home
 
 @pytest.mark.slow
 def test_several_gpus_by_one_command(home, tmp_path, capfd, monkeypatch):
-    """Processes of the CPU stand for GPUs. The numbers are rounded; the cosines may differ in their last digits."""
+    """CPU processes stand for GPUs. The numbers are rounded, since cosines may differ in their last digits."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     whole = evaluated(home, tmp_path / "whole", *videos(home))
     assert (
@@ -291,7 +291,7 @@ NAMES = [clip(6), clip(6, 10), clip(23), clip(1), clip(5)]
 
 
 def test_scores_of_known_answers():
-    """A6 once right, once taken for A23; A23 right; A60 and A64 have no clips; seen A1 right, A5 taken for A6."""
+    """A6 is once right, once taken for A23. A23 is right. A60 and A64 have no clips. Seen A1 is right, A5 is not."""
     actions = sorted(SPLIT.seen + SPLIT.unseen)
     similarity = torch.zeros(5, 16)
     for row, answer in enumerate((6, 23, 23, 1, 6)):

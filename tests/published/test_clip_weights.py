@@ -45,7 +45,7 @@ def xclip_of(weights):
 
 
 def trainer_checkpoint(weights):
-    """The same network as ViFi-CLIP's trainer saves it: two wrapped halves, no token embeddings, class sentences."""
+    """Rename a network as ViFi-CLIP's trainer does: two wrapped halves, no token embeddings, class sentences."""
     words = weights["token_embedding.weight"]
     sentences = words[torch.tensor([[5, 2, 6], [5, 3, 6]])].half()
     halves = {"module.logit_scale": weights["logit_scale"], f"module.{SENTENCES}": sentences}
@@ -78,7 +78,7 @@ def small():
 
 @pytest.fixture
 def base(tmp_path, small):
-    """An untrained CLIP with the small network's token embeddings and a tokenizer, as the hub would have it."""
+    """Save an untrained CLIP with the small network's token embeddings and a tokenizer, as the hub would have it."""
     model = CLIPModel(importer.clip_config_of(small))
     model.text_model.embeddings.token_embedding.weight.data.copy_(small["token_embedding.weight"])
     model.save_pretrained(tmp_path / "base")

@@ -22,7 +22,7 @@ def network(*, num_classes=48, **changes):
 
 
 def released(model):
-    """The network's weights in the authors' names."""
+    """Return the network's weights in the authors' names."""
     state, weights = model.state_dict(), {"fc2.weight": torch.zeros(512, 12), "fc2.bias": torch.zeros(512)}
     for place in _classifier(model.encoder):
         whole = state[place.names[0]]

@@ -11,7 +11,7 @@ from ski_lvlm.training.checkpoints import PARTIAL, last_whole_checkpoint, named_
 
 
 def whole_checkpoint(folder):
-    """A checkpoint with files of the kinds that a real one has."""
+    """Write a checkpoint with files of the kinds that a real one has."""
     folder.mkdir()
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": 6}))
     save_file({"w": torch.arange(1000.0)}, folder / "model.safetensors")

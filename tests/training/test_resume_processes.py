@@ -27,7 +27,7 @@ RECIPE = {"num_train_epochs": 3, "skeleton_dropout": 0.5, "save_total_limit": 9}
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """A plain run of six steps with all its checkpoints. Half of the skeletons are skipped at random."""
+    """Train a plain run of six steps with all its checkpoints. Half of the skeletons are skipped at random."""
     folder = tmp_path_factory.mktemp("resume")
     case = write_case(folder)
     records = json.loads(write_instructions(folder / "once.json").read_text())
@@ -49,7 +49,7 @@ def train(case, out, **settings):
 
 
 def halted(run_folder, step, out):
-    """A folder as it was when the run had reached a step."""
+    """Copy a run's folder as it was when the run had reached a step."""
     out.mkdir()
     for name in (f"checkpoint-{step}", "recipe.json"):
         source = run_folder / name
