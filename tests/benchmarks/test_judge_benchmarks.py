@@ -21,6 +21,7 @@ def test_made_up_items_serve_every_metric_and_none_is_like_another():
     assert len({tuple(sorted(record.items())) for record in made_up_records(60)}) == 60
 
 
+@pytest.mark.slow
 def test_both_sides_send_the_same_requests(tmp_path):
     import openai
 

@@ -81,6 +81,7 @@ def test_the_package_is_imported_at_once_and_loads_the_model_when_asked(case, ex
     assert answers == expected
 
 
+@pytest.mark.slow
 def test_one_question_is_answered_and_the_command_ends(case, expected, capsys):
     assert main(arguments(case, "--question", QUESTIONS[0])) == 0
     printed = capsys.readouterr().out
@@ -178,6 +179,7 @@ def test_a_real_process_on_a_terminal_ends_with_control_d(case):
     assert output.count(b"> ") >= 2 and len(output) > len(QUESTIONS[0]) + 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["missing", "audio", "folder"])
 def test_a_video_that_cannot_be_read_is_one_line(case, tmp_path, wrong):
     path = tmp_path / f"{wrong}.mp4"

@@ -57,6 +57,7 @@ def test_many_requests_are_several_batches(curate):
     assert len(store.batches) == 3
 
 
+@pytest.mark.slow
 def test_missing_pairs_go_into_further_batches_within_bounds(curate):
     store = Batches()
     records, requests = curate(store, lambda body: Answer(reply(GOOD)))
@@ -112,6 +113,7 @@ def test_requests_that_a_batch_left_out_go_into_the_next(curate):
     assert statuses(records) == ["done"] * 5 and len(store.batches) == 2
 
 
+@pytest.mark.slow
 def test_a_clip_that_no_batch_answers_fails_and_one_that_is_refused_is_rejected(curate):
     def plan(body):
         if "Say yes." in json.dumps(body):
@@ -135,6 +137,7 @@ def test_a_batch_that_fails_as_a_whole_stops_the_run_with_its_reason(curate):
         curate(Batches(ends_as="failed"))
 
 
+@pytest.mark.slow
 def test_a_failed_batch_does_not_lock_the_folder(curate, tmp_path):
     with pytest.raises(ChatError):
         curate(Batches(ends_as="failed"), requests=3)
@@ -235,6 +238,7 @@ def test_an_error_with_status_200_instead_of_a_batch_is_told(call):
     assert not raised.value.is_transient
 
 
+@pytest.mark.slow
 def test_a_refusal_at_the_collecting_loses_no_batch(curate, tmp_path):
     store = Batches(patience=9)
     with pytest.raises(StillRunning):

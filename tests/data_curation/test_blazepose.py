@@ -69,6 +69,7 @@ def test_answers_with_one_head_are_one_person_and_the_surest_counts():
     assert len(distinct(bodies()).boxes) == 0
 
 
+@pytest.mark.slow
 def test_nobody_is_in_an_empty_picture_however_many_threads_look(blazepose):
     frames = np.zeros((2, 90, 160, 3), np.uint8)
     results = []

@@ -195,6 +195,7 @@ def test_cogvlms_call_contract_and_its_middle_frame(cogvlm, clip):
     assert "490x490" in cogvlm.note  # for the data set's card
 
 
+@pytest.mark.slow
 def test_two_gpus_share_the_clips(cogvlm, tmp_path):
     clip = filmed(tmp_path / "green.mp4", (0, 255, 0))
     assert cogvlm.threads == 2

@@ -156,6 +156,7 @@ def test_every_setting_is_part_of_the_version():
     assert {name for other in others for name in other} == {field.name for field in dataclasses.fields(STATIC)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [STATIC, CropSettings(mode="tracking", fps=20)], ids=lambda s: s.mode)
 def test_the_crop_is_the_same_every_time_and_silent(tmp_path, settings):
     import av
@@ -198,6 +199,7 @@ def test_a_target_that_cannot_be_written_is_not_the_videos_fault(tmp_path):
         write_crop(source, tmp_path / "out" / "crop.mp4", boxes=FIGURE, settings=STATIC)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_not_the_videos_fault_and_leaves_nothing(tmp_path):
     def noise(picture, index):
         picture[:] = np.random.default_rng(index).integers(0, 255, picture.shape)

@@ -9,6 +9,9 @@ from data_curation.results.curation_report import write_report
 from tests.cases.report_case import captioned, clip, cropped, out, paired, request, steps, whole_run
 from tests.eval.test_report import write_video
 
+pytestmark = pytest.mark.slow
+
+
 HOSTILE = """<script>alert("x")</script> 'quoted' <img src=//e.example onerror=a> {{ 7 * 6 }}"""
 
 

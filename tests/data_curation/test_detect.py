@@ -46,6 +46,7 @@ def write_walk(path, *, size=(320, 180), frames=60, speed=4, seen=range(10_000))
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(320, 180), (340, 256)])
 def test_a_walk_is_followed_in_pixels_of_the_kinects_image_whatever_the_videos_size(tmp_path, size):
     source, finder = write_walk(tmp_path / "clip.avi", size=size), RedFinder()

@@ -39,6 +39,7 @@ def test_a_clip_keeps_its_side_when_others_come_or_go():
         assert hold_out(some, share=0.2) == held & set(some)
 
 
+@pytest.mark.slow
 def test_a_larger_share_only_adds_clips():
     held = [hold_out(NTU60[:5000], share=share) for share in SHARES]
     assert all(smaller < larger for smaller, larger in zip(held, held[1:], strict=False))
@@ -62,6 +63,7 @@ def test_another_seed_holds_out_others():
     assert hold_out(NTU60[:2000], share=0.2, seed=1) != hold_out(NTU60[:2000], share=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", SHARES)
 def test_a_subject_is_on_one_side_only(share):
     names = all_names("ntu120")[::13]

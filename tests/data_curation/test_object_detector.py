@@ -89,6 +89,7 @@ def test_the_record_tells_other_weights_under_the_same_name(tmp_path):
     assert first == again != other and str(tmp_path / "yolos") in first
 
 
+@pytest.mark.slow
 def test_rt_detr_loads_and_runs(tmp_path):
     detector = load_detector(save_rt_detr(tmp_path))
     assert len(detector(FRAMES[:2])) == 2

@@ -279,6 +279,7 @@ def test_files_are_genuine_and_agree(folder):
         assert (folder / "again" / path.name).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(folder, tmp_path):
     clip = synthesize.clip_names(4, seed=3)[0]
     synthesize.make_clip(clip, out=tmp_path / "same", settings=SETTINGS)

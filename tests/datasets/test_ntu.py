@@ -72,12 +72,14 @@ def part_sizes(names, split, protocol):
     return tuple(len(ntu.clips(names, split=split, protocol=protocol, part=part)) for part in parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "protocol"), ZERO_SHOT)
 def test_zero_shot_counts_with_skeleton(name, protocol):
     split = ntu.split_named(name)
     assert part_sizes(ntu.names_with_skeleton(split.dataset), split, protocol) == ZERO_SHOT[name, protocol]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ZERO_SHOT_VIDEO)
 def test_zero_shot_counts_of_all_videos(name):
     split = ntu.split_named(name)

@@ -93,6 +93,7 @@ def test_an_item_depends_on_seed_epoch_and_clip_alone(frames, packed):
         assert not torch.equal(expected["skeleton"], another["skeleton"])
 
 
+@pytest.mark.slow
 def test_video_and_skeleton_show_the_same_time(frames, packed):
     dataset = pairs(frames, packed, augmentation=dataclasses.replace(NONE, window=(0.5, 0.6)))
     starts = []
@@ -107,6 +108,7 @@ def test_video_and_skeleton_show_the_same_time(frames, packed):
     assert min(starts) < 4 and max(starts) > 18
 
 
+@pytest.mark.slow
 def test_one_draw_mirrors_video_and_skeleton(frames, packed):
     dataset = pairs(frames, packed)
     flips = []

@@ -8,6 +8,9 @@ from ski_lvlm.dual_encoders.checkpoints import StudentCard, frozen_digests, load
 from ski_lvlm.dual_encoders.students import build_student, freeze_towers
 from tests.cases.text_case import tiny_clip
 
+pytestmark = pytest.mark.slow
+
+
 PROMPTS = ("a photo of a drink water.", "a photo of a hand waving.")
 VIDEO = torch.randint(0, 256, (2, 3, 3, 8, 8), dtype=torch.uint8)
 

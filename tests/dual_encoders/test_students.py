@@ -59,6 +59,7 @@ def test_equation_2_the_mean_over_frames_of_clips_own_features(clip, video):
     assert torch.allclose(output.similarity, F.normalize(expected, dim=-1) @ F.normalize(text, dim=-1).T, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_siglip_is_a_backbone_too_with_sentences_at_their_full_length(tmp_path, video):
     folder = tiny_siglip(tmp_path)
     model, reference = (
@@ -123,6 +124,7 @@ def test_x_clip_takes_all_that_clip_has(clip):
         assert torch.equal(state[name.replace("pre_layrnorm", "pre_layernorm")], value), name
 
 
+@pytest.mark.slow
 def test_x_clip_loads_released_x_clip_weights_and_their_number_of_frames(tmp_path, clip, video):
     torch.manual_seed(2)
     released = untrained_xclip(CLIPModel.from_pretrained(clip).config, num_frames=T)
@@ -203,6 +205,7 @@ def test_new_weights_are_named(clip):
     assert "network.mit.position_embedding" in new and "network.visual_projection.weight" not in new
 
 
+@pytest.mark.slow
 def test_every_weight_that_is_trained_gets_a_gradient(clip, video):
     """DDP waits for gradients that never come."""
     for kind in KINDS:
@@ -215,6 +218,7 @@ def test_every_weight_that_is_trained_gets_a_gradient(clip, video):
         assert not idle, (kind, idle)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_offline_backbone_carries_every_student(kind, tmp_path):
     text = tiny_sentence_encoder(tmp_path)
@@ -228,6 +232,7 @@ def test_every_student_has_a_schedule():
     assert set(STUDENTS) == set(VIDEO_FINETUNE_SCHEDULES)
 
 
+@pytest.mark.slow
 def test_hostile_input(clip, video, tmp_path):
     with pytest.raises(ValueError, match="unknown student 'clip'; expected one of vificlip, xclip, froster"):
         build_student("clip", backbone=clip, num_frames=T)

@@ -107,6 +107,7 @@ def test_an_absent_person_changes_nothing():
     assert torch.allclose(one.feature[1], both.feature[1], atol=1e-6)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_zeros_for_the_absent_are_the_published_way(published):
     skeleton = golden_input()[:, :12]
@@ -187,6 +188,7 @@ def test_hops_follow_the_bones():
         hop_distances([(0, 1)], num_joints=3)
 
 
+@pytest.mark.slow
 def test_published_weights_must_fit_exactly():
     weights = released_weights()
     del weights["l3.vit1.attn.rpe"]

@@ -41,6 +41,7 @@ def test_a_sentence_encoder_gives_the_mean_over_words_and_not_over_padding(sente
     assert torch.allclose(encoder(PROMPTS), alone, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_minilm_knows_what_is_alike():
     encoder = load_text_encoder("minilm")
     z = nn.functional.normalize(encoder(["drink water", "have a drink of water", "kick something"]), dim=-1)
@@ -101,6 +102,7 @@ def test_the_digest_tells_weights_apart(tmp_path, sentences):
     assert load_text_encoder(sentences).digest != load_text_encoder(other).digest
 
 
+@pytest.mark.slow
 def test_half_precision_files_are_trained_in_full_and_holes_are_refused(tmp_path, clip):
     half = CLIPModel.from_pretrained(clip, dtype=torch.float16)
     half.save_pretrained(tmp_path)

@@ -147,6 +147,7 @@ def test_missing_offline_packages_name_the_install_line(monkeypatch):
         load_vision_tower(EFFICIENTNET, num_frames=4)
 
 
+@pytest.mark.slow
 def test_efficientnet_s_digest_is_that_of_the_released_weights():
     released = efficientnet._released_network()
     assert load_vision_tower(EFFICIENTNET, num_frames=2, device="cpu").digest == weights_digest(released)

@@ -24,6 +24,7 @@ def test_the_difference_of_the_same_items(tmp_path):
     assert low < 0 < row["difference"] < high and row["p"] > 0.5
 
 
+@pytest.mark.slow
 def test_a_clear_case_is_clear_and_a_paired_one_clearer_than_two_intervals(tmp_path):
     """Items differ far more than the models do; only pairing sees that b is better on nearly all of them."""
     rng = random.Random(0)
@@ -33,6 +34,7 @@ def test_a_clear_case_is_clear_and_a_paired_one_clearer_than_two_intervals(tmp_p
     assert row["p"] < 0.001 and 2 < row["interval"][0] < row["difference"] < row["interval"][1] < 6
 
 
+@pytest.mark.slow
 def test_p_is_uniform_when_nothing_differs():
     rng = np.random.default_rng(0)
     p = np.array([sign_flip_p(rng.standard_normal(30), permutations=400, seed=n) for n in range(200)])

@@ -139,6 +139,7 @@ def record_questions(monkeypatch):
     return record
 
 
+@pytest.mark.slow
 def test_a_second_run_answers_nothing_again(case, undisturbed, tmp_path, monkeypatch):
     questions = record_questions(monkeypatch)
     main(flags(case, tmp_path))
@@ -157,6 +158,7 @@ def test_a_question_asked_twice_about_a_video_is_answered_once(case, tmp_path, m
     assert second == [first[0], first[2], first[2]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["max_new_tokens", "temperature", "videos", "model"])
 def test_under_other_settings_everything_is_answered_anew(case, tmp_path, monkeypatch, setting):
     main(flags(case, tmp_path))
@@ -227,6 +229,7 @@ def test_the_model_is_asked_in_the_template_it_was_trained_in(case):
     assert prompts[0][0].tolist() == trained.ids[:prompt].tolist() and answer.video == "a"
 
 
+@pytest.mark.slow
 def test_answers_that_run_into_the_limit_are_marked_counted_and_listed(case, tmp_path, capsys):
     main(flags(case, tmp_path))
     log = read_jsonl(tmp_path / "predictions.jsonl")
@@ -270,6 +273,7 @@ def test_an_answer_is_cut_if_no_end_token_was_generated(ends):
     assert not stop.any() and watch.is_cut == [ends is None, True]
 
 
+@pytest.mark.slow
 def test_shards_share_the_videos_and_the_whole_writes_what_they_answered(case, undisturbed, tmp_path, monkeypatch):
     questions = record_questions(monkeypatch)
     for part in ("1/2", "2/2", "2/2"):
@@ -287,6 +291,7 @@ def test_one_shard_of_one_is_the_whole(case, tmp_path, capsys):
     assert len(predictions(tmp_path)) == 1 and "when all shards are done" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_whole_waits_for_its_shards_and_answers_what_a_lost_one_left(case, undisturbed, tmp_path):
     main(flags(case, tmp_path, shard="1/2"))
     with only_process(tmp_path / ".predictions.lock", Shard(2, 2)), pytest.raises(ValueError, match="shard 2-of-2"):
@@ -411,6 +416,7 @@ def test_a_published_projector_answers_like_the_trained_model_it_was_taken_from(
     assert len(questions) == 2 * len(VIDEOS) * len(ASKED) and predictions(tmp_path) == undisturbed
 
 
+@pytest.mark.slow
 def test_an_answer_torn_by_a_kill_is_given_again(case, undisturbed, tmp_path):
     main(flags(case, tmp_path))
     log = tmp_path / "predictions.jsonl"
@@ -452,12 +458,14 @@ def test_an_unreadable_video_gets_no_answer_and_the_reason(case, hostile, undist
     assert printed.err.splitlines()[-1] == "6 of 8 items have no answer; the same command tries them again"
 
 
+@pytest.mark.slow
 def test_strict_is_for_pipelines_that_must_not_go_on_with_a_part(case, hostile):
     command = flags(case, hostile, videos=hostile / "videos", questions=hostile / "questions.json")
     assert main([*command, "--strict"]) == 1
     assert main([*flags(case, hostile, limit=1), "--strict"]) == 0
 
 
+@pytest.mark.slow
 def test_a_video_that_has_been_put_right_is_answered_by_the_next_run(case, hostile, monkeypatch):
     run = flags(case, hostile, videos=hostile / "videos", questions=hostile / "questions.json")
     main(run)
@@ -482,6 +490,7 @@ def test_predictions_asked_anew_keep_no_reason_of_the_run_before(case, tmp_path)
     assert "error" not in predictions(tmp_path)[0] and predictions(tmp_path)[0]["pred"]
 
 
+@pytest.mark.slow
 def test_beside_the_predictions_stands_what_made_them(case, tmp_path):
     main(flags(case, tmp_path, temperature=0.5, seed=3, limit=2))
     run_file = json.loads((tmp_path / "predictions.run.json").read_text())
@@ -562,6 +571,7 @@ def test_answers_and_their_log_may_not_share_a_name(case, tmp_path):
         main([*flags(case, tmp_path), "--out", str(tmp_path / "p.jsonl")])
 
 
+@pytest.mark.slow
 def test_no_skeleton_is_needed_not_even_the_projector(case, undisturbed, tmp_path):
     assert not [file for file in case.rglob("*") if "skeleton" in file.name]
     build_model(tmp_path / "model", tower=case / "tower", llm=case / "llm")
@@ -579,6 +589,7 @@ def test_a_model_trained_without_video_says_so(case, tmp_path):
         main(flags(case, tmp_path, model=tmp_path / "model"))
 
 
+@pytest.mark.slow
 def test_another_tower_s_weights_are_refused_before_anything_is_answered(case, tmp_path):
     tiny_tower(tmp_path / "tower")
     build_model(tmp_path / "model", tower=tmp_path / "tower", llm=case / "llm")

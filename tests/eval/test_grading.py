@@ -115,6 +115,7 @@ def test_what_a_reply_says_of_its_model_is_kept(tmp_path):
     assert (kept["model"], kept["system_fingerprint"], kept["cut"]) == ("qwen3-8b", "fp_1", False)
 
 
+@pytest.mark.slow
 def test_a_judge_that_takes_no_temperature_is_told_as_such(tmp_path, caplog):
     said = b'{"error": {"message": "Unsupported value: \'temperature\' does not support 0 with this model."}}'
     plan = lambda request: Answer(status=400, body=said) if "temperature" in request else four(request)  # noqa: E731
@@ -173,6 +174,7 @@ def test_the_scale_and_other_rubrics_reach_the_judge_and_the_results(tmp_path):
     assert table(tmp_path)["metrics"]["context"] == {"status": "not run", "reason": "the rubrics do not ask for it"}
 
 
+@pytest.mark.slow
 def test_nothing_scored_is_no_success(tmp_path, capsys):
     rubrics = write(tmp_path, {"metrics": {"consistency": {"prompt": "{pred1} {pred2}"}}}, "r.json")
     with chat_double(plan=four) as double:
@@ -238,6 +240,7 @@ def test_an_unread_reply_at_temperature_0_is_asked_for_again_on_request_alone(tm
     assert (set(file.settled(again=False)) == set()) == asked and file.settled(again=True) == {}
 
 
+@pytest.mark.slow
 def test_a_second_run_does_not_ask_again_what_could_not_be_read(tmp_path):
     tasks, file = made_up_tasks(1), tmp_path / "judgements.jsonl"
     with chat_double(plan=lambda _: Answer("Lovely!")) as double:

@@ -33,6 +33,7 @@ def prompt_of(chat, messages):
     return chat._llm.tokenizer.decode(chat._prompt(messages)["input_ids"][0])
 
 
+@pytest.mark.slow
 def test_greedy_is_one_reply_and_seeds_make_others(chat):
     told = [
         chat.chat(ChatRequest(ASKED, max_tokens=12, temperature=t, seed=s)).text

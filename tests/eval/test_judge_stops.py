@@ -80,6 +80,7 @@ def test_at_ctrl_c_nobody_waits_for_another_attempt(tmp_path):
     assert [record["score"] for record in read_jsonl(tmp_path / "j.jsonl")] == [4.0], "no failure is made up"
 
 
+@pytest.mark.slow
 def test_a_judge_that_only_fails_stops_the_run_which_then_goes_on(tmp_path, stopping):
     tasks, file = made_up_tasks(8), tmp_path / "judgements.jsonl"
     with chat_double() as double:
@@ -95,6 +96,7 @@ def test_a_judge_that_only_fails_stops_the_run_which_then_goes_on(tmp_path, stop
         assert len(double.requests) == 35
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [Answer("Lovely!"), Answer(status=400, body=b'{"error": "too long"}')])
 def test_replies_without_a_score_and_refused_questions_stop_nothing(tmp_path, answer):
     with chat_double(plan=lambda _: answer) as double:
@@ -103,6 +105,7 @@ def test_replies_without_a_score_and_refused_questions_stop_nothing(tmp_path, an
     assert len(found) == 25 and all(record["score"] is None for record in found.values())
 
 
+@pytest.mark.slow
 def test_a_judge_that_refuses_everybody_stops_the_run(tmp_path, stopping):
     with chat_double() as double:
         refusal, last = Answer(status=401), Answer(status=401, after=stopping)

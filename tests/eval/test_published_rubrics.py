@@ -85,6 +85,7 @@ def test_a_judge_grades_by_them_in_their_reply_format(clone, reply):
         assert "response_format" not in double.requests[0]
 
 
+@pytest.mark.slow
 def test_score_grades_by_a_clone(clone, tmp_path):
     record = {"video_name": "v", "Q": "What?", "A": "It.", "pred": "That."}
     (tmp_path / "p.json").write_text(json.dumps([record]))

@@ -19,6 +19,7 @@ def entry(score):
     return [{"score": score}, {"q": "What happens?", "a": "He waves.", "pred": "He sits."}]
 
 
+@pytest.mark.slow
 def test_the_published_histogram_gives_the_published_number(tmp_path):
     counts = (933, 131, 219, 87, 13, 480)
     scores = [score for score, count in enumerate(counts) for _ in range(count)]

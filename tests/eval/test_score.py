@@ -22,6 +22,9 @@ from ski_lvlm.storage.files import read_jsonl
 from tests.cases.command_case import kill_at, run
 from tests.cases.llm_server import Answer, chat_double
 
+pytestmark = pytest.mark.slow
+
+
 SCRIPT = Path(score.__file__)
 QUICK = ["--no_reference_metrics"]
 

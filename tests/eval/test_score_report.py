@@ -83,6 +83,7 @@ def test_published_averages_are_the_means_of_their_columns():
         assert scores["average"] == pytest.approx(sum(scores[name] for name in METRICS) / 5, abs=0.051), model
 
 
+@pytest.mark.slow
 def test_every_number_stands_beside_the_paper_s(tmp_path):
     run = metric(2, mean=61.26, interval=[55.04, 66.0], repeats=3, spread=1.25, mean_unscored_as_0=60.5)
     metrics = {"correctness": run, "temporal": {"status": "not run", "reason": "no order"}}
@@ -102,12 +103,14 @@ def test_every_number_stands_beside_the_paper_s(tmp_path):
     assert html.count("data:image/svg+xml;base64,") == 2 and 'class="warning"' not in html
 
 
+@pytest.mark.slow
 def test_the_average_of_five_has_its_name_and_its_bar(tmp_path):
     metrics = {name: metric(0) for name in METRICS}
     html = page(evaluation(tmp_path, [], [], metrics, average=43.21, average_interval=[40.0, 45.0]))
     assert "<td>Average</td>" in html and "43.2" in html and "40.0 to 45.0" in html and "of five" not in html
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "judge", ["similarity", "llama3.1:70b", "openai:gpt-4o", "nvidia/Llama-3.1-Nemotron-70B", None]
 )
@@ -131,6 +134,7 @@ def test_more_than_one_in_a_hundred_unscored_is_a_warning(tmp_path, unscored, wa
     assert "unparsed: no score" in html and "reply None" in html
 
 
+@pytest.mark.slow
 def test_the_best_and_the_worst_are_shown_in_order_and_none_twice(tmp_path):
     scores = [n % 50 / 10 for n in range(100)]
     html = page(simple(tmp_path, scores))
@@ -142,12 +146,14 @@ def test_the_best_and_the_worst_are_shown_in_order_and_none_twice(tmp_path):
     assert [[i.key for i in part] for part in extreme_items(few)] == [["2", "1"], ["0"]]
 
 
+@pytest.mark.slow
 def test_ties_beyond_the_list_are_counted(tmp_path):
     html = page(simple(tmp_path, [5] * 30 + [0] * 50))
     assert "10 more have the mean grade 5.00" in section(html, "The 20 best items")
     assert "30 more have the mean grade 0.00" in section(html, "The 20 worst items")
 
 
+@pytest.mark.slow
 def test_an_item_is_the_mean_over_metrics_of_the_mean_over_repeats(tmp_path):
     record = prediction(0, Q1="one", Q2="two", pred1="a", pred2="b")
     grades = [judgement("correctness", record, 5, repeat=k) for k in (0, 1)] + [judgement("consistency", record, 2)]
@@ -186,6 +192,7 @@ def test_a_grade_that_came_later_stands_for_one_that_did_not_come(tmp_path):
     assert [[grade.score for grade in item.grades] for item in read_items(out)] == [[2], [2]]
 
 
+@pytest.mark.slow
 def test_what_was_never_judged_is_listed_with_its_reason(tmp_path):
     records = [prediction(0, pred=None), prediction(1), prediction(2)]
     grades = [judgement("correctness", records[1], 3)]
@@ -202,6 +209,7 @@ def test_predictions_that_are_no_longer_those_judged_are_not_taken(tmp_path):
     assert [item.mean for item in read_items(out)] == [3, 4]
 
 
+@pytest.mark.slow
 def test_frames_are_shown_and_their_absence_is_said(tmp_path):
     write_video(tmp_path / "videos" / "v000.mp4")
     (tmp_path / "videos" / "v001.mp4").write_bytes(b"no video")
@@ -211,6 +219,7 @@ def test_frames_are_shown_and_their_absence_is_said(tmp_path):
     assert "data:image/jpeg" not in page(tmp_path / "scores")
 
 
+@pytest.mark.slow
 def test_what_models_write_stays_text(tmp_path):
     record = prediction(0, pred=HOSTILE, A=HOSTILE, video_name="v<script>")
     grades = [judgement("correctness", record, 3, replies=[HOSTILE])]

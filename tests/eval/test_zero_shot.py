@@ -18,6 +18,9 @@ from ski_lvlm.vlm.skeleton_accuracy import measure_accuracy
 from tests.cases.recognition_case import clip, ntu_videos, skeleton_run, student_run, whole_run
 from tests.cases.skeleton_case import SPLIT, packed_set
 
+pytestmark = pytest.mark.slow
+
+
 CPU = ["--device", "cpu", "--workers", "0"]
 
 

@@ -135,6 +135,7 @@ def test_a_token_without_a_row_in_a_text_is_words(llm):
     assert ids.max() < 285 and tokenizer.decode(ids).count("<extra>") == 2
 
 
+@pytest.mark.slow
 def test_a_gpt_2_without_template_and_pad_token_is_asked_in_vicuna_s_words(tmp_path):
     torch.manual_seed(0)
     tokenizer = tiny_tokenizer(chat_template=None)

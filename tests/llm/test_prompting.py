@@ -129,6 +129,7 @@ def context(folder, tokens):
     return build(folder, max_position_embeddings=tokens).prompting.context
 
 
+@pytest.mark.slow
 def test_samples_are_as_long_as_the_language_model_reads(tmp_path, caplog):
     limit = len(dataset(tmp_path / "case")[0].ids) - 5
     data = dataset(tmp_path / "case", context=context(tmp_path, limit))
@@ -137,6 +138,7 @@ def test_samples_are_as_long_as_the_language_model_reads(tmp_path, caplog):
     assert "reads no more (max_position_embeddings)" in caplog.text
 
 
+@pytest.mark.slow
 def test_samples_without_room_are_refused_with_what_helps(tmp_path):
     limit = int((dataset(tmp_path / "case")[0].labels == IGNORED).sum())
     data = dataset(tmp_path / "case", context=context(tmp_path, limit))

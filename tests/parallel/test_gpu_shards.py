@@ -13,6 +13,9 @@ from ski_lvlm.storage.shards import Shard, only_process
 from tests.cases import command_case
 from tests.cases.command_case import ROOT, is_running, until
 
+pytestmark = pytest.mark.slow
+
+
 # Writes what it was started with, says what it is told to, and ends, fails or waits as it is told.
 CHILD = """
 import json, os, pathlib, subprocess, sys, time

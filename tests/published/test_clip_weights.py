@@ -86,6 +86,7 @@ def base(tmp_path, small):
     return str(tmp_path / "base")
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_vificlip_agrees_with_its_authors_network():
     golden, model = np.load(GOLDEN / "vificlip_golden.npz"), clip_of(released("vificlip"))
@@ -98,6 +99,7 @@ def test_vificlip_agrees_with_its_authors_network():
     assert largest_difference(logits, golden["logits"]) < 1e-4
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_xclip_agrees_with_its_authors_network():
     inputs, golden = np.load(GOLDEN / "vificlip_golden.npz"), np.load(GOLDEN / "xclip_golden.npz")
@@ -278,6 +280,7 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path, name, content):
         read_published(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_converts_a_trainer_s_checkpoint_into_a_backbone(small, base, tmp_path):
     weights = save_checkpoint(tmp_path / "best.pth", trainer_checkpoint(small))
     assert convert(["--weights", str(weights), "--base", base, "--out", str(tmp_path / "out")]) == 0
@@ -290,6 +293,7 @@ def test_converts_a_trainer_s_checkpoint_into_a_backbone(small, base, tmp_path):
     assert student.temperature.item() == pytest.approx(0.07)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_converts_xclip_weights_into_a_backbone(base, tmp_path):
     published = released("xclip", words=len(tiny_tokenizer()))

@@ -128,6 +128,7 @@ def test_two_different_tables_are_refused():
         delimiters_of(twice | {"embed_tokens.weight": other}, vocabulary=vocabulary)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", [3, 9])
 def test_a_whole_table_gives_the_same_answers_in_a_batch_and_alone(tmp_path, parts, extra):
     """The questions have unequal lengths, so that padding stands before the start token."""

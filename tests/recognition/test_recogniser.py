@@ -181,6 +181,7 @@ def text(tmp_path_factory):
     return tiny_clip(tmp_path_factory.mktemp("clip"))
 
 
+@pytest.mark.slow
 def test_a_student_reads_decoded_and_cached_frames_alike(tmp_path, text):
     folder = student_run(tmp_path / "run", backbone=text)
     ntu = ntu_videos(tmp_path / "ntu", actions=(6, 23), performers=(9,))
@@ -194,6 +195,7 @@ def test_a_student_reads_decoded_and_cached_frames_alike(tmp_path, text):
         assert torch.equal(decoded.read(name), cached.read(name)) and decoded.read(name).shape == (2, 3, 8, 8)
 
 
+@pytest.mark.slow
 def test_a_cache_of_other_frames_is_refused(tmp_path, text):
     folder = student_run(tmp_path / "run", backbone=text)
     for framing, side in (("centre", 8), ("whole", 4)):
@@ -204,6 +206,7 @@ def test_a_cache_of_other_frames_is_refused(tmp_path, text):
         video_recogniser(folder)
 
 
+@pytest.mark.slow
 def test_a_loaded_student_is_frozen_and_its_digest_knows_every_value(tmp_path, text):
     ntu = ntu_videos(tmp_path / "ntu", actions=(6,), performers=(9,))
     one = video_recogniser(student_run(tmp_path / "run", backbone=text), videos=ntu)
@@ -215,6 +218,7 @@ def test_a_loaded_student_is_frozen_and_its_digest_knows_every_value(tmp_path, t
     assert video_recogniser(tmp_path / "run", videos=ntu).digest != one.digest
 
 
+@pytest.mark.slow
 def test_skeletons_are_read_as_the_card_says(tmp_path, text):
     folder = skeleton_run(tmp_path / "run", text=text)
     packed = PackedSkeletons.open(packed_set(tmp_path / "prepared", performers=(9,)))
@@ -227,6 +231,7 @@ def test_skeletons_are_read_as_the_card_says(tmp_path, text):
         skeleton_recogniser(folder, packed)
 
 
+@pytest.mark.slow
 def test_a_co_trained_skeleton_clip_knows_the_names_it_was_trained_with(tmp_path, text):
     packed = PackedSkeletons.open(packed_set(tmp_path / "prepared", actions=(6,), performers=(9,)))
     skeleton_run(student_run(tmp_path / "run", backbone=text, names="star") / "skeleton_clip", text=text)

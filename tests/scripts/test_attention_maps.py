@@ -162,6 +162,7 @@ def test_gradcam_leaves_no_trace_in_the_student():
     assert student.frames.config._attn_implementation == transformer("clip").frames.config._attn_implementation
 
 
+@pytest.mark.slow
 def test_the_grid_of_efficientnet_is_found_whatever_it_is_wrapped_in():
     torch.manual_seed(0)
     net = EfficientNetLite0()

@@ -79,6 +79,7 @@ def skeleton_flags(prepared, encoder, out):
     return [str(flag) for flag in (*flags, "--skeleton_tokens", 8, "--workers", 0)]
 
 
+@pytest.mark.slow
 def test_video_tokens_are_the_tower_s_whatever_the_clips_beside_them(ntu, tower, tmp_path):
     assert main([*video_flags(ntu, tower, tmp_path), "--batch_size", "3"]) == 0
     features = FeatureFolder(tmp_path)

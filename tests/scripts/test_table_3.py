@@ -113,6 +113,7 @@ def test_everything_that_rows_share_is_made_once(tmp_path, runner):
     assert scripts.count("train_ski_lvlm.py") == scripts.count("describe.py") == scripts.count("score.py") == 4 * 2
 
 
+@pytest.mark.slow
 def test_the_rows_differ_in_nothing_but_their_skeletons(tmp_path, runner):
     made(tmp_path, runner, "--seeds", "1")
     rows, shared = [], set()
@@ -135,6 +136,7 @@ def test_the_rows_differ_in_nothing_but_their_skeletons(tmp_path, runner):
     assert len(shared) == 1
 
 
+@pytest.mark.slow
 def test_raw_skeleton_features_come_from_the_encoder_that_has_not_met_language(tmp_path, runner):
     made(tmp_path, runner, "--seeds", "1")
     encoders = {
@@ -148,11 +150,13 @@ def test_raw_skeleton_features_come_from_the_encoder_that_has_not_met_language(t
     }
 
 
+@pytest.mark.slow
 def test_nobody_describes_with_a_skeleton(tmp_path, runner):
     made(tmp_path, runner, "--seeds", "1")
     assert not [word for command in of(runner, "describe.py") for word in command if "skeleton" in Path(word).name]
 
 
+@pytest.mark.slow
 def test_a_second_run_does_nothing_and_prints_the_same(tmp_path, runner, capsys):
     made(tmp_path, runner, "--seeds", "1")
     first = (tmp_path / "out" / "table_3.md").read_text()
@@ -162,6 +166,7 @@ def test_a_second_run_does_nothing_and_prints_the_same(tmp_path, runner, capsys)
     assert first in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_another_judge_grades_the_same_captions(tmp_path, runner):
     made(tmp_path, runner, "--seeds", "1")
     again = FakeRunner()
@@ -187,6 +192,7 @@ def test_only_rows_that_were_asked_for_are_run(tmp_path, runner):
         made(tmp_path, runner, "--rows", "nothing")
 
 
+@pytest.mark.slow
 def test_published_numbers_and_intervals_stand_beside_ours(tmp_path):
     skeletons = FakeRunner(
         grade=lambda folder: 4.0 if "skeletons" in str(folder) else 3.0,
@@ -299,6 +305,7 @@ def test_data_that_does_not_fit_is_refused(tmp_path, runner):
         made(tmp_path, runner, "--ntu", "x", "--baseline_weights", "y")
 
 
+@pytest.mark.slow
 def test_the_quickstart_s_data_and_encoders_are_used_if_it_got_that_far(tmp_path, runner):
     for stage in captioning_sources.QUICKSTART_STAGES:
         write_json(tmp_path / "quickstart" / "done" / stage, "")
@@ -327,6 +334,7 @@ def test_dry_run_prints_the_commands_that_are_left_and_leaves_no_trace(tmp_path,
     assert "--clips 64" in lines[0]
 
 
+@pytest.mark.slow
 def test_the_exit_code_tells_of_failures(tmp_path, runner, monkeypatch):
     runner.refuses = lambda folder: folder.name == "ntu"
     monkeypatch.setattr("scripts.tables.command.run_steps", lambda steps, **_: run_steps(steps, jobs=1, runner=runner))
@@ -337,6 +345,7 @@ def test_the_exit_code_tells_of_failures(tmp_path, runner, monkeypatch):
     assert main(["--out", str(tmp_path / "out"), "--seeds", "1"]) == 0
 
 
+@pytest.mark.slow
 def test_the_commands_accept_their_flags(tmp_path):
     from eval.describe_flags import arguments as describe_arguments
     from eval.scoring.flags import arguments as score_arguments

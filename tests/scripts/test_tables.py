@@ -117,6 +117,7 @@ def test_each_ski_student_is_compared_with_its_student_and_with_longer_training(
         assert other.startswith(row.removeprefix("SKI-"))
 
 
+@pytest.mark.slow
 def test_everything_runs_once_and_in_the_order_of_its_needs(tmp_path, runner):
     result = made(TABLE_4, tmp_path, runner)
     assert not result.failed
@@ -162,6 +163,7 @@ def test_the_alpha_of_the_split_is_no_other_run():
     assert "ski_vificlip-alpha_0" in folders["synthetic"]
 
 
+@pytest.mark.slow
 def test_a_run_killed_between_rows_goes_on_there(tmp_path, runner):
     class Killed(Exception):
         pass
@@ -217,6 +219,7 @@ def test_a_folder_with_the_result_of_other_settings_is_refused(tmp_path, runner,
     assert not again.folders
 
 
+@pytest.mark.slow
 def test_finished_runs_may_be_moved(tmp_path, runner):
     made(TABLE_6, tmp_path, runner)
     (tmp_path / "out").rename(tmp_path / "elsewhere")
@@ -347,6 +350,7 @@ def test_jobs_at_the_same_time_never_share_a_gpu_and_stages_are_started_on_all_o
     assert '--gpus 2"' in (tmp_path / "0" / FINISHED).read_text()
 
 
+@pytest.mark.slow
 def test_another_number_of_gpus_runs_nothing_again(tmp_path, runner, monkeypatch, capsys):
     monkeypatch.setattr(table_jobs, "visible_gpus", lambda: list("0123"))
     made(TABLE_6, tmp_path, runner, "--gpus", "2", "--dry_run")
@@ -467,6 +471,7 @@ def test_published_numbers_stand_beside_ours(tmp_path, runner):
     assert "toy" not in text
 
 
+@pytest.mark.slow
 def test_the_json_has_every_number(tmp_path, runner):
     made(TABLE_4, tmp_path, runner)
     table = json.loads((tmp_path / "out" / "table_4.json").read_text())
@@ -572,6 +577,7 @@ def test_figure_5_draws_what_there_is(tmp_path):
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_table_s_exit_code_tells_of_failures(tmp_path, monkeypatch):
     runner = FakeRunner()
     runner.refuses = lambda folder: folder.name == "skeleton_align"

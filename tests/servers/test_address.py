@@ -188,4 +188,4 @@ def test_a_text_without_a_secret_stays_as_it_is(text):
 )
 def test_a_command_is_recorded_without_the_secrets_of_its_addresses(tmp_path, secret):
     step = Step(("eval/score.py", "--base_url", f"https:{secret}"), "scores.json", tmp_path, tmp_path / "a")
-    assert "hu" not in step.shown() and "--base_url" in step.shown()
+    assert "hu" not in step.command_line() and "--base_url" in step.command_line()

@@ -71,6 +71,7 @@ def test_real_server_says_when_an_answer_was_cut(llm_url):
     assert reply.cut and reply.completion_tokens == 2
 
 
+@pytest.mark.slow
 def test_ollama_protocol_forwarded_to_the_real_server(llm_url):
     with chat_double(forward_to=llm_url) as double:
         assert (

@@ -31,6 +31,7 @@ def test_every_tensor_counts():
     assert weights_digest(model) != before
 
 
+@pytest.mark.slow
 def test_every_single_value_counts_and_so_does_its_place():
     model = nn.Linear(71, 71)  # whose values are no whole number of words
     values = model.weight.data.view(-1)

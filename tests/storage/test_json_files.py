@@ -116,6 +116,7 @@ def test_what_cannot_be_read_says_why(load, text, message):
     assert "file.json: " in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_file_cut_off_anywhere_is_called_cut_off(load):
     text = json.dumps(RECORDS, indent=1)
     for length in range(1, len(text) - 1):

@@ -102,6 +102,7 @@ def test_jitter_changes_hues_by_a_tenth_of_the_circle_at_most():
     assert max(turns) < 60 and min(turns) > -60 and max(turns) - min(turns) > 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["colour_jitter", "grey"])
 def test_colours_change_as_often_as_asked(name):
     augmentation = dataclasses.replace(NONE, **{name: 0.3})

@@ -79,6 +79,7 @@ def test_the_number_of_frames_in_a_header_is_not_believed(tmp_path, count):
     assert scaled_numbers(late) == [55, 58]
 
 
+@pytest.mark.slow
 def test_reference_frames_that_are_never_shown_do_not_count(tmp_path):
     whole = encode(tmp_path / "whole.webm", numbered(60), codec="libvpx", options={"crf": "4", "b": "4M"})
     numbers = iter(range(60))

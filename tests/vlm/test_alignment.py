@@ -9,6 +9,8 @@ from ski_lvlm.vlm.losses import contrast
 from tests.cases.distillation_case import LABELS, PROMPTS, gradients, models, paired_batch, without
 from tests.cases.text_case import tiny_clip, tiny_sentence_encoder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):

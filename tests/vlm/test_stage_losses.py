@@ -12,6 +12,9 @@ from ski_lvlm.vlm.stage_losses import StudentLoss, skeleton_mask, zero_for
 from tests.cases.distillation_case import LABELS, PROMPTS, gradients, models, paired_batch, scd, without
 from tests.cases.text_case import tiny_clip, tiny_sentence_encoder
 
+pytestmark = pytest.mark.slow
+
+
 KINDS = tuple(STUDENTS)
 
 

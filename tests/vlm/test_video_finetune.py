@@ -120,6 +120,7 @@ def test_a_temperature_clamped_after_each_step_trains_as_one_clamped_when_read(c
     assert trained[0]["student.log_scale"].item() == pytest.approx(math.log(100.0))
 
 
+@pytest.mark.slow
 def test_frames_come_from_the_cache_if_one_is_named(case, tmp_path):
     decoded = video_finetune(case.finetune(), seed=0).train
     cache = FrameCache.create(tmp_path, num_frames=2, side=8, framing="whole")
