@@ -73,6 +73,7 @@ def test_help_does_not_wait_for_torch():
     assert "import time" in result.stderr and "torch" not in result.stderr
 
 
+@pytest.mark.slow
 def test_the_package_is_imported_at_once_and_loads_the_model_when_asked(case, expected):
     code = "import sys, ski_lvlm; from ski_lvlm import from_pretrained; print('torch' in sys.modules)"
     assert run([sys.executable, "-c", code], cwd=ROOT).stdout.strip() == "False"

@@ -19,6 +19,9 @@ from ski_lvlm.storage.files import write_json
 from tests.cases.command_case import ENVIRONMENT, ROOT, deepspeed, has_compiler, kill_at, run, torchrun
 from tests.cases.lvlm_case import CLIPS, TOKENS, write_case, write_features, write_instructions
 
+pytestmark = pytest.mark.slow
+
+
 needs_compiler = pytest.mark.skipif(
     not has_compiler(), reason="DeepSpeed compiles its shared-memory communication for 2 processes on a CPU"
 )
@@ -67,7 +70,6 @@ def trained(tmp_path_factory):
     return case, folder / "out", result
 
 
-@pytest.mark.slow
 def test_the_run_says_what_it_trains(trained):
     _, _, result = trained
     assert "no GPU found" in result.stderr
@@ -93,7 +95,6 @@ def test_checkpoints_hold_no_frozen_weights(trained):
     assert not (out / ".partial").exists() or not any((out / ".partial").iterdir())
 
 
-@pytest.mark.slow
 def test_killed_at_any_step_the_same_command_ends_in_the_same_projectors(trained, tmp_path):
     """SIGKILL from outside, before, amid and after the writing of a checkpoint, then one run to the end."""
     case, undisturbed, _ = trained
@@ -108,7 +109,6 @@ def test_killed_at_any_step_the_same_command_ends_in_the_same_projectors(trained
     assert same(projectors(out), projectors(undisturbed))
 
 
-@pytest.mark.slow
 def test_the_number_of_accumulation_steps_does_not_change_the_run(trained, tmp_path):
     case, undisturbed, _ = trained
     result = train(case, tmp_path / "out", per_device_train_batch_size=4)
@@ -118,7 +118,6 @@ def test_the_number_of_accumulation_steps_does_not_change_the_run(trained, tmp_p
     assert max(abs(actual[step] - expected[step]) for step in actual) < 1e-4
 
 
-@pytest.mark.slow
 def test_torchrun_with_two_processes_equals_one(trained, tmp_path):
     case, undisturbed, _ = trained
     result = train(case, tmp_path / "out", launcher=torchrun(2))
@@ -138,7 +137,6 @@ def mixed(trained, tmp_path_factory):
     return case, losses(folder / "out")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("config", ["zero2.json", "scripts/zero3.json"])
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=needs_compiler)])
 def test_deepspeed_equals_the_plain_run_though_batches_lack_a_modality(mixed, tmp_path, config, processes):
@@ -152,7 +150,6 @@ def test_deepspeed_equals_the_plain_run_though_batches_lack_a_modality(mixed, tm
     assert not [f for f in (tmp_path / "out" / "checkpoint-6").rglob("*") if f.stat().st_size > 100_000]
 
 
-@pytest.mark.slow
 def test_zero2_resumes_bit_for_bit(trained, tmp_path):
     case, _, _ = trained
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
@@ -166,7 +163,6 @@ def test_zero2_resumes_bit_for_bit(trained, tmp_path):
     assert same(projectors(whole), projectors(resumed))
 
 
-@pytest.mark.slow
 def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(trained):
     case, out, _ = trained
     before = (out / "model.safetensors").stat().st_mtime_ns
@@ -177,7 +173,6 @@ def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(trained):
         train_ski_lvlm.main(adapted_flags(flags(case, out, projector="mlp")))
 
 
-@pytest.mark.slow
 def test_without_files_it_names_the_command_that_makes_them(tmp_path):
     script = tmp_path / "train_ski_lvlm.py"
     script.write_text((ROOT / "train_ski_lvlm.py").read_text())
@@ -187,7 +182,6 @@ def test_without_files_it_names_the_command_that_makes_them(tmp_path):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_one_clear_line_and_costs_no_whole_checkpoint(trained, tmp_path):
     """A limit on the size of files stands for the disk: the third checkpoint's optimiser state does not fit."""
     case, _, _ = trained

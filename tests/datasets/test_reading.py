@@ -18,6 +18,7 @@ def read(name):
     return np.full(number, number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_clips_come_in_order_and_an_unreadable_one_carries_its_error(workers):
     batches = list(read_ahead(batched(NAMES, 3), read, workers=workers))
@@ -40,6 +41,7 @@ def test_an_error_of_the_program_is_not_one_of_the_clip():
         load_clip("clip0", lambda name: name.no_such_method())
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_one_line():
     with pytest.raises(OSError, match="a worker process was killed.*fewer --workers"):
         list(read_ahead([["clip0"]], lambda name: os.kill(os.getpid(), signal.SIGKILL), workers=1))

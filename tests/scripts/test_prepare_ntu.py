@@ -152,6 +152,7 @@ def test_nothing_usable_is_an_error_and_leaves_no_set(tmp_path):
     assert not list((tmp_path / "out").glob("[!.]*"))
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_starts_again_and_ends_with_the_same_bytes(tmp_path):
     ntu = fill(tmp_path / "ntu", ())
     write_skeleton(tmp_path / "a", recording(track(range(12))))

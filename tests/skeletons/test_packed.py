@@ -73,6 +73,7 @@ def test_a_big_set_opens_quickly(tmp_path):
     np.testing.assert_array_equal(packed.get(packed.names[-1]), clip(0))
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_nothing_that_looks_like_a_set_and_the_next_starts_again(tmp_path):
     write(tmp_path / "whole", range(9))
     code = f"""
@@ -170,6 +171,7 @@ with writer(Path(sys.argv[1])) as packed:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_leaves_no_half_set(tmp_path):
     def little_room():  # the kernel refuses to let a file grow beyond this
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
