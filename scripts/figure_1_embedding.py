@@ -41,10 +41,10 @@ PARTS: dict[str, tuple[Literal["seen_test", "unseen_test"], ...]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Embed with both students, measure, draw."""
+    args = arguments(argv)
     from ski_lvlm.dual_encoders.checkpoints import StudentCard, read_card
     from ski_lvlm.recognition.recogniser import check_classes, video_recogniser
 
-    args = arguments(argv)
     split = split_named(args.split)
     actions = {"unseen": split.unseen, "seen": split.seen, "both": split.seen + split.unseen}[args.clips]
     actions = tuple(sorted(actions))

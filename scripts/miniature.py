@@ -5,6 +5,10 @@
 Rates and epochs were chosen by the loss on the seen classes of the first split. A run takes a minute or so.
 """
 
+from collections.abc import Sequence
+
+from ski_lvlm.cli import parser, run
+
 CLIPS = 960  # of the synthetic set
 MINIATURE = {
     "synthesize": f"--clips {CLIPS} --seed 0",
@@ -24,6 +28,13 @@ MINIATURE = {
     "captions": "--max_new_tokens 48",
 }
 
-if __name__ == "__main__":
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the flags."""
+    parser(__doc__ or "").parse_args(argv)
     for name, flags in MINIATURE.items():
         print(name, flags)
+
+
+if __name__ == "__main__":
+    run(main)
