@@ -113,7 +113,7 @@ def video_projector(recipe: SkiLvlmRecipe, modalities: Sequence[str]) -> str:
     """Return the file or checkpoint from which T_v starts, or "none"."""
     if recipe.video_projector == "auto":
         is_llava = recipe.base_llm == SkiLvlmRecipe.base_llm and "video" in modalities
-        return recipe.base_llm if is_llava else "none"
+        return recipe.base_llm if is_llava and recipe.projector == "linear" else "none"  # LLaVA's is linear
     if recipe.video_projector != "none" and "video" not in modalities:
         raise ValueError(f"--video_projector {recipe.video_projector}: --modalities has no video; leave it out")
     return recipe.video_projector

@@ -36,7 +36,9 @@ class SkiLvlmRecipe:
         "LLaVA's projector",
     )
     video_projector: str = _setting(
-        "auto", "initialise T_v from a file or checkpoint. auto: from the default --base_llm, else untrained. Or none"
+        "auto",
+        "initialise T_v from a file or checkpoint. auto: a linear one from the default --base_llm, else untrained. "
+        "Or none",
     )
     modalities: str = _setting(
         "video,skeleton",

@@ -244,6 +244,13 @@ def test_llavas_projector_is_loaded_for_features_of_its_tower(tmp_path, llava, m
     assert llava == [case["base_llm"]]
 
 
+def test_llavas_projector_is_linear_and_not_loaded_into_another_kind(tmp_path, llava, monkeypatch):
+    case = write_case(tmp_path)
+    monkeypatch.setattr(SkiLvlmRecipe, "base_llm", case["base_llm"])
+    build(case, case["features"], projector="mlp")
+    assert not llava
+
+
 def test_llavas_projector_is_not_loaded_for_features_of_another_tower(tmp_path, llava, monkeypatch):
     case = write_case(tmp_path)
     monkeypatch.setattr(SkiLvlmRecipe, "base_llm", case["base_llm"])
