@@ -1,5 +1,4 @@
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +18,8 @@ from benchmarks.scd_step import (
 from ski_lvlm.datasets.ntu import class_names
 from ski_lvlm.encoders.text_encoder import load_text_encoder
 from ski_lvlm.recognition.class_sentences import PROMPT
+from tests.cases.recordings import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 TINY = Sizes(batch=2, frames=2, side=32, classes=12, layers=2, width=192)
 
 

@@ -1,13 +1,11 @@
 """Videos whose frames show their own number: a flat grey of 8 + 4 t, or four coloured quarters."""
 
-import os
-from pathlib import Path
-
 import av
 import numpy as np
 import pytest
 
-REAL = Path(os.environ.get("SKI_REAL_DATA", Path(__file__).resolve().parents[3] / "shared" / "real"))
+from tests.cases.recordings import REAL
+
 REAL_CLIP = REAL / "ntu" / "S001C001P001R001A001_rgb.avi"
 needs_real_clip = pytest.mark.skipif(not REAL_CLIP.exists(), reason=f"the genuine NTU clip {REAL_CLIP} is not here")
 

@@ -16,12 +16,11 @@ from ski_lvlm.llm.sampling import generation_settings
 from ski_lvlm.lvlm.inference import LoadedLvlm
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.videos.decoding import read_for_tower
-from tests.cases.command_case import ENVIRONMENT, HANG, run, started
+from tests.cases.command_case import ENVIRONMENT, HANG, ROOT, run, started
 from tests.cases.tiny_llm import tiny_llm
 from tests.cases.video_case import numbered, write_audio, write_video
 from tests.cases.vision_case import tiny_tower
 
-ROOT = Path(__file__).resolve().parents[2]
 FRAMES, LONGEST = 4, 12
 QUESTIONS = ["What is the person doing?", "Why?"]
 

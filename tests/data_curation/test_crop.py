@@ -1,7 +1,6 @@
 import dataclasses
 import os
 import resource
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +10,9 @@ from data_curation.cropping.crop import CropError, CropSettings, Fit, fit, write
 from ski_lvlm.skeletons.ntu_file import read_skeleton
 from ski_lvlm.videos.decoding import Box, probe, read_video
 from ski_lvlm.videos.folder import VideoError
+from tests.cases.recordings import REAL
 
-REAL = Path(os.environ.get("SKI_REAL_DATA", Path(__file__).parents[3] / "shared" / "real")) / "ntu"
+REAL_NTU = REAL / "ntu"
 CLIP = "S001C001P001R001A001"
 
 
@@ -215,12 +215,12 @@ def test_a_full_disk_is_not_the_videos_fault_and_leaves_nothing(tmp_path):
     assert not list(tmp_path.glob("out/*"))
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the genuine NTU clip is not here")
+@pytest.mark.skipif(not REAL_NTU.is_dir(), reason="the genuine NTU clip is not here")
 @pytest.mark.parametrize("mode", ["static", "tracking"])
 def test_the_genuine_clip_and_its_resized_copy_give_the_same_crop(tmp_path, mode):
     import av
 
-    source = REAL / f"{CLIP}_rgb.avi"
+    source = REAL_NTU / f"{CLIP}_rgb.avi"
     small = tmp_path / "small.mp4"
     with av.open(str(source)) as original, av.open(str(small), "w") as out:
         stream = out.add_stream("libx264", rate=30, options={"crf": "10", "preset": "ultrafast"})
@@ -230,7 +230,7 @@ def test_the_genuine_clip_and_its_resized_copy_give_the_same_crop(tmp_path, mode
             resized.pts = None
             out.mux(stream.encode(resized))
         out.mux(stream.encode())
-    recording = read_skeleton(REAL / f"{CLIP}.skeleton")
+    recording = read_skeleton(REAL_NTU / f"{CLIP}.skeleton")
     boxes = skeleton_boxes(recording, persons=1)
     shown = []
     for name, video in (("full", source), ("small", small)):

@@ -40,7 +40,6 @@ def rows(html, title):
     return [[" ".join(re.sub(r"<[^>]*>", " ", cell).split()) for cell in row] for row in cells if row]
 
 
-@pytest.mark.slow
 def test_a_whole_run_is_on_one_page(tmp_path):
     write_video(tmp_path / "crops" / f"{clip(1)}.mp4")
     html = page(
@@ -62,7 +61,6 @@ def test_a_whole_run_is_on_one_page(tmp_path):
     assert ["captions", "3", "0.0 %", "15", "4", "5", "5"] in rows(html, "Wording")
 
 
-@pytest.mark.slow
 def test_the_same_records_give_the_same_bytes(tmp_path):
     write_video(tmp_path / "crops" / f"{clip(1)}.mp4")
     first, again = (page(tmp_path, whole_run(), spent=[request()]) for _ in range(2))
@@ -142,7 +140,6 @@ def test_all_120_actions_have_a_row(tmp_path):
     assert "120 actions have pairs, between 1 and 1" in html and html.count('<section class="clip">') == 24
 
 
-@pytest.mark.slow
 def test_shown_and_seed_decide_which_clips_are_shown(tmp_path):
     shown = [
         re.findall(r"<code>(\w+)", page(tmp_path, whole_run(range(1, 61)), count=5, seed=seed)) for seed in (0, 0, 1)

@@ -8,10 +8,8 @@ import pytest
 from data_curation import validate
 from data_curation.results.dataset import write_dataset
 from ski_lvlm.datasets.instruction_file import instruction_record
-from tests.cases.command_case import run
+from tests.cases.command_case import ROOT, run
 from tests.data_curation.test_dataset import SPLITS, row
-
-ROOT = Path(__file__).parents[2]
 
 
 def clip(performer=1, action=5):

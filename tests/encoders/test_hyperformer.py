@@ -1,7 +1,6 @@
 import json
 import math
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,8 @@ from ski_lvlm.encoders.hyperformer import ActionClassifier, Hyperformer
 from ski_lvlm.published.hyperformer_weights import load_hyperformer
 from ski_lvlm.published.weights import PublishedWeightsError, read_published
 from ski_lvlm.skeletons.layouts import LAYOUTS
+from tests.cases.recordings import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 NTU = LAYOUTS["ntu-25"]
 
 

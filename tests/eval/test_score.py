@@ -50,6 +50,10 @@ def grade(tmp_path, double, path, *more, judge="llama3.1"):
     )
 
 
+def score_command(path, out, *, workers):
+    return [sys.executable, str(SCRIPT), "--predictions", str(path), "--out", str(out), "--workers", str(workers)]
+
+
 def table(tmp_path):
     return json.loads((tmp_path / "out" / "scores.json").read_text())
 
@@ -60,7 +64,6 @@ def digits(request):
     return Answer(json.dumps({"score": int(text.split("He waves ")[1][0])}))
 
 
-@pytest.mark.slow
 def test_mean_times_20_over_what_was_scored(tmp_path, capsys):
     path = predictions(tmp_path, [both(n) for n in range(6)])
     with chat_double(plan=digits) as double:
@@ -77,7 +80,6 @@ def test_mean_times_20_over_what_was_scored(tmp_path, capsys):
     assert "43.5" not in capsys.readouterr().out, "the paper's numbers are not ours"
 
 
-@pytest.mark.slow
 def test_a_metric_without_its_fields_is_not_run(tmp_path, capsys):
     with chat_double(plan=digits) as double:
         assert grade(tmp_path, double, predictions(tmp_path, [record(n) for n in (2, 4)])) == 0
@@ -87,7 +89,6 @@ def test_a_metric_without_its_fields_is_not_run(tmp_path, capsys):
     assert "not run" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_the_server_stands_in_the_table_where_it_tells_judges_apart(tmp_path):
     path = predictions(tmp_path, [record(1)])
     with chat_double(plan=lambda _: Answer('{"score": 3}')) as double:
@@ -98,7 +99,6 @@ def test_the_server_stands_in_the_table_where_it_tells_judges_apart(tmp_path):
     assert read_run(tmp_path / "out").judge["server"] == table(tmp_path)["server"]
 
 
-@pytest.mark.slow
 def test_consistency_really_asks_both_wordings(tmp_path):
     with chat_double(plan=digits) as double:
         grade(tmp_path, double, predictions(tmp_path, [both(1)]))
@@ -108,7 +108,6 @@ def test_consistency_really_asks_both_wordings(tmp_path):
     assert "one?" in consistency and "two?" in consistency and "He stands 1." in consistency
 
 
-@pytest.mark.slow
 def test_an_unreadable_reply_is_unscored_and_counted_never_0(tmp_path, capsys):
     def plan(request):
         return Answer("no idea") if "He waves 5" in request["messages"][1]["content"] else digits(request)
@@ -132,7 +131,6 @@ def test_an_unreadable_reply_is_unscored_and_counted_never_0(tmp_path, capsys):
     }
 
 
-@pytest.mark.slow
 def test_missing_predictions_are_unscored_not_left_out(tmp_path):
     incomplete = {k: v for k, v in record(4).items() if k != "pred"}
     with chat_double(plan=digits) as double:
@@ -142,7 +140,6 @@ def test_missing_predictions_are_unscored_not_left_out(tmp_path):
     assert metric["unscored"] == {"no answer of the model in the predictions": 1}
 
 
-@pytest.mark.slow
 def test_records_that_lack_a_question_are_unscored_and_those_of_other_kinds_are_none_of_it(tmp_path, capsys):
     lacking = [{k: v for k, v in record(n).items() if k != "Q"} for n in range(2)]
     half = {k: v for k, v in both(4).items() if k not in ("Q", "pred", "Q2")}
@@ -159,7 +156,6 @@ def test_records_that_lack_a_question_are_unscored_and_those_of_other_kinds_are_
     assert "detail: 2 unscored: no question (Q) in the predictions" in printed
 
 
-@pytest.mark.slow
 def test_questions_that_nobody_answered_are_said(tmp_path, capsys):
     with chat_double(plan=digits) as double:
         grade(tmp_path, double, predictions(tmp_path, [record(n, Q1="one?", Q2="two?") for n in range(3)]))
@@ -204,7 +200,6 @@ def test_a_file_of_scores_given_as_predictions_gets_a_hint(tmp_path):
         read_predictions([path])
 
 
-@pytest.mark.slow
 def test_a_second_run_asks_the_judge_nothing_not_even_whether_it_runs(tmp_path):
     path = predictions(tmp_path, [both(n) for n in range(4)])
     with chat_double(plan=digits) as double:
@@ -215,7 +210,6 @@ def test_a_second_run_asks_the_judge_nothing_not_even_whether_it_runs(tmp_path):
     assert table(tmp_path)["metrics"] == before
 
 
-@pytest.mark.slow
 def test_changed_inputs_or_other_weights_are_judged_again(tmp_path):
     with chat_double(plan=digits) as double:
         grade(tmp_path, double, predictions(tmp_path, [record(1), record(2)]))
@@ -239,7 +233,6 @@ def test_a_judge_that_is_not_running_is_said_before_any_work(tmp_path):
         grade(tmp_path, double, predictions(tmp_path, [record(1)]))
 
 
-@pytest.mark.slow
 def test_a_judge_that_loses_its_model_midway_keeps_what_it_gave(tmp_path):
     def plan(request):
         if len(double.requests) > 3:
@@ -269,7 +262,6 @@ def stopping_after(double, count):
     return plan
 
 
-@pytest.mark.slow
 def test_a_stopped_run_is_no_result_until_the_same_command_has_ended(tmp_path, capsys):
     path, out = predictions(tmp_path, [record(n, Q=f"q{n}?") for n in range(6)]), tmp_path / "out"
     with chat_double() as double:
@@ -295,7 +287,6 @@ def test_a_stopped_run_is_no_result_until_the_same_command_has_ended(tmp_path, c
     assert "unfinished" not in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_other_predictions_in_the_folder_of_a_finished_run_do_not_pass_for_it_when_stopped(tmp_path, capsys):
     old, out = predictions(tmp_path, [record(n) for n in range(6)], "old.json"), tmp_path / "out"
     other = predictions(tmp_path, [record(n, pred="He runs.") for n in range(6)], "other.json")
@@ -314,7 +305,6 @@ def test_other_predictions_in_the_folder_of_a_finished_run_do_not_pass_for_it_wh
     assert table(tmp_path) == before, "and neither its numbers nor its time have moved"
 
 
-@pytest.mark.slow
 def test_failures_of_every_kind_add_up_and_end(tmp_path, monkeypatch):
     chance = random.Random(1)
     bad = [
@@ -336,20 +326,10 @@ def test_failures_of_every_kind_add_up_and_end(tmp_path, monkeypatch):
     assert len(double.requests) <= 100 * 3 * 4, "no call beyond the bounds"
 
 
-@pytest.mark.slow
 def test_killed_from_outside_nothing_is_lost_and_nothing_judged_twice(tmp_path):
     path = predictions(tmp_path, [record(n % 6, Q=f"q{n}?") for n in range(40)])
     ledger = tmp_path / "out" / "judgements.jsonl"
-    command = [
-        sys.executable,
-        str(SCRIPT),
-        "--predictions",
-        str(path),
-        "--out",
-        str(tmp_path / "out"),
-        "--workers",
-        "2",
-    ]
+    command = score_command(path, tmp_path / "out", workers=2)
     with chat_double(plan=digits) as double:
         command += ["--base_url", double.url, *QUICK]
         for kept in (20, 70):
@@ -362,20 +342,10 @@ def test_killed_from_outside_nothing_is_lost_and_nothing_judged_twice(tmp_path):
     assert table(tmp_path)["metrics"]["context"]["mean"] == pytest.approx(20 * sum(n % 6 for n in range(40)) / 40)
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_said_and_what_was_graded_is_kept(tmp_path):
     """A limit on the size of files stands for the full disk: writing fails in the same way, in the middle of a line."""
     path = predictions(tmp_path, [record(n % 6, Q=f"q{n}?") for n in range(6)])
-    command = [
-        sys.executable,
-        str(SCRIPT),
-        "--predictions",
-        str(path),
-        "--out",
-        str(tmp_path / "out"),
-        "--workers",
-        "1",
-    ]
+    command = score_command(path, tmp_path / "out", workers=1)
     with chat_double(plan=digits) as double:
         command += ["--base_url", double.url, *QUICK]
         limited = ["bash", "-c", 'ulimit -f 20; exec "$@"', "bash", *command]  # 20 KiB
@@ -388,7 +358,6 @@ def test_a_full_disk_is_said_and_what_was_graded_is_kept(tmp_path):
     assert len({r["id"] for r in read_jsonl(tmp_path / "out" / "judgements.jsonl")}) == 24
 
 
-@pytest.mark.slow
 def test_a_real_llm_over_http_scores_every_metric(tmp_path, llm_url):
     path = predictions(tmp_path, [both(1)])
     arguments = ["--predictions", str(path), "--judge", "openai:smollm2", "--base_url", llm_url, *QUICK]
@@ -397,7 +366,6 @@ def test_a_real_llm_over_http_scores_every_metric(tmp_path, llm_url):
     assert score.main([*arguments, "--ping"]) == 0
 
 
-@pytest.mark.slow
 def test_similarity_ranks_good_above_bad_and_says_what_it_is_not(tmp_path, capsys):
     pytest.importorskip("ski_lvlm.encoders.text_encoder")
     truth = "A woman drinks water from a glass. Then she puts the glass on the table."
@@ -413,7 +381,6 @@ def test_similarity_ranks_good_above_bad_and_says_what_it_is_not(tmp_path, capsy
     assert "NOT comparable" in found["note"] and "NOT comparable" in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.slow
 def test_without_predictions_the_quickstarts_are_taken_or_the_command_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(grade_mode, "QUICKSTART", tmp_path / "predictions.json")
     with pytest.raises(ValueError, match="bash scripts/quickstart.sh"):

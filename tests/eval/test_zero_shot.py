@@ -44,7 +44,6 @@ def videos(home):
     return ["--ntu", home / "ntu"]
 
 
-@pytest.mark.slow
 def test_a_student_is_tested_on_a_folder_without_skeletons(home, tmp_path, capsys):
     shutil.copytree(home / "run", tmp_path / "run", ignore=shutil.ignore_patterns("skeleton_clip"))
     result = evaluated(tmp_path, tmp_path / "out", *videos(home))
@@ -74,7 +73,6 @@ def test_all_samples_of_unseen_classes_are_named_so(home, tmp_path):
     assert result["clips"] == "all" and result["unseen"]["clips"] == 12
 
 
-@pytest.mark.slow
 def test_unreadable_videos_are_listed_and_not_scored(home, tmp_path):
     shutil.copytree(home / "ntu", tmp_path / "ntu")
     torn = tmp_path / "ntu" / "rgb" / f"{clip(23, 10)}_rgb.avi"
@@ -88,7 +86,6 @@ def test_unreadable_videos_are_listed_and_not_scored(home, tmp_path):
         evaluated(home, tmp_path / "nothing", "--ntu", tmp_path / "ntu")
 
 
-@pytest.mark.slow
 def test_clips_that_a_frame_cache_lacks_are_listed(home, tmp_path):
     cache = FrameCache.create(tmp_path / "cache", num_frames=2, side=8, framing="whole")
     frames = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
@@ -118,7 +115,6 @@ def test_a_skeleton_align_run_has_its_skeleton_clip_at_the_root(home, tmp_path):
     evaluated(tmp_path, tmp_path / "out", "--modality", "skeleton", "--prepared", home / "prepared")
 
 
-@pytest.mark.slow
 def test_both_is_the_mean_on_clips_that_have_both(home, tmp_path):
     flags = ["--prepared", home / "prepared", *videos(home)]
     both = evaluated(home, tmp_path / "both", "--modality", "both", *flags)
@@ -137,7 +133,6 @@ def test_both_is_the_mean_on_clips_that_have_both(home, tmp_path):
     assert np.bincount(means.argmax(1), minlength=4).tolist() == np.sum(both["confusion"]["matrix"], axis=0).tolist()
 
 
-@pytest.mark.slow
 def test_generalised_chooses_among_all_classes(home, tmp_path):
     result = evaluated(home, tmp_path, *videos(home), "--generalised")
     general = result["generalised"]
@@ -147,7 +142,6 @@ def test_generalised_chooses_among_all_classes(home, tmp_path):
     assert len(result["sentences"]["video"]) == 16
 
 
-@pytest.mark.slow
 def test_results_do_not_depend_on_the_batch_size(home, tmp_path):
     one = evaluated(home, tmp_path / "one", *videos(home), "--batch_size", 1)
     three = evaluated(home, tmp_path / "three", *videos(home), "--batch_size", 3)
@@ -157,7 +151,6 @@ def test_results_do_not_depend_on_the_batch_size(home, tmp_path):
     assert rows[0].std(0).min() > 1e-4, "the clips look alike to the model; the test says nothing"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("modality", ["video", "both"])
 def test_shards_and_the_run_that_joins_them_give_the_very_result_of_one_run(home, tmp_path, modality, capsys):
     flags = [*videos(home), "--modality", modality, "--generalised", "--batch_size", "3"]
@@ -176,7 +169,6 @@ def test_shards_and_the_run_that_joins_them_give_the_very_result_of_one_run(home
     assert (tmp_path / "out" / "zero_shot.json").read_bytes() == (tmp_path / "whole" / "zero_shot.json").read_bytes()
 
 
-@pytest.mark.slow
 def test_several_gpus_by_one_command(home, tmp_path, capfd, monkeypatch):
     """CPU processes stand for GPUs. The numbers are rounded, since cosines may differ in their last digits."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -190,7 +182,6 @@ def test_several_gpus_by_one_command(home, tmp_path, capfd, monkeypatch):
     np.testing.assert_allclose(*rows, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_shards_name_videos_too(home, tmp_path):
     source = home / "ntu" / "rgb"
     for number, action in enumerate((6, 23, 60)):
@@ -206,7 +197,6 @@ def test_shards_name_videos_too(home, tmp_path):
     assert results[0] == results[1]
 
 
-@pytest.mark.slow
 def test_names_templates_and_descriptions(home, tmp_path):
     templates = ["--prompt", "{name} .", "--prompt", "a video of {name} ."]
     result = evaluated(home, tmp_path, *videos(home), "--names", "star", *templates)
@@ -323,7 +313,6 @@ def test_top_5_is_there_for_more_than_five_classes():
     assert result["top1"] < result["top5"] < 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 24])
 def test_the_picture_has_room_for_all_classes(tmp_path, classes):
     from PIL import Image

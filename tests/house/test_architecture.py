@@ -2,13 +2,11 @@
 
 import ast
 import sys
-from pathlib import Path
 
 import pytest
 
-from tests.cases.command_case import run
+from tests.cases.command_case import ROOT, run
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "ski_lvlm"
 COMMANDS = [
     *sorted(p for folder in ("scripts", "data_curation", "eval") for p in (ROOT / folder).rglob("*.py")),

@@ -86,7 +86,6 @@ def started(tmp_path, index):
     return json.loads((tmp_path / f"{index}.json").read_text())
 
 
-@pytest.mark.slow
 def test_each_shard_sees_one_gpu_and_its_share_of_the_threads(child, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("OMP_NUM_THREADS", "6")
     flags = ["--modalities", "video", "skeleton", "--gpus", "3"]
@@ -102,7 +101,6 @@ def test_each_shard_sees_one_gpu_and_its_share_of_the_threads(child, tmp_path, m
     assert sorted(capfd.readouterr().err.splitlines()) == ["[1/3] hello", "[2/3] hello", "[3/3] hello"]
 
 
-@pytest.mark.slow
 def test_without_a_gpu_the_processors_are_shared(child, tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -113,7 +111,6 @@ def test_without_a_gpu_the_processors_are_shared(child, tmp_path, monkeypatch):
         assert child["flags"] == ["--workers", "7", "--shard", f"{index}/2"]  # as the user said
 
 
-@pytest.mark.slow
 def test_a_machine_of_several_does_its_part_and_does_not_join(child, tmp_path, monkeypatch):
     code, joins = start(child, tmp_path, "--shard", "2/2", "--gpus", "2", tasks={"4": 1}, monkeypatch=monkeypatch)
     assert code == 1 and joins == []
@@ -134,7 +131,6 @@ def test_fewer_gpus_than_asked_for_are_refused(child, tmp_path, monkeypatch):
         start(child, tmp_path, "--gpus", "none", monkeypatch=monkeypatch)
 
 
-@pytest.mark.slow
 def test_all_are_as_many_as_there_are_and_one_needs_no_other_process(child, tmp_path, monkeypatch):
     assert start(child, tmp_path, "--gpus", "all", gpus=["3", "5"], monkeypatch=monkeypatch)[0] == 0
     assert [started(tmp_path, index)["CUDA_VISIBLE_DEVICES"] for index in (1, 2)] == ["3", "5"]
@@ -144,14 +140,12 @@ def test_all_are_as_many_as_there_are_and_one_needs_no_other_process(child, tmp_
     assert not (tmp_path / "1.json").exists()
 
 
-@pytest.mark.slow
 def test_what_a_shard_could_not_do_is_left_to_the_run_that_joins(child, tmp_path, monkeypatch):
     code, joins = start(child, tmp_path, "--gpus", "2", tasks={"1": 1}, joined=0, monkeypatch=monkeypatch)
     assert code == 0 and len(joins) == 1
     assert start(child, tmp_path, "--gpus", "2", joined=1, monkeypatch=monkeypatch)[0] == 1
 
 
-@pytest.mark.slow
 def test_a_mistake_stops_the_others_and_nothing_is_joined(child, tmp_path, monkeypatch, capfd):
     tasks = {"1": "wait", "2": "after all", "3": "wait"}
     code, joins = start(child, tmp_path, "--gpus", "3", tasks=tasks, monkeypatch=monkeypatch)
@@ -161,13 +155,11 @@ def test_a_mistake_stops_the_others_and_nothing_is_joined(child, tmp_path, monke
         assert not is_running(started(tmp_path, index)["pid"]) and not is_running(started(tmp_path, index)["worker"])
 
 
-@pytest.mark.slow
 def test_a_shard_that_a_signal_ended_is_told_as_a_shell_does(child, tmp_path, monkeypatch):
     code, joins = start(child, tmp_path, "--gpus", "2", tasks={"2": "signal", "1": "wait"}, monkeypatch=monkeypatch)
     assert code == 128 + 9 and joins == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
 def test_whatever_ends_the_command_ends_its_shards(child, tmp_path, number, code):
     """After SIGKILL a shard's decoding workers see for themselves that it is gone, as DataLoader's do."""

@@ -2,7 +2,6 @@ import json
 import math
 import sys
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +15,10 @@ from ski_lvlm.encoders.pretrained import normalisation
 from ski_lvlm.published import clip_weights as importer
 from ski_lvlm.published.weights import PublishedWeightsError, read_published
 from tests.cases.command_case import run
+from tests.cases.recordings import GOLDEN
 from tests.cases.text_case import tiny_tokenizer
 from tests.encoders.test_hyperformer import largest_difference, stand_in_weight
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 SENTENCES = "prompt_learner.complete_text_embeddings"
 
 

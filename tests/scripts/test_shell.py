@@ -3,17 +3,15 @@
 import json
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 
 from tests.cases import command_case
-from tests.cases.command_case import ENVIRONMENT
+from tests.cases.command_case import ENVIRONMENT, ROOT
 
 pytestmark = pytest.mark.slow
 
 
-ROOT = Path(__file__).resolve().parents[2]
 SHELL = [*sorted((ROOT / "scripts").glob("*.sh")), ROOT / ".ci" / "run"]
 REQUIREMENTS = sorted(ROOT.glob("requirements*.txt"))
 COGVLM = ROOT / "scripts" / "cogvlm_requirements.txt"  # of an environment apart, so pinned differently

@@ -26,10 +26,9 @@ from scripts.tables.recognition_plan import PAPER, SYNTHETIC, RecognitionPlan, w
 from scripts.tables.recognition_table import markdown, verdict
 from scripts.tables.results import Results, Training, number
 from scripts.tables.rows import Row, Table
-from tests.cases.command_case import HANG
+from tests.cases.command_case import HANG, ROOT
 
 TABLES = [TABLE_1, TABLE_2, TABLE_4, TABLE_5, TABLE_6, TABLE_7, FIGURE_5]
-ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ("A6", "A23", "A60", "A64")
 
 

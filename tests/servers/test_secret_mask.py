@@ -5,16 +5,14 @@ import logging
 import os
 import sys
 import traceback
-from pathlib import Path
 
 import pytest
 
 from ski_lvlm.servers.client import ChatClient, ChatError, ChatRequest, Message, Refused
 from ski_lvlm.servers.secret_mask import Mask, read_key
-from tests.cases.command_case import run
+from tests.cases.command_case import ROOT, run
 from tests.cases.llm_server import Answer, chat_double
 
-ROOT = Path(__file__).resolve().parents[2]
 KEY = 'sk-very/hushed+key="1"\\x'
 VARIABLES = {"openai": "OPENAI_API_KEY", "ollama": "OLLAMA_API_KEY"}
 both_protocols = pytest.mark.parametrize("protocol", VARIABLES)

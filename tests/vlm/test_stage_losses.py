@@ -99,7 +99,6 @@ def test_offline_the_teacher_is_frozen_and_says_no_loss_of_its_own(clip, batch):
     assert not gradients(teacher) and gradients(student)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("distance", ["mse", "kl", "contrastive"])
 @pytest.mark.parametrize("level", ["logit", "feature", "feature_projected"])
 @pytest.mark.parametrize("scale", ["cosine", "published"])
