@@ -17,6 +17,7 @@ from ski_lvlm.datasets.ntu import ClipName, Dataset, Protocol, is_train, names_w
 from ski_lvlm.datasets.reading import LoadedClip, load_clip
 from ski_lvlm.skeletons.cleaning import CLEANING
 from ski_lvlm.skeletons.layouts import Layout
+from ski_lvlm.skeletons.preprocessing import is_present, whole_joints
 from ski_lvlm.storage.array_files import array_fault
 from ski_lvlm.storage.clip_names import ClipIndex
 from ski_lvlm.storage.safe_pickle import load_arrays
@@ -75,7 +76,8 @@ def _usable(name: str, *, joints: np.ndarray, layout: Layout) -> Joints:
         )
     joints = joints.astype(np.float32)
     joints[(joints == 0).all(axis=(2, 3))] = np.nan
-    present = ~np.isnan(joints).any(axis=(2, 3))
+    joints = whole_joints(joints, layout=layout)
+    present = is_present(joints)
     persons = present.any(axis=0)
     if not 1 <= persons.sum() <= 2:
         raise ValueError(f"{name}: found {persons.sum()} persons; expected one or two: leave the others out")

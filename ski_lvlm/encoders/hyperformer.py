@@ -46,14 +46,32 @@ class TimeConv(nn.Module):
         for norm in (self.entrance_norm, self.exit_norm):
             nn.init.normal_(norm.weight, 1.0, 0.02)
 
-    def forward(self, x: Float[Tensor, "N C T J"]) -> Float[Tensor, "N C U J"]:
-        """Convolve every joint over time. A stride of 2 halves the time steps, rounding up."""
+    def forward(
+        self, x: Float[Tensor, "N C T J"], known: Bool[Tensor, "N T J"] | None = None
+    ) -> Float[Tensor, "N C U J"]:
+        """Convolve every joint over time. A stride of 2 halves the time steps, rounding up.
+
+        Where a joint is not `known`, its neighbours in time see what they see beyond the ends of a clip: zeros.
+        """
         moving, still = self.entrance(x).split((3 * self.quarter, self.quarter), dim=1)
         moving = moving.contiguous(memory_format=torch.channels_last)  # or batch norm takes a slow way, above all back
-        short, long, peak = F.relu(self.entrance_norm(moving)).split(self.quarter, dim=1)
+        moving = F.relu(self.entrance_norm(moving))
+        short, long, peak = _masked(moving, known).split(self.quarter, dim=1)
         peak = F.max_pool2d(peak, (3, 1), stride=(self.stride, 1), padding=(1, 0))
         branches = (self.short(short), self.long(long), peak, still[:, :, :: self.stride])
         return self.exit_norm(torch.cat(branches, dim=1))
+
+
+def _masked(x: Float[Tensor, "N C T J"], known: Bool[Tensor, "N T J"] | None) -> Float[Tensor, "N C T J"]:
+    """Set unknown joints to zero."""
+    return x if known is None else x * known[:, None]
+
+
+def _strided(known: Bool[Tensor, "N T J"], stride: int) -> Bool[Tensor, "N U J"]:
+    """Return which joints are known in some of the frames of each time step that remains."""
+    if stride == 1:
+        return known
+    return F.max_pool2d(known.float(), (stride, 1), ceil_mode=True) > 0
 
 
 def _initialise(conv: nn.Conv2d, *, branches: int = 1) -> None:
@@ -86,19 +104,23 @@ class Block(nn.Module):
             _initialise(conv)
             self.residual = nn.Sequential(conv, nn.BatchNorm2d(width))
 
-    def forward(self, x: Float[Tensor, "N C T J"]) -> Float[Tensor, "N D U J"]:
+    def forward(
+        self, x: Float[Tensor, "N C T J"], known: Bool[Tensor, "N T J"] | None = None
+    ) -> Float[Tensor, "N D U J"]:
         """Attend and convolve. Both tensors are channels-last in memory, where convolutions are fast."""
-        attended = rearrange(self.attention(rearrange(x, "n c t j -> n t j c")), "n t j c -> n c t j")
+        attended = rearrange(self.attention(rearrange(x, "n c t j -> n t j c"), known), "n t j c -> n c t j")
         # strided here, since oneDNN's issue 6035: the gradient of a strided 1x1 convolution of few channels, several
         # threads at work, is written beyond its memory
-        return F.relu(self.time(attended) + self.residual(x[:, :, :: self.time.stride]))
+        return F.relu(self.time(attended, known) + self.residual(x[:, :, :: self.time.stride]))
 
 
 class Hyperformer(nn.Module):
     """Skeleton encoder g_s: ten blocks over joints and time, tokens averaged over joints and the persons present.
 
     A person who is absent from a whole clip is neither computed nor averaged in, nor do the blocks' batch norms see
-    them. One who is absent for some frames is skipped in the mean at those time steps.
+    them. One who is absent for some frames is skipped in the mean at those time steps. A single joint that is absent
+    from a frame is neither attended to nor averaged in there, and to its neighbours in time it is as beyond the clip's
+    ends. Clips whose persons have all joints are encoded as if there were no such thing, to the bit.
 
     Paper: Sec. 3.1, and the skeleton tokens of Sec. 3.3 (256 x 216 for T_s = 1024).
     Deviation: the published network computes and averages an absent second person as one standing at the origin, which
@@ -148,26 +170,41 @@ class Hyperformer(nn.Module):
         )
 
     def forward(self, skeleton: Float[Tensor, "B T M J C"]) -> SkeletonTokens:
-        """Encode clips, in which NaN marks a person who is absent from a frame.
+        """Encode clips, in which NaN marks a person, or a joint of one, who is absent from a frame.
 
         Raises:
             ValueError: another joint layout or dimension than the encoder's, more persons, or a clip without anybody.
         """
         skeleton = self._checked(skeleton)
-        present = _presence(skeleton)
-        per_person = reduce(self.feature_map(skeleton, present=present), "n c u j -> n u c", "mean")
+        present, known = _presence(skeleton)
+        features = self.feature_map(skeleton, present=present, known=known)
+        per_person = _average_joints(features, None if known is None else self._remaining(known))
         return _average_persons(per_person, present=present)
 
     def feature_map(
-        self, skeleton: Float[Tensor, "B T M J C"], *, present: Bool[Tensor, "B T M"]
+        self,
+        skeleton: Float[Tensor, "B T M J C"],
+        *,
+        present: Bool[Tensor, "B T M"],
+        known: Bool[Tensor, "N T J"] | None = None,
     ) -> Float[Tensor, "N F U J"]:
-        """Return the last block's output for each of the N persons who are present in some frame, clip by clip."""
+        """Return the last block's output for each of the N persons who are present in some frame, clip by clip.
+
+        `known` says which of their joints are there. With None, all are.
+        """
         x = rearrange(skeleton.nan_to_num(0.0), "b t m j c -> b (m j c) t")
         x = rearrange(self.entrance_norm(x), "b (m j c) t -> b m t j c", m=self.num_persons, c=self.in_channels)
         x = rearrange(x[present.any(1)].contiguous(), "n t j c -> n c t j")  # channels-last through all blocks
-        for block in self.blocks:
-            x = block(x)
-        return x
+        for block, stride in zip(self.blocks, self.strides, strict=True):
+            x = block(_masked(x, known), known)
+            known = known if known is None else _strided(known, stride)
+        return _masked(x, known)
+
+    def _remaining(self, known: Bool[Tensor, "N T J"]) -> Bool[Tensor, "N U J"]:
+        """Return which joints are known at the time steps that the blocks leave."""
+        for stride in self.strides:
+            known = _strided(known, stride)
+        return known
 
     def train(self, mode: bool = True) -> "Hyperformer":
         """Enter training mode. With `keep_statistics` the batch norms keep using the statistics they have."""
@@ -215,16 +252,34 @@ class Hyperformer(nn.Module):
         return F.pad(skeleton, (0, 0, 0, 0, 0, missing), value=math.nan) if missing else skeleton
 
 
-def _presence(skeleton: Float[Tensor, "B T M J C"]) -> Bool[Tensor, "B T M"]:
-    unknown = skeleton.isnan().flatten(-2)
+def _presence(
+    skeleton: Float[Tensor, "B T M J C"],
+) -> tuple[Bool[Tensor, "B T M"], Bool[Tensor, "N T J"] | None]:
+    """Return which persons are present when, and which joints of those ever present are known, None if all are.
+
+    In frames without a person all joints count as known. There the person as a whole is left out.
+    """
+    absent = skeleton.isnan()
+    unknown = absent.any(-1)
+    if bool((unknown & ~absent.all(-1)).any()):
+        raise ValueError("some channels of a joint are NaN and others are not; NaN must mark a joint that is absent")
     present = ~unknown.all(-1)
-    if bool((unknown.any(-1) & present).any()):
-        raise ValueError("some joints of a person are NaN and others are not; NaN must mark a person who is absent")
     somebody = present.flatten(1).any(1)
     if not bool(somebody.all()):
         empty = (~somebody).nonzero().flatten().tolist()
         raise ValueError(f"clips {empty} of the batch show nobody in any frame; leave them out")
-    return present
+    single = unknown & present[..., None]
+    if not bool(single.any()):
+        return present, None
+    return present, rearrange(~single, "b t m j -> b m t j")[present.any(1)]
+
+
+def _average_joints(features: Float[Tensor, "N F U J"], known: Bool[Tensor, "N U J"] | None) -> Float[Tensor, "N U F"]:
+    """Average over the joints that are known at each time step. The others are zeros."""
+    if known is None:
+        return reduce(features, "n c u j -> n u c", "mean")
+    number = known.sum(-1, keepdim=True).clamp(min=1).to(features.dtype)
+    return reduce(features, "n c u j -> n u c", "sum") / number
 
 
 def _average_persons(per_person: Float[Tensor, "N U F"], *, present: Bool[Tensor, "B T M"]) -> SkeletonTokens:

@@ -2,6 +2,9 @@
 
 A layout is given by name and never guessed. Joints that a layout lacks are never made up. All indices count from 0
 (the literature on NTU RGB+D counts joints from 1).
+
+Axes of our own data are those of NTU's Kinect: x to the right of the picture, y up, and in three dimensions z away from
+the camera. Estimators whose y points down are turned (`ski_lvlm.estimation`).
 """
 
 from dataclasses import dataclass
@@ -19,14 +22,16 @@ class Layout:
     """The joints of one kind of skeleton.
 
     `bones` are (child, parent) pairs that form a tree. `groups` gives each joint the number of its body part, which
-    Hyperformer's attention uses. `centre` is the joint that preprocessing subtracts in every frame.
+    Hyperformer's attention uses. `centre` names the joint, or the joints, whose mean preprocessing subtracts in every
+    frame. A layout without a joint in the middle of the body takes both shoulders, between which the Kinect's spine
+    shoulder lies. They are in the picture even of someone behind a table, unlike the hips.
     """
 
     name: str
     joints: tuple[str, ...]
     bones: tuple[tuple[int, int], ...]
     groups: tuple[int, ...]
-    centre: int
+    centre: tuple[int, ...]
     dimensions: int = 3
 
     @property
@@ -71,7 +76,7 @@ _NTU = Layout(
         *((21, 7), (22, 7), (23, 11), (24, 11)),
     ),
     groups=(0, 4, 2, 2, 2, 2, 1, 1, 2, 2, 1, 1, 2, 3, 3, 3, 2, 3, 3, 3, 1, 0, 1, 0, 1),
-    centre=20,
+    centre=(20,),
 )
 
 # Assumption: the published groups exist for NTU-25 only; the other layouts use trunk, two arms and two legs (0 to 4).
@@ -90,7 +95,7 @@ _KINECT = Layout(
         *((12, 0), (13, 12), (14, 13), (15, 14), (16, 0), (17, 16), (18, 17), (19, 18)),
     ),
     groups=(0,) * 4 + (1,) * 4 + (2,) * 4 + (3,) * 4 + (4,) * 4,
-    centre=2,
+    centre=(2,),
 )
 
 _COCO = Layout(
@@ -105,7 +110,7 @@ _COCO = Layout(
         *((11, 5), (12, 6), (13, 11), (14, 12), (15, 13), (16, 14)),
     ),
     groups=(0, 0, 0, 0, 0, 1, 2, 1, 2, 1, 2, 3, 4, 3, 4, 3, 4),
-    centre=0,
+    centre=(5, 6),
     dimensions=2,
 )
 
@@ -121,10 +126,30 @@ _H36M = Layout(
         *((11, 8), (12, 11), (13, 12), (14, 8), (15, 14), (16, 15)),
     ),
     groups=(0, 4, 4, 4, 3, 3, 3, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2),
-    centre=8,
+    centre=(8,),
 )
 
-LAYOUTS = {layout.name: layout for layout in (_NTU, _KINECT, _COCO, _H36M)}
+# MediaPipe's 33 landmarks in metres, by its own numbers. The nose is the root, so that both sides have equal bones.
+_BLAZEPOSE = Layout(
+    name="blazepose-33",
+    joints=(
+        *("nose", "left inner eye", "left eye", "left outer eye", "right inner eye", "right eye", "right outer eye"),
+        *("left ear", "right ear", "left mouth corner", "right mouth corner", "left shoulder", "right shoulder"),
+        *("left elbow", "right elbow", "left wrist", "right wrist", "left little finger", "right little finger"),
+        *("left index finger", "right index finger", "left thumb", "right thumb", "left hip", "right hip"),
+        *("left knee", "right knee", "left ankle", "right ankle", "left heel", "right heel", "left toes", "right toes"),
+    ),
+    bones=(
+        *((1, 0), (2, 1), (3, 2), (7, 3), (4, 0), (5, 4), (6, 5), (8, 6), (9, 0), (10, 0)),
+        *((11, 0), (13, 11), (15, 13), (17, 15), (19, 15), (21, 15)),
+        *((12, 0), (14, 12), (16, 14), (18, 16), (20, 16), (22, 16)),
+        *((23, 11), (25, 23), (27, 25), (29, 27), (31, 27), (24, 12), (26, 24), (28, 26), (30, 28), (32, 28)),
+    ),
+    groups=(0,) * 11 + (1, 2) * 6 + (3, 4) * 5,
+    centre=(11, 12),
+)
+
+LAYOUTS = {layout.name: layout for layout in (_NTU, _KINECT, _COCO, _H36M, _BLAZEPOSE)}
 
 
 def layout_named(name: str) -> Layout:

@@ -27,9 +27,10 @@ _LARGEST_ANGLE = 0.3  # radians about each axis
 class Preprocessing:
     """Settings by which skeletons become a network's input.
 
-    `centring` "spine" subtracts the layout's centre joint in every frame, except from that joint itself. "none" leaves
-    positions alone. `streams` are concatenated along the channels. `absent` "mask" leaves an absent person NaN for the
-    encoder to mask. "zeros" is the published way.
+    `centring` "spine" subtracts the layout's centre in every frame, except from the centre joints themselves. "none"
+    leaves positions alone. `streams` are concatenated along the channels. `absent` "mask" leaves an absent person or
+    joint NaN for the encoder to mask. "zeros" is the published way. It knows absent persons alone, and single absent
+    joints are refused, because a joint at the origin is made up.
 
     The number of frames T_s is not part of this. Each stage sets it, and the card of an encoder stores it.
     """
@@ -105,7 +106,7 @@ def preprocess(
     rng: np.random.Generator | None = None,
     window: tuple[float, float] | None = None,
 ) -> Float32[np.ndarray, "{num_frames} 2 J C"]:
-    """Make a clip into the network's input of `num_frames` frames and two persons (NaN where one is absent).
+    """Make a clip into the network's input of `num_frames` frames and two persons (NaN marks absence).
 
     With `rng` this is training: a random stretch of half to all of the frames, and a random rotation. Without, it is
     the middle 95 %, always the same. A `window`, as two shares of the clip, replaces either stretch, so that a skeleton
@@ -113,7 +114,7 @@ def preprocess(
 
     Raises:
         ValueError: the clip has no frame, more than two persons, or another layout's joints, or the window is empty or
-            reaches beyond the clip.
+            reaches beyond the clip, or joints are absent where the preprocessing has zeros for the absent.
     """
     layout = layout_named(preprocessing.layout)
     skeleton = _two_persons(joints, layout, preprocessing)
@@ -145,8 +146,15 @@ def _two_persons(
 ) -> Float32[np.ndarray, "T 2 J D"]:
     _check_shape(joints, layout)
     skeleton = np.full((len(joints), NUM_PERSONS, *joints.shape[2:]), np.nan, np.float32)
-    skeleton[:, : joints.shape[1]] = joints
-    skeleton[~is_present(skeleton)] = np.nan if preprocessing.absent == "mask" else 0.0
+    skeleton[:, : joints.shape[1]] = whole_joints(joints, layout=layout)
+    if preprocessing.absent == "mask":
+        return skeleton
+    skeleton[~is_present(skeleton)] = 0.0
+    if np.isnan(skeleton).any():
+        raise ValueError(
+            "some joints of a person are absent (NaN), which a preprocessing with zeros for the absent does not know; "
+            "use an encoder trained with --absent mask, or skeletons that have all joints"
+        )
     return skeleton
 
 
@@ -182,8 +190,8 @@ def _crop(length: int, rng: np.random.Generator | None) -> slice:
 def resize(joints: Float32[np.ndarray, "T M J D"], num_frames: int) -> Float32[np.ndarray, "{num_frames} M J D"]:
     """Stretch or shrink a clip in time by linear interpolation (frames count from their middles, ends are repeated).
 
-    A person is interpolated between two frames that both have them. Between a frame with and one without, the nearer
-    one decides. So an absence does not spread, and no person is made up.
+    A joint is interpolated between two frames that both have it. Between a frame with and one without, the nearer one
+    decides. So an absence does not spread, and no person and no joint is made up.
     """
     at = np.clip((np.arange(num_frames) + 0.5) * (len(joints) / num_frames) - 0.5, 0, len(joints) - 1)
     before = np.floor(at).astype(int)
@@ -208,17 +216,24 @@ def _streams(
 ) -> Float32[np.ndarray, "T M J C"]:
     joint = _centred(skeleton, layout.centre) if preprocessing.centring == "spine" else skeleton
     streams = {"joint": lambda: joint, "bone": lambda: _bones(skeleton, layout), "velocity": lambda: _velocity(joint)}
-    return np.concatenate([streams[name]() for name in preprocessing.streams], axis=-1)
+    channels = np.concatenate([streams[name]() for name in preprocessing.streams], axis=-1)
+    # of several streams, a joint without its bone is absent from all, since the encoder takes or leaves whole joints
+    return np.where(np.isnan(channels).any(axis=-1, keepdims=True), np.float32(np.nan), channels)
 
 
-def _centred(skeleton: Float32[np.ndarray, "T M J D"], centre: int) -> Float32[np.ndarray, "T M J D"]:
-    centred = skeleton - skeleton[:, :, centre : centre + 1]
-    centred[:, :, centre] = skeleton[:, :, centre]
+def _centred(skeleton: Float32[np.ndarray, "T M J D"], centre: tuple[int, ...]) -> Float32[np.ndarray, "T M J D"]:
+    """Subtract the mean of the centre joints that are there. Every person who is there has one (`whole_joints`)."""
+    joints = skeleton[:, :, list(centre)]
+    is_there = ~np.isnan(joints).any(axis=-1, keepdims=True)
+    number = is_there.sum(axis=2, keepdims=True).astype(np.float32)
+    middle = np.where(is_there, joints, 0).sum(axis=2, keepdims=True) / np.where(number, number, np.nan)
+    centred = skeleton - middle
+    centred[:, :, list(centre)] = joints
     return centred
 
 
 def _bones(skeleton: Float32[np.ndarray, "T M J D"], layout: Layout) -> Float32[np.ndarray, "T M J D"]:
-    """Return each joint relative to its parent. The root, which has none, keeps its position.
+    """Return each joint relative to its parent, absent if one of both is. The root, without parent, keeps its position.
 
     Deviation: the published feeder attaches the hand tips to the thumbs. Here, as in the network's graph, they are
     attached to the hands.
@@ -230,15 +245,29 @@ def _bones(skeleton: Float32[np.ndarray, "T M J D"], layout: Layout) -> Float32[
 
 
 def _velocity(joint: Float32[np.ndarray, "T M J D"]) -> Float32[np.ndarray, "T M J D"]:
-    """Return the difference to the next frame: zero where a person has none, NaN where they are absent."""
+    """Return the difference to the next frame: zero where a joint has none, NaN where it is absent."""
     velocity = np.zeros_like(joint)
     velocity[:-1] = joint[1:] - joint[:-1]
     return np.where(np.isnan(joint), np.nan, np.nan_to_num(velocity))
 
 
 def is_present(skeleton: Float[np.ndarray, "T M J C"]) -> Bool[np.ndarray, "T M"]:
-    """Return which persons are present in which frame."""
-    return ~np.isnan(skeleton).any(axis=(2, 3))
+    """Return which persons are present in which frame, be it with some of their joints."""
+    return ~np.isnan(skeleton).all(axis=(2, 3))
+
+
+def whole_joints(joints: Float32[np.ndarray, "T M J D"], *, layout: Layout) -> Float32[np.ndarray, "T M J D"]:
+    """Make a joint absent that lacks a coordinate, and a person without any of the layout's centre joints.
+
+    >>> from ski_lvlm.skeletons.layouts import LAYOUTS
+    >>> person = np.zeros((1, 1, 17, 2), np.float32)
+    >>> person[0, 0, [5, 6, 9], 1] = np.nan
+    >>> is_present(whole_joints(person, layout=LAYOUTS["coco-17"])).tolist()  # both shoulders are absent
+    [[False]]
+    """
+    absent = np.isnan(joints).any(axis=-1)
+    absent |= absent[:, :, list(layout.centre)].all(axis=2, keepdims=True)
+    return np.where(absent[..., None], np.float32(np.nan), joints)
 
 
 def mirror(joints: Float32[np.ndarray, "T M J D"], *, layout: Layout) -> Float32[np.ndarray, "T M J D"]:

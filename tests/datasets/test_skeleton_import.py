@@ -214,3 +214,13 @@ def test_a_damaged_pickle_is_said_to_be_one(tmp_path, damage):
     (tmp_path / "a.pkl").write_bytes(damage)
     with pytest.raises(UnsafePickleError, match="not a readable pickle.*again"):
         load_arrays(tmp_path / "a.pkl")
+
+
+def test_a_single_joint_that_is_nan_stays_absent_alone(tmp_path):
+    keypoint = joints(1, 20, 25, 3)
+    keypoint[0, 4, 7] = np.nan
+    keypoint[0, 6, 20] = np.nan  # without the centre, a person is absent
+    write_pyskl(tmp_path / "a.pkl", keypoint)
+    content = gathered(tmp_path / "a.pkl")[NAMES[0]].content
+    assert content.shape == (19, 1, 25, 3)
+    assert np.isnan(content).any(axis=-1).sum() == 1 and np.isnan(content[4, 0, 7]).all()

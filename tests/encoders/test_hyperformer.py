@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import zlib
@@ -7,6 +8,7 @@ import pytest
 import torch
 from einops import rearrange
 
+from ski_lvlm.encoders import hyperformer
 from ski_lvlm.encoders.hyper_attention import hop_distances
 from ski_lvlm.encoders.hyperformer import ActionClassifier, Hyperformer
 from ski_lvlm.published.hyperformer_weights import load_hyperformer
@@ -165,7 +167,7 @@ def test_every_layout_brings_its_own_graph(layout):
         (clips(joints=17), "17 joints, this encoder's layout ntu-25 has 25"),
         (clips(persons=3), "3 persons, this encoder takes at most 2"),
         (torch.full((2, 8, 2, 25, 3), math.nan), r"clips \[0, 1\] of the batch show nobody"),
-        (clips().index_fill(3, torch.tensor([4]), math.nan), "NaN must mark a person who is absent"),
+        (clips().index_fill(4, torch.tensor([1]), math.nan), "NaN must mark a joint that is absent"),
     ],
 )
 def test_refuses_what_it_cannot_encode(skeleton, message):
@@ -218,3 +220,97 @@ def test_no_1x1_convolution_strides():
     model = Hyperformer(layout=LAYOUTS["ntu-25"], num_heads=1, head_dim=12, depth=2, strided=(2,))
     convolutions = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (1, 1)]
     assert model.num_tokens(8) == 4 and {m.stride for m in convolutions} == {(1, 1)}
+
+
+def without_joints(skeleton):
+    """Return the clips with joints absent: a hand throughout the first, some more in single frames of the second."""
+    skeleton = skeleton.clone()
+    skeleton[0, :, 0, 7] = math.nan
+    skeleton[1, 3:6, 0, 11:15] = math.nan
+    skeleton[1, 8, 1, 20] = math.nan
+    return skeleton
+
+
+def attentive(**changes):
+    """Return an encoder whose attention and first norm do something, which they do not at the start."""
+    encoder = narrow(**changes)
+    for block in encoder.blocks:
+        torch.nn.init.ones_(block.attention.alpha)
+        for weight in (block.attention.group_weight, block.attention.hop_embedding, block.attention.joint_matrix):
+            torch.nn.init.normal_(weight)
+    torch.nn.init.uniform_(encoder.entrance_norm.running_mean)
+    torch.nn.init.uniform_(encoder.entrance_norm.bias)
+    return encoder
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_every_layout_trains_a_step_with_and_without_single_joints(layout):
+    encoder = attentive(layout=layout, in_channels=layout.dimensions)
+    skeleton = clips(joints=layout.num_joints, channels=layout.dimensions)
+    for absent in (False, True):
+        if absent:
+            skeleton[:, 2:5, :, 3] = math.nan
+        encoder.zero_grad()
+        feature = encoder(skeleton).feature
+        feature.square().sum().backward()
+        assert feature.isfinite().all()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters())
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+def test_what_stands_under_a_mask_has_no_influence(is_training):
+    encoder = attentive().train(is_training)
+    skeleton = without_joints(clips())
+    present, known = hyperformer._presence(skeleton)
+    features = []
+    for garbage in (0.0, 1e3, -1e3):
+        filled = skeleton.nan_to_num(garbage) if is_training is False else skeleton
+        features.append(encoder.feature_map(filled, present=present, known=known))
+    assert torch.equal(features[0], features[1]) and torch.equal(features[0], features[2])
+    absent = ~encoder._remaining(known)
+    assert absent.any() and not features[0].movedim(1, -1)[absent].any()
+
+
+def test_an_absent_joint_has_no_gradient_and_others_have():
+    encoder, skeleton = attentive().eval(), without_joints(clips()).requires_grad_()
+    encoder(skeleton).feature.sum().backward()
+    absent = skeleton.isnan()
+    assert skeleton.grad.isfinite().all()
+    assert not skeleton.grad[absent].any() and skeleton.grad[~absent].ne(0).float().mean() > 0.9
+
+
+@torch.no_grad()
+def test_a_clip_does_not_depend_on_its_neighbours_absent_joints():
+    encoder, whole = attentive().eval(), clips()
+    torn = whole.clone()
+    torn[1, :, 0, 7] = math.nan
+    assert torch.allclose(encoder(whole).feature[0], encoder(torn).feature[0], atol=1e-5)
+    assert not torch.allclose(encoder(whole).feature[1], encoder(torn).feature[1], atol=1e-3)
+    moment = whole.clone()
+    moment[0, 4:9, 1] = math.nan  # a person who is absent for a moment is as ever
+    assert torch.allclose(encoder(moment).feature[0], encoder(torch.stack([moment[0], torn[1]])).feature[0], atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_joint_that_is_always_absent_is_as_if_the_skeleton_had_none():
+    """Take the joint out of layout and weights instead: the same numbers."""
+    encoder = attentive(depth=2, strided=(2,)).eval()
+    skeleton = clips()
+    skeleton[:, :, :, 24] = math.nan  # a thumb, on which no other bone hangs
+    remaining = [joint for joint in range(25) if joint != 24]
+    smaller = dataclasses.replace(
+        NTU,
+        joints=NTU.joints[:24],
+        bones=tuple(bone for bone in NTU.bones if 24 not in bone),
+        groups=NTU.groups[:24],
+    )
+    other = narrow(layout=smaller, depth=2, strided=(2,)).eval()
+    rows = torch.arange(2 * 25 * 3).view(2, 25, 3)[:, remaining].flatten()
+    state = encoder.state_dict()
+    for name, value in state.items():
+        if name.startswith("entrance_norm") and value.ndim:
+            state[name] = value[rows]
+        elif name.endswith("joint_matrix"):
+            state[name] = value[:, remaining][:, :, remaining]
+    other.load_state_dict(state)
+    assert torch.allclose(encoder(skeleton).tokens, other(skeleton[:, :, :, remaining]).tokens, atol=1e-5)

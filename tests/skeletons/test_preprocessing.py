@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ski_lvlm.skeletons.cleaning import clean
-from ski_lvlm.skeletons.layouts import layout_named
+from ski_lvlm.skeletons.layouts import LAYOUTS, layout_named
 from ski_lvlm.skeletons.ntu_file import read_skeleton
 from ski_lvlm.skeletons.preprocessing import Preprocessing, interleaved_views, is_present, mirror, preprocess, resize
 from tests.cases.recordings import TWO_ACTORS
@@ -225,3 +225,76 @@ def test_an_absent_person_is_absent_from_every_view():
     views = interleaved_views(person(), num_frames=16, num_views=3, preprocessing=Preprocessing())
     assert views.shape == (3, 16, 2, 25, 3)
     assert np.isnan(views[:, :, 1]).all() and not np.isnan(views[:, :, 0]).any()
+
+
+def test_a_joint_is_interpolated_between_frames_that_have_it_and_made_up_nowhere():
+    joints = person(40)
+    joints[10:20, 0, 7] = np.nan
+    result = preprocess(joints, num_frames=40, preprocessing=PLAIN)
+    nearest = np.isnan(joints[:, 0])[1:39]  # 38 of 40 frames remain, so that all times lie between frames
+    resized = resize(joints[1:39], 40)
+    np.testing.assert_array_equal(np.isnan(result[:, 0]), np.isnan(resized[:, 0]))
+    others = [joint for joint in range(25) if joint != 7]
+    assert nearest.any() and not np.isnan(result[:, 0, others]).any()
+    assert np.isnan(result[:, 0, 7]).any(axis=-1).sum() in (10, 11)
+    present = result[:, 0, 7][~np.isnan(result[:, 0, 7, 0])]
+    assert np.abs(present).max() <= np.abs(joints[~np.isnan(joints)]).max()
+
+
+def test_a_joint_without_a_coordinate_is_absent_and_a_bone_without_an_end_too():
+    joints = person(40)
+    joints[:, 0, 6, 1] = np.nan  # a wrist without height
+    both = preprocess(joints, num_frames=40, preprocessing=Preprocessing(streams=("joint", "bone")))
+    absent = np.isnan(both[:, 0]).all(axis=(0, 2))
+    assert absent.nonzero()[0].tolist() == [6, 7]  # the hand's bone begins at the wrist
+    assert not np.isnan(both[:, 0, ~absent]).any()
+    bones = preprocess(joints, num_frames=40, preprocessing=Preprocessing(streams=("bone",)))
+    assert np.isnan(bones[:, 0]).any(axis=(0, 2)).nonzero()[0].tolist() == [6, 7]
+
+
+def test_zeros_for_the_absent_refuses_single_joints():
+    joints = person(40)
+    joints[5, 0, 6] = np.nan
+    with pytest.raises(ValueError, match="some joints of a person are absent.*--absent mask"):
+        preprocess(joints, num_frames=16, preprocessing=Preprocessing(absent="zeros"))
+    joints[5] = np.nan
+    assert np.isfinite(preprocess(joints, num_frames=16, preprocessing=Preprocessing(absent="zeros"))).all()
+
+
+def test_the_centre_of_two_joints_is_their_mean_or_the_one_that_is_there():
+    blazepose = Preprocessing(layout="blazepose-33", cleaning="blazepose-1")
+    joints = np.random.default_rng(0).normal(size=(40, 1, 33, 3)).astype(np.float32)
+    centred = preprocess(joints, num_frames=38, preprocessing=blazepose)[:, 0]
+    joints = joints[1:39]  # of 40 frames the middle 38, which are then not resized
+    middle = joints[:, 0, [11, 12]].mean(axis=1)
+    np.testing.assert_allclose(centred[:, 15], joints[:, 0, 15] - middle, atol=1e-6)
+    np.testing.assert_allclose(centred[:, 11], joints[:, 0, 11], atol=1e-6)
+    joints[:, 0, 11] = np.nan
+    alone = preprocess(joints, num_frames=len(joints), preprocessing=blazepose)[:, 0]
+    border = int(0.05 * len(joints) / 2)
+    assert border == 0 and np.isnan(alone[:, 11]).all()
+    np.testing.assert_allclose(alone[:, 15], joints[:, 0, 15] - joints[:, 0, 12], atol=1e-6)
+    joints[3, 0, 12] = np.nan  # now there is no centre in frame 3
+    assert is_present(preprocess(joints, num_frames=len(joints), preprocessing=blazepose))[:, 0].tolist() == [
+        number != 3 for number in range(len(joints))
+    ]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_every_layout_is_preprocessed_and_mirrored_twice_to_itself(layout):
+    joints = np.random.default_rng(0).normal(size=(20, 2, layout.num_joints, layout.dimensions)).astype(np.float32)
+    joints[3:5, 1, 4] = np.nan
+    np.testing.assert_array_equal(mirror(mirror(joints, layout=layout), layout=layout), joints)
+    for streams in (("joint",), ("bone", "velocity")):
+        settings = Preprocessing(layout=layout.name, cleaning="other", streams=streams)
+        result = preprocess(joints, num_frames=16, preprocessing=settings, rng=np.random.default_rng(0))
+        assert result.dtype == np.float32 and is_present(result).all()
+
+
+def test_two_and_three_dimensions_do_not_mix():
+    flat = Preprocessing(layout="coco-17", cleaning="vitpose-1")
+    solid = Preprocessing(layout="blazepose-33", cleaning="blazepose-1")
+    with pytest.raises(ValueError, match="trained on another preprocessing .layout: 'blazepose-33' against 'coco-17'"):
+        solid.check_matches(flat)
+    with pytest.raises(ValueError, match="17 joints with 2 coordinates.*33 joints with 3 .layout blazepose-33"):
+        preprocess(np.zeros((9, 1, 17, 2), np.float32), num_frames=16, preprocessing=solid)
