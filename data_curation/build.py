@@ -53,7 +53,6 @@ def curate(args: argparse.Namespace) -> int:
     """Crop, caption, ask and write. Each step resumes, and passes its results to the next."""
     from data_curation import steps
     from data_curation.cropping.crop_settings import CropSettings
-    from data_curation.cropping.detect import load_detector
     from data_curation.cropping.locate import Locator
     from data_curation.ledger import done
     from data_curation.open_models import Models
@@ -62,6 +61,7 @@ def curate(args: argparse.Namespace) -> int:
     from data_curation.results import outcome
     from data_curation.sources import find_clips, motion_text, skeleton_reader
     from data_curation.terminal import progress
+    from ski_lvlm.estimation.detector import load_detector
     from ski_lvlm.storage.shards import only_process, parse_shard
 
     shard = parse_shard(args.shard)

@@ -12,9 +12,9 @@ selection of actors are ours.
 from collections.abc import Iterable
 
 import numpy as np
-from einops import rearrange
 from jaxtyping import Float
 
+from ski_lvlm.estimation.box_paths import between, median, smoothed
 from ski_lvlm.skeletons.cleaning import clean
 from ski_lvlm.skeletons.ntu_file import BodyTrack, Recording
 from ski_lvlm.videos.decoding import Box
@@ -25,7 +25,6 @@ KINECT = (1920, 1080)  # the image that colour coordinates refer to
 SLACK = 64.0  # pixels of that image
 WHOLE = np.array([[[0.0, 0.0, *KINECT]]])  # one person who fills the picture, to keep the whole frame
 
-_MEDIAN = 5  # frames, which drops glitches of two frames, or of one at the ends of a clip
 _FAR = 10  # times the median distance from the middle of the body. Arms and legs reach 6
 _STEADY = 3.0  # frames, the standard deviation of the Gaussian that smooths a tracking window
 
@@ -74,28 +73,8 @@ def _credible(points: Float[np.ndarray, "T J 2"]) -> Float[np.ndarray, "T J 2"]:
     """Replace implausible joints by NaN."""
     is_valid = np.isfinite(points).all(axis=-1) & (points != 0).any(axis=-1)
     points = np.where(is_valid[..., None], points, np.nan)
-    away = np.linalg.norm(points - _median(points, axis=1), axis=-1)
-    return np.where((away <= _FAR * _median(away, axis=1))[..., None], points, np.nan)
-
-
-def _median(values: Float[np.ndarray, "..."], *, axis: int) -> Float[np.ndarray, "..."]:
-    """Return the median of the finite values along an axis, which is kept."""
-    # Not `np.nanmedian`, which warns if all values are NaN.
-    ordered = np.sort(values, axis=axis)  # NaN comes last
-    count = np.isfinite(values).sum(axis=axis, keepdims=True)
-    middle = [np.take_along_axis(ordered, np.maximum(rank, 0), axis=axis) for rank in ((count - 1) // 2, count // 2)]
-    return (middle[0] + middle[1]) / 2
-
-
-def smoothed(paths: Float[np.ndarray, "T *k"], *, window: int = _MEDIAN) -> Float[np.ndarray, "T *k"]:
-    """Return the running median over an odd `window` of frames, with a smaller one at the ends. NaN stays NaN.
-
-    >>> smoothed(np.array([1.0, 2.0, 90.0, 4.0, np.nan]), window=3).tolist()
-    [1.5, 2.0, 4.0, 47.0, nan]
-    """
-    reach = [(window // 2, window // 2)] + [(0, 0)] * (paths.ndim - 1)
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(paths, reach, constant_values=np.nan), window, axis=0)
-    return np.where(np.isnan(paths), np.nan, _median(around, axis=-1)[..., 0])
+    away = np.linalg.norm(points - median(points, axis=1), axis=-1)
+    return np.where((away <= _FAR * median(away, axis=1))[..., None], points, np.nan)
 
 
 def static_box(boxes: Boxes, *, width: int, height: int, slack: float = SLACK) -> Box:
@@ -151,12 +130,3 @@ def _filled(person: Float[np.ndarray, "T 4"]) -> Float[np.ndarray, "T 4"]:
     """Fill the gaps of a person's boxes."""
     present = np.flatnonzero(np.isfinite(person).all(axis=-1))
     return between(person[present], present, num_frames=len(person))
-
-
-def between(
-    boxes: Float[np.ndarray, "n 4"], frames: Iterable[int], *, num_frames: int
-) -> Float[np.ndarray, "{num_frames} 4"]:
-    """Interpolate boxes at some ascending frames to every frame, constant beyond the first and the last."""
-    known_frames = np.asarray(list(frames))
-    sides = [np.interp(np.arange(num_frames), known_frames, side) for side in rearrange(boxes, "n side -> side n")]
-    return np.stack(sides, axis=-1)

@@ -7,9 +7,10 @@ from typing import Literal
 
 from data_curation.cropping.boxes import WHOLE, Boxes, CropError, skeleton_boxes
 from data_curation.cropping.crop_settings import CropSettings
-from data_curation.cropping.detect import Detector, find_boxes
+from data_curation.cropping.detect import find_boxes
 from data_curation.ledger import Rejected
 from ski_lvlm.datasets.ntu import missing_skeletons, parse_name
+from ski_lvlm.estimation.detector import Detector
 from ski_lvlm.skeletons.cleaning import CleaningError
 from ski_lvlm.skeletons.ntu_file import SkeletonFileError, read_skeleton
 

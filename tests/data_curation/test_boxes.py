@@ -8,12 +8,11 @@ from data_curation.cropping.boxes import (
     WHOLE,
     CropError,
     actor_boxes,
-    between,
     skeleton_boxes,
-    smoothed,
     static_box,
     tracking_boxes,
 )
+from ski_lvlm.estimation.box_paths import between, smoothed
 from ski_lvlm.skeletons.cleaning import CleaningError
 from tests.cases.recordings import recording, track
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from data_curation.cropping.association import Detections
 from data_curation.cropping.boxes import CropError
 from data_curation.cropping.crop import CropSettings, write_crop
 from data_curation.cropping.detect import find_boxes
+from ski_lvlm.estimation.association import Detections
 from ski_lvlm.videos.decoding import read_video
 from ski_lvlm.videos.folder import VideoError
 

@@ -110,7 +110,7 @@ class RedFinder:
     model = "red-1"
 
     def __call__(self, frames):
-        from data_curation.cropping.association import Detections
+        from ski_lvlm.estimation.association import Detections
 
         pictures = []
         for frame in frames:

@@ -60,7 +60,8 @@ def _match(boxes: Float[np.ndarray, "k 4"], persons: Sequence[Person]) -> dict[i
         return {}
     last = np.stack([person.boxes[-1] for person in persons])
     overlap = intersection_over_union(_squared(boxes), _squared(last))
-    return {i: persons[j] for i, j in zip(*linear_sum_assignment(overlap, maximize=True)) if overlap[i, j] >= _OVERLAP}
+    rows, columns = linear_sum_assignment(overlap, maximize=True)
+    return {i: persons[j] for i, j in zip(rows.tolist(), columns.tolist()) if overlap[i, j] >= _OVERLAP}
 
 
 def _squared(boxes: Float[np.ndarray, "k 4"]) -> Float[np.ndarray, "k 4"]:

@@ -14,7 +14,7 @@ import numpy as np
 from einops import rearrange, repeat
 from jaxtyping import Float, Float32, Int, UInt8
 
-from data_curation.cropping.association import Detections
+from ski_lvlm.estimation.association import Detections
 
 _WEIGHTS = "mediapipe/modules/pose_detection/pose_detection.tflite"
 _SIDE = 224

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data_curation.cropping.association import Detections, associate, intersection_over_union
+from ski_lvlm.estimation.association import Detections, associate, intersection_over_union
 
 
 def found(*boxes, score=0.9):

@@ -5,8 +5,8 @@ import threading
 import numpy as np
 from jaxtyping import UInt8
 
-from data_curation.cropping.association import Detections
 from ski_lvlm.cli import device
+from ski_lvlm.estimation.association import Detections
 
 _MIN_SCORE = 0.5
 _BATCH = 8  # frames

@@ -4,9 +4,9 @@ import threading
 import numpy as np
 import pytest
 
-from data_curation.cropping.blazepose import BlazePose, Bodies, anchors, decoded, distinct, squares
 from data_curation.cropping.boxes import KINECT, skeleton_boxes, static_box
 from data_curation.cropping.detect import find_boxes
+from ski_lvlm.estimation.blazepose_detector import BlazePose, Bodies, anchors, decoded, distinct, squares
 from ski_lvlm.skeletons.ntu_file import read_skeleton
 from tests.cases.recordings import GENUINE, needs_genuine_ntu
 

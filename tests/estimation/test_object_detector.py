@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from data_curation.cropping.detect import load_detector
+from ski_lvlm.estimation.detector import load_detector
 
 FRAMES = np.random.default_rng(0).integers(0, 255, (10, 36, 64, 3), dtype=np.uint8)
 

@@ -1,0 +1,1 @@
+"""Skeletons from videos: finders of persons, and estimators of their joints."""
