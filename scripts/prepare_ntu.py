@@ -10,9 +10,8 @@ when no file has changed. After an interruption it starts again (all of NTU120 t
 """
 
 import argparse
-import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -22,18 +21,19 @@ from jaxtyping import Float32
 from rich.console import Console
 from rich.table import Table
 
-from ski_lvlm.cli import parser, progress, run
+from ski_lvlm.cli import parser, run
 from ski_lvlm.datasets.ntu import is_train, missing_skeletons, names_with_skeleton, parse_name
-from ski_lvlm.datasets.ntu_folder import NtuFolder, compare, find_files, fingerprint
+from ski_lvlm.datasets.ntu_folder import NtuFolder, compare, find_files
+from ski_lvlm.datasets.packing import BATCH, earlier_report, fingerprint, pack
 from ski_lvlm.datasets.reading import batched, read_ahead
-from ski_lvlm.datasets.skeleton_import import PreparedClip, import_skeletons
+from ski_lvlm.datasets.skeleton_import import import_skeletons
 from ski_lvlm.skeletons.cleaning import CLEANING, clean
 from ski_lvlm.skeletons.layouts import layout_named
 from ski_lvlm.skeletons.ntu_file import read_skeleton
-from ski_lvlm.skeletons.packed import PackedSkeletons, PackedWriter, packed_writer
+from ski_lvlm.skeletons.packed import PackedSkeletons, packed_writer
 from ski_lvlm.storage.files import write_json
 
-_BATCH = 32  # clips that a worker reads at a time
+_ALL_LISTED = "all of them are on NTU's list of missing skeletons"
 _PROTOCOLS = {"ntu60": ("xsub", "xview"), "ntu120": ("xsub", "xset"), "synthetic": ("synthetic",)}
 _EXPLAINED = {
     "on_missing_list": "on NTU's list of missing skeletons, skipped",
@@ -51,53 +51,25 @@ def clean_clip(name: str, *, files: Mapping[str, Path]) -> Float32[np.ndarray, "
     return clean(read_skeleton(files[name], joints_only=True)).joints
 
 
-def pack(clips: Iterable[PreparedClip], writer: PackedWriter, *, total: int | None, source: Path) -> dict[str, str]:
-    """Write the usable clips and return the errors of the others by clip.
-
-    Raises:
-        ValueError: no clip can be used.
-    """
-    errors = {}
-    with progress("skeletons", total=total) as advance:
-        for clip in clips:
-            if clip.content is None:
-                errors[clip.name] = clip.error
-            else:
-                writer.add(clip.name, clip.content)
-            advance(1)
-    if not writer.names:
-        first = next(iter(errors.values()), "all of them are on NTU's list of missing skeletons")
-        raise ValueError(f"{source}: no skeleton in it can be used; the first problem is: {first}")
-    return errors
-
-
 def prepare_folder(folder: NtuFolder, out: Path, *, dataset: str, workers: int, console: Console) -> dict:
     """Pack the folder's usable skeletons into `out` and return the report."""
     lists: dict[str, list[str]] = compare(folder, dataset)
     excluded = {*lists["on_missing_list"], *lists["not_of_this_dataset"]}
     files = {name: path for name, path in folder.skeletons.items() if name not in excluded}
     source = fingerprint(list(folder.skeletons.values()), dataset, CLEANING)
-    if earlier := _earlier_report(out, source):
+    if earlier := earlier_report(out, source):
         console.print(f"{out}: nothing has changed, the packed set is kept")
         return earlier | lists  # videos may have come or gone since
     read = partial(clean_clip, files=files)
-    batches = read_ahead(batched(list(files), _BATCH), read, workers=workers if workers > 1 else 0)
+    batches = read_ahead(batched(list(files), BATCH), read, workers=workers if workers > 1 else 0)
     with packed_writer(out, layout=layout_named("ntu-25"), cleaning=CLEANING, source=source) as writer:
-        errors = pack(chain.from_iterable(batches), writer, total=len(files), source=folder.folder)
+        errors = pack(
+            chain.from_iterable(batches), writer, total=len(files), source=folder.folder, none_left=_ALL_LISTED
+        )
     report = {"source": source, "folder": str(folder.folder), "dataset": dataset, "files": len(folder.skeletons)}
     report |= _contents(PackedSkeletons.open(out), dataset) | {"bad": errors} | lists
     write_json(out / "report.json", report)
     return report
-
-
-def _earlier_report(out: Path, source: str) -> dict | None:
-    """Return the report of an earlier run on the same files if its set is whole."""
-    try:
-        report = json.loads((out / "report.json").read_text(encoding="utf-8"))
-        packed = PackedSkeletons.open(out)
-    except (OSError, ValueError):
-        return None
-    return report if report.get("source") == packed.source == source else None
 
 
 def _contents(packed: PackedSkeletons, dataset: str) -> dict:
@@ -109,6 +81,13 @@ def _contents(packed: PackedSkeletons, dataset: str) -> dict:
         "actions": len({parse_name(name).action for name in packed.names}),
         "protocols": {p: {"train": count, "test": len(packed) - count} for p, count in trained.items()},
     }
+
+
+def prepare(ntu: Path, out: Path, *, dataset: str, workers: int, console: Console) -> None:
+    """Prepare a folder of NTU RGB+D and print the report. The data set `auto` is told by the clips' names."""
+    folder = find_files(ntu)
+    name = folder.dataset if dataset == "auto" else dataset
+    show(prepare_folder(folder, out, dataset=name, workers=workers, console=console), out, console)
 
 
 def show(report: dict, out: Path, console: Console) -> None:
@@ -129,7 +108,7 @@ def show(report: dict, out: Path, console: Console) -> None:
         of = f" of {len(missing_skeletons(dataset))}" if kind == "on_missing_list" and dataset != "synthetic" else ""
         table.add_row(explanation, f"{len(names):,}{of}" + (f": {', '.join(names[:3])} …" if names else ""))
     console.print(table)
-    _show_errors(report["bad"], console)
+    show_errors(report["bad"], console)
     console.print(f"packed set in {out}; all names in {out / 'report.json'}")
 
 
@@ -139,19 +118,20 @@ def import_file(path: Path, out: Path, *, layout_name: str, console: Console) ->
     cleaning, clips = import_skeletons(path, layout=layout)
     files = sorted(path.glob("*.np[yz]")) if path.is_dir() else [path]
     source = fingerprint(files, layout.name, cleaning)
-    if _earlier_report(out, source):
+    if earlier_report(out, source):
         console.print(f"{out}: nothing has changed, the packed set is kept")
         return
     with packed_writer(out, layout=layout, cleaning=cleaning, source=source) as writer:
-        errors = pack(clips, writer, total=None, source=path)
+        errors = pack(clips, writer, total=None, source=path, none_left="it holds no clip")
     count = len(PackedSkeletons.open(out))
     report = {"source": source, "imported": str(path), "layout": layout.name, "prepared": count, "bad": errors}
     write_json(out / "report.json", report)
-    _show_errors(errors, console)
+    show_errors(errors, console)
     console.print(f"packed {count:,} skeletons of {path} in {out} (layout {layout.name}, cleaning {cleaning!r})")
 
 
-def _show_errors(errors: dict[str, str], console: Console) -> None:
+def show_errors(errors: dict[str, str], console: Console) -> None:
+    """Print the first ten errors."""
     for error in list(errors.values())[:10]:
         console.print(f"skipped: {error}", style="yellow", markup=False, highlight=False)
 
@@ -184,10 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ValueError(
             f"--layout {args.layout} does not apply to .skeleton files, which are ntu-25; use it with --import_from"
         )
-    folder = find_files(args.ntu)
-    dataset = folder.dataset if args.dataset == "auto" else args.dataset
-    report = prepare_folder(folder, args.out, dataset=dataset, workers=args.workers, console=console)
-    show(report, args.out, console)
+    prepare(args.ntu, args.out, dataset=args.dataset, workers=args.workers, console=console)
     return 0
 
 

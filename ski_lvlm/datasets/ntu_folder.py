@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ski_lvlm.datasets.ntu import all_names, missing_skeletons, parse_name
-from ski_lvlm.storage.digests import digest
 from ski_lvlm.videos.folder import list_videos
 
 
@@ -83,10 +82,3 @@ def compare(folder: NtuFolder, dataset: str) -> dict[str, list[str]]:
         "misnamed": set(folder.misnamed),
     }
     return {kind: sorted(members) for kind, members in kinds.items()}
-
-
-def fingerprint(paths: list[Path], *words: str) -> str:
-    """Return a digest of `words` and of the files' names, sizes and times of change."""
-    files = ((path.name, path.stat()) for path in paths)
-    states = [f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0" for name, status in files]
-    return digest("\0".join(words) + "".join(states), length=32)
