@@ -149,7 +149,53 @@ _BLAZEPOSE = Layout(
     centre=(11, 12),
 )
 
-LAYOUTS = {layout.name: layout for layout in (_NTU, _KINECT, _COCO, _H36M, _BLAZEPOSE)}
+# Paper: LCR-Net++ gives 13 joints, right before left, feet first. Only the head is in the middle.
+_LCRNET = Layout(
+    name="lcrnet-13",
+    joints=(
+        *("right ankle", "left ankle", "right knee", "left knee", "right hip", "left hip"),
+        *("right wrist", "left wrist", "right elbow", "left elbow", "right shoulder", "left shoulder", "head"),
+    ),
+    bones=(
+        *((10, 12), (11, 12), (8, 10), (6, 8), (9, 11), (7, 9)),
+        *((4, 10), (5, 11), (2, 4), (0, 2), (3, 5), (1, 3)),
+    ),
+    groups=(4, 3, 4, 3, 4, 3, 2, 1, 2, 1, 2, 1, 0),
+    centre=(10, 11),
+)
+
+# Assumption: the order in which the authors of Smarthome's refined poses (SSTA-PRS, UNIK) list their 17 joints.
+_SSTA = Layout(
+    name="ssta-17",
+    joints=(
+        *("head", "nose", "neck", "chest", "mid hip", "left shoulder", "right shoulder", "left elbow", "right elbow"),
+        *("left wrist", "right wrist", "left hip", "right hip", "left knee", "right knee", "left ankle", "right ankle"),
+    ),
+    bones=(
+        *((0, 1), (1, 2), (3, 2), (4, 3), (5, 2), (6, 2), (7, 5), (8, 6), (9, 7), (10, 8)),
+        *((11, 4), (12, 4), (13, 11), (14, 12), (15, 13), (16, 14)),
+    ),
+    groups=(0, 0, 0, 0, 0, 1, 2, 1, 2, 1, 2, 3, 4, 3, 4, 3, 4),
+    centre=(2,),
+)
+
+_OPENPOSE = Layout(
+    name="openpose-18",
+    joints=(
+        *("nose", "neck", "right shoulder", "right elbow", "right wrist", "left shoulder", "left elbow", "left wrist"),
+        *("right hip", "right knee", "right ankle", "left hip", "left knee", "left ankle"),
+        *("right eye", "left eye", "right ear", "left ear"),
+    ),
+    bones=(
+        *((0, 1), (2, 1), (3, 2), (4, 3), (5, 1), (6, 5), (7, 6), (8, 1), (9, 8), (10, 9), (11, 1), (12, 11)),
+        *((13, 12), (14, 0), (15, 0), (16, 14), (17, 15)),
+    ),
+    groups=(0, 0, 2, 2, 2, 1, 1, 1, 4, 4, 4, 3, 3, 3, 0, 0, 0, 0),
+    centre=(1,),
+    dimensions=2,
+)
+
+LAYOUTS = {layout.name: layout for layout in (_NTU, _KINECT, _COCO, _H36M, _BLAZEPOSE, _LCRNET, _SSTA, _OPENPOSE)}
 
 
 def layout_named(name: str) -> Layout:

@@ -38,7 +38,7 @@ def test_ntu_joints_stand_where_the_kinect_puts_them():
     joints = LAYOUTS["ntu-25"].joints
     assert (joints[0], joints[1], joints[3], joints[20]) == ("spine base", "mid spine", "head", "spine shoulder")
     assert (joints[7], joints[11], joints[15], joints[24]) == ("left hand", "right hand", "left foot", "right thumb")
-    assert [layout.num_joints for layout in LAYOUTS.values()] == [25, 20, 17, 17, 33]
+    assert [layout.num_joints for layout in LAYOUTS.values()] == [25, 20, 17, 17, 33, 13, 17, 18]
 
 
 def test_two_coordinates_are_refused_where_three_are_needed():
