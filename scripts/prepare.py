@@ -1,11 +1,11 @@
-"""Convert a published data set, or videos in one folder a class, into a data set folder for --data and --prepared.
+"""Convert a published data set, or videos in one folder a class, into a folder for --data.
 
     python scripts/prepare.py --kind utd-mhad --root /data/UTD-MHAD --out utd
     python scripts/prepare.py --kind folders --root my_videos --out my_data
 
-The folder gets dataset.json, clips.csv and, where the data set has skeletons, a packed set of them. Files are found
-wherever they lie in --root. Damaged ones are listed and skipped. The report is printed and written to report.json. The
-same command does nothing when no file has changed.
+The folder gets dataset.json, clips.csv and, where the data set has skeletons, a packed set of them, so that it is also
+what --prepared takes. Files are found wherever they lie in --root. Damaged ones are listed and skipped. The report is
+printed and written to report.json. The same command does nothing when no file has changed.
 """
 
 import argparse

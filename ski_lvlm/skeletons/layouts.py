@@ -149,34 +149,27 @@ _BLAZEPOSE = Layout(
     centre=(11, 12),
 )
 
-# Paper: LCR-Net++ gives 13 joints, right before left, feet first. Only the head is in the middle.
+# LCR-Net++ lists right before left, feet first. Its 17 joints are these and the middle of the body, as its demo shows.
+_LCRNET_JOINTS = (
+    *("right ankle", "left ankle", "right knee", "left knee", "right hip", "left hip"),
+    *("right wrist", "left wrist", "right elbow", "left elbow", "right shoulder", "left shoulder", "head"),
+)
+_LCRNET_LIMBS = ((8, 10), (6, 8), (9, 11), (7, 9), (2, 4), (0, 2), (3, 5), (1, 3))
+
 _LCRNET = Layout(
     name="lcrnet-13",
-    joints=(
-        *("right ankle", "left ankle", "right knee", "left knee", "right hip", "left hip"),
-        *("right wrist", "left wrist", "right elbow", "left elbow", "right shoulder", "left shoulder", "head"),
-    ),
-    bones=(
-        *((10, 12), (11, 12), (8, 10), (6, 8), (9, 11), (7, 9)),
-        *((4, 10), (5, 11), (2, 4), (0, 2), (3, 5), (1, 3)),
-    ),
+    joints=_LCRNET_JOINTS,
+    bones=((10, 12), (11, 12), (4, 10), (5, 11), *_LCRNET_LIMBS),
     groups=(4, 3, 4, 3, 4, 3, 2, 1, 2, 1, 2, 1, 0),
     centre=(10, 11),
 )
 
-# Assumption: the order in which the authors of Smarthome's refined poses (SSTA-PRS, UNIK) list their 17 joints.
-_SSTA = Layout(
-    name="ssta-17",
-    joints=(
-        *("head", "nose", "neck", "chest", "mid hip", "left shoulder", "right shoulder", "left elbow", "right elbow"),
-        *("left wrist", "right wrist", "left hip", "right hip", "left knee", "right knee", "left ankle", "right ankle"),
-    ),
-    bones=(
-        *((0, 1), (1, 2), (3, 2), (4, 3), (5, 2), (6, 2), (7, 5), (8, 6), (9, 7), (10, 8)),
-        *((11, 4), (12, 4), (13, 11), (14, 12), (15, 13), (16, 14)),
-    ),
-    groups=(0, 0, 0, 0, 0, 1, 2, 1, 2, 1, 2, 3, 4, 3, 4, 3, 4),
-    centre=(2,),
+_LCRNET_17 = Layout(
+    name="lcrnet-17",
+    joints=(*_LCRNET_JOINTS, "pelvis", "spine", "neck", "chin"),
+    bones=((14, 15), (13, 14), (16, 15), (12, 16), (10, 15), (11, 15), (4, 13), (5, 13), *_LCRNET_LIMBS),
+    groups=(4, 3, 4, 3, 4, 3, 2, 1, 2, 1, 2, 1, 0, 0, 0, 0, 0),
+    centre=(15,),
 )
 
 _OPENPOSE = Layout(
@@ -195,7 +188,7 @@ _OPENPOSE = Layout(
     dimensions=2,
 )
 
-LAYOUTS = {layout.name: layout for layout in (_NTU, _KINECT, _COCO, _H36M, _BLAZEPOSE, _LCRNET, _SSTA, _OPENPOSE)}
+LAYOUTS = {layout.name: layout for layout in (_NTU, _KINECT, _COCO, _H36M, _BLAZEPOSE, _LCRNET, _LCRNET_17, _OPENPOSE)}
 
 
 def layout_named(name: str) -> Layout:

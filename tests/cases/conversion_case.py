@@ -23,6 +23,11 @@ def moving(num_frames, *axes, seed=0):
     return (box + rng.normal(0, 0.05, (num_frames, *axes))).astype(np.float32)
 
 
+def upright(num_frames, *, seed=0):
+    """Return 25 joints (frames, 25, 3) of a body that is taller than wide."""
+    return moving(num_frames, 25, 3, seed=seed) * np.array([0.3, 1, 0.3], np.float32)
+
+
 def write_lines(path, rows):
     """Write rows of numbers as text."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,5 +83,5 @@ def said(capsys):
 
 
 def centred_first(joints, centre):
-    """Return joints (frames, J, D) with the origin at their first centre."""
-    return joints - joints[0, centre]
+    """Return joints (frames, J, D) with the origin at the middle of their first centre joints."""
+    return joints - joints[0, list(centre)].mean(axis=0)

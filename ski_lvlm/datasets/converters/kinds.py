@@ -3,10 +3,29 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ski_lvlm.datasets.converters import folders, utd_mhad
+from ski_lvlm.datasets.converters import (
+    charades,
+    etri,
+    folders,
+    kinetics_skeleton,
+    msr_action3d,
+    nw_ucla,
+    pku_mmd,
+    smarthome,
+    utd_mhad,
+    utkinect,
+)
 from ski_lvlm.datasets.converters.conversion import Conversion
 
 KINDS: dict[str, Callable[[Path], Conversion]] = {
+    "charades": charades.convert,
+    "etri": etri.convert,
     "folders": folders.convert,
+    "kinetics-skeleton": kinetics_skeleton.convert,
+    "msr-action3d": msr_action3d.convert,
+    "nw-ucla": nw_ucla.convert,
+    "pku-mmd": pku_mmd.convert,
+    "smarthome": smarthome.convert,
     "utd-mhad": utd_mhad.convert,
+    "utkinect": utkinect.convert,
 }
