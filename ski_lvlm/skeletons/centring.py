@@ -1,5 +1,7 @@
 """Cleaning of skeletons of any layout to at most two actors with the origin at the main one, named `centred-1`."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Float32
 
@@ -13,6 +15,17 @@ _MAX_ACTORS = 2
 def without_zeros(joints: Float32[np.ndarray, "*axes D"]) -> Float32[np.ndarray, "*axes D"]:
     """Return joints with NaN where all coordinates are exactly 0, which is how many files write an absent joint."""
     return np.where((joints == 0).all(axis=-1, keepdims=True), np.float32(np.nan), joints)
+
+
+def up(poses: Sequence[Float32[np.ndarray, "J 3"]], *, layout: Layout) -> int:
+    """Return 1 where y points up in most of the poses, and -1 where it points down.
+
+    Assumption: people are mostly upright, so a head is above both ankles. It is for files that do not say.
+    """
+    head, ankles = layout.joints.index("head"), [layout.joints.index(f"{side} ankle") for side in ("left", "right")]
+    heights = [float(pose[head, 1] - pose[ankles, 1].mean()) for pose in poses if len(pose) == layout.num_joints]
+    finite = [height for height in heights if np.isfinite(height)]
+    return -1 if finite and float(np.median(finite)) < 0 else 1
 
 
 def centred(joints: Float32[np.ndarray, "T M J D"], *, layout: Layout) -> Float32[np.ndarray, "T2 M2 J D"]:

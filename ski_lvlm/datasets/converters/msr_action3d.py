@@ -6,6 +6,7 @@ Source: Li, Zhang, Liu, "Action recognition based on a bag of 3D points", CVPR 2
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
@@ -13,7 +14,7 @@ from jaxtyping import Float32
 from ski_lvlm.datasets.converters.conversion import Conversion, Row, class_name, numbered, odd_and_even
 from ski_lvlm.datasets.converters.files import files_of, matched, none_of, videos_of
 from ski_lvlm.datasets.converters.number_text import read_numbers
-from ski_lvlm.skeletons.centring import CENTRED, centred, without_zeros
+from ski_lvlm.skeletons.centring import CENTRED, centred, up, without_zeros
 from ski_lvlm.skeletons.layouts import layout_named
 
 CLASSES = numbered(
@@ -28,12 +29,29 @@ _LAYOUT = layout_named("kinect-20")
 _ORDER = [6, 3, 2, 19, 1, 8, 10, 12, 0, 7, 9, 11, 5, 14, 16, 18, 4, 13, 15, 17]
 _NAME = r"(?P<clip>a(?P<action>\d+)_s(?P<subject>\d+)_e(?P<take>\d+))(?:_skeleton(?:3d|_3d|_proj)?)?"
 _FARTHEST = 20.0  # metres; a larger x or y is a pixel
+_NUM_SAMPLES = 20
+
+
+class Unit(NamedTuple):
+    """The unit of a folder's joints: metres, or pixels and depths as the first release has them.
+
+    `sign` makes y point up. Models of one unit refuse clips of the other, by the name of the cleaning.
+    """
+
+    is_metres: bool
+    sign: int
+
+    @property
+    def cleaning(self) -> str:
+        """Name of the cleaning."""
+        return CENTRED if self.is_metres else f"{CENTRED}-pixels"
 
 
 def convert(root: Path) -> Conversion:
     """Return the clips of a folder of text files. Those with `3D` in their names or folders come first.
 
-    The protocol is the usual one: odd subjects train.
+    Files without it hold pixels and depths. They are used where no clip has metres. The protocol is the usual one: odd
+    subjects train.
 
     Raises:
         ValueError: there are none.
@@ -52,6 +70,8 @@ def convert(root: Path) -> Conversion:
             skipped[str(file)] = str(error)
             continue
         clips.append(row | ({"video": videos[name]} if name in videos else {}))
+    all_files = {name: file for name, (file, _) in files.items()}
+    unit = _unit_of(all_files)
     description = {
         "name": "msr-action3d",
         "classes": CLASSES,
@@ -59,8 +79,23 @@ def convert(root: Path) -> Conversion:
         "layout": _LAYOUT.name,
         "fps": 15,
     }
-    read = partial(read_clip, files={name: file for name, (file, _) in files.items()})
-    return Conversion(description, clips, [file for file, _ in files.values()], skipped | several, CENTRED, read)
+    read = partial(read_clip, files=all_files, unit=unit)
+    return Conversion(description, clips, list(all_files.values()), skipped | several, unit.cleaning, read)
+
+
+def _unit_of(files: Mapping[str, Path]) -> Unit:
+    """Return the unit of the first readable files: metres if any of them has these."""
+    samples = []
+    for file in files.values():
+        try:
+            samples.append(_joints(file)[:, 0])
+        except ValueError:
+            continue
+        if len(samples) == _NUM_SAMPLES or not _is_in_pixels(samples[-1]):
+            break
+    if not samples or not _is_in_pixels(samples[-1]):
+        return Unit(is_metres=True, sign=1)
+    return Unit(is_metres=False, sign=up([pose for poses in samples for pose in poses], layout=_LAYOUT))
 
 
 def _words(path: Path, root: Path) -> str:
@@ -68,24 +103,32 @@ def _words(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix().lower().replace("action3d", "")
 
 
-def read_clip(name: str, *, files: Mapping[str, Path]) -> Float32[np.ndarray, "T 1 20 3"]:
-    """Return the joints of a clip in metres, in the layout's order.
-
-    The fourth number of a line is not used.
+def read_clip(name: str, *, files: Mapping[str, Path], unit: Unit) -> Float32[np.ndarray, "T 1 20 3"]:
+    """Return the joints of a clip, in the layout's order and the unit of all clips, with y up.
 
     Raises:
-        ValueError: the file is damaged, its lines are no whole frames, or its joints are in pixels.
+        ValueError: the file is damaged, its lines are no whole frames, or its joints are in another unit.
     """
-    file = files[name]
+    joints = _joints(files[name])
+    if _is_in_pixels(joints) == unit.is_metres:
+        raise ValueError(
+            f"{files[name]}: its joints are {'pixels and depths' if unit.is_metres else 'metres'}, but those of other "
+            "clips are not; unpack all of MSRAction3DSkeletonReal3D, whose files are named skeleton3D"
+        )
+    joints[..., 1] *= unit.sign
+    return centred(joints, layout=_LAYOUT)
+
+
+def _joints(file: Path) -> Float32[np.ndarray, "T 1 20 3"]:
+    """Return the joints of a file in the layout's order. The fourth number of a line is not used."""
     lines = read_numbers(file)
     if lines.shape[1] not in (3, 4) or len(lines) % 20:
         raise ValueError(
             f"{file}: found {len(lines)} lines of {lines.shape[1]} numbers; expected 20 lines a frame of 3 or 4 numbers"
         )
-    joints = lines[:, :3].reshape(-1, 1, 20, 3)
-    if np.abs(joints[..., :2]).max(initial=0, where=np.isfinite(joints[..., :2])) > _FARTHEST:
-        raise ValueError(
-            f"{file}: its joints are pixels and depths; expected metres: unpack MSRAction3DSkeletonReal3D, whose files "
-            "are named skeleton3D"
-        )
-    return centred(without_zeros(joints[:, :, _ORDER]), layout=_LAYOUT)
+    return without_zeros(lines[:, :3].reshape(-1, 1, 20, 3)[:, :, _ORDER])
+
+
+def _is_in_pixels(joints: Float32[np.ndarray, "..."]) -> bool:
+    values = np.abs(joints[..., :2])
+    return bool(values.max(initial=0, where=np.isfinite(values)) > _FARTHEST)

@@ -75,7 +75,7 @@ def read_clip(name: str, *, files: Mapping[str, Path]) -> Float32[np.ndarray, "T
     if not isinstance(content, dict) or not isinstance(content.get("skeletons"), list):
         raise ValueError(f"{file}: found no list 'skeletons'; expected an object with 'skeletons' and 'label'")
     action = int(name[1:].partition("_")[0])
-    if "label" in content and content["label"] not in (_RANKS[action], action):
+    if "label" in content and str(content["label"]) not in (str(_RANKS[action]), str(action)):
         raise ValueError(
             f"{file}: its label is {content['label']!r}, but action {action} of its name has {_RANKS[action]}: "
             "rename the file, or correct the label"

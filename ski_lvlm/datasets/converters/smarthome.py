@@ -14,7 +14,7 @@ from jaxtyping import Float32
 
 from ski_lvlm.datasets.converters.conversion import Conversion, Row
 from ski_lvlm.datasets.converters.files import files_of, matched, none_of, videos_of
-from ski_lvlm.skeletons.centring import CENTRED, centred, without_zeros
+from ski_lvlm.skeletons.centring import CENTRED, centred, up, without_zeros
 from ski_lvlm.skeletons.layouts import Layout, layout_named
 from ski_lvlm.storage.clip_names import VIDEO_SUFFIXES
 from ski_lvlm.storage.json_files import read_json
@@ -92,7 +92,7 @@ def convert(root: Path) -> Conversion:
     sample = _sample(files)
     layout = _LAYOUTS[len(sample[0])] if sample else None
     description = _description() | ({"layout": layout.name} if layout else {})
-    read = partial(read_clip, files=files, layout=layout, up=_up(sample, layout)) if layout else None
+    read = partial(read_clip, files=files, layout=layout, sign=up(sample, layout=layout)) if layout else None
     all_files = [file for file, _ in (*poses.values(), *videos.values())]
     return Conversion(description, clips, all_files, skipped | no_clips | several, CENTRED if layout else "", read)
 
@@ -127,17 +127,7 @@ def _sample(files: Mapping[str, Path]) -> list[Float32[np.ndarray, "J 3"]]:
     return poses
 
 
-def _up(sample: list[Float32[np.ndarray, "J 3"]], layout: Layout) -> int:
-    """Return 1 where y points up in the files, and -1 where it points down.
-
-    Assumption: people are mostly upright, so a head is above both ankles. The data set's description does not say.
-    """
-    head, ankles = layout.joints.index("head"), [layout.joints.index(f"{side} ankle") for side in ("left", "right")]
-    heights = [float(pose[head, 1] - pose[ankles, 1].mean()) for pose in sample if len(pose) == layout.num_joints]
-    return 1 if float(np.median(heights)) >= 0 else -1
-
-
-def read_clip(name: str, *, files: Mapping[str, Path], layout: Layout, up: int) -> Float32[np.ndarray, "T M J 3"]:
+def read_clip(name: str, *, files: Mapping[str, Path], layout: Layout, sign: int) -> Float32[np.ndarray, "T M J 3"]:
     """Return the joints of a clip with y up, in the unit of the file.
 
     Assumption: a person keeps their place in the list of a frame, as the published loaders take it.
@@ -156,7 +146,7 @@ def read_clip(name: str, *, files: Mapping[str, Path], layout: Layout, up: int) 
                 raise ValueError(f"{files[name]}: found {len(pose)} joints; expected {layout.num_joints}, as elsewhere")
             joints[time, person] = pose
     joints = without_zeros(joints)
-    joints[..., 1] *= up
+    joints[..., 1] *= sign
     return centred(joints, layout=layout)
 
 

@@ -60,7 +60,8 @@ def convert(root: Path) -> Conversion:
         ValueError: there is no recording, or no file of labels.
     """
     paths = files_of(root, ".txt")
-    labels = [path for path in paths if "label" in path.stem.lower()]
+    beside = sorted(Path(root).absolute().parent.glob("*.txt"))  # the archive has joints/ and the labels side by side
+    labels = [path for path in (*paths, *beside) if "label" in path.stem.lower()]
     files, skipped = matched((path for path in paths if path not in labels), _NAME)
     if not files or not labels:
         raise none_of(root, "joints_s01_e01.txt and so on, and actionLabel.txt")

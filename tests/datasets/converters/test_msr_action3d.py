@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from ski_lvlm.skeletons.layouts import layout_named
 from tests.cases.conversion_case import centred_first, convert, moving, write_lines
@@ -52,10 +51,14 @@ def test_files_named_without_3d_are_used_where_they_hold_metres(tmp_path):
     assert list(convert("msr-action3d", tmp_path / "root", tmp_path / "out").clips) == ["A01_S01_E01"]
 
 
-def test_pixels_alone_are_an_error(tmp_path):
-    write(tmp_path / "root" / "a01_s01_e01_skeleton.txt", pixels())
-    with pytest.raises(ValueError, match="no skeleton in it can be used; the first problem is: .*pixels and depths"):
-        convert("msr-action3d", tmp_path / "root", tmp_path / "out")
+def test_pixels_alone_have_a_cleaning_of_their_own_and_y_up(tmp_path):
+    joints = pixels()
+    joints[:, MSR_ORDER.index("head"), 1] = 1  # pictures count from the top
+    write(tmp_path / "root" / SCREEN / "a01_s01_e01_skeleton.txt", joints)
+    converted = convert("msr-action3d", tmp_path / "root", tmp_path / "out")
+    packed = converted.packed.get("a01_s01_e01")[:, 0]
+    assert (packed[:, LAYOUT.joints.index("head"), 1] > packed[:, LAYOUT.joints.index("left ankle"), 1]).all()
+    assert converted.packed.cleaning == "centred-1-pixels"
 
 
 def test_damaged_files_are_listed(tmp_path):

@@ -42,6 +42,11 @@ def test_spans_of_frame_numbers_become_clips(tmp_path, place):
     assert len(converted.description["classes"]) == 10
 
 
+def test_labels_may_lie_beside_the_folder_of_joints(tmp_path):
+    fill(tmp_path / "root")
+    assert len(convert("utkinect", tmp_path / "root" / "joints", tmp_path / "out").clips) == 3
+
+
 def test_open_spans_and_spans_without_frames_are_listed(tmp_path):
     fill(tmp_path / "root", labels=LABELS + "s03_e01\nwalk: 1 9\ns01_e01\ndance: 1 5\nwalk: 1 2\n")
     report = convert("utkinect", tmp_path / "root", tmp_path / "out").report
