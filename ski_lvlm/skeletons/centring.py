@@ -23,7 +23,7 @@ def up(poses: Sequence[Float32[np.ndarray, "J 3"]], *, layout: Layout) -> int:
     Assumption: people are mostly upright, so a head is above both ankles. It is for files that do not say.
     """
     head, ankles = layout.joints.index("head"), [layout.joints.index(f"{side} ankle") for side in ("left", "right")]
-    heights = [float(pose[head, 1] - pose[ankles, 1].mean()) for pose in poses if len(pose) == layout.num_joints]
+    heights = [float(pose[head, 1] - pose[ankles, 1].mean()) for pose in poses]
     finite = [height for height in heights if np.isfinite(height)]
     return -1 if finite and float(np.median(finite)) < 0 else 1
 

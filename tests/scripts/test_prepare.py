@@ -7,7 +7,16 @@ from scripts import prepare, prepare_ntu
 from ski_lvlm.datasets.converters.kinds import KINDS
 from ski_lvlm.skeletons.ntu_file import write_skeleton
 from tests.cases.command_case import run
-from tests.cases.conversion_case import GENUINE_UTD, convert, needs_genuine_utd, said, touch, write_lines
+from tests.cases.conversion_case import (
+    GENUINE_UTD,
+    convert,
+    moving,
+    needs_genuine_utd,
+    said,
+    touch,
+    write_json,
+    write_lines,
+)
 from tests.cases.recordings import recording, track
 
 SCRIPT = Path(prepare.__file__)
@@ -25,6 +34,12 @@ def fill_msr(root, num_clips):
         rows = [[0.1 * joint, joint * 0.09 + 0.01 * frame, 2, 1] for frame in range(3) for joint in range(1, 21)]
         write_lines(root / f"a01_s{subject:02}_e01_skeleton3D.txt", rows)
     return root
+
+
+def write_ucla(root):
+    for view in (1, 3):
+        content = {"skeletons": moving(5, 20, 3).tolist(), "label": 1}
+        write_json(root / f"a01_s01_e00_v0{view}.json", content)
 
 
 def test_ntu_is_prepared_as_by_its_own_command(tmp_path):
@@ -63,6 +78,16 @@ def test_a_new_video_enters_the_table(tmp_path):
     convert("msr-action3d", root, out)
     touch(root / "a01_s01_e01_rgb.avi")
     assert convert("msr-action3d", root, out).clips["a01_s01_e01"]["video"].endswith("a01_s01_e01_rgb.avi")
+
+
+@pytest.mark.parametrize("place", ["", "out"])
+def test_a_data_set_folder_inside_the_data_set_is_no_part_of_it(tmp_path, capsys, place):
+    root = tmp_path / "root"
+    write_ucla(root)
+    for _ in range(2):
+        converted = convert("nw-ucla", root, root / place)
+        assert not converted.report["skipped"] and len(converted.packed) == 2
+    assert "nothing has changed" in said(capsys)
 
 
 def test_every_kind_refuses_an_empty_folder_and_a_missing_one(tmp_path):

@@ -115,7 +115,7 @@ def read_clip(name: str, *, files: Mapping[str, Path]) -> Float32[np.ndarray, "T
 
 def _table(file: Path) -> pa.Table:
     try:
-        return pyarrow.csv.read_csv(file)
+        return pyarrow.csv.read_csv(file, read_options=pyarrow.csv.ReadOptions(use_threads=False))
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{file}: not a readable CSV file ({error}); copy it again") from error
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from ski_lvlm.storage.clip_names import VIDEO_SUFFIXES, ClipIndex, ClipNameError
 
 _VIDEO_ENDINGS = ("_rgb", "_color", "_colour", "-rgb", "-color")
+_MADE = ("dataset.json", "clips.csv", "clips.edited.csv", "report.json", "index.json", "joints.npy")
 _OTHER_PICTURES = re.compile(r"depth|infrared|(?:^|[^a-z])ir(?:[^a-z]|$)|body.?index|flow", re.IGNORECASE)
 
 
@@ -30,7 +31,9 @@ def _walk(root: Path) -> Iterator[Path]:
         inside[:] = [name for name in inside if name[0] != "." and name != "__MACOSX" and real not in real_folders]
         if real not in real_folders:  # a link may lead back to where it lies
             real_folders.add(real)
-            yield from (Path(folder, file) for file in files if file[0] != ".")
+            is_made_here = "dataset.json" in files  # --out may lie in --root
+            inside[:] = [] if is_made_here and Path(folder) != root else inside
+            yield from (Path(folder, file) for file in files if file[0] != "." and not (is_made_here and file in _MADE))
 
 
 def matched(files: Iterable[Path], pattern: str) -> tuple[dict[str, tuple[Path, re.Match[str]]], dict[str, str]]:

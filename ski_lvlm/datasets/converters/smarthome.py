@@ -112,7 +112,7 @@ def _description() -> dict[str, Any]:
 
 
 def _sample(files: Mapping[str, Path]) -> list[Float32[np.ndarray, "J 3"]]:
-    """Return the poses in the first readable files."""
+    """Return the poses in the first readable files, of as many joints as the first of them has."""
     poses: list[Float32[np.ndarray, "J 3"]] = []
     num_files = 0
     for file in files.values():
@@ -124,7 +124,7 @@ def _sample(files: Mapping[str, Path]) -> list[Float32[np.ndarray, "J 3"]]:
         num_files += bool(in_file)
         if num_files == _NUM_SAMPLES:
             break
-    return poses
+    return [pose for pose in poses if len(pose) == len(poses[0])]
 
 
 def read_clip(name: str, *, files: Mapping[str, Path], layout: Layout, sign: int) -> Float32[np.ndarray, "T M J 3"]:
