@@ -23,37 +23,36 @@ def convert(root: Path) -> Conversion:
     if not root.is_dir():
         raise ValueError(f"{root}: no such folder; --root names the folder that holds one sub-folder a class")
     by_class: dict[str, list[str]] = {}
+    folder_of: dict[str, str] = {}
     skipped: dict[str, str] = {}
     videos = list_videos(root)
     for name, file in videos.items():
         folders = file.relative_to(root).parts[:-1]
         if folders:
-            by_class.setdefault(folders[0], []).append(name)
+            by_class.setdefault(_spoken(folders[0]), []).append(name)
+            folder_of.setdefault(_spoken(folders[0]), folders[0])
         else:
             skipped[str(file)] = "lies in no sub-folder, so its class is unknown; move it into one"
     if not by_class:
         raise none_of(root, "videos in one sub-folder a class, such as wave/a.mp4")
     clips: list[Row] = []
-    for folder, names in sorted(by_class.items()):
+    for spoken, names in sorted(by_class.items()):
         tested = _tested(names)
+        parts = {name: "test" if name in tested else "train" for name in names}
         clips += [
-            {
-                "clip": name,
-                "class": folder,
-                "video": str(videos[name].resolve()),
-                "part": "test" if name in tested else "train",
-            }
-            for name in names
+            {"clip": name, "class": folder_of[spoken], "video": str(videos[name].resolve()), "part": part}
+            for name, part in parts.items()
         ]
     description = {
         "name": root.resolve().name,
-        "classes": [{"id": folder, "name": _spoken(folder)} for folder in sorted(by_class)],
+        "classes": [{"id": folder_of[spoken], "name": spoken} for spoken in sorted(by_class)],
         "protocols": {"part": {"train": {"part": "train"}, "test": {"part": "test"}}},
     }
     return Conversion(description, clips, list(videos.values()), skipped)
 
 
 def _spoken(folder: str) -> str:
+    """Return a folder's name with spaces for underscores, as class texts need it."""
     return " ".join(folder.replace("_", " ").split()) or folder
 
 

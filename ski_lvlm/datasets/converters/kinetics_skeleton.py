@@ -26,7 +26,7 @@ def convert(root: Path) -> Conversion:
     """Return the clips of a folder of JSON files. The `…_label.json` files give their classes, else each file does.
 
     A clip's part is that of its label file, or the folder that lies nearest to it and has train, val or test in its
-    name.
+    name, else unknown.
 
     Raises:
         ValueError: there are none.
@@ -92,7 +92,7 @@ def _label(path: Path, entry: Mapping[str, Any] | None) -> tuple[str, int]:
 def _part(path: Path, root: Path, labels: list[Path], entries: Mapping[str, Mapping[str, Any]]) -> str:
     if part := entries.get(path.stem, {}).get("part"):
         return str(part)
-    return next((part for folder in reversed(path.relative_to(root).parts[:-1]) if (part := _word(folder))), "")
+    return next((part for folder in reversed(path.relative_to(root).parts[:-1]) if (part := _word(folder))), "unknown")
 
 
 def _word(text: str) -> str:

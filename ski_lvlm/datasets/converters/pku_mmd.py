@@ -72,6 +72,7 @@ def convert(root: Path) -> Conversion:
         raise none_of(root, "skeletons such as 0002-L.txt in one folder and labels of the same names in another")
     videos, several = videos_of(root, labels)
     parts = {protocol: _parts(path) for protocol, path in lists.items() if path}
+    parts = {protocol: part for protocol, part in parts.items() if any(name.upper() in part for name in labels)}
     clips: list[Row] = []
     spans: dict[str, Span] = {}
     for name, (label_file, match) in labels.items():

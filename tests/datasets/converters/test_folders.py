@@ -23,6 +23,12 @@ def test_folders_are_classes_and_a_third_of_each_is_for_testing(tmp_path):
     assert "lies in no sub-folder" in converted.report["skipped"][str(root / "stray.mp4")]
 
 
+def test_folders_that_differ_in_underscores_alone_are_one_class(tmp_path):
+    converted = convert("folders", fill(tmp_path / "root", **{"sit down": 2, "sit_down": 3}), tmp_path / "out")
+    assert converted.description["classes"] == [{"id": "sit down", "name": "sit down"}]
+    assert {row["class"] for row in converted.clips.values()} == {"sit down"} and len(converted.clips) == 5
+
+
 def test_videos_in_the_data_set_folder_itself_are_named_relative_to_it(tmp_path):
     converted = convert("folders", fill(tmp_path, wave=2), tmp_path)
     assert converted.clips["wave/müller 1 (küche)"]["video"] == "wave/müller 1 (küche).mp4"

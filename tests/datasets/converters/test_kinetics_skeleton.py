@@ -58,7 +58,9 @@ def test_damaged_files_are_listed(tmp_path):
     write_json(root / "e.json", {"data": [], "label_index": 1})
     (root / "f.json").write_text('{"data": [')
     write_json(root / "g_label.json", [])
-    report = convert("kinetics-skeleton", root, tmp_path / "out").report
+    converted = convert("kinetics-skeleton", root, tmp_path / "out")
+    report = converted.report
+    assert converted.clips["a"]["part"] == "unknown"
     assert list(report["bad"]) == ["b", "c", "d"] and report["skeletons"] == 1
     assert "no joint in any frame" in report["bad"]["b"] and "36 numbers in 'pose'" in report["bad"]["c"]
     assert len(report["skipped"]) == 3
