@@ -12,14 +12,28 @@ from typing import Any, Literal, get_args
 # their length. There alpha * L_D has 8e-3 and 8 times the gradient of the video's cross-entropy. Under Eq. (1) as
 # printed it has 3e-6 and 2e-3 times (benchmarks/scd_gradients.py).
 Scale = Literal["published", "cosine"]
-Protocol = Literal["xsub", "xview", "xset"]  # of NTU
-PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 Framing = Literal["whole", "centre"]  # how a frame becomes square
 FRAMINGS: tuple[Framing, ...] = get_args(Framing)
 
 
 def _setting(default: Any, text: str, **metadata: Any) -> Any:  # noqa: ANN401
     return field(default=default, metadata={"help": text, **metadata})
+
+
+_SPLIT_HELP = (
+    "zero-shot split: one of the data set's, a file of unseen classes, a list of them with commas, or all (every class "
+    "is seen). Default: all with --data, else the paper's ntu60/48-12 ('seen classes of NTU60 (55, 48) and NTU120 (110, "
+    "96)')"
+)
+_PROTOCOL_HELP = "which clips train and which test: one of the data set's protocols. Default: its first, xsub for NTU"
+
+
+def _data_sets() -> Any:  # noqa: ANN401
+    text = (
+        "data set: ntu60, ntu120, synthetic, or a folder with dataset.json (docs/data.md). Default: the one that --split "
+        "begins with"
+    )
+    return field(default_factory=list, metadata={"help": text, "action": "extend"})
 
 
 @dataclass(frozen=True)
@@ -61,10 +75,9 @@ class SkeletonDataRecipe:
 
     prepared: str = _setting("", "packed skeletons: the output of scripts/prepare_ntu.py")
     ntu: str = _setting("", "folder with rgb/ and skeletons/. The skeleton stages need only --prepared")
-    split: str = _setting("ntu60/48-12", "'seen classes of NTU60 (55, 48) and NTU120 (110, 96)'. Or synthetic")
-    protocol: Protocol = _setting(
-        "xsub", "which clips train and which test. xview is NTU60's, xset NTU120's, and synthetic has its own"
-    )
+    data: list[str] = _data_sets()
+    split: str = _setting("", _SPLIT_HELP)
+    protocol: str = _setting("", _PROTOCOL_HELP)
     num_frames: int = _setting(64, "T_s, frames that a clip is resized to (published Hyperformer)")
 
 
@@ -159,10 +172,9 @@ class StudentRecipe:
     """The videos of both stages of a student, and their views."""
 
     ntu: str = _setting("", "folder with rgb/ (and skeletons/, which no student needs), or the videos themselves")
-    split: str = _setting("ntu60/48-12", "zero-shot split, or synthetic, synthetic/1, synthetic/2")
-    protocol: Protocol = _setting(
-        "xsub", "which clips train and which test. xview is NTU60's, xset NTU120's, and synthetic has its own"
-    )
+    data: list[str] = _data_sets()
+    split: str = _setting("", _SPLIT_HELP)
+    protocol: str = _setting("", _PROTOCOL_HELP)
     frames_cache: str = _setting(
         "", "output of scripts/cache_frames.py: decoded, resized frames. Empty: videos are decoded"
     )

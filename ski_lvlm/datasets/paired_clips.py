@@ -19,7 +19,6 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ski_lvlm.datasets.ntu import labels
 from ski_lvlm.skeletons.layouts import layout_named
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.skeletons.preprocessing import NUM_PERSONS, Preprocessing, mirror, preprocess
@@ -66,7 +65,7 @@ class PairedClips(Dataset[PairedSample]):
     """Clips with their classes, and with their skeletons unless these are None.
 
     Evaluation shows the middle frames of equal segments of the whole clip, and the skeleton as `SkeletonClips` does. A
-    label is an index into `actions`.
+    label is the number of a clip's class.
 
     Raises:
         ValueError: the source lacks a clip or has smaller frames.
@@ -77,12 +76,12 @@ class PairedClips(Dataset[PairedSample]):
         source: FrameSource,
         names: Sequence[str],
         *,
-        actions: Sequence[int],
+        labels: Sequence[int],
         view: ViewSettings,
         skeletons: SkeletonSettings | None = None,
     ) -> None:
         _check_source(source, names, view.side)
-        self.source, self.names, self.labels = source, list(names), labels(names, actions=actions)
+        self.source, self.names, self.labels = source, list(names), list(labels)
         self.view, self.skeletons = view, skeletons
 
     @property

@@ -9,7 +9,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ski_lvlm.datasets.ntu import labels
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.skeletons.preprocessing import Preprocessing, preprocess
 
@@ -34,7 +33,7 @@ class SkeletonClips(Dataset[LabelledSkeleton]):
     Args:
         packed: the packed set.
         names: the clips, in order.
-        actions: the classes. A label is an index into them.
+        labels: the class of each clip, as a number from 0.
         num_frames: T_s.
         preprocessing: of the clips.
         seed: of the augmentation, or None for evaluation, which is always the same.
@@ -45,12 +44,12 @@ class SkeletonClips(Dataset[LabelledSkeleton]):
         packed: PackedSkeletons,
         names: Sequence[str],
         *,
-        actions: Sequence[int],
+        labels: Sequence[int],
         num_frames: int,
         preprocessing: Preprocessing,
         seed: int | None = None,
     ) -> None:
-        self.packed, self.names, self.labels = packed, list(names), labels(names, actions=actions)
+        self.packed, self.names, self.labels = packed, list(names), list(labels)
         self.num_frames, self.preprocessing, self.seed = num_frames, preprocessing, seed
 
     def __len__(self) -> int:

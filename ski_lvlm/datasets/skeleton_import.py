@@ -13,7 +13,8 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Float, Float32, Int
 
-from ski_lvlm.datasets.ntu import ClipName, Dataset, Protocol, is_train, names_with_skeleton, parse_name
+from ski_lvlm.datasets.catalogue import open_data_set
+from ski_lvlm.datasets.ntu import ClipName, NtuName, names_with_skeleton, parse_name
 from ski_lvlm.datasets.reading import LoadedClip, load_clip
 from ski_lvlm.skeletons.cleaning import CLEANING
 from ski_lvlm.skeletons.layouts import Layout
@@ -24,7 +25,7 @@ from ski_lvlm.storage.safe_pickle import load_arrays
 
 # The numbers of training and test clips tell the protocol of a published file. Within a part its clips are ordered by
 # the field that the protocol divides, then by name.
-_PROTOCOL_BY_COUNT: dict[tuple[int, int], tuple[Dataset, Protocol, Callable[[ClipName], int]]] = {
+_PROTOCOL_BY_COUNT: dict[tuple[int, int], tuple[NtuName, str, Callable[[ClipName], int]]] = {
     (40091, 16487): ("ntu60", "xsub", lambda clip: clip.performer),
     (37646, 18932): ("ntu60", "xview", lambda clip: clip.camera),
     (63026, 50919): ("ntu120", "xsub", lambda clip: clip.performer),
@@ -194,7 +195,11 @@ def _derived_names(counts: tuple[int, int], path: Path) -> dict[str, list[str]]:
         )
     dataset, protocol, divided_by = _PROTOCOL_BY_COUNT[counts]
     names = sorted(names_with_skeleton(dataset), key=lambda name: (divided_by(parse_name(name)), name))
+    data = open_data_set(dataset)
+    rule = data.protocol(protocol)
+    assert rule
+    is_train = data.is_train(names, rule)
     return {
-        "train": [name for name in names if is_train(name, protocol)],
-        "test": [name for name in names if not is_train(name, protocol)],
+        part: [name for name, trains in zip(names, is_train, strict=True) if trains == (part == "train")]
+        for part in ("train", "test")
     }

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.dual_encoders.language import Student
 from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
 from ski_lvlm.dual_encoders.students import build_student
@@ -32,8 +33,9 @@ class Card:
     stage: str
     num_frames: int  # T_v or T_s in training
     split: str
-    seen: tuple[int, ...]  # the actions it was trained on
+    seen: tuple[str, ...]  # the names of the actions it was trained on
     protocol: str  # which of the actions' clips it was trained on
+    dataset: str  # whose clips they are
 
 
 AnyCard = TypeVar("AnyCard", bound=Card)
@@ -54,11 +56,12 @@ class SkeletonEncoderCard(Card):
     preprocessing: dict[str, Any]
     num_frames: int
     split: str
-    seen: tuple[int, ...]
+    seen: tuple[str, ...]
     text_encoder: dict[str, str] | None = None  # id and digest
     prompt: str | None = None
     protocol: str = "xsub"
     scale: str = "cosine"  # of its similarities in the cross-entropy, see `SkeletonAlignRecipe`
+    dataset: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,12 @@ class StudentCard(Card):
     side: int  # pixels
     framing: str  # whole or centre, see video.read_for_tower
     split: str
-    seen: tuple[int, ...]
+    seen: tuple[str, ...]
     prompt: str
     names: str  # the spelling of class names
     protocol: str = "xsub"
     frozen: dict[str, str] = field(default_factory=dict)  # towers that are not in the file, and their digests
+    dataset: str = ""
 
 
 def save_model(folder: Path, model: nn.Module, *, card: Card) -> None:
@@ -105,9 +109,19 @@ def read_card(folder: Path, kind: type[AnyCard]) -> AnyCard:
         )
     try:
         fields = read_json(file)
-        return kind(**{**fields, "seen": tuple(fields["seen"])})
+        return kind(**{**fields, **_classes(fields)})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file} cannot be read ({error}); train the {kind.MODEL} again") from error
+
+
+def _classes(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the data set and the classes of a card. Earlier cards have NTU's numbers for classes."""
+    dataset = fields.get("dataset") or str(fields["split"]).split("/", maxsplit=1)[0]
+    seen = fields["seen"]
+    if all(isinstance(action, int) for action in seen):
+        data = open_data_set(dataset)
+        seen = [data.action(f"A{number}").name for number in seen]
+    return {"dataset": dataset, "seen": tuple(seen)}
 
 
 def _load_weights(module: nn.Module, weights: dict[str, Tensor], folder: Path, card: Card) -> None:

@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from ski_lvlm.datasets.ntu import Split
+from ski_lvlm.datasets.catalogue import DataSet
+from ski_lvlm.datasets.clip_files import video_clips
+from ski_lvlm.datasets.selection import Selection
 from ski_lvlm.dual_encoders.checkpoints import (
     WEIGHTS,
     SkeletonEncoderCard,
@@ -43,25 +45,31 @@ class Recogniser:
     origin: str  # where it reads
     prompt: str
     names: str  # the spelling of class names
-    seen: tuple[int, ...]
+    seen: tuple[str, ...]
     protocol: str = "xsub"  # whose training clips it saw
+    dataset: str = ""  # whose clips it was trained on
 
 
-def video_recogniser(folder: Path, *, videos: Path | None = None, cache: Path | None = None) -> Recogniser:
+def video_recogniser(
+    folder: Path, *, videos: Path | None = None, cache: Path | None = None, data: DataSet | None = None
+) -> Recogniser:
     """Load the student of a `video_finetune` or `distill` run. It needs no skeletons.
 
     Args:
         folder: the run.
         videos: folder of the videos, or with NTU's rgb/ in it.
         cache: instead of `videos`, a folder of frames that scripts/cache_frames.py decoded.
+        data: the data set whose clips these are, which may have a folder of its own.
 
     Raises:
         ValueError: the folder holds no student, there are no videos, or the cache holds other frames than the student
             was trained on.
     """
-    origin = cache or videos
+    origin = cache or videos or (data.folder if data else None)
     if origin is None:
-        raise ValueError("a model of videos needs --ntu DIR, the folder that holds rgb/, or --frames_cache DIR")
+        raise ValueError(
+            "a model of videos needs --ntu DIR, the folder that holds rgb/, --frames_cache DIR, or --data DIR with videos"
+        )
     if not (folder / StudentCard.FILE).is_file() and (folder / SkeletonEncoderCard.FILE).is_file():
         raise ValueError(
             f"{folder} holds a SkeletonCLIP ({SkeletonEncoderCard.FILE}), expected a student of videos "
@@ -69,7 +77,12 @@ def video_recogniser(folder: Path, *, videos: Path | None = None, cache: Path | 
             "distill"
         )
     student, card = load_student(folder)
-    source = _fitting_cache(cache, card) if cache else DecodedFrames(origin, side=card.side, framing=card.framing)
+    source: FrameSource
+    if cache:
+        source = _fitting_cache(cache, card)
+    else:
+        files = video_clips(data, videos) if data else origin
+        source = DecodedFrames(files, side=card.side, framing=card.framing)
     return Recogniser(
         "video",
         digest=_digest(folder, card),
@@ -81,6 +94,7 @@ def video_recogniser(folder: Path, *, videos: Path | None = None, cache: Path | 
         names=card.names,
         seen=card.seen,
         protocol=card.protocol,
+        dataset=card.dataset,
     )
 
 
@@ -126,6 +140,7 @@ def skeleton_recogniser(folder: Path, packed: PackedSkeletons) -> Recogniser:
         names="canonical" if home == folder else read_card(folder, StudentCard).names,  # trained together
         seen=card.seen,
         protocol=card.protocol,
+        dataset=card.dataset,
     )
 
 
@@ -142,32 +157,25 @@ def _skeleton(
     return torch.from_numpy(preprocess(packed.get(name), num_frames=num_frames, preprocessing=preprocessing))
 
 
-def check_classes(
-    recogniser: Recogniser, split: Split, *, folder: Path, generalised: bool = False, protocol: str = "xsub"
-) -> None:
+def check_classes(recogniser: Recogniser, selection: Selection, *, folder: Path, generalised: bool = False) -> None:
     """Make sure that the split's unseen classes are new to the model.
 
-    For a generalised test the seen ones must not be, and their clips that `protocol` tests must be new as well.
+    For a generalised test the seen ones must not be, and their clips that the protocol tests must be new as well.
 
     Raises:
         ValueError: the message names the classes for which it is otherwise.
     """
+    split = selection.split
     if leaked := sorted(set(recogniser.seen) & set(split.unseen)):
         raise ValueError(
-            f"the {recogniser.modality} model in {folder} was trained on {_numbers(leaked)}, which {split.name} "
+            f"the {recogniser.modality} model in {folder} was trained on {', '.join(leaked)}, which {split.name} "
             f"expects to be unseen; give the split that it was trained for, or train it with --split {split.name}"
         )
     if generalised and (new := sorted(set(split.seen) - set(recogniser.seen))):
         raise ValueError(
-            f"the {recogniser.modality} model in {folder} was not trained on {_numbers(new)}, which {split.name} "
+            f"the {recogniser.modality} model in {folder} was not trained on {', '.join(new)}, which {split.name} "
             f"expects to be seen; leave out --generalised, or train it with --split {split.name}"
         )
-    if generalised and split.dataset != "synthetic" and recogniser.protocol != protocol:
-        raise ValueError(
-            f"the {recogniser.modality} model in {folder} was trained on {recogniser.protocol}'s clips, some of which "
-            f"{protocol} tests; pass --protocol {recogniser.protocol}, or leave out --generalised"
-        )
-
-
-def _numbers(actions: Sequence[int]) -> str:
-    return ", ".join(f"A{action}" for action in actions)
+    if generalised and recogniser.dataset == selection.data.name:
+        trained = f"the {recogniser.modality} model in {folder} was trained"
+        selection.check_protocol(recogniser.protocol, trained=trained)

@@ -21,7 +21,7 @@ from ski_lvlm.recipe import FRAMINGS
 from ski_lvlm.videos.folder import VideoError, VideoFolder
 from ski_lvlm.videos.packets import decoded_timeline, open_video, timeline, whole_frames
 from ski_lvlm.videos.picture import Picture, Step, filter_graph, shown_picture, standard_range
-from ski_lvlm.videos.timeline import Timeline
+from ski_lvlm.videos.timeline import Span, Timeline
 
 if TYPE_CHECKING:
     from av.filter import Graph
@@ -59,9 +59,9 @@ def centre_square(info: VideoInfo) -> Box:
 
 
 def read_for_tower(
-    path: Path | str, *, num_frames: int, side: int, framing: str = "whole"
+    path: Path | str, *, num_frames: int, side: int, framing: str = "whole", span: Span | None = None
 ) -> UInt8[Tensor, "T_v 3 H W"]:
-    """Decode frames for a vision tower, `side` pixels square.
+    """Decode frames of a video, or of a `span` of it, for a vision tower, `side` pixels square.
 
     `framing` "whole" fits the whole frame into the square, so that nobody at the edge is lost. "centre" cuts out the
     middle first, as CLIP's own preprocessing does, which shows the person larger and undistorted.
@@ -71,7 +71,7 @@ def read_for_tower(
     Raises:
         VideoError: the video cannot be read, or `framing` is neither.
     """
-    return _read(Path(path), _middle(num_frames), (side, side), _square(framing))
+    return _read(Path(path), _within(span, _middle(num_frames)), (side, side), _square(framing))
 
 
 def read_clip(
@@ -86,16 +86,24 @@ def read_clip(
 
 
 def read_moments(
-    path: Path | str, *, moments: Float[np.ndarray, " T"], side: int, framing: str = "whole"
+    path: Path | str,
+    *,
+    moments: Float[np.ndarray, " T"],
+    side: int,
+    framing: str = "whole",
+    span: Span | None = None,
 ) -> UInt8[Tensor, "T 3 {side} {side}"]:
     """Decode the frames at `moments` (shares of the clip's time, ascending), framed as in `read_for_tower`.
+
+    With a `span`, the clip is that stretch of the video.
 
     Several moments in one frame repeat it, so the length is that of `moments` even for a short clip.
 
     Raises:
         VideoError: the video cannot be read, or `framing` is neither.
     """
-    return _read(Path(path), lambda frames: frames.frames_at(moments), (side, side), _square(framing))
+    choose = _within(span, lambda frames: frames.frames_at(moments))
+    return _read(Path(path), choose, (side, side), _square(framing))
 
 
 def _square(framing: str) -> Callable[[VideoInfo], Box | None]:
@@ -157,6 +165,18 @@ Choose = Callable[[Timeline], Int[np.ndarray, " T"]]
 Frame = UInt8[np.ndarray, "H W 3"]
 
 
+def _within(span: Span | None, choose: Choose) -> Choose:
+    """Return a choice of frames within a stretch of the video."""
+    if span is None:
+        return choose
+
+    def choose_within(frames: Timeline) -> Int[np.ndarray, " T"]:
+        first, last = frames.frames_in(span)
+        return first + choose(frames.part(first, last))
+
+    return choose_within
+
+
 def _middle(num_frames: int) -> Choose:
     return lambda frames: frames.middle_frames(num_frames)
 
@@ -166,14 +186,21 @@ def _read(
 ) -> UInt8[Tensor, "T 3 H W"]:
     """Decode the frames that `choose` returns, in its order."""
     times = timeline(path)
-    numbers = choose(times)
+    numbers = _numbers(choose, times, path)
     frames = _decode(path, times, numbers, size, box)
     if len(frames) < len(np.unique(numbers)):  # not every packet became a frame
         times = decoded_timeline(path)
-        numbers = choose(times)
+        numbers = _numbers(choose, times, path)
         frames = _decode(path, times, numbers, size, box)
     order = np.unique(numbers, return_inverse=True)[1]
     return rearrange(torch.from_numpy(np.stack([frames[i] for i in order])), "t h w c -> t c h w")
+
+
+def _numbers(choose: Choose, times: Timeline, path: Path) -> Int[np.ndarray, " T"]:
+    try:
+        return choose(times)
+    except ValueError as error:
+        raise VideoError(f"{path}: {error}") from error
 
 
 def _decode(

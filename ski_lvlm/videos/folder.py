@@ -7,12 +7,21 @@ import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from ski_lvlm.storage.clip_names import VIDEO_SUFFIXES, ClipIndex, ClipNameError, clip_name, without_suffix
+from ski_lvlm.videos.timeline import Span
 
 
 class VideoError(ValueError):
     """A video that cannot be found or decoded. The message names the file and the remedy."""
+
+
+class VideoClip(NamedTuple):
+    """The video of a clip, whole or a stretch of it."""
+
+    path: Path
+    span: Span | None = None
 
 
 class VideoFolder:

@@ -4,6 +4,7 @@ Decoding all of a 1080p clip for 16 small frames keeps a training step waiting. 
 of every clip, already scaled, and a step reads only those it shows.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,7 +17,7 @@ from ski_lvlm.storage.array_files import array_fault
 from ski_lvlm.storage.files import atomic_path, write_json
 from ski_lvlm.storage.json_files import read_json
 from ski_lvlm.videos.decoding import read_moments
-from ski_lvlm.videos.folder import VideoError, check_has_videos, list_videos
+from ski_lvlm.videos.folder import VideoClip, VideoError, check_has_videos, list_videos
 from ski_lvlm.videos.timeline import frames_at
 
 _VERSION = 1
@@ -59,16 +60,20 @@ class DecodedFrames:
     """Frames straight from the videos: exact, and slow.
 
     Args:
-        ntu_dir: the folder that holds `rgb/`, or the videos themselves.
+        videos: the folder that holds `rgb/` or the videos themselves, or the video of each clip.
         side: height and width in pixels.
         framing: "centre" cuts out the central square, "whole" squeezes the whole frame into one.
     """
 
-    def __init__(self, ntu_dir: Path | str, *, side: int, framing: str = "centre") -> None:
+    def __init__(self, videos: Path | str | Mapping[str, VideoClip], *, side: int, framing: str = "centre") -> None:
         self.side, self.framing = side, framing
-        self._files = list_videos(ntu_dir)
-        self.names = list(self._files)
-        check_has_videos(ntu_dir, self._files, flag="the folder")
+        if isinstance(videos, Mapping):
+            self._clips = dict(videos)
+        else:
+            files = list_videos(videos)
+            check_has_videos(videos, files, flag="the folder")
+            self._clips = {name: VideoClip(path) for name, path in files.items()}
+        self.names = list(self._clips)
 
     def window(
         self, name: str, *, start: float, stop: float, num_frames: int, rng: np.random.Generator | None = None
@@ -78,10 +83,11 @@ class DecodedFrames:
         Raises:
             VideoError: the folder has no such clip, or it cannot be decoded.
         """
-        if name not in self._files:
+        if name not in self._clips:
             raise VideoError(f"no video of clip {name!r} among the {len(self.names)} of the folder; leave the clip out")
         moments = segment_moments(num_frames, start=start, stop=stop, rng=rng)
-        return read_moments(self._files[name], moments=moments, side=self.side, framing=self.framing)
+        clip = self._clips[name]
+        return read_moments(clip.path, moments=moments, side=self.side, framing=self.framing, span=clip.span)
 
 
 class FrameCache:

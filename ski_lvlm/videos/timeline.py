@@ -4,7 +4,7 @@ A share of a clip is a share of its time. Where the frame rate is constant, as i
 of its frames. Phones and screen recorders write files of variable rate, of which half the frames may show one second.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -36,6 +36,14 @@ def frames_at(moments: Float[np.ndarray, " T"], *, total: int) -> Int[np.ndarray
     return np.clip(np.floor(moments * total + 1e-6).astype(int), 0, total - 1)
 
 
+class Span(NamedTuple):
+    """A stretch of a recording, in seconds or in frames. The end is exclusive."""
+
+    start: float
+    end: float
+    unit: Literal["seconds", "frames"] = "seconds"
+
+
 class Timeline(NamedTuple):
     """Times at which the frames of a video are shown.
 
@@ -60,6 +68,35 @@ class Timeline(NamedTuple):
             return frames_at(moments, total=self.total)
         later = np.searchsorted(self.starts, moments * self.seconds + 1e-6, side="right")
         return np.clip(later - 1, 0, self.total - 1)
+
+    def frames_in(self, span: Span) -> tuple[int, int]:
+        """Return the first frame of a stretch, and the one after its last.
+
+        >>> Timeline(total=30, starts=None, seconds=3.0).frames_in(Span(0.5, 1.0))
+        (5, 10)
+
+        Raises:
+            ValueError: the stretch is empty or begins after the recording's end.
+        """
+        first, last = round(span.start), round(span.end)
+        if span.unit == "seconds":
+            bounds = np.array([span.start, span.end])
+            starts = np.arange(self.total) * self.seconds / self.total if self.starts is None else self.starts
+            first, last = np.searchsorted(starts, bounds - 1e-6).tolist()
+        if not 0 <= first < min(last, self.total):
+            length = f"{self.total} frames" if span.unit == "frames" else f"{self.seconds:.2f} seconds"
+            raise ValueError(
+                f"the clip is {span.start:g} to {span.end:g} {span.unit} of a recording of {length}; correct the "
+                "start and end in the table of clips"
+            )
+        return first, min(last, self.total)
+
+    def part(self, first: int, last: int) -> "Timeline":
+        """Return the timeline of the frames from `first` to before `last`."""
+        if self.starts is None:
+            return Timeline(last - first, None, self.seconds * (last - first) / self.total)
+        end = self.starts[last] if last < self.total else self.seconds
+        return Timeline(last - first, self.starts[first:last] - self.starts[first], float(end - self.starts[first]))
 
     def middle_frames(self, num_frames: int) -> Int[np.ndarray, " N"]:
         """Return the frames shown in the middle of `num_frames` equal segments of time, each frame once.

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from ski_lvlm.datasets.paired_clips import SkeletonSettings, collate_pairs
+from ski_lvlm.datasets.selection import Selection
 from ski_lvlm.dual_encoders.checkpoints import (
     SkeletonEncoderCard,
     StudentCard,
@@ -26,7 +27,7 @@ from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.skeletons.preprocessing import Preprocessing
 from ski_lvlm.storage.json_files import read_json
 from ski_lvlm.vlm.alignment import ALIGNMENTS
-from ski_lvlm.vlm.stage_clips import check_same_clips, seen_sentences, training_videos
+from ski_lvlm.vlm.stage_clips import check_same_clips, open_skeletons, seen_sentences, selection_of, training_videos
 from ski_lvlm.vlm.stage_losses import Distillation, DistillationLoss, StageLoss
 from ski_lvlm.vlm.trainer import Stage
 
@@ -38,19 +39,21 @@ def distill(recipe: DistillRecipe, *, seed: int) -> Stage:
 
     Paper: Sec. 3.2, Eq. (3).
     """
-    student, student_card = _student(recipe)
-    packed = PackedSkeletons.open(Path(recipe.prepared))
-    teacher, teacher_card = _teacher(recipe, packed, text_encoder=student.text_encoder.model_id)
+    selection = selection_of(recipe)
+    student, student_card = _student(recipe, selection)
+    packed = open_skeletons(recipe.prepared, selection.data)
+    teacher, teacher_card = _teacher(recipe, packed, selection, text_encoder=student.text_encoder.model_id)
     teacher_card = dataclasses.replace(teacher_card, prompt=student_card.prompt)  # both read the same sentences
     skeletons = SkeletonSettings(packed, Preprocessing.from_json(teacher_card.preprocessing), teacher_card.num_frames)
-    train = training_videos(recipe, student, seed=seed, skeletons=skeletons)
+    train = training_videos(recipe, selection, student, seed=seed, skeletons=skeletons)
 
     def save(folder: Path) -> None:
         save_model(folder / TEACHER_FOLDER, teacher.float().eval(), card=teacher_card)
         card = dataclasses.replace(student_card, stage="distill", frozen=frozen_digests(student))
         save_model(folder, student.float().eval(), card=card)
 
-    loss = _loss(recipe, student, teacher, prompts=seen_sentences(student_card))
+    prompts, alpha = seen_sentences(student_card, selection.data), paper_alpha(selection.split.name)
+    loss = _loss(recipe, student, teacher, prompts=prompts, usual_alpha=alpha)
     lacking = train.num_without_skeleton
     if recipe.batch_norm == "trained" and lacking and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError(
@@ -70,7 +73,9 @@ def distill(recipe: DistillRecipe, *, seed: int) -> Stage:
     )
 
 
-def _loss(recipe: DistillRecipe, student: Student, teacher: SkeletonCLIP, *, prompts: tuple[str, ...]) -> StageLoss:
+def _loss(
+    recipe: DistillRecipe, student: Student, teacher: SkeletonCLIP, *, prompts: tuple[str, ...], usual_alpha: float
+) -> StageLoss:
     """Build the loss that the recipe names.
 
     Raises:
@@ -86,7 +91,7 @@ def _loss(recipe: DistillRecipe, student: Student, teacher: SkeletonCLIP, *, pro
     if recipe.teacher == "offline" and (recipe.teacher_text, recipe.batch_norm) != ("frozen", "frozen"):
         raise ValueError("an offline teacher learns nothing; leave --teacher_text and --batch_norm frozen")
     distillation = Distillation(
-        alpha=paper_alpha(recipe.split) if recipe.alpha is None else recipe.alpha,
+        alpha=usual_alpha if recipe.alpha is None else recipe.alpha,
         distance=recipe.distance,
         level=recipe.level,
         scale=recipe.scale,
@@ -108,7 +113,7 @@ def _untrained(recipe: DistillRecipe, loss: nn.Module, student: Student) -> set[
     return names
 
 
-def _student(recipe: DistillRecipe) -> tuple[Student, StudentCard]:
+def _student(recipe: DistillRecipe, selection: Selection) -> tuple[Student, StudentCard]:
     """Load the student of stage 3, with the parts trainable that were trainable there.
 
     Raises:
@@ -117,18 +122,18 @@ def _student(recipe: DistillRecipe) -> tuple[Student, StudentCard]:
     if not recipe.video_student:
         raise ValueError(
             "give --video_student DIR, the --output_dir of: python train_ski_vlm.py --stage video_finetune "
-            f"--ntu {recipe.ntu or 'DIR'} --split {recipe.split}"
+            f"--ntu {recipe.ntu or 'DIR'} --split {selection.split.name}"
         )
     folder = Path(recipe.video_student)
     student, card = load_student(folder)
-    check_same_clips(recipe, folder, seen_classes=card.seen, protocol=card.protocol)
+    check_same_clips(selection, folder, card)
     if card.framing != recipe.framing:
         raise ValueError(f"{recipe.video_student} was trained with --framing {card.framing}; pass the same")
     return student, card
 
 
 def _teacher(
-    recipe: DistillRecipe, packed: PackedSkeletons, *, text_encoder: str
+    recipe: DistillRecipe, packed: PackedSkeletons, selection: Selection, *, text_encoder: str
 ) -> tuple[SkeletonCLIP, SkeletonEncoderCard]:
     """Load SkeletonCLIP of stage 2, or of stage 1 with an untrained projection.
 
@@ -138,11 +143,11 @@ def _teacher(
     if not recipe.skeleton_clip:
         raise ValueError(
             "give --skeleton_clip DIR, the --output_dir of: python train_ski_vlm.py --stage skeleton_align "
-            f"--prepared {recipe.prepared or 'DIR'} --split {recipe.split}"
+            f"--prepared {packed.folder} --split {selection.split.name}"
         )
     folder = Path(recipe.skeleton_clip)
     card = read_card(folder, SkeletonEncoderCard)
-    check_same_clips(recipe, folder, seen_classes=card.seen, protocol=card.protocol)
+    check_same_clips(selection, folder, card)
     if card.text_encoder is None:
         encoder, preprocessing = load_skeleton_encoder(folder)
         text = load_text_encoder(recipe.teacher_text_encoder or text_encoder)

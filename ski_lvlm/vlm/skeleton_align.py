@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from ski_lvlm.datasets.ntu import Part, Split, class_names, split_named
+from ski_lvlm.datasets.catalogue import Part
+from ski_lvlm.datasets.selection import Selection
 from ski_lvlm.datasets.skeleton_clips import collate
 from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, load_skeleton_encoder, read_card, save_model
 from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
@@ -15,7 +16,7 @@ from ski_lvlm.recognition.class_sentences import class_prompts
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.skeletons.preprocessing import Preprocessing
 from ski_lvlm.vlm.skeleton_accuracy import Accuracy, measure_accuracy
-from ski_lvlm.vlm.stage_clips import skeleton_clips
+from ski_lvlm.vlm.stage_clips import open_skeletons, selection_of, skeleton_clips
 from ski_lvlm.vlm.stage_losses import AlignmentLoss
 from ski_lvlm.vlm.trainer import Stage
 
@@ -25,39 +26,35 @@ def skeleton_align(recipe: SkeletonAlignRecipe, *, seed: int) -> Stage:
 
     Paper: Sec. 3.1.
     """
-    packed, split = PackedSkeletons.open(Path(recipe.prepared)), split_named(recipe.split)
-    model, preprocessing = _skeleton_clip(recipe, packed, split)
+    selection = selection_of(recipe)
+    split, packed = selection.split, open_skeletons(recipe.prepared, selection.data)
+    model, preprocessing = _skeleton_clip(recipe, packed, selection)
     card = SkeletonEncoderCard(
         stage="skeleton_align",
         encoder=model.encoder.settings,
         preprocessing=preprocessing.to_json(),
         num_frames=recipe.num_frames,
-        split=recipe.split,
+        split=split.name,
         seen=split.seen,
         text_encoder={"id": model.text_encoder.model_id, "digest": model.text_encoder.digest},
         prompt=recipe.prompt,
-        protocol=recipe.protocol,
+        protocol=selection.protocol_name,
         scale=recipe.scale,
+        dataset=selection.data.name,
     )
-    data = partial(skeleton_clips, recipe, packed, preprocessing)
+    data = partial(skeleton_clips, selection, packed, preprocessing, num_frames=recipe.num_frames)
     train = data("seen_train", seed=seed)
 
-    def sentences(actions: tuple[int, ...]) -> tuple[str, ...]:
-        return class_prompts(class_names(actions=actions), template=recipe.prompt)
-
-    def accuracy(part: Part, actions: tuple[int, ...], *, device: torch.device) -> Accuracy:
-        prompts = sentences(actions)
+    def accuracy(part: Part, *, device: torch.device) -> Accuracy:
+        prompts = class_prompts(selection.classes(part), template=recipe.prompt)
         return measure_accuracy(lambda skeleton: model(skeleton, prompts).similarity, data(part), device=device)
 
     def test(device: torch.device) -> dict[str, Accuracy]:
-        return {
-            "seen_test": accuracy("seen_test", split.seen, device=device),
-            "unseen_test": accuracy("unseen_test", split.unseen, device=device),
-            "unseen_all": accuracy("unseen_all", split.unseen, device=device),
-        }
+        parts: tuple[Part, ...] = ("seen_test", "unseen_test", "unseen_all") if split.unseen else ("seen_test",)
+        return {part: accuracy(part, device=device) for part in parts}
 
     return Stage(
-        loss=AlignmentLoss(model, prompts=sentences(split.seen), scale=recipe.scale),
+        loss=AlignmentLoss(model, prompts=class_prompts(split.seen, template=recipe.prompt), scale=recipe.scale),
         train=train,
         collate=collate,
         about=f"{len(train)} clips of {len(split.seen)} seen actions",
@@ -67,34 +64,33 @@ def skeleton_align(recipe: SkeletonAlignRecipe, *, seed: int) -> Stage:
 
 
 def _skeleton_clip(
-    recipe: SkeletonAlignRecipe, packed: PackedSkeletons, split: Split
+    recipe: SkeletonAlignRecipe, packed: PackedSkeletons, selection: Selection
 ) -> tuple[SkeletonCLIP, Preprocessing]:
     if not recipe.skeleton_encoder:
         raise ValueError(
             "give --skeleton_encoder DIR, the --output_dir of: python train_ski_vlm.py --stage skeleton_pretrain "
-            f"--prepared {recipe.prepared} --split {recipe.split}"
+            f"--prepared {packed.folder} --split {selection.split.name}"
         )
     folder = Path(recipe.skeleton_encoder)
     encoder, preprocessing = load_skeleton_encoder(folder)
     packed.check_made_for(preprocessing)
-    _check_pretrained_alike(folder, read_card(folder, SkeletonEncoderCard), recipe, split)
+    _check_pretrained_alike(folder, read_card(folder, SkeletonEncoderCard), recipe, selection)
     text_encoder = load_text_encoder(recipe.text_encoder).requires_grad_(recipe.text == "trainable")
     return SkeletonCLIP(encoder, text_encoder), preprocessing
 
 
-def _check_pretrained_alike(folder: Path, card: SkeletonEncoderCard, recipe: SkeletonAlignRecipe, split: Split) -> None:
+def _check_pretrained_alike(
+    folder: Path, card: SkeletonEncoderCard, recipe: SkeletonAlignRecipe, selection: Selection
+) -> None:
     """Refuse an encoder that was pretrained on clips of the test, or at another speed of motion."""
-    leaked = sorted(set(card.seen) & set(split.unseen))
-    if leaked:
+    split = selection.split
+    if leaked := sorted(set(card.seen) & set(split.unseen)):
         raise ValueError(
-            f"{folder} was pretrained on actions that are unseen in {recipe.split}: "
-            f"{', '.join(f'A{action}' for action in leaked)}; pretrain with --split {recipe.split}"
+            f"{folder} was pretrained on actions that are unseen in {split.name}: {', '.join(leaked)}; pretrain with "
+            f"--split {split.name}"
         )
-    if split.dataset != "synthetic" and card.protocol != recipe.protocol:
-        raise ValueError(
-            f"{folder} was pretrained on {card.protocol}'s training clips, but --protocol is {recipe.protocol}, which "
-            f"tests some of them; pass --protocol {card.protocol}, or pretrain with --protocol {recipe.protocol}"
-        )
+    if card.dataset == selection.data.name:
+        selection.check_protocol(card.protocol, trained=f"{folder} was pretrained")
     if card.num_frames != recipe.num_frames:
         raise ValueError(
             f"{folder} was pretrained on clips of {card.num_frames} frames, but --num_frames is {recipe.num_frames}, "

@@ -1,17 +1,14 @@
 """Stage 1: the skeleton encoder learns to recognise the seen actions."""
 
 from functools import partial
-from pathlib import Path
 
-from ski_lvlm.datasets.ntu import split_named
 from ski_lvlm.datasets.skeleton_clips import collate
 from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, save_model
 from ski_lvlm.encoders.hyperformer import ActionClassifier, Hyperformer
 from ski_lvlm.recipe import SkeletonPretrainRecipe
-from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.skeletons.preprocessing import Preprocessing
 from ski_lvlm.vlm.skeleton_accuracy import measure_accuracy
-from ski_lvlm.vlm.stage_clips import skeleton_clips
+from ski_lvlm.vlm.stage_clips import open_skeletons, selection_of, skeleton_clips
 from ski_lvlm.vlm.stage_losses import ClassifierLoss
 from ski_lvlm.vlm.trainer import Stage
 
@@ -21,7 +18,8 @@ def skeleton_pretrain(recipe: SkeletonPretrainRecipe, *, seed: int) -> Stage:
 
     Paper: Sec. 3.1.
     """
-    packed, split = PackedSkeletons.open(Path(recipe.prepared)), split_named(recipe.split)
+    selection = selection_of(recipe)
+    split, packed = selection.split, open_skeletons(recipe.prepared, selection.data)
     preprocessing = Preprocessing(
         layout=packed.layout.name,
         cleaning=packed.cleaning,
@@ -43,11 +41,12 @@ def skeleton_pretrain(recipe: SkeletonPretrainRecipe, *, seed: int) -> Stage:
         encoder=encoder.settings,
         preprocessing=preprocessing.to_json(),
         num_frames=recipe.num_frames,
-        split=recipe.split,
+        split=split.name,
         seen=split.seen,
-        protocol=recipe.protocol,
+        protocol=selection.protocol_name,
+        dataset=selection.data.name,
     )
-    data = partial(skeleton_clips, recipe, packed, preprocessing)
+    data = partial(skeleton_clips, selection, packed, preprocessing, num_frames=recipe.num_frames)
     train = data("seen_train", seed=seed)
     return Stage(
         loss=ClassifierLoss(model),

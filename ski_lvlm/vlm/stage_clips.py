@@ -1,11 +1,14 @@
 """The clips, sentences and checks that the stages share."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from ski_lvlm.datasets.ntu import Part, clips, split_class_names, split_named
+from ski_lvlm.datasets.catalogue import DataSet, Part
+from ski_lvlm.datasets.clip_files import video_clips
 from ski_lvlm.datasets.paired_clips import PairedClips, SkeletonSettings, ViewSettings
+from ski_lvlm.datasets.selection import Selection, select
 from ski_lvlm.datasets.skeleton_clips import SkeletonClips
-from ski_lvlm.dual_encoders.checkpoints import StudentCard
+from ski_lvlm.dual_encoders.checkpoints import Card, StudentCard
 from ski_lvlm.dual_encoders.language import Student
 from ski_lvlm.recipe import SkeletonDataRecipe, StudentRecipe
 from ski_lvlm.recognition.class_sentences import class_prompts
@@ -15,50 +18,70 @@ from ski_lvlm.videos.augmentation import NONE, VideoAugmentation
 from ski_lvlm.videos.frame_cache import DecodedFrames, FrameCache, FrameSource
 
 
+def selection_of(recipe: SkeletonDataRecipe | StudentRecipe) -> Selection:
+    """Open the data set, split and protocol that a recipe names."""
+    return select(recipe.data, split=recipe.split, protocol=recipe.protocol)
+
+
+def open_skeletons(prepared: str, data: DataSet) -> PackedSkeletons:
+    """Open the packed skeletons in `prepared`, by default those in the data set's folder.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not prepared and data.folder is None:
+        raise ValueError(
+            "give --prepared DIR, the output of scripts/prepare_ntu.py, or --data DIR with packed skeletons"
+        )
+    return PackedSkeletons.open(Path(prepared) if prepared else Path(str(data.folder)))
+
+
 def skeleton_clips(
-    recipe: SkeletonDataRecipe,
+    selection: Selection,
     packed: PackedSkeletons,
     preprocessing: Preprocessing,
     part: Part,
     *,
+    num_frames: int,
     seed: int | None = None,
 ) -> SkeletonClips:
-    """Return the clips of one part of the recipe's split, with a seed augmented for training.
+    """Return the clips of one part of the selection, with a seed augmented for training.
 
     Raises:
         ValueError: there is nothing to train on.
     """
-    split = split_named(recipe.split)
-    names = clips(packed.names, split=split, protocol=recipe.protocol, part=part)
+    names = selection.clips(packed.names, part)
     if part == "seen_train" and not names:
-        raise ValueError(
-            f"{recipe.prepared} holds {len(packed)} clips, but none of {split.name}'s seen actions that "
-            f"{recipe.protocol} trains on; check --split, or prepare the folder that holds them"
+        protocol = (
+            f" that {selection.protocol_name} trains on" if selection.protocol else ": the data set has no protocol"
         )
-    return SkeletonClips(
-        packed,
-        names,
-        actions=split.seen if part.startswith("seen") else split.unseen,
-        num_frames=recipe.num_frames,
-        preprocessing=preprocessing,
-        seed=seed,
-    )
+        raise ValueError(
+            f"{packed.folder} holds {len(packed)} clips, but none of {selection.split.name}'s seen actions{protocol}; "
+            "check --data, --split and --protocol, or prepare the folder that holds them"
+        )
+    labels = selection.labels(names, selection.classes(part))
+    return SkeletonClips(packed, names, labels=labels, num_frames=num_frames, preprocessing=preprocessing, seed=seed)
 
 
 def training_videos(
-    recipe: StudentRecipe, student: Student, *, seed: int, skeletons: SkeletonSettings | None = None
+    recipe: StudentRecipe,
+    selection: Selection,
+    student: Student,
+    *,
+    seed: int,
+    skeletons: SkeletonSettings | None = None,
 ) -> PairedClips:
     """Return the augmented videos of the split's seen actions that its protocol trains on.
 
     Raises:
         ValueError: there are none, or the frames are not such as the student takes.
     """
-    source, split = _frames(recipe, side=student.side), split_named(recipe.split)
-    names = clips(source.names, split=split, protocol=recipe.protocol, part="seen_train")
+    source = _frames(recipe, selection.data, side=student.side)
+    names = selection.clips(source.names, "seen_train")
     if not names:
         raise ValueError(
-            f"none of the {len(source.names)} videos shows a seen action of {recipe.split} that {recipe.protocol} "
-            "trains on; check --split and --ntu"
+            f"none of the {len(source.names)} videos shows a seen action of {selection.split.name} that "
+            f"{selection.protocol_name or 'a protocol'} trains on; check --data, --split and --ntu"
         )
     view = ViewSettings(
         num_frames=student.num_frames,
@@ -66,11 +89,12 @@ def training_videos(
         seed=seed,
         augmentation=VideoAugmentation() if recipe.augment else NONE,
     )
-    return PairedClips(source, names, actions=split.seen, view=view, skeletons=skeletons)
+    labels = selection.labels(names, selection.split.seen)
+    return PairedClips(source, names, labels=labels, view=view, skeletons=skeletons)
 
 
-def _frames(recipe: StudentRecipe, *, side: int) -> FrameSource:
-    """Open the cache of frames if one is named, else the folder of videos."""
+def _frames(recipe: StudentRecipe, data: DataSet, *, side: int) -> FrameSource:
+    """Open the cache of frames if one is named, else the videos."""
     if recipe.frames_cache:
         cache = FrameCache.open(Path(recipe.frames_cache))
         if cache.framing != recipe.framing:
@@ -79,31 +103,35 @@ def _frames(recipe: StudentRecipe, *, side: int) -> FrameSource:
                 f"--framing {cache.framing}, or make another cache"
             )
         return cache
-    if not recipe.ntu:
-        raise ValueError("give --ntu DIR, the folder with rgb/, or --frames_cache DIR of scripts/cache_frames.py")
-    return DecodedFrames(Path(recipe.ntu), side=side, framing=recipe.framing)
+    if not recipe.ntu and data.folder is None:
+        raise ValueError(
+            "give --ntu DIR, the folder with rgb/, --frames_cache DIR of scripts/cache_frames.py, or --data DIR with "
+            "videos"
+        )
+    videos = video_clips(data, Path(recipe.ntu) if recipe.ntu else None)
+    return DecodedFrames(videos, side=side, framing=recipe.framing)
 
 
-def seen_sentences(card: StudentCard) -> tuple[str, ...]:
+def seen_sentences(card: StudentCard, data: DataSet) -> tuple[str, ...]:
     """Return the sentences of the actions a student is trained on."""
-    names = split_class_names(split_named(card.split), card.names, actions=card.seen)
-    return class_prompts(names, template=card.prompt)
+    return class_prompts(data.spellings(card.names, classes=card.seen), template=card.prompt)
 
 
-def check_same_clips(recipe: StudentRecipe, folder: Path, *, seen_classes: tuple[int, ...], protocol: str) -> None:
+def check_same_clips(selection: Selection, folder: Path, card: Card) -> None:
     """Refuse a model that was trained on other clips than the recipe trains on.
 
     Raises:
         ValueError: it was trained on other actions, or on another protocol's clips.
     """
-    split = split_named(recipe.split)
-    if seen_classes != split.seen:
+    split = selection.split
+    if card.seen != split.seen:
         raise ValueError(
-            f"{folder} was trained on other actions than the seen ones of {split.name}; train it with --split "
-            f"{split.name}"
+            f"{folder} was trained on other actions than the seen ones of {split.name}{_difference(card.seen, split.seen)}"
+            f"; train it with --split {split.name}"
         )
-    if split.dataset != "synthetic" and protocol != recipe.protocol:
-        raise ValueError(
-            f"{folder} was trained on {protocol}'s clips, asked was --protocol {recipe.protocol}, which tests some of "
-            f"them; pass --protocol {protocol}"
-        )
+    selection.check_protocol(card.protocol, trained=f"{folder} was trained")
+
+
+def _difference(one: Sequence[str], other: Sequence[str]) -> str:
+    differing = sorted(set(one) ^ set(other))
+    return f" ({', '.join(differing[:5])}{', …' if len(differing) > 5 else ''})" if differing else ""

@@ -1,0 +1,65 @@
+"""The files of a data set's clips: where their videos are, and which stretch of a recording a clip is."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ski_lvlm.datasets.catalogue import DataSet
+from ski_lvlm.datasets.clip_table import ClipTable
+from ski_lvlm.storage.clip_names import ClipIndex
+from ski_lvlm.videos.folder import VideoClip, VideoError, list_videos
+from ski_lvlm.videos.timeline import Span
+
+
+def video_clips(data: DataSet, folder: Path | None = None) -> dict[str, VideoClip]:
+    """Return the video of each clip that has one, sorted by name.
+
+    Args:
+        data: whose table may name the files in a column `video`, relative to the folder. Otherwise a file is called as
+            its clip.
+        folder: with the videos, by default the data set's own.
+
+    Raises:
+        VideoError: there is no folder, no video, or the table names a file that does not exist.
+    """
+    root = folder or data.folder
+    if root is None:
+        raise VideoError(f"the data set {data.name} has no folder of its own; give --ntu DIR, the folder of its videos")
+    if data.table is None:
+        clips = {name: VideoClip(path) for name, path in list_videos(root).items()}
+    elif "video" in data.table.columns:
+        clips = dict(_listed(data.table, root))
+    else:
+        files = list_videos(root)
+        by_clip = ClipIndex(files).find_all(data.table.names)
+        spans = _spans(data.table)
+        clips = {clip: VideoClip(files[file], spans.get(clip)) for clip, file in by_clip.items()}
+    if not clips:
+        raise VideoError(
+            f"{root}: no video of a clip of {data.name} in it; check the folder, or the table's column video"
+        )
+    return dict(sorted(clips.items()))
+
+
+def _listed(table: ClipTable, root: Path) -> Iterator[tuple[str, VideoClip]]:
+    """Yield the clips whose rows name a video."""
+    spans, is_file = _spans(table), dict[Path, bool]()
+    for row, (clip, file) in enumerate(zip(table.names, table.column("video").to_pylist(), strict=True)):
+        if not file:
+            continue
+        path = root / file
+        if not is_file.setdefault(path, path.is_file()):
+            raise VideoError(
+                f"{table.file}: line {row + 2} names the video {file!r}, but {path} is not there; correct the line, or "
+                "leave its video empty"
+            )
+        yield clip, VideoClip(path, spans.get(clip))
+
+
+def _spans(table: ClipTable) -> dict[str, Span]:
+    """Return the stretches of recordings by clip. A clip without a start and end is a whole recording."""
+    spans: dict[str, Span] = {}
+    for unit, start, end in (("seconds", "start", "end"), ("frames", "start_frame", "end_frame")):
+        if {start, end} <= set(table.columns):
+            bounds = zip(table.names, table.column(start).to_pylist(), table.column(end).to_pylist(), strict=True)
+            spans |= {clip: Span(a, b, unit) for clip, a, b in bounds if a is not None and b is not None}  # type: ignore[arg-type]
+    return spans
