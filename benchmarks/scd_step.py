@@ -37,7 +37,7 @@ from transformers.utils.logging import disable_progress_bar
 from benchmarks.hyperformer import ALLOCATOR, plain_feature
 from benchmarks.timing import cost_of
 from ski_lvlm.cli import parser, run
-from ski_lvlm.datasets.ntu import class_names
+from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
 from ski_lvlm.dual_encoders.students import build_student
 from ski_lvlm.dual_encoders.vificlip import ViFiCLIP
@@ -67,7 +67,7 @@ class Sizes:
     @property
     def prompts(self) -> list[str]:
         """The class sentences."""
-        return [PROMPT.format(name=name) for name in class_names()[: self.classes]]
+        return [PROMPT.format(name=name) for name in open_data_set("ntu120").class_names[: self.classes]]
 
 
 class PaddedText(nn.Module):

@@ -19,7 +19,8 @@ from jaxtyping import Float32
 from rich.progress import track
 
 from ski_lvlm.cli import parser, run
-from ski_lvlm.datasets.ntu import Part, class_names, clips, split_named
+from ski_lvlm.datasets.catalogue import Part
+from ski_lvlm.datasets.selection import Selection, select
 from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, load_skeleton_clip, read_card
 from ski_lvlm.dual_encoders.language import cosine_similarity
 from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
@@ -71,16 +72,17 @@ def accuracy(
     names: Sequence[str],
     make: Views,
     *,
-    classes: Sequence[int],
+    selection: Selection,
+    classes: Sequence[str],
     prompt: str,
 ) -> float:
     """Return the share of clips whose own class sentence is the nearest."""
-    z_t = model.text_encoder(class_prompts(class_names(actions=classes), template=prompt))
+    z_t = model.text_encoder(class_prompts(classes, template=prompt))
     right = 0
-    for name in names:
+    for name, label in zip(names, selection.labels(names, classes), strict=True):
         tokens = tokens_of_views(model.encoder, torch.from_numpy(make(packed.get(name)))[None])
         nearest = int(cosine_similarity(model.projection(tokens.mean(1)), z_t).argmax())
-        right += classes[nearest] == int(name[-3:])
+        right += nearest == label
     return right / len(names)
 
 
@@ -90,14 +92,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = args.run / "skeleton_align"
     packed, card = PackedSkeletons.open(args.run / "prepared"), read_card(folder, SkeletonEncoderCard)
     model, preprocessing = load_skeleton_clip(folder)
-    split = split_named(card.split)
-    parts: dict[Part, tuple[int, ...]] = {"seen_test": split.seen, "unseen_test": split.unseen}
-    names = {part: clips(packed.names, split=split, protocol="xsub", part=part) for part in parts}
+    selection = select(split=card.split)
+    parts: tuple[Part, ...] = ("seen_test", "unseen_test")
+    names = {part: selection.clips(packed.names, part) for part in parts}
     print(f"{'':42}" + "".join(f"{part} ({len(names[part])})".rjust(20) for part in parts))
     for title, make in track(rows(card.num_frames, preprocessing).items(), transient=True):
         cells = [
-            accuracy(model, packed, names[part], make, classes=classes, prompt=card.prompt or "{name}")
-            for part, classes in parts.items()
+            accuracy(
+                *(model, packed, names[part], make),
+                selection=selection,
+                classes=selection.classes(part),
+                prompt=card.prompt or "{name}",
+            )
+            for part in parts
         ]
         print(f"{title:42}" + "".join(f"{cell:20.1%}" for cell in cells), flush=True)
     return 0

@@ -16,7 +16,6 @@ from eval.pages.figures import loss_curve, loss_points
 from eval.results.graded_run import how_far, is_table
 from eval.results.score_json import GradesError
 from ski_lvlm.cli import parser, run
-from ski_lvlm.datasets.ntu import class_names
 from ski_lvlm.pages.page import page_template
 from ski_lvlm.pages.pictures import video_strip
 from ski_lvlm.storage.files import atomic_path, read_jsonl
@@ -151,9 +150,8 @@ def zero_shot_rows(folder: Path) -> list[tuple[str, str]]:
     low, high = unseen["top1_interval"]
     top1 = f"{100 * unseen['top1']:.1f} % ({100 * low:.1f} to {100 * high:.1f}; chance {100 * unseen['chance']:.0f} %)"
     rows = [(f"top-1 of {unseen['clips']} clips of {unseen['classes']} unseen actions, video alone", top1)]
-    names = class_names(actions=[int(number.removeprefix("A")) for number in unseen["per_class"]])
-    shares = ("no clips" if share is None else f"{100 * share:.0f} %" for share in unseen["per_class"].values())
-    return rows + list(zip(names, shares, strict=True))
+    of_class = unseen["per_class"].items()
+    return rows + [(name, "no clips" if share is None else f"{100 * share:.0f} %") for name, share in of_class]
 
 
 def sample_clips(folder: Path) -> list[dict[str, Any]]:

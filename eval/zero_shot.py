@@ -2,13 +2,15 @@
 
     python eval/zero_shot.py --model DIR --ntu DIR --split ntu60/48-12 --out OUT
     python eval/zero_shot.py --model DIR --modality skeleton --prepared DIR --split ntu60/48-12 --out OUT
+    python eval/zero_shot.py --model DIR --data DIR --out OUT   # all classes of another data set
     python eval/zero_shot.py --model DIR --classes "pour water,water plants" --videos DIR --out OUT
     python eval/zero_shot.py … --gpus 8      # on eight GPUs of this machine
     python eval/zero_shot.py … --shard 1/8   # one of eight that share OUT, and at last once without
 
-DIR is the --output_dir of train_ski_vlm.py. The first form writes OUT/zero_shot.json and OUT/confusion.png, the last
-one OUT/named_videos.json. Students need no skeletons. "both" is the mean of a student's and a SkeletonCLIP's cosines,
-on clips that have both. Similarities are stored in OUT batch by batch, so the same command resumes after a crash.
+DIR is the --output_dir of train_ski_vlm.py. The first forms write OUT/zero_shot.json and OUT/confusion.png, the one
+with --classes OUT/named_videos.json. Students need no skeletons. "both" is the mean of a student's and a SkeletonCLIP's
+cosines, on clips that have both. Similarities are stored in OUT batch by batch, so the same command resumes after a
+crash.
 """
 
 import argparse
@@ -16,14 +18,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ski_lvlm.cli import device, parser, positive, run
+from ski_lvlm.cli import add_selection_flags, device, parser, positive, run
 from ski_lvlm.parallel.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of, take_gpu
-from ski_lvlm.recipe import PROTOCOLS
 from ski_lvlm.storage.files import write_json
 from ski_lvlm.storage.shards import WHOLE, only_process
 
 if TYPE_CHECKING:
-    from ski_lvlm.datasets.ntu import Split
+    from ski_lvlm.datasets.catalogue import DataSet
+    from ski_lvlm.datasets.selection import Selection
     from ski_lvlm.recognition.class_sentences import ClassSentences
     from ski_lvlm.recognition.recogniser import Recogniser
     from ski_lvlm.recognition.similarities import Similarities
@@ -35,18 +37,21 @@ def parse(flags: Sequence[str] | None) -> argparse.Namespace:
     add = p.add_argument
     add("--model", type=Path, required=True, help="--output_dir of train_ski_vlm.py")
     add("--out", type=Path, required=True, help="folder of the results")
-    add("--split", help="zero-shot split, for example ntu60/48-12 or synthetic")
-    add("--ntu", type=Path, help="folder with rgb/, for a model of videos")
+    add_selection_flags(p, split="all classes are unseen")
+    add("--ntu", type=Path, help="folder with rgb/ or the videos, for a model of videos (default: those of --data)")
     add("--prepared", type=Path, help="packed skeletons (scripts/prepare_ntu.py), for --modality skeleton and both")
     add("--modality", choices=("video", "skeleton", "both"), default="video", help="input of the model")
     add("--clips", choices=("test", "all"), default="test", help="of unseen classes: test subjects' clips, or all")
-    add("--protocol", choices=PROTOCOLS, default="xsub", help="which clips are for testing")
     add("--generalised", action="store_true", help="also: seen test clips and unseen clips against all classes")
     add("--classes", help="instead of --split: your own action names, with commas, for --videos")
     add("--videos", type=Path, help="folder of your own videos, also in sub-folders")
-    add("--names", choices=("canonical", "ntu", "ski", "synse", "star"), help="spelling (default: as in training)")
+    add("--names", help="spelling of class names: canonical, ntu, ski, synse, star (default: as in training)")
     add("--prompt", action="append", help="such as 'a photo of a {name}.' (default: training's), several: an ensemble")
-    add("--descriptions", type=Path, help="instead of --prompt: JSON {name or A23: sentence or list of sentences}")
+    add(
+        "--descriptions",
+        type=Path,
+        help="instead of --prompt: JSON {name or id, as A23: sentence or list of sentences}",
+    )
     add("--frames_cache", type=Path, help="folder of scripts/cache_frames.py, instead of decoding")
     add("--device", help="such as cpu or cuda (default: the GPU if there is one)")
     add("--batch_size", type=positive, default=16, help="clips at once")
@@ -59,8 +64,10 @@ def parse(flags: Sequence[str] | None) -> argparse.Namespace:
 
 def check_flags(args: argparse.Namespace) -> None:
     """Refuse flags that do not go together."""
-    if bool(args.split) == bool(args.classes):
-        raise ValueError('give either --split (such as ntu60/48-12) or --classes (such as "pour water,water plants")')
+    if bool(args.split or args.data) == bool(args.classes):
+        raise ValueError(
+            'give either --split (such as ntu60/48-12), --data, or --classes (such as "pour water,water plants")'
+        )
     if args.prompt and args.descriptions:
         raise ValueError("--descriptions are whole sentences, which leave --prompt nothing to do; give one of the two")
     foreign = ("ntu", "prepared", "generalised", "names") if args.classes else ("videos",)
@@ -68,7 +75,7 @@ def check_flags(args: argparse.Namespace) -> None:
         raise ValueError(f"{', '.join(unusable)} cannot be used with --{'classes' if args.classes else 'split'}")
     if args.classes and (not args.videos or args.modality != "video"):
         raise ValueError("--classes names actions in videos; give --videos DIR and leave --modality video")
-    if args.split and args.modality != "video" and not args.prepared:
+    if not args.data and args.split and args.modality != "video" and not args.prepared:
         raise ValueError(f"--modality {args.modality} needs --prepared DIR, made by scripts/prepare_ntu.py")
 
 
@@ -97,16 +104,17 @@ def evaluate(args: argparse.Namespace) -> int:
     from eval.recognition.class_scores import split_scores
     from eval.recognition.confusion import draw_confusion
     from eval.recognition.recognition_report import report
-    from ski_lvlm.datasets.ntu import class_names, split_named
     from ski_lvlm.recognition.similarities import fused
 
-    split = split_named(args.split)
-    recognisers = load_recognisers(args, split)
-    actions = sorted(split.seen + split.unseen) if args.generalised else list(split.unseen)
+    selection = test_selection(args)
+    split, data = selection.split, selection.data
+    recognisers = load_recognisers(args, selection)
+    tested = {*split.unseen, *(split.seen if args.generalised else ())}
+    classes = [name for name in data.class_names if name in tested]
     sentences = {
-        r.modality: sentences_for(args, r, split_spellings(args.names or r.names, split, actions)) for r in recognisers
+        r.modality: sentences_for(args, r, class_spellings(spelling(args, r, data), data, classes)) for r in recognisers
     }
-    clips = clips_to_test(args, split, recognisers)
+    clips = clips_to_test(args, selection, recognisers)
     compared = [compare_clips(args, r, sentences[r.modality], clips.names) for r in recognisers]
     if shard_of(args) != WHOLE:
         return report_shard(args, compared, "zero_shot.json")
@@ -114,46 +122,61 @@ def evaluate(args: argparse.Namespace) -> int:
     result = {
         "model": str(args.model),
         "split": split.name,
-        "protocol": "synthetic" if split.dataset == "synthetic" else args.protocol,
+        "data": data.name,
+        "protocol": selection.protocol_name,
         "modality": args.modality,
         "clips": args.clips,
-        **split_scores(similarities.values, clips.names, split=split, actions=actions),
+        **split_scores(similarities.values, clips.names, selection=selection, classes=classes),
         "left_out": clips.lacking | {"unreadable": similarities.errors},
-        "sentences": {
-            modality: {f"A{action}": of for action, of in zip(actions, used.of_class, strict=True)}
-            for modality, used in sentences.items()
-        },
+        "sentences": {modality: dict(zip(classes, used.of_class, strict=True)) for modality, used in sentences.items()},
     }
     write_json(args.out / "zero_shot.json", result)
-    names = class_names(actions=split.unseen)
     title = f"{split.name}, unseen classes by {args.modality}, {args.clips} clips: top-1 {result['unseen']['top1']:.1%}"
-    draw_confusion(np.array(result["confusion"]["matrix"]), names, title=title, path=args.out / "confusion.png")
-    report(result, names, args.out)
+    matrix = np.array(result["confusion"]["matrix"])
+    draw_confusion(matrix, split.unseen, title=title, path=args.out / "confusion.png")
+    report(result, args.out)
     return 0
 
 
-def load_recognisers(args: argparse.Namespace, split: "Split") -> list["Recogniser"]:
+def test_selection(args: argparse.Namespace) -> "Selection":
+    """Open the data set with its split. Without a split, all classes are unseen."""
+    from dataclasses import replace
+
+    from ski_lvlm.datasets.selection import select
+
+    selection = select(args.data, split=args.split, protocol=args.protocol)
+    if args.split:
+        return selection
+    every = replace(selection.split, name=selection.data.name, seen=(), unseen=selection.data.class_names)
+    return replace(selection, split=every)
+
+
+def load_recognisers(args: argparse.Namespace, selection: "Selection") -> list["Recogniser"]:
     """Load the model, or for "both" the two of them, which must not know the unseen classes."""
+    from ski_lvlm.datasets.clip_files import open_skeletons
     from ski_lvlm.recognition.recogniser import check_classes, skeleton_recogniser, video_recogniser
-    from ski_lvlm.skeletons.packed import PackedSkeletons
 
     loaded = []
     if args.modality != "skeleton":
-        loaded.append(video_recogniser(args.model, videos=args.ntu, cache=args.frames_cache))
+        loaded.append(video_recogniser(args.model, videos=args.ntu, cache=args.frames_cache, data=selection.data))
     if args.modality != "video":
-        loaded.append(skeleton_recogniser(args.model, PackedSkeletons.open(args.prepared)))
+        loaded.append(skeleton_recogniser(args.model, open_skeletons(args.prepared, selection.data)))
     for recogniser in loaded:
-        check_classes(recogniser, split, folder=args.model, generalised=args.generalised, protocol=args.protocol)
+        check_classes(recogniser, selection, folder=args.model, generalised=args.generalised)
     return loaded
 
 
-def split_spellings(style: str, split: "Split", actions: Sequence[int]) -> list[list[str]]:
-    """Return for each class the name to use, and the others that a file of descriptions may have."""
-    from ski_lvlm.datasets.ntu import class_names, split_class_names
+def spelling(args: argparse.Namespace, recogniser: "Recogniser", data: "DataSet") -> str:
+    """Return the spelling of class names: the flag's, else that of training, which other data sets may not have."""
+    usual = recogniser.names if recogniser.dataset == data.name else "canonical"
+    return str(args.names or usual)
 
-    names = split_class_names(split, style, actions=actions)
-    numbers = [f"A{action}" for action in actions]
-    return [list(spellings) for spellings in zip(names, numbers, class_names(actions=actions), strict=True)]
+
+def class_spellings(style: str, data: "DataSet", classes: Sequence[str]) -> list[list[str]]:
+    """Return for each class the name to use, and the others that a file of descriptions may have."""
+    names = data.spellings(style, classes=classes)
+    actions = [data.action(name) for name in classes]
+    return [[name, action.id, action.name] for name, action in zip(names, actions, strict=True)]
 
 
 def sentences_for(
@@ -181,24 +204,23 @@ def read_descriptions(path: Path) -> dict[str, Any]:
     return descriptions
 
 
-def clips_to_test(args: argparse.Namespace, split: "Split", recognisers: Sequence["Recogniser"]) -> TestClips:
+def clips_to_test(args: argparse.Namespace, selection: "Selection", recognisers: Sequence["Recogniser"]) -> TestClips:
     """Return the test clips that have every input of the model."""
-    from ski_lvlm.datasets.ntu import Part, clips
-    from ski_lvlm.videos.folder import list_videos
+    from ski_lvlm.datasets.catalogue import Part
+    from ski_lvlm.datasets.clip_files import video_clips
 
     recorded = {name for recogniser in recognisers for name in recogniser.clips}
-    recorded |= set(list_videos(args.ntu)) if args.ntu else set()
+    recorded |= set(video_clips(selection.data, args.ntu)) if args.ntu else set()
     parts: list[Part] = ["unseen_all" if args.clips == "all" else "unseen_test"]
     parts += ["seen_test"] if args.generalised else []
-    ordered, protocol = sorted(recorded), args.protocol
-    candidates = [name for part in parts for name in clips(ordered, split=split, protocol=protocol, part=part)]
+    candidates = [name for part in parts for name in selection.clips(sorted(recorded), part)]
     inputs = {recogniser.modality: frozenset(recogniser.clips) for recogniser in recognisers}
     lacking = {f"without_{modality}": [n for n in candidates if n not in names] for modality, names in inputs.items()}
     names = [name for name in candidates if all(name in available for available in inputs.values())]
     if not names:
         raise ValueError(
-            f"found {len(recorded)} clips, but none is a test clip of {split.name} that has what --modality "
-            f"{args.modality} looks at; check --ntu, --frames_cache, --prepared and --split, or try --clips all"
+            f"found {len(recorded)} clips, but none is a test clip of {selection.split.name} that has what --modality "
+            f"{args.modality} looks at; check --data, --ntu, --frames_cache, --prepared and --split, or try --clips all"
         )
     return TestClips(names, lacking)
 

@@ -32,11 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments().parse_args(argv)
     if args.gpus:
         return run_on_gpus(__file__, argv, args, main, workers=processors)
-    from ski_lvlm.videos.frame_cache import DecodedFrames, FrameCache
+    from ski_lvlm.videos.frame_cache import FrameCache
 
     shard = shard_of(args)
-    source = DecodedFrames(args.ntu, side=args.side, framing=args.framing)
-    names = shard.select(clips_of_split(source.names, args.split) if args.split else source.names)
+    source, clips = clips_to_cache(args)
+    names = shard.select(clips)
     with only_process(args.out / ".locks", shard):
         cache = FrameCache.create(args.out, num_frames=args.num_frames, side=args.side, framing=args.framing)
         failures = fill(cache, source, names, workers=args.workers)
@@ -49,28 +49,42 @@ def arguments() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = cli.parser(__doc__ or "")
     add = parser.add_argument
-    add("--ntu", type=Path, required=True, help="folder with rgb/, or with the videos, also in sub-folders")
+    add("--ntu", type=Path, help="folder with rgb/, or with the videos, also in sub-folders")
+    cli.add_selection_flags(parser, split="all clips are cached")
     add("--out", type=Path, required=True, help="folder of the cache")
     add("--num_frames", type=cli.positive, default=16, help="frames of each clip, evenly spaced")
     add("--side", type=cli.positive, default=224, help="height and width of a frame in pixels")
     add("--framing", choices=FRAMINGS, default="centre", help="fit the whole frame, or its central square")
-    add("--split", help="only clips of this zero-shot split's actions, for example ntu60/48-12")
     add("--workers", type=int, default=processors(), help="decoding processes (0: decode in this one)")
     add_shard_flags(parser)
     return parser
 
 
-def clips_of_split(names: Sequence[str], split: str) -> list[str]:
-    """Return the clips of a split's actions, seen and unseen."""
-    from ski_lvlm.datasets.ntu import parse_name, split_named
+def clips_to_cache(args: argparse.Namespace) -> tuple["DecodedFrames", list[str]]:
+    """Return the videos, and the clips of the split's classes, seen and unseen, or all without a split.
 
-    actions = (*split_named(split).seen, *split_named(split).unseen)
-    clips = [name for name in names if parse_name(name).action in actions]
+    Raises:
+        ValueError: neither a folder nor a data set is given, or no video is of the split.
+    """
+    from ski_lvlm.datasets.clip_files import video_clips
+    from ski_lvlm.datasets.selection import select
+    from ski_lvlm.videos.frame_cache import DecodedFrames
+
+    if not (args.ntu or args.data):
+        raise ValueError("give --ntu DIR, the folder of the videos, or --data DIR with videos")
+    if not (args.data or args.split):
+        source = DecodedFrames(args.ntu, side=args.side, framing=args.framing)
+        return source, source.names
+    selection = select(args.data, split=args.split, protocol=args.protocol)
+    source = DecodedFrames(video_clips(selection.data, args.ntu), side=args.side, framing=args.framing)
+    classes = {*selection.split.seen, *selection.split.unseen}
+    of_clips = zip(source.names, selection.data.classes_of(source.names), strict=True)
+    clips = [name for name, class_name in of_clips if class_name in classes]
     if not clips:
         raise ValueError(
-            f"none of the {len(names)} videos shows an action of the split {split}; check --ntu and --split"
+            f"none of the {len(source.names)} videos shows an action of the split {args.split}; check --ntu and --split"
         )
-    return clips
+    return source, clips
 
 
 def fill(cache: "FrameCache", source: "DecodedFrames", names: Sequence[str], *, workers: int) -> dict[str, str]:

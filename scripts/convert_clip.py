@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ski_lvlm.cli import parser, run
-from ski_lvlm.recipe import PROTOCOLS
 from ski_lvlm.storage.files import write_json
 
 if TYPE_CHECKING:
@@ -142,7 +141,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     options.add_argument(
         "--protocol",
-        choices=PROTOCOLS,
+        choices=("xsub", "xview", "xset"),
         default="xsub",
         help="of a Hyperformer: whose training clips it was trained on",
     )

@@ -96,7 +96,8 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__ or "")
     add = parser.add_argument
     add("--ntu", type=Path, help="folder with rgb/, or with the videos, also in sub-folders (for video)")
-    add("--prepared", type=Path, help="output of scripts/prepare_ntu.py (for skeleton)")
+    add("--prepared", type=Path, help="packed skeletons, the output of scripts/prepare_ntu.py (for skeleton)")
+    add("--data", help="data set: a folder with dataset.json, which may hold videos and packed skeletons itself")
     add("--out", type=Path, required=True, help="features folder")
     add("--vision_tower", default=PAPER_TOWER, help="hub id or folder of a CLIP or SigLIP model, or efficientnet-lite0")
     add("--skeleton_encoder", type=Path, help="output of train_ski_vlm.py, either stage (for skeleton)")
@@ -118,7 +119,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     needs = {"video": ("ntu",), "skeleton": ("prepared", "skeleton_encoder")}
     for modality in args.modalities:
         for flag in needs[modality]:
-            if getattr(args, flag) is None:
+            if getattr(args, flag) is None and (flag == "skeleton_encoder" or not args.data):
                 parser.error(f"--modalities {modality} needs --{flag}")
     return args
 
@@ -153,18 +154,25 @@ def clips_in(names: Sequence[str], spellings: Sequence[str] | None) -> list[str]
 
 
 def video_source(args: argparse.Namespace, names: Sequence[str] | None) -> Source:
-    """Open the videos of NTU/rgb and the vision tower."""
+    """Open the videos of NTU/rgb or of a data set, and the vision tower."""
+    from ski_lvlm.datasets.catalogue import open_data_set
+    from ski_lvlm.datasets.clip_files import video_clips
     from ski_lvlm.encoders.vision_tower import load_vision_tower
-    from ski_lvlm.videos.decoding import read_clip
+    from ski_lvlm.videos.decoding import read_clip, read_listed_clip
     from ski_lvlm.videos.folder import VideoFolder, check_has_videos
 
-    videos = VideoFolder(args.ntu)
-    check_has_videos(args.ntu, videos.clips, flag="--ntu")
     tower = load_vision_tower(args.vision_tower, num_frames=args.num_frames)
-    read = partial(read_clip, videos=videos, num_frames=args.num_frames, side=tower.image_size, framing=args.framing)
+    frames = {"num_frames": args.num_frames, "side": tower.image_size, "framing": args.framing}
+    if args.data:
+        listed = video_clips(open_data_set(args.data), args.ntu)
+        clips, read = list(listed), partial(read_listed_clip, clips=listed, **frames)
+    else:
+        videos = VideoFolder(args.ntu)
+        check_has_videos(args.ntu, videos.clips, flag="--ntu")
+        clips, read = list(videos.clips), partial(read_clip, videos=videos, **frames)
     entry = {"tower": tower.model_id, "digest": tower.digest, "num_frames": tower.num_frames, "framing": args.framing}
     entry |= {"width": tower.width, "tokens": tower.num_tokens}
-    return Source(clips_in(list(videos.clips), names), read, tower, entry)
+    return Source(clips_in(clips, names), read, tower, entry)
 
 
 def skeleton_source(args: argparse.Namespace, names: Sequence[str] | None) -> Source:
@@ -172,9 +180,8 @@ def skeleton_source(args: argparse.Namespace, names: Sequence[str] | None) -> So
     from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, load_skeleton_encoder, read_card
     from ski_lvlm.encoders.digest import weights_digest
     from ski_lvlm.encoders.skeleton_views import tokens_of_views, views_for
-    from ski_lvlm.skeletons.packed import PackedSkeletons
 
-    packed = PackedSkeletons.open(args.prepared)
+    packed = packed_skeletons(args)
     encoder, preprocessing = load_skeleton_encoder(args.skeleton_encoder)
     packed.check_made_for(preprocessing)
     device = cli.device()
@@ -200,6 +207,15 @@ def skeleton_source(args: argparse.Namespace, names: Sequence[str] | None) -> So
         return tokens_of_views(encoder, clips.to(device))
 
     return Source(clips_in(packed.names, names), read, encode, entry)
+
+
+def packed_skeletons(args: argparse.Namespace) -> "PackedSkeletons":
+    """Open the packed set, which may be that of the data set's folder."""
+    from ski_lvlm.datasets.catalogue import open_data_set
+    from ski_lvlm.datasets.clip_files import open_skeletons
+    from ski_lvlm.skeletons.packed import PackedSkeletons
+
+    return open_skeletons(args.prepared, open_data_set(args.data)) if args.data else PackedSkeletons.open(args.prepared)
 
 
 def read_skeleton(packed: "PackedSkeletons", name: str, *, views: "Views", preprocessing: "Preprocessing") -> "Tensor":

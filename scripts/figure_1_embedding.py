@@ -28,7 +28,7 @@ from scripts.figures.planes import DISTANCES, Embedded, draw_planes
 from scripts.figures.students import BEFORE_AFTER, Model, figure_flags, spread
 from scripts.tables.markdown import grid
 from ski_lvlm import cli
-from ski_lvlm.datasets.ntu import Split, class_names, clips, labels, split_named
+from ski_lvlm.datasets.selection import Selection, select
 from ski_lvlm.recognition.intervals import interval_over
 from ski_lvlm.storage.files import write_json
 
@@ -45,26 +45,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ski_lvlm.dual_encoders.checkpoints import StudentCard, read_card
     from ski_lvlm.recognition.recogniser import check_classes, video_recogniser
 
-    split = split_named(args.split)
-    actions = {"unseen": split.unseen, "seen": split.seen, "both": split.seen + split.unseen}[args.clips]
-    actions = tuple(sorted(actions))
+    selection = select(args.data, split=args.split, protocol=args.protocol)
+    data, split = selection.data, selection.split
+    shown = {"unseen": split.unseen, "seen": split.seen, "both": split.seen + split.unseen}[args.clips]
+    titles = [name for name in data.class_names if name in shown]
     models, names = [], list[str]()
     for number, (moment, folder) in enumerate(zip(BEFORE_AFTER, (args.before, args.after), strict=True)):
-        recogniser = video_recogniser(folder, videos=args.ntu, cache=args.frames_cache)
-        check_classes(recogniser, split, folder=folder)
+        recogniser = video_recogniser(folder, videos=args.ntu, cache=args.frames_cache, data=data)
+        check_classes(recogniser, selection, folder=folder)
         model = Model(recogniser.model.to(cli.device(args.device)), read_card(folder, StudentCard))
-        names = chosen_clips(recogniser.clips, split, args)
+        names = chosen_clips(recogniser.clips, selection, args)
         title = args.titles[number] if args.titles else f"{moment} SCD: {model.title}"
-        models.append(embed(model, recogniser.read, names, actions=actions, title=title))
-    classes = np.array(labels(names, actions=actions))
-    titles = class_names(actions=actions)
+        models.append(embed(model, recogniser.read, names, prompts=model.prompts(data, titles), title=title))
+    classes = np.array(selection.labels(names, titles))
     result = {"split": split.name, "clips": args.clips, "count": len(names), "intervals_over": args.over}
     result |= measure(models, classes, over=args.over)
     result["margin_per_class"] = margins_per_class(models, classes, titles)
     write_json(args.out / "figure_1.json", result)
     draw_planes(models, classes, titles, result=result, path=args.out / "figure_1.png")
     print(markdown(result))
-    print(f"\n{args.out / 'figure_1.png'}: {len(names)} clips, {len(actions)} classes; each student has its own plane")
+    print(f"\n{args.out / 'figure_1.png'}: {len(names)} clips, {len(titles)} classes; each student has its own plane")
     return 0
 
 
@@ -72,7 +72,6 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = figure_flags(__doc__ or "", ntu="folder with rgb/ of NTU RGB+D or of the synthetic set")
     add = parser.add_argument
-    add("--split", required=True, help="zero-shot split, such as ntu60/48-12, ntu120/110-10, synthetic")
     add("--out", type=Path, required=True, help="folder for figure_1.png and figure_1.json")
     add("--clips", choices=tuple(PARTS), default="unseen", help="classes whose test clips and sentences are shown")
     add("--limit", type=int, default=None, help="maximum number of clips, spread over the classes (default: all)")
@@ -81,29 +80,30 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def chosen_clips(available: Sequence[str], split: Split, args: argparse.Namespace) -> list[str]:
+def chosen_clips(available: Sequence[str], selection: Selection, args: argparse.Namespace) -> list[str]:
     """Return the test clips of the chosen classes.
 
     Raises:
         ValueError: there are none.
     """
-    parts = [clips(available, split=split, protocol=args.protocol, part=part) for part in PARTS[args.clips]]
+    parts = [selection.clips(available, part) for part in PARTS[args.clips]]
     names = sum(parts, [])
     if not names:
         raise ValueError(
-            f"none of {len(available)} clips is a {args.clips} test clip of {split.name}; check --ntu and --split"
+            f"none of {len(available)} clips is a {args.clips} test clip of {selection.split.name}; check --ntu and "
+            "--split"
         )
-    return spread(names, args.limit)
+    return spread(names, args.limit, data=selection.data)
 
 
 def embed(
-    model: Model, read: Callable[[str], Any], names: Sequence[str], *, actions: Sequence[int], title: str
+    model: Model, read: Callable[[str], Any], names: Sequence[str], *, prompts: Sequence[str], title: str
 ) -> Embedded:
     """Compute every clip's feature and cosines, and the sentences' features."""
     import torch
     from rich.progress import track
 
-    student, prompts = model.student, model.prompts(actions)
+    student = model.student
     z, similarity = [], []
     with torch.inference_mode():
         for name in track(names, description=title, transient=True):

@@ -28,7 +28,7 @@ from scripts.figures.joints import People, area_near, joints_of, share_near
 from scripts.figures.students import BEFORE_AFTER, Model, figure_flags, load_model, spread
 from scripts.tables.markdown import NOTHING, grid
 from ski_lvlm import cli
-from ski_lvlm.datasets.ntu import class_names, clips, parse_name, split_named
+from ski_lvlm.datasets.selection import Selection, select
 from ski_lvlm.recognition.intervals import interval_within
 from ski_lvlm.storage.files import write_json
 
@@ -54,11 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     before, after = (model.card for model in models)
     check_alike(before, after)
     radius = args.radius if args.radius is not None else before.side / PATCHES_ACROSS
-    pictured, further = chosen(args, after)
+    selection = select(args.data, split=args.split or after.split, protocol=args.protocol)
+    pictured, further = chosen(args, selection)
     pictures, records = [], []
     for name in track([*pictured, *further], description=args.method, transient=True):
         clip = read_clip(args.ntu, name, before)
-        maps, record = map_clip(clip, models, args, radius=radius)
+        maps, record = map_clip(clip, models, args, selection, radius=radius)
         records.append(record)
         if name in pictured:
             fine = read_frames(args.ntu, name, before, side=max(PICTURE_SIDE, before.side))
@@ -103,7 +104,7 @@ def check_alike(before: Any, after: Any) -> None:  # noqa: ANN401
             )
 
 
-def chosen(args: argparse.Namespace, card: Any) -> tuple[list[str], list[str]]:  # noqa: ANN401
+def chosen(args: argparse.Namespace, selection: Selection) -> tuple[list[str], list[str]]:
     """Return the clips of the picture, and those that only count.
 
     Raises:
@@ -112,12 +113,12 @@ def chosen(args: argparse.Namespace, card: Any) -> tuple[list[str], list[str]]: 
     from ski_lvlm.storage.clip_names import clip_name
     from ski_lvlm.videos.folder import list_videos
 
-    split = split_named(card.split)
-    unseen = clips(list_videos(args.ntu), split=split, protocol=args.protocol, part="unseen_test")
+    unseen = selection.clips(list_videos(args.ntu), "unseen_test")
     if not unseen and not args.clips:
-        raise ValueError(f"{args.ntu} has no unseen test clips of {split.name}; name some with --clips")
-    pictured = [clip_name(name) for name in args.clips] if args.clips else spread(unseen, 3)
-    return pictured, spread([name for name in unseen if name not in pictured], args.measured)
+        raise ValueError(f"{args.ntu} has no unseen test clips of {selection.split.name}; name some with --clips")
+    pictured = [clip_name(name) for name in args.clips] if args.clips else spread(unseen, 3, data=selection.data)
+    others = [name for name in unseen if name not in pictured]
+    return pictured, spread(others, args.measured, data=selection.data)
 
 
 def read_clip(ntu: Path, name: str, card: Any) -> Clip:  # noqa: ANN401
@@ -148,19 +149,22 @@ def read_frames(ntu: Path, name: str, card: Any, *, side: int) -> Any:  # noqa: 
 
 
 def map_clip(
-    clip: Clip, models: Sequence[Model], args: argparse.Namespace, *, radius: float
+    clip: Clip, models: Sequence[Model], args: argparse.Namespace, selection: Selection, *, radius: float
 ) -> tuple[list[Any], dict[str, Any]]:
     """Return each student's heat over the clip, and the numbers that belong to it."""
-    action = parse_name(clip.name).action
-    actions = candidates(models[0].card.split, action)
-    names, label = class_names(actions=actions), actions.index(action)
+    names = candidates(selection, clip.name)
+    label = names.index(selection.data.class_of(clip.name))
     area = area_near(clip.people, size=tuple(clip.video.shape[-2:]), radius=radius)
     record: dict[str, Any] = {"clip": clip.name, "true": names[label]}
     record["area_near_joints"] = None if area is None else float(area.mean())
     maps = []
     for moment, model in zip(BEFORE_AFTER, models, strict=True):
         heat, similarity = heat_of(
-            clip, model, actions, method=args.method, label=label if args.target == "true" else None
+            clip,
+            model,
+            model.prompts(selection.data, names),
+            method=args.method,
+            label=label if args.target == "true" else None,
         )
         predicted = int(similarity.argmax())
         maps.append(heat)
@@ -173,28 +177,28 @@ def map_clip(
     return maps, record
 
 
-def candidates(split_name: str, action: int) -> tuple[int, ...]:
+def candidates(selection: Selection, clip: str) -> tuple[str, ...]:
     """Return the classes a clip is recognised among: the unseen ones for an unseen clip, else the seen ones.
 
     Raises:
         ValueError: the split has no such action.
     """
-    split = split_named(split_name)
-    for actions in (split.unseen, split.seen):
-        if action in actions:
-            return actions
-    raise ValueError(f"A{action} is no action of {split.name}; choose clips of its actions")
+    split, class_name = selection.split, selection.data.class_of(clip)
+    for classes in (split.unseen, split.seen):
+        if class_name in classes:
+            return classes
+    raise ValueError(f"{clip} shows {class_name!r}, which is not in {split.name}; choose clips of its classes")
 
 
 def heat_of(
-    clip: Clip, model: Model, actions: Sequence[int], *, method: Literal["gradcam", "rollout"], label: int | None
+    clip: Clip, model: Model, prompts: Sequence[str], *, method: Literal["gradcam", "rollout"], label: int | None
 ) -> tuple[Float[np.ndarray, "T H W"], Float[np.ndarray, " C"]]:
     """Return a student's map, of class `own` or else of the one it predicts, and its cosines."""
     import torch
 
     from scripts.figures.attention_maps import gradcam, rollout
 
-    student, prompts, video = model.student, model.prompts(actions), clip.video.to(model.device)
+    student, video = model.student, clip.video.to(model.device)
     with torch.no_grad():
         similarity = student(video[None], prompts).similarity[0].float().cpu().numpy()
     if method == "rollout":

@@ -5,7 +5,8 @@
     python scripts/prepare_ntu.py --import_from my_skeletons/ --layout kinect-20 --out prepared
 
 The folder holds .skeleton files, directly or in skeletons/ or nturgb+d_skeletons/, and optionally videos in rgb/.
-Damaged files are listed and skipped. The report is printed and written to report.json. The same command does nothing
+Damaged files are listed and skipped. The report is printed and written to report.json. The output is also a data set's
+folder (dataset.json), which --prepared and --data take. The same command does nothing
 when no file has changed. After an interruption it starts again (all of NTU120 takes about three minutes on one core).
 """
 
@@ -22,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ski_lvlm.cli import parser, run
-from ski_lvlm.datasets.ntu import is_train, missing_skeletons, names_with_skeleton, parse_name
+from ski_lvlm.datasets.catalogue import BUILT_IN, copy_description, open_data_set
+from ski_lvlm.datasets.ntu import NTU, names_with_skeleton
 from ski_lvlm.datasets.ntu_folder import NtuFolder, compare, find_files
 from ski_lvlm.datasets.packing import BATCH, earlier_report, fingerprint, pack
 from ski_lvlm.datasets.reading import batched, read_ahead
@@ -34,7 +36,6 @@ from ski_lvlm.skeletons.packed import PackedSkeletons, packed_writer
 from ski_lvlm.storage.files import write_json
 
 _ALL_LISTED = "all of them are on NTU's list of missing skeletons"
-_PROTOCOLS = {"ntu60": ("xsub", "xview"), "ntu120": ("xsub", "xset"), "synthetic": ("synthetic",)}
 _EXPLAINED = {
     "on_missing_list": "on NTU's list of missing skeletons, skipped",
     "not_of_this_dataset": "clips that the data set does not have, skipped",
@@ -67,18 +68,21 @@ def prepare_folder(folder: NtuFolder, out: Path, *, dataset: str, workers: int, 
             chain.from_iterable(batches), writer, total=len(files), source=folder.folder, none_left=_ALL_LISTED
         )
     report = {"source": source, "folder": str(folder.folder), "dataset": dataset, "files": len(folder.skeletons)}
+    copy_description(dataset, out)
     report |= _contents(PackedSkeletons.open(out), dataset) | {"bad": errors} | lists
     write_json(out / "report.json", report)
     return report
 
 
 def _contents(packed: PackedSkeletons, dataset: str) -> dict:
-    trained = {p: sum(is_train(name, p) for name in packed.names) for p in _PROTOCOLS[dataset]}  # type: ignore[arg-type]
+    data = open_data_set(dataset)
+    rules = {(protocol.train, protocol.test): protocol for protocol in reversed([*data.description.protocols.values()])}
+    trained = {protocol.name: sum(data.is_train(packed.names, protocol)) for protocol in reversed([*rules.values()])}
     return {
         "prepared": len(packed),
         "frames": sum(packed.num_frames(name) for name in packed.names),
         "two_persons": sum(packed.get(name).shape[1] == 2 for name in packed.names),
-        "actions": len({parse_name(name).action for name in packed.names}),
+        "actions": len(set(data.classes_of(packed.names))),
         "protocols": {p: {"train": count, "test": len(packed) - count} for p, count in trained.items()},
     }
 
@@ -93,7 +97,7 @@ def prepare(ntu: Path, out: Path, *, dataset: str, workers: int, console: Consol
 def show(report: dict, out: Path, console: Console) -> None:
     """Print the report as a table, with the first few names of every kind."""
     dataset = report["dataset"]
-    expected = len(names_with_skeleton(dataset)) if dataset != "synthetic" else report["files"]
+    expected = len(names_with_skeleton(dataset)) if dataset in NTU else report["files"]
     table = Table("what", "found", title=f"{report['folder']}: {dataset}", title_justify="left")
     table.add_row("skeleton files", f"{report['files']:,}")
     table.add_row(
@@ -105,7 +109,8 @@ def show(report: dict, out: Path, console: Console) -> None:
         table.add_row(f"{protocol}: train / test", f"{count['train']:,} / {count['test']:,}")
     for kind, explanation in _EXPLAINED.items():
         names = list(report[kind])
-        of = f" of {len(missing_skeletons(dataset))}" if kind == "on_missing_list" and dataset != "synthetic" else ""
+        listed = open_data_set(dataset).description.without_skeleton
+        of = f" of {len(listed)}" if kind == "on_missing_list" and listed else ""
         table.add_row(explanation, f"{len(names):,}{of}" + (f": {', '.join(names[:3])} …" if names else ""))
     console.print(table)
     show_errors(report["bad"], console)
@@ -148,7 +153,7 @@ def arguments() -> argparse.ArgumentParser:
     options.add_argument(
         "--layout", default="ntu-25", help="joint layout of --import_from: ntu-25, kinect-20, coco-17, h36m-17"
     )
-    options.add_argument("--dataset", choices=["auto", *_PROTOCOLS], default="auto", help="what the folder should hold")
+    options.add_argument("--dataset", choices=["auto", *BUILT_IN], default="auto", help="what the folder should hold")
     options.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     return options
 

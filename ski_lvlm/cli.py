@@ -65,6 +65,17 @@ def parser(description: str) -> argparse.ArgumentParser:
     return _Parser(description=description, formatter_class=Formatter, allow_abbrev=False)
 
 
+def add_selection_flags(flags: argparse.ArgumentParser, *, split: str) -> None:
+    """Add the flags that name a data set, a split and a protocol. `split` says what holds without `--split`."""
+    add = flags.add_argument
+    add("--data", nargs="+", action="extend", default=[], help="data set: ntu60, ntu120, synthetic, or a folder with "
+        "dataset.json (default: the one that --split begins with)")  # fmt: skip
+    add("--split", default="", help="zero-shot split of the data set, such as ntu60/48-12 or synthetic, a file of "
+        f"unseen classes, or a list of them with commas. Without it, {split}")  # fmt: skip
+    add("--protocol", default="", help="which clips are for training and which for testing: one of the data set's "
+        "protocols (default: its first, xsub for NTU)")  # fmt: skip
+
+
 def positive(text: str) -> int:
     """Parse a whole number above 0, as the `type` of a flag."""
     if (number := int(text)) < 1:

@@ -22,16 +22,15 @@ def _setting(default: Any, text: str, **metadata: Any) -> Any:  # noqa: ANN401
 
 _SPLIT_HELP = (
     "zero-shot split: one of the data set's, a file of unseen classes, a list of them with commas, or all (every class "
-    "is seen). Default: all with --data, else the paper's ntu60/48-12 ('seen classes of NTU60 (55, 48) and NTU120 (110, "
-    "96)')"
+    "is seen). Default: all with --data, else ntu60/48-12 ('seen classes of NTU60 (55, 48) and NTU120 (110, 96)')"
 )
 _PROTOCOL_HELP = "which clips train and which test: one of the data set's protocols. Default: its first, xsub for NTU"
 
 
 def _data_sets() -> Any:  # noqa: ANN401
     text = (
-        "data set: ntu60, ntu120, synthetic, or a folder with dataset.json (docs/data.md). Default: the one that --split "
-        "begins with"
+        "data set: ntu60, ntu120, synthetic, or a folder with dataset.json (docs/data.md). Default: the one that "
+        "--split begins with"
     )
     return field(default_factory=list, metadata={"help": text, "action": "extend"})
 

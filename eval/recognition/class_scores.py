@@ -1,4 +1,4 @@
-"""The scores of a zero-shot test as in zero_shot.json: shares between 0 and 1, classes by their A-number."""
+"""The scores of a zero-shot test as in zero_shot.json: shares between 0 and 1, classes by name."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ski_lvlm.datasets.ntu import Split, labels, parse_name
+from ski_lvlm.datasets.selection import Selection
 from ski_lvlm.recognition.accuracy import (
     confusion_matrix,
     harmonic_mean,
@@ -23,34 +23,35 @@ TOP = 5
 
 
 def split_scores(
-    similarity: Float[Tensor, "N C"], names: Sequence[str], *, split: Split, actions: Sequence[int]
+    similarity: Float[Tensor, "N C"], names: Sequence[str], *, selection: Selection, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Return all scores of one test, with generalised ones where `actions` are more than the unseen ones.
+    """Return all scores of one test, with generalised ones where `classes` are more than the unseen ones.
 
     Args:
-        similarity: cosines of the clips with `actions`. A row with NaN is skipped.
+        similarity: cosines of the clips with `classes`. A row with NaN is skipped.
         names: the clips.
-        split: defines which actions are unseen.
-        actions: the classes of the columns.
+        selection: defines which classes are unseen.
+        classes: of the columns.
 
     Raises:
         ValueError: no readable clip is of an unseen class.
     """
     readable = (~similarity.isnan().any(1)).nonzero().flatten().tolist()
-    unseen = [number for number in readable if parse_name(names[number]).action in split.unseen]
+    split, class_of_clip = selection.split, selection.data.classes_of(names)
+    unseen = [number for number in readable if class_of_clip[number] in split.unseen]
     if not unseen:
         raise ValueError(f"none of the {len(names)} clips is a readable one of an unseen class of {split.name}")
-    among_unseen = similarity[unseen][:, [actions.index(action) for action in split.unseen]]
-    truth = torch.tensor(labels([names[number] for number in unseen], actions=split.unseen))
+    among_unseen = similarity[unseen][:, [classes.index(name) for name in split.unseen]]
+    truth = torch.tensor(selection.labels([names[number] for number in unseen], split.unseen))
     confusion = confusion_matrix(among_unseen, truth)
-    scores: dict[str, Any] = {"unseen": unseen_scores(among_unseen, truth, confusion=confusion, actions=split.unseen)}
-    if len(actions) > len(split.unseen):
+    scores: dict[str, Any] = {"unseen": unseen_scores(among_unseen, truth, confusion=confusion, classes=split.unseen)}
+    if len(classes) > len(split.unseen):
         seen_clips = sorted(set(readable) - set(unseen))
-        every = torch.tensor(labels(names, actions=actions))
+        every = torch.tensor(selection.labels(names, classes))
         scores["generalised"] = generalised_scores(
             similarity[seen_clips], every[seen_clips], similarity[unseen], every[unseen]
         )
-    scores["confusion"] = {"actions": [f"A{action}" for action in split.unseen], "matrix": confusion.tolist()}
+    scores["confusion"] = {"classes": list(split.unseen), "matrix": confusion.tolist()}
     return scores
 
 
@@ -59,26 +60,26 @@ def unseen_scores(
     truth: Int[Tensor, " B"],
     *,
     confusion: Int[np.ndarray, "C C"],
-    actions: Sequence[int],
+    classes: Sequence[str],
 ) -> dict[str, Any]:
     """Return accuracies among the unseen classes, with 95 % intervals over clips and over classes.
 
     A class without clips has no accuracy (None) and no part in means and intervals, but can be predicted. Top-5 needs
     more than five classes.
     """
-    chance = rounded(1 / len(actions))
-    scores: dict[str, Any] = {"clips": len(truth), "classes": len(actions), "chance": chance}
+    chance = rounded(1 / len(classes))
+    scores: dict[str, Any] = {"clips": len(truth), "classes": len(classes), "chance": chance}
     scores["top1"] = rounded(top_k_accuracy(similarity, truth))
-    if len(actions) > TOP:
+    if len(classes) > TOP:
         scores["top5"] = rounded(top_k_accuracy(similarity, truth, k=TOP))
     scores["mean_class"] = rounded(mean_class_accuracy(confusion))
-    shares = zip(actions, per_class_accuracy(confusion), strict=True)
+    shares = zip(classes, per_class_accuracy(confusion), strict=True)
     return scores | {
         "top1_interval": interval(confusion, measure="top1", over="clips"),
         "top1_interval_over_classes": interval(confusion, measure="top1", over="classes"),
         "mean_class_interval": interval(confusion, measure="mean_class", over="clips"),
         "mean_class_interval_over_classes": interval(confusion, measure="mean_class", over="classes"),
-        "per_class": {f"A{action}": None if np.isnan(share) else rounded(share) for action, share in shares},
+        "per_class": {name: None if np.isnan(share) else rounded(share) for name, share in shares},
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 MAX_LISTED = 10  # skipped clips that are printed; the JSON lists them all
 
 
-def report(result: dict[str, Any], names: Sequence[str], out: Path) -> None:
+def report(result: dict[str, Any], out: Path) -> None:
     """Print the scores, in percent."""
     unseen = result["unseen"]
     print(f"{result['split']}, unseen classes by {result['modality']}: {unseen['clips']} {result['clips']} clips")
@@ -17,8 +17,8 @@ def report(result: dict[str, Any], names: Sequence[str], out: Path) -> None:
     if "top5" in unseen:
         print(f"  top5       {percent(unseen['top5'])} %")
     print(f"  chance     {percent(unseen['chance'])} %")
-    for name, (action, share) in zip(names, unseen["per_class"].items(), strict=True):
-        print(f"    {action:<5}{name:<36}{'no clips' if share is None else percent(share) + ' %'}")
+    for name, share in unseen["per_class"].items():
+        print(f"    {name:<41}{'no clips' if share is None else percent(share) + ' %'}")
     if "generalised" in result:
         generalised = result["generalised"]
         shares = ", ".join(f"{key} {percent(generalised[key])} %" for key in ("seen", "unseen", "harmonic_mean"))

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ski_lvlm import cli
-from ski_lvlm.datasets.ntu import class_names, parse_name
-from ski_lvlm.recipe import PROTOCOLS
+from ski_lvlm.datasets.catalogue import DataSet
 
 BEFORE_AFTER = ("before", "after")
 
@@ -28,11 +27,11 @@ class Model(NamedTuple):
         """The device of the weights."""
         return next(self.student.parameters()).device
 
-    def prompts(self, actions: Sequence[int]) -> tuple[str, ...]:
-        """Return the class sentences of some actions, spelled as in training."""
+    def prompts(self, data: DataSet, classes: Sequence[str]) -> tuple[str, ...]:
+        """Return the sentences of some classes, spelled as in training."""
         from ski_lvlm.recognition.class_sentences import class_prompts
 
-        return class_prompts(class_names(self.card.names, actions=actions), template=self.card.prompt)
+        return class_prompts(data.spellings(self.card.names, classes=classes), template=self.card.prompt)
 
 
 def load_model(folder: Path, device: str | None) -> Model:
@@ -50,19 +49,17 @@ def figure_flags(description: str, *, ntu: str) -> argparse.ArgumentParser:
     add("--before", type=Path, required=True, help="student before SCD: output of --stage video_finetune")
     add("--after", type=Path, required=True, help="the same student after SCD: output of --stage distill")
     add("--ntu", type=Path, required=True, help=ntu)
-    add("--protocol", choices=PROTOCOLS, default="xsub", help="NTU's protocol, which names test clips")
+    cli.add_selection_flags(parser, split="it is that of the students")
     add("--titles", nargs=2, default=None, help="names of the two students (default: those of the paper)")
     add("--device", default=None, help="default: the GPU where there is one")
     return parser
 
 
-def spread(names: Sequence[str], limit: int | None) -> list[str]:
-    """Return at most `limit` clips, ordered by action and taken evenly, so that every action keeps its share.
-
-    >>> spread(["S001C001P001R001A002", "S001C001P001R001A001", "S001C001P002R001A001", "S001C001P002R001A002"], 2)
-    ['S001C001P001R001A001', 'S001C001P001R001A002']
-    """
-    ordered = sorted(names, key=lambda name: (parse_name(name).action, name))
+def spread(names: Sequence[str], limit: int | None, *, data: DataSet) -> list[str]:
+    """Return at most `limit` clips, ordered by class and taken evenly, so that every class keeps its share."""
+    order = list(data.class_names).index
+    of_class = dict(zip(names, (order(str(c)) for c in data.classes_of(names)), strict=True))
+    ordered = sorted(names, key=lambda name: (of_class[name], name))
     if limit is None or limit >= len(ordered):
         return ordered
     return [ordered[i * len(ordered) // limit] for i in range(limit)]

@@ -4,6 +4,7 @@ A folder holds `dataset.json` (see `description`) and `clips.csv` or `clips.parq
 `ntu60`, `ntu120` and `synthetic`, whose clips are known by their names.
 """
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,7 @@ from jaxtyping import Int
 from ski_lvlm.datasets.action_classes import ActionClass
 from ski_lvlm.datasets.clip_table import NAMES, ClipTable
 from ski_lvlm.datasets.description import FILE, Description, Protocol, read_description
+from ski_lvlm.storage.files import atomic_path
 from ski_lvlm.storage.json_files import read_json
 from ski_lvlm.storage.text_files import read_lines
 
@@ -209,8 +211,8 @@ class DataSet:
         if key in splits:
             name = self.name if key == "default" else f"{self.name}/{key}"
             return self._split(name, splits[key]["unseen"], splits[key].get("seen"))
-        if text in ("", "all"):
-            return self._split("all", ())
+        if text in ("", "all", self.name):
+            return self._split(text or "all", ())
         if Path(text).is_file():
             return self._split(text, self._named(_classes_in(Path(text)), text))
         if "," in text or text in self._numbers:
@@ -275,6 +277,13 @@ def open_data_set(data: str | Path) -> DataSet:
     if table is not None:
         _check_classes(data_set, table)
     return data_set
+
+
+def copy_description(name: str, folder: Path) -> None:
+    """Copy the description of a built-in data set into a folder, so that the folder is a data set by itself."""
+    for file in (_BUILT_IN / name).iterdir():
+        with atomic_path(folder / file.name) as temporary:
+            shutil.copyfile(file, temporary)
 
 
 @cache

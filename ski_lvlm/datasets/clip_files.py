@@ -1,13 +1,27 @@
-"""The files of a data set's clips: where their videos are, and which stretch of a recording a clip is."""
+"""The files of a data set's clips: packed skeletons, videos, and which stretch of a recording a clip is."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from ski_lvlm.datasets.catalogue import DataSet
 from ski_lvlm.datasets.clip_table import ClipTable
+from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.storage.clip_names import ClipIndex
 from ski_lvlm.videos.folder import VideoClip, VideoError, list_videos
 from ski_lvlm.videos.timeline import Span
+
+
+def open_skeletons(prepared: Path | str | None, data: DataSet) -> PackedSkeletons:
+    """Open the packed skeletons in `prepared`, by default those in the data set's folder.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not prepared and data.folder is None:
+        raise ValueError(
+            "give --prepared DIR, the output of scripts/prepare_ntu.py, or --data DIR with packed skeletons"
+        )
+    return PackedSkeletons.open(Path(prepared) if prepared else Path(str(data.folder)))
 
 
 def video_clips(data: DataSet, folder: Path | None = None) -> dict[str, VideoClip]:

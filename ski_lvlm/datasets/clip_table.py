@@ -4,7 +4,7 @@ It comes from a CSV or Parquet file, or from names that a pattern takes apart, a
 """
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,14 @@ _NUMBERS = ("start", "end", "start_frame", "end_frame")
 _MAPPED_FROM = 1 << 20  # bytes; smaller tables are read again in no time
 _VERSION = 1
 _ZEROS = r"(^|[^0-9])0+([0-9])"
+
+
+def _without_folders(name: str) -> str:
+    return clip_name(name).rpartition("/")[2]
+
+
+# What a clip's name may be, tried one after the other: as it is, that of a file, that of a file in some folder.
+_SHORTENED: tuple[Callable[[str], str], ...] = (str, clip_name, _without_folders)
 
 
 class ClipTable:
@@ -53,13 +61,12 @@ class ClipTable:
         Raises:
             ValueError: a name does not fit.
         """
-        column = pa.array(names, pa.string())
-        parts = pc.extract_regex(column, f"^(?:{pattern})$")
-        if parts.null_count:
-            short = [clip_name(name) for name in names]
-            column = pa.array(short, pa.string())
+        for shortened in _SHORTENED:
+            column = pa.array(map(shortened, names), pa.string())
             parts = pc.extract_regex(column, f"^(?:{pattern})$")
-        if parts.null_count:
+            if not parts.null_count:
+                break
+        else:
             number = pc.index(pc.is_valid(parts), False).as_py()
             such_as = f", such as {example}," if example else ""
             raise ValueError(
@@ -95,11 +102,12 @@ class ClipTable:
 
     def rows(self, names: Iterable[str]) -> Int[np.ndarray, " names"]:
         """Return the row of each name, or -1. A name may be that of a file of the clip."""
-        clips, names = self._table["clip"], list(names)
-        rows = np.asarray(pc.fill_null(pc.index_in(pa.array(names, pa.string()), value_set=clips), -1))
-        if (rows < 0).any():
-            short = [clip_name(name) if row < 0 else name for name, row in zip(names, rows.tolist(), strict=True)]
-            rows = np.asarray(pc.fill_null(pc.index_in(pa.array(short, pa.string()), value_set=clips), -1))
+        names = list(names)
+        rows = np.full(len(names), -1, np.int64)
+        for shortened in _SHORTENED:
+            absent = np.flatnonzero(rows < 0)
+            short = pa.array([shortened(names[number]) for number in absent], pa.string())
+            rows[absent] = np.asarray(pc.fill_null(pc.index_in(short, value_set=self._table["clip"]), -1))
         return rows
 
     def take(self, rows: Int[np.ndarray, " n"]) -> "ClipTable":
@@ -120,7 +128,7 @@ class ClipTable:
             ValueError: the rule does not fit the columns. The message begins with `place`, the rule's own.
         """
         mask = np.ones(len(self), bool)
-        for name, condition in rule.conditions.items():
+        for name, condition in rule.conditions:
             try:
                 mask &= condition.holds(self.column(name))
             except ValueError as error:
@@ -147,9 +155,8 @@ def _opened(file: Path) -> pa.Table:
     copy = cache_folder() / "clips" / f"{key}.arrow"
     if not copy.is_file():
         table = _checked(_read(file), file)
-        with contextlib.suppress(OSError):
-            with atomic_path(copy) as temporary:
-                pyarrow.feather.write_feather(table, str(temporary), compression="uncompressed")
+        with contextlib.suppress(OSError), atomic_path(copy) as temporary:
+            pyarrow.feather.write_feather(table, str(temporary), compression="uncompressed")
         if not copy.is_file():  # the cache cannot be written
             return table
     return pyarrow.feather.read_table(str(copy), memory_map=True)

@@ -1,6 +1,5 @@
 """Conditions on the columns of a clip table, by which a protocol divides clips."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,20 +42,16 @@ class Condition:
         if pa.types.is_string(kind):
             return pa.array([str(value) for value in self.values], kind)
         try:
-            return pa.array([_number(value) for value in self.values]).cast(kind)
+            return pa.array([float(value) for value in self.values]).cast(kind)
         except (ValueError, pa.ArrowInvalid) as error:
             raise ValueError(f"holds numbers, and the condition names {list(self.values)[:5]}") from error
-
-
-def _number(value: Value) -> float:
-    return float(value) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True)
 class Rule:
     """Conditions by column, all of which must hold."""
 
-    conditions: Mapping[str, Condition]
+    conditions: tuple[tuple[str, Condition], ...]
 
 
 def read_rule(content: object, *, place: str) -> Rule:
@@ -67,7 +62,7 @@ def read_rule(content: object, *, place: str) -> Rule:
     """
     if not isinstance(content, dict) or not content:
         raise ValueError(f'{place} is {content!r:.60}; expected columns and values, such as {{"camera": [2, 3]}}')
-    return Rule({str(column): _condition(value, f"{place}.{column}") for column, value in content.items()})
+    return Rule(tuple((str(column), _condition(value, f"{place}.{column}")) for column, value in content.items()))
 
 
 def _condition(content: Any, place: str) -> Condition:  # noqa: ANN401
@@ -76,7 +71,8 @@ def _condition(content: Any, place: str) -> Condition:  # noqa: ANN401
     if isinstance(content, dict) and content and set(content) <= {"from", "to"}:
         bounds = [content.get("from"), content.get("to")]
         if all(bound is None or _is_number(bound) for bound in bounds):
-            return Condition(low=bounds[0], high=bounds[1])
+            low, high = (None if bound is None else float(bound) for bound in bounds)
+            return Condition(low=low, high=high)
     if isinstance(content, dict):
         raise ValueError(f'{place} is {content!r:.60}; expected a value, a list, {{"not": [...]}} or {{"from", "to"}}')
     return Condition(_values(content, place))

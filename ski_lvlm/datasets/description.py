@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def read_description(folder: Path) -> Description:
         protocols={},
         splits={},
         layout=content.get("layout") or "",
-        fps=content.get("fps"),
+        fps=_rate(content.get("fps"), file),
         clip_pattern=_pattern(content.get("clip_pattern", ""), file),
         clip_example=content.get("clip_example", ""),
         views=tuple(content.get("views", ())),
@@ -100,8 +100,6 @@ def read_description(folder: Path) -> Description:
 
 def _with_divisions(description: Description, content: Mapping[str, Any]) -> Description:
     """Return the description with its protocols and splits, whose classes are looked up in it."""
-    from dataclasses import replace
-
     protocols = {
         name: _protocol(name, entry, description) for name, entry in _objects(content, "protocols", description.file)
     }
@@ -135,6 +133,12 @@ def _split(name: str, entry: dict[str, Any], description: Description) -> dict[s
             f'{place} is {entry!r:.60}; expected {{"unseen": [classes]}}, and "seen" if it is not the rest'
         )
     return {side: tuple(description.class_named(str(text)).name for text in texts) for side, texts in entry.items()}
+
+
+def _rate(value: object, file: Path) -> float | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
+        raise ValueError(f"{file}: 'fps' is {value!r}; expected frames a second, or nothing where it is not known")
+    return None if value is None else float(value)
 
 
 def _pattern(pattern: object, file: Path) -> str:

@@ -6,12 +6,13 @@ Everything else that is known of them is in `descriptions/`, as for any data set
 import re
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.storage.clip_names import clip_name
 
 NtuName = Literal["ntu60", "ntu120"]
+NTU = get_args(NtuName)
 
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 _PERFORMERS = Path(__file__).parent / "descriptions" / "ntu_performers.txt"
@@ -47,13 +48,8 @@ def parse_name(name: str) -> ClipName:
     return ClipName(*map(int, match.groups()))
 
 
-def missing_skeletons(dataset: NtuName) -> frozenset[str]:
-    """Return the clips without a usable skeleton: 302 in NTU60, 535 in NTU120."""
-    return open_data_set(dataset).description.without_skeleton
-
-
 @cache
-def all_names(dataset: NtuName) -> tuple[str, ...]:
+def all_names(dataset: str) -> tuple[str, ...]:
     """Return every clip that was recorded, in ascending order: 56,880 of NTU60, 114,480 of NTU120."""
     lines = _PERFORMERS.read_text(encoding="ascii").splitlines()
     names = []
@@ -67,7 +63,7 @@ def all_names(dataset: NtuName) -> tuple[str, ...]:
 
 
 @cache
-def names_with_skeleton(dataset: NtuName) -> tuple[str, ...]:
+def names_with_skeleton(dataset: str) -> tuple[str, ...]:
     """Return the clips with a usable skeleton, in ascending order: 56,578 of NTU60, 113,945 of NTU120."""
-    missing = missing_skeletons(dataset)
+    missing = open_data_set(dataset).description.without_skeleton
     return tuple(name for name in all_names(dataset) if name not in missing)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ski_lvlm.datasets.ntu import all_names, missing_skeletons, parse_name
+from ski_lvlm.datasets.catalogue import open_data_set
+from ski_lvlm.datasets.ntu import NTU, all_names, parse_name
 from ski_lvlm.videos.folder import list_videos
 
 
@@ -70,8 +71,8 @@ def _is_name(stem: str) -> bool:
 def compare(folder: NtuFolder, dataset: str) -> dict[str, list[str]]:
     """Return the differences of a folder from a data set, by kind: lists of clip names."""
     names = set(folder.skeletons)
-    listed = missing_skeletons(dataset) if dataset != "synthetic" else frozenset()
-    expected = set(all_names(dataset)) if dataset != "synthetic" else names
+    listed = open_data_set(dataset).description.without_skeleton
+    expected = set(all_names(dataset)) if dataset in NTU else names
     videos = names if folder.videos is None else folder.videos
     kinds = {
         "on_missing_list": names & listed,

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ski_lvlm.datasets.ntu import SPLITS
+from ski_lvlm.datasets.catalogue import Split, open_data_set
 from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard
 from ski_lvlm.encoders.hyperformer import ActionClassifier, Hyperformer
 from ski_lvlm.published.weights import AFFINE, Place, PublishedWeightsError, leaves, load_places
@@ -20,8 +20,7 @@ _LAYOUT, _NUM_PERSONS, _NUM_FRAMES = "ntu-25", 2, 64  # of the published trainin
 _SKI_PROJECTION = ("fc2.weight", "fc2.bias")  # the skeleton-to-language layer that the SKI authors added
 _COUNTER = "num_batches_tracked"
 _NORM = (*AFFINE, "running_mean", "running_var")
-_ALL_ACTIONS = {60: "ntu60", 120: "ntu120"}
-_SPLITS = {len(split.seen): split for split in SPLITS.values() if split.dataset != "synthetic"}
+_DATA_SETS = ("ntu60", "ntu120")  # that such weights were released for
 
 
 def is_hyperformer(published: Mapping[str, Tensor]) -> bool:
@@ -50,15 +49,16 @@ def hyperformer_of(
     num_classes = _shape(published, "fc.weight", 2)[0]
     model = ActionClassifier(encoder, num_classes=num_classes)
     load_hyperformer(model, published)
-    split, actions = _training_actions(num_classes)
+    split = _training_split(num_classes)
     card = SkeletonEncoderCard(
         stage="skeleton_pretrain",
         encoder=encoder.settings,
         preprocessing=preprocessing.to_json(),
         num_frames=_NUM_FRAMES,
-        split=split,
-        seen=actions,
+        split=split.name,
+        seen=split.seen,
         protocol=protocol,
+        dataset=split.dataset,
     )
     return model, card
 
@@ -104,15 +104,16 @@ def _shape(published: Mapping[str, Tensor], name: str, axes: int) -> tuple[int, 
     return tuple(published[name].shape)
 
 
-def _training_actions(num_classes: int) -> tuple[str, tuple[int, ...]]:
-    if num_classes in _ALL_ACTIONS:
-        return _ALL_ACTIONS[num_classes], tuple(range(1, num_classes + 1))
-    if num_classes not in _SPLITS:
-        raise PublishedWeightsError(
-            f"the weights classify {num_classes} actions, expected all 60 or 120, or the seen ones of "
-            f"{', '.join(split.name for split in _SPLITS.values())}"
-        )
-    return _SPLITS[num_classes].name, _SPLITS[num_classes].seen
+def _training_split(num_classes: int) -> Split:
+    data_sets = [open_data_set(name) for name in _DATA_SETS]
+    zero_shot = [data.split(key) for data in data_sets for key in data.description.splits]
+    for split in (*(data.split(data.name) for data in data_sets), *zero_shot):
+        if len(split.seen) == num_classes:
+            return split
+    raise PublishedWeightsError(
+        f"the weights classify {num_classes} actions, expected all 60 or 120, or the seen ones of "
+        f"{', '.join(split.name for split in zero_shot)}"
+    )
 
 
 def _classifier(encoder: Hyperformer) -> Iterator[Place]:

@@ -68,7 +68,8 @@ def video_recogniser(
     origin = cache or videos or (data.folder if data else None)
     if origin is None:
         raise ValueError(
-            "a model of videos needs --ntu DIR, the folder that holds rgb/, --frames_cache DIR, or --data DIR with videos"
+            "a model of videos needs --ntu DIR, the folder that holds rgb/, --frames_cache DIR, or --data DIR with "
+            "videos"
         )
     if not (folder / StudentCard.FILE).is_file() and (folder / SkeletonEncoderCard.FILE).is_file():
         raise ValueError(

@@ -24,7 +24,8 @@ _DATA_SUFFIXES = (
 _SUFFIXES = frozenset((*VIDEO_SUFFIXES, *_DATA_SUFFIXES))
 _VIDEO_ENDINGS = ("_rgb",)
 _ENDINGS = (*_VIDEO_ENDINGS, "_video", "_human_pose", "_pose", "_skeleton", "_object")
-_NTU = re.compile(r"(?:.*/)?(S\d{3}C\d{3}P\d{3}R\d{3}A\d{3})")
+# Four or more letters that are each followed by three digits, as set-up, camera, person, … of the action data sets.
+_SYSTEMATIC = re.compile(r"(?:.*/)?((?:[A-Z][0-9]{3}_?){4,})")
 
 
 class ClipNameError(ValueError):
@@ -62,18 +63,18 @@ def clip_name(name: str, *, modality: str = "video") -> str:
     """Return the name of the clip that a file name means, without an index.
 
     `_rgb` is cut off, and `_pose` or `_skeleton` where the file holds features or the modality is "skeleton". Folders
-    belong to the name, except before the name of an NTU clip, which is unique.
+    belong to the name, except before a systematic name such as NTU's and ETRI's, which is unique in its data set.
 
     >>> clip_name("S001C001P001R001A001_pose.pkl"), clip_name("rgb/S001C001P001R001A001_rgb.avi")
     ('S001C001P001R001A001', 'S001C001P001R001A001')
-    >>> clip_name("cam1/clip01.mp4"), clip_name("tree_pose.mp4")
-    ('cam1/clip01', 'tree_pose')
+    >>> clip_name("cam1/clip01.mp4"), clip_name("tree_pose.mp4"), clip_name("P001/A001_P001_G001_C001.avi")
+    ('cam1/clip01', 'tree_pose', 'A001_P001_G001_C001')
     """
     *_, stem = _without_suffixes(normal(name))
     is_feature = _suffix(name).lower() in _DATA_SUFFIXES or modality == "skeleton"
     short = _without_ending(stem, _ENDINGS if is_feature else _VIDEO_ENDINGS)
-    ntu = _NTU.fullmatch(short)
-    return ntu[1] if ntu else short
+    systematic = _SYSTEMATIC.fullmatch(short)
+    return systematic[1] if systematic else short
 
 
 def _without_suffixes(name: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ Deviation: the published code uses decord. PyAV took less CPU time (benchmarks/e
 returns frames of the wrong group of pictures from H.264 `.avi` files with B-frames and more than one key frame.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,7 +18,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from ski_lvlm.recipe import FRAMINGS
-from ski_lvlm.videos.folder import VideoError, VideoFolder
+from ski_lvlm.videos.folder import VideoClip, VideoError, VideoFolder
 from ski_lvlm.videos.packets import decoded_timeline, open_video, timeline, whole_frames
 from ski_lvlm.videos.picture import Picture, Step, filter_graph, shown_picture, standard_range
 from ski_lvlm.videos.timeline import Span, Timeline
@@ -83,6 +83,20 @@ def read_clip(
         VideoError: the folder has no such clip, or it cannot be read.
     """
     return read_for_tower(videos.find(name), num_frames=num_frames, side=side, framing=framing)
+
+
+def read_listed_clip(
+    name: str, *, clips: Mapping[str, VideoClip], num_frames: int, side: int, framing: str = "whole"
+) -> UInt8[Tensor, "T_v 3 H W"]:
+    """Decode a clip of a data set, which may be a stretch of a recording, as `read_for_tower`.
+
+    Raises:
+        VideoError: the data set has no video of the clip, or it cannot be read.
+    """
+    if name not in clips:
+        raise VideoError(f"no video of clip {name!r} among the {len(clips)} of the data set; leave the clip out")
+    path, span = clips[name]
+    return read_for_tower(path, num_frames=num_frames, side=side, framing=framing, span=span)
 
 
 def read_moments(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
+from ski_lvlm.datasets.clip_files import open_skeletons
 from ski_lvlm.datasets.paired_clips import SkeletonSettings, collate_pairs
 from ski_lvlm.datasets.selection import Selection
 from ski_lvlm.dual_encoders.checkpoints import (
@@ -27,7 +28,7 @@ from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.skeletons.preprocessing import Preprocessing
 from ski_lvlm.storage.json_files import read_json
 from ski_lvlm.vlm.alignment import ALIGNMENTS
-from ski_lvlm.vlm.stage_clips import check_same_clips, open_skeletons, seen_sentences, selection_of, training_videos
+from ski_lvlm.vlm.stage_clips import check_same_clips, seen_sentences, selection_of, training_videos
 from ski_lvlm.vlm.stage_losses import Distillation, DistillationLoss, StageLoss
 from ski_lvlm.vlm.trainer import Stage
 

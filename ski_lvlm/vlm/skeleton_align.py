@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from ski_lvlm.datasets.catalogue import Part
+from ski_lvlm.datasets.clip_files import open_skeletons
 from ski_lvlm.datasets.selection import Selection
 from ski_lvlm.datasets.skeleton_clips import collate
 from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, load_skeleton_encoder, read_card, save_model
@@ -16,7 +17,7 @@ from ski_lvlm.recognition.class_sentences import class_prompts
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.skeletons.preprocessing import Preprocessing
 from ski_lvlm.vlm.skeleton_accuracy import Accuracy, measure_accuracy
-from ski_lvlm.vlm.stage_clips import open_skeletons, selection_of, skeleton_clips
+from ski_lvlm.vlm.stage_clips import selection_of, skeleton_clips
 from ski_lvlm.vlm.stage_losses import AlignmentLoss
 from ski_lvlm.vlm.trainer import Stage
 

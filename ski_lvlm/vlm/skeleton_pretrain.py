@@ -2,13 +2,14 @@
 
 from functools import partial
 
+from ski_lvlm.datasets.clip_files import open_skeletons
 from ski_lvlm.datasets.skeleton_clips import collate
 from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, save_model
 from ski_lvlm.encoders.hyperformer import ActionClassifier, Hyperformer
 from ski_lvlm.recipe import SkeletonPretrainRecipe
 from ski_lvlm.skeletons.preprocessing import Preprocessing
 from ski_lvlm.vlm.skeleton_accuracy import measure_accuracy
-from ski_lvlm.vlm.stage_clips import open_skeletons, selection_of, skeleton_clips
+from ski_lvlm.vlm.stage_clips import selection_of, skeleton_clips
 from ski_lvlm.vlm.stage_losses import ClassifierLoss
 from ski_lvlm.vlm.trainer import Stage
 

@@ -23,19 +23,6 @@ def selection_of(recipe: SkeletonDataRecipe | StudentRecipe) -> Selection:
     return select(recipe.data, split=recipe.split, protocol=recipe.protocol)
 
 
-def open_skeletons(prepared: str, data: DataSet) -> PackedSkeletons:
-    """Open the packed skeletons in `prepared`, by default those in the data set's folder.
-
-    Raises:
-        ValueError: there are none.
-    """
-    if not prepared and data.folder is None:
-        raise ValueError(
-            "give --prepared DIR, the output of scripts/prepare_ntu.py, or --data DIR with packed skeletons"
-        )
-    return PackedSkeletons.open(Path(prepared) if prepared else Path(str(data.folder)))
-
-
 def skeleton_clips(
     selection: Selection,
     packed: PackedSkeletons,
@@ -126,8 +113,8 @@ def check_same_clips(selection: Selection, folder: Path, card: Card) -> None:
     split = selection.split
     if card.seen != split.seen:
         raise ValueError(
-            f"{folder} was trained on other actions than the seen ones of {split.name}{_difference(card.seen, split.seen)}"
-            f"; train it with --split {split.name}"
+            f"{folder} was trained on other actions than the seen ones of {split.name}"
+            f"{_difference(card.seen, split.seen)}; train it with --split {split.name}"
         )
     selection.check_protocol(card.protocol, trained=f"{folder} was trained")
 

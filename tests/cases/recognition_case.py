@@ -10,7 +10,7 @@ from ski_lvlm.encoders.hyperformer import Hyperformer
 from ski_lvlm.encoders.text_encoder import load_text_encoder
 from ski_lvlm.skeletons.layouts import LAYOUTS
 from ski_lvlm.skeletons.preprocessing import Preprocessing
-from tests.cases.skeleton_case import SPLIT, packed_set
+from tests.cases.skeleton_case import SEEN, SPLIT, UNSEEN, packed_set
 from tests.cases.text_case import tiny_clip
 from tests.cases.video_case import numbered, write_video
 
@@ -33,6 +33,7 @@ def student_run(folder, *, backbone, seen=SPLIT.seen, names="canonical"):
         side=8,
         framing="whole",
         split="synthetic",
+        dataset="synthetic",
         seen=seen,
         prompt=PROMPT,
         names=names,
@@ -51,6 +52,7 @@ def skeleton_run(folder, *, text, seen=SPLIT.seen, scale="published"):
         preprocessing=Preprocessing().to_json(),
         num_frames=8,
         split="synthetic",
+        dataset="synthetic",
         seen=seen,
         text_encoder={"id": model.text_encoder.model_id, "digest": model.text_encoder.digest},
         prompt=PROMPT,
@@ -68,7 +70,7 @@ def whole_run(folder, clip_folder):
     return folder
 
 
-def ntu_videos(folder, *, actions=SPLIT.seen + SPLIT.unseen, performers=(1, 9, 10)):
+def ntu_videos(folder, *, actions=SEEN + UNSEEN, performers=(1, 9, 10)):
     """Flat grey videos, each of its own brightness, in rgb/."""
     for action in actions:
         for performer in performers:

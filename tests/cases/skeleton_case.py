@@ -2,12 +2,22 @@
 
 import numpy as np
 
-from ski_lvlm.datasets.ntu import SPLITS, ClipName
+from ski_lvlm.datasets.ntu import ClipName
+from ski_lvlm.datasets.selection import select
 from ski_lvlm.skeletons.cleaning import CLEANING
 from ski_lvlm.skeletons.layouts import LAYOUTS
 from ski_lvlm.skeletons.packed import packed_writer
 
-SPLIT = SPLITS["synthetic"]
+SELECTION = select(split="synthetic")
+SPLIT = SELECTION.split
+
+
+def numbers(classes):
+    """Return NTU's numbers of classes."""
+    return tuple(int(SELECTION.data.action(name).id.removeprefix("A")) for name in classes)
+
+
+SEEN, UNSEEN = numbers(SPLIT.seen), numbers(SPLIT.unseen)
 
 
 def motion(action, performer, *, frames=40):
@@ -21,7 +31,7 @@ def motion(action, performer, *, frames=40):
     return joints.astype(np.float32)
 
 
-def packed_set(folder, *, actions=SPLIT.seen + SPLIT.unseen, performers=(1, 2, 3, 9)):
+def packed_set(folder, *, actions=SEEN + UNSEEN, performers=(1, 2, 3, 9)):
     """Write the packed set. Performers up to 8 are for training, 9 and above for testing."""
     with packed_writer(folder, layout=LAYOUTS["ntu-25"], cleaning=CLEANING, source="test") as writer:
         for action in actions:

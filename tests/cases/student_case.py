@@ -9,7 +9,7 @@ from ski_lvlm.recipe import DistillRecipe, VideoFinetuneRecipe
 from ski_lvlm.vlm.trainer import VlmTrainer
 from ski_lvlm.vlm.video_finetune import video_finetune
 from tests.cases.recognition_case import PROMPT, ntu_videos, skeleton_run
-from tests.cases.skeleton_case import SPLIT, packed_set
+from tests.cases.skeleton_case import SEEN, packed_set
 from tests.cases.text_case import tiny_clip
 from train_ski_vlm import VlmArguments
 
@@ -57,8 +57,8 @@ def write_case(folder):
     return Case(
         folder=folder,
         clip=clip,
-        ntu=str(ntu_videos(folder / "ntu", actions=SPLIT.seen, performers=(1, 2))),
-        prepared=str(packed_set(folder / "prepared", actions=SPLIT.seen, performers=(1,))),
+        ntu=str(ntu_videos(folder / "ntu", actions=SEEN, performers=(1, 2))),
+        prepared=str(packed_set(folder / "prepared", actions=SEEN, performers=(1,))),
         aligned=str(skeleton_run(folder / "aligned", text=clip)),
     )
 
@@ -77,7 +77,7 @@ def flags(recipe, output_dir, **settings):
     """Return the command line of a recipe."""
     stage = "distill" if isinstance(recipe, DistillRecipe) else "video_finetune"
     values = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
-    values = {name: value for name, value in values.items() if value not in ("", None)}
+    values = {name: value for name, value in values.items() if value not in ("", None, [])}
     values |= {"output_dir": output_dir, "num_train_epochs": 1, "learning_rate": 0.01, **QUICK, **settings}
     return ["--stage", stage, *(part for name, value in values.items() for part in (f"--{name}", str(value)))]
 

@@ -15,7 +15,7 @@ from ski_lvlm.datasets.ntu import parse_name
 from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, load_skeleton_clip, load_student, read_card
 from ski_lvlm.dual_encoders.students import build_student
 from tests.cases.command_case import deepspeed, kill_at, run, torchrun
-from tests.cases.skeleton_case import SPLIT, packed_set
+from tests.cases.skeleton_case import SEEN, SPLIT, packed_set
 from tests.cases.student_case import KINDS, changed, flags, weights, write_case
 from tests.commands.test_train_ski_lvlm import needs_compiler
 
@@ -177,7 +177,7 @@ def test_torchrun_trains_where_one_process_has_no_skeleton_at_all(case, tmp_path
 def plain(case, tmp_path_factory):
     """Train a plain run that DeepSpeed repeats. All clips have skeletons, so losses are means of equals."""
     folder = tmp_path_factory.mktemp("plain")
-    everybody = str(packed_set(folder / "prepared", actions=SPLIT.seen, performers=(1, 2)))
+    everybody = str(packed_set(folder / "prepared", actions=SEEN, performers=(1, 2)))
     recipe = case.distill(video_student=case.student("froster"), prepared=everybody)
     train_ski_vlm.main(flags(recipe, folder / "run", logging_steps=1))
     return recipe, folder / "run"

@@ -1,12 +1,10 @@
-import csv
-from pathlib import Path
-
 import pytest
 
 from ski_lvlm.datasets import ntu
+from ski_lvlm.datasets.catalogue import BUILT_IN, open_data_set
+from ski_lvlm.datasets.selection import select
 from tests.cases.recordings import REAL
 
-DATA = Path(ntu.__file__).parent / "data"
 PROTOCOLS = {
     ("ntu60", "xsub"): (40091, 16487, 40320, 16560),
     ("ntu60", "xview"): (37646, 18932, 37920, 18960),
@@ -36,15 +34,19 @@ ZERO_SHOT_VIDEO = {  # every recorded clip: seen train, unseen test, unseen all
 def test_sample_counts(dataset, all_, missing, usable):
     names = ntu.all_names(dataset)
     assert len(names) == len(set(names)) == all_
-    assert len(ntu.missing_skeletons(dataset)) == missing
-    assert ntu.missing_skeletons(dataset) < set(names)
+    assert len(missing_skeletons(dataset)) == missing
+    assert missing_skeletons(dataset) < set(names)
     assert len(ntu.names_with_skeleton(dataset)) == usable
     assert list(names) == sorted(names)
 
 
+def missing_skeletons(dataset):
+    return open_data_set(dataset).description.without_skeleton
+
+
 def test_the_lists_of_ntu60_are_part_of_those_of_ntu120():
     assert set(ntu.all_names("ntu60")) < set(ntu.all_names("ntu120"))
-    assert ntu.missing_skeletons("ntu60") < ntu.missing_skeletons("ntu120")
+    assert missing_skeletons("ntu60") < missing_skeletons("ntu120")
 
 
 @pytest.mark.skipif(not (REAL / "lists").exists(), reason=f"NTU's own lists in {REAL / 'lists'} are absent")
@@ -53,45 +55,47 @@ def test_the_data_files_say_what_ntus_lists_say():
     assert sorted({name[:16] for name in ntu.all_names("ntu120")}) == sorted(sessions)
     for dataset, number in (("ntu60", ""), ("ntu120", "120")):
         listed = (REAL / "lists" / f"NTU_RGBD{number}_samples_with_missing_skeletons.txt").read_text().split()
-        assert ntu.missing_skeletons(dataset) == set(listed)
+        assert missing_skeletons(dataset) == set(listed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("dataset", "protocol"), PROTOCOLS)
 def test_protocol_counts(dataset, protocol):
-    everything = ntu.Split("everything", dataset, tuple(range(1, 121)), ())
-    with_skeleton = part_sizes(ntu.names_with_skeleton(dataset), everything, protocol)
-    recorded = part_sizes(ntu.all_names(dataset), everything, protocol)
+    everything = select([dataset], split="all", protocol=protocol)
+    with_skeleton = part_sizes(ntu.names_with_skeleton(dataset), everything)
+    recorded = part_sizes(ntu.all_names(dataset), everything)
     assert with_skeleton[:2] + recorded[:2] == PROTOCOLS[dataset, protocol]
-    trained = ntu.clips(ntu.all_names(dataset)[::997], split=everything, protocol=protocol, part="seen_train")
-    assert trained == [name for name in ntu.all_names(dataset)[::997] if ntu.is_train(name, protocol)]
 
 
-def part_sizes(names, split, protocol):
+def part_sizes(names, selection):
     parts = ("seen_train", "seen_test", "unseen_test", "unseen_all")
-    return tuple(len(ntu.clips(names, split=split, protocol=protocol, part=part)) for part in parts)
+    return tuple(len(selection.clips(names, part)) for part in parts)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "protocol"), ZERO_SHOT)
 def test_zero_shot_counts_with_skeleton(name, protocol):
-    split = ntu.split_named(name)
-    assert part_sizes(ntu.names_with_skeleton(split.dataset), split, protocol) == ZERO_SHOT[name, protocol]
+    selection = select(split=name, protocol=protocol)
+    assert part_sizes(ntu.names_with_skeleton(selection.data.name), selection) == ZERO_SHOT[name, protocol]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ZERO_SHOT_VIDEO)
 def test_zero_shot_counts_of_all_videos(name):
-    split = ntu.split_named(name)
-    seen_train, _, unseen_test, unseen_all = part_sizes(ntu.all_names(split.dataset), split, "xsub")
+    selection = select(split=name)
+    seen_train, _, unseen_test, unseen_all = part_sizes(ntu.all_names(selection.data.name), selection)
     expected = ZERO_SHOT_VIDEO[name]
     assert (seen_train, unseen_test) == expected[:2]
     assert expected[2] in (None, unseen_all)
 
 
+def splits():
+    data_sets = [open_data_set(name) for name in BUILT_IN]
+    return {split.name: split for data in data_sets for split in map(data.split, data.description.splits)}
+
+
 def test_every_split_divides_its_actions():
-    sizes = {name: (len(split.seen), len(split.unseen)) for name, split in ntu.SPLITS.items()}
-    assert sizes == {
+    assert {name: (len(split.seen), len(split.unseen)) for name, split in splits().items()} == {
         "ntu60/55-5": (55, 5),
         "ntu60/48-12": (48, 12),
         "ntu120/110-10": (110, 10),
@@ -100,35 +104,34 @@ def test_every_split_divides_its_actions():
         "synthetic/1": (12, 4),
         "synthetic/2": (12, 4),
     }
+    for split in splits().values():
+        assert not set(split.seen) & set(split.unseen)
 
 
 def test_rotations_of_the_synthetic_set_have_no_unseen_action_in_common():
-    rotations = [split for split in ntu.SPLITS.values() if split.dataset == "synthetic"]
-    unseen = [action for split in rotations for action in split.unseen]
+    rotations = [split for split in splits().values() if split.dataset == "synthetic"]
+    unseen = [name for split in rotations for name in split.unseen]
     assert len(unseen) == len(set(unseen)) == 12
-    assert all(set(split.seen) | set(split.unseen) == set(ntu.SYNTHETIC_ACTIONS) for split in rotations)
-    assert ntu.clips(["S001C001P009R001A001"], split=rotations[1], protocol="xsub", part="unseen_test")
-    for split in ntu.SPLITS.values():
-        assert not set(split.seen) & set(split.unseen)
-        assert list(split.seen) == sorted(split.seen) and list(split.unseen) == sorted(split.unseen)
+    every = set(open_data_set("synthetic").class_names)
+    assert all(set(split.seen) | set(split.unseen) == every for split in rotations)
+    assert select(split="synthetic/1").clips(["S001C001P009R001A001"], "unseen_test")
 
 
-@pytest.mark.parametrize("protocol", ["xsub", "synthetic"])
+@pytest.mark.parametrize("protocol", ["xsub", "synthetic", ""])
 def test_the_synthetic_split_divides_by_its_own_performers(protocol):
     names = [str(ntu.ClipName(1, 1, performer, 1, action)) for performer in range(1, 13) for action in (1, 6)]
-    split = ntu.split_named("synthetic")
-    train = ntu.clips(names, split=split, protocol=protocol, part="seen_train")
+    selection = select(split="synthetic", protocol=protocol)
+    train = selection.clips(names, "seen_train")
     assert [ntu.parse_name(name).performer for name in train] == list(range(1, 9))
-    unseen = ntu.clips(names, split=split, protocol=protocol, part="unseen_test")
-    assert unseen == [f"S001C001P{p:03}R001A006" for p in range(9, 13)]
+    assert selection.clips(names, "unseen_test") == [f"S001C001P{p:03}R001A006" for p in range(9, 13)]
 
 
 def test_labels_count_within_the_split_as_the_papers_files_do():
-    split = ntu.split_named("ntu60/48-12")
+    selection = select(split="ntu60/48-12")
     names = ["S001C001P001R001A004", "S001C001P001R001A060"]
-    assert ntu.labels(names, actions=split.unseen) == [0, 11]
-    assert ntu.labels(["S001C001P001R001A005"], actions=split.seen) == [3]
-    assert ntu.class_names("ski60", actions=split.seen)[3] == "drop"
+    assert selection.labels(names, selection.split.unseen) == [0, 11]
+    assert selection.labels(["S001C001P001R001A005"], selection.split.seen) == [3]
+    assert selection.data.spellings("ski", classes=selection.split.seen)[3] == "drop"
 
 
 @pytest.mark.parametrize(
@@ -147,42 +150,53 @@ def test_other_names_are_refused(name):
         ntu.parse_name(name)
 
 
+def spelled(dataset, style, *ids):
+    data = open_data_set(dataset)
+    return data.spellings(style, classes=[data.action(text).name for text in ids])
+
+
 def test_class_names_in_every_spelling():
-    assert len(set(ntu.class_names())) == 120
-    assert len(set(ntu.class_names("star"))) == len(set(ntu.class_names("ski"))) == 120
-    assert ntu.class_names("ntu", actions=[67]) == ["hush (quite)"] and ntu.class_names(actions=[67]) == [
+    data = open_data_set("ntu120")
+    for style in ("canonical", "ski", "star"):
+        assert len(set(data.spellings(style, classes=data.class_names))) == 120
+    assert spelled("ntu120", "ntu", "A67") == ["hush (quite)"] and spelled("ntu120", "canonical", "A67") == [
         "hush (quiet)"
     ]
-    assert ntu.class_names("ski60", actions=[25, 44, 57]) == [
+    assert spelled("ntu60", "ski", "A25", "A44", "A057") == [
         "put something inside pocket / take out something from pocket",
         "touch head",
         "touch person's pocket",
     ]
-    assert ntu.class_names("ski", actions=[44, 57]) == ["touch head (headache)", "touch other persons pocket"]
-    assert all("’" in name for name in ntu.class_names("ski", actions=[109, 117]))
-    assert not any("’" in name for name in ntu.class_names())
-    assert ntu.class_names("synse", actions=ntu.SPLITS["ntu60/55-5"].unseen)[-1] == "touch pocket"
+    assert spelled("ntu120", "ski", "A44", "A57") == ["touch head (headache)", "touch other persons pocket"]
+    assert all("’" in name for name in spelled("ntu120", "ski", "A109", "A117"))
+    assert not any("’" in name for name in data.class_names)
+    assert spelled("ntu60", "synse", "A57") == ["touch pocket"]
 
 
 @pytest.mark.parametrize(
-    ("style", "actions", "message"),
+    ("style", "ids", "message"),
     [
-        ("nice", [1], "unknown spelling 'nice'.*expected one of canonical"),
-        ("action", [1], "unknown spelling"),
-        ("ski60", [60, 61], "no 'ski60' spelling is known of A61"),
-        ("canonical", [0, 121], "known of A0, A121"),
+        ("nice", ["A1"], "unknown spelling 'nice'.*expected one of canonical"),
+        ("id", ["A1"], "unknown spelling"),
+        ("synse", ["A1"], "no 'synse' spelling is known of drink water"),
+        ("canonical", ["A0"], "no class 'A0'"),
     ],
 )
-def test_names_nobody_gave_are_not_made_up(style, actions, message):
+def test_names_nobody_gave_are_not_made_up(style, ids, message):
     with pytest.raises(ValueError, match=message):
-        ntu.class_names(style, actions=actions)
+        spelled("ntu120", style, *ids)
 
 
 def test_an_unknown_split_or_protocol_is_an_error():
-    with pytest.raises(ValueError, match="unknown split 'ntu60/50-10'; expected one of ntu60/55-5"):
-        ntu.split_named("ntu60/50-10")
+    with pytest.raises(ValueError, match="unknown split 'ntu60/50-10' of ntu60; expected one of ntu60/55-5"):
+        select(split="ntu60/50-10")
+    with pytest.raises(ValueError, match="unknown protocol 'xset' of ntu60; expected one of xsub, xview"):
+        select(split="ntu60/55-5", protocol="xset")
 
 
-def test_the_class_table_has_a_row_an_action():
-    with (DATA / "ntu_class_names.csv").open(newline="") as file:
-        assert [int(row["action"]) for row in csv.DictReader(file)] == list(range(1, 121))
+def test_data_sets_of_the_same_actions_describe_them_alike():
+    every = open_data_set("ntu120")
+    for other in map(open_data_set, ("ntu60", "synthetic")):
+        for action in other.description.classes:
+            twin = every.action(action.id)
+            assert (action.name, action.actors, action.phrase) == (twin.name, twin.actors, twin.phrase)

@@ -6,12 +6,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from ski_lvlm.datasets.ntu import clips
 from ski_lvlm.datasets.skeleton_clips import SkeletonClips, collate
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.skeletons.preprocessing import Preprocessing
 from ski_lvlm.training.epoch_sampler import EpochSampler
-from tests.cases.skeleton_case import SPLIT, packed_set
+from tests.cases.skeleton_case import SELECTION, SPLIT, packed_set
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +19,9 @@ def packed(tmp_path_factory):
 
 
 def training(packed, seed=0):
-    names = clips(packed.names, split=SPLIT, protocol="xsub", part="seen_train")
-    return SkeletonClips(packed, names, actions=SPLIT.seen, num_frames=16, preprocessing=Preprocessing(), seed=seed)
+    names = SELECTION.clips(packed.names, "seen_train")
+    labels = SELECTION.labels(names, SPLIT.seen)
+    return SkeletonClips(packed, names, labels=labels, num_frames=16, preprocessing=Preprocessing(), seed=seed)
 
 
 def same(a, b):

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ski_lvlm.datasets.ntu import is_train, names_with_skeleton, parse_name
+from ski_lvlm.datasets.catalogue import open_data_set
+from ski_lvlm.datasets.ntu import names_with_skeleton, parse_name
 from ski_lvlm.datasets.skeleton_import import _derived_names, import_skeletons
 from ski_lvlm.skeletons.cleaning import CLEANING, clean
 from ski_lvlm.skeletons.layouts import layout_named
@@ -77,7 +78,9 @@ def test_names_follow_from_a_protocols_counts(counts, dataset, protocol, first):
     assert (len(names["train"]), len(names["test"])) == counts
     assert sorted(names["train"] + names["test"]) == list(names_with_skeleton(dataset))
     divided = [getattr(parse_name(name), first) for name in names["train"]]
-    assert divided == sorted(divided) and all(is_train(name, protocol) for name in names["train"][::999])
+    assert divided == sorted(divided)
+    data = open_data_set(dataset)
+    assert all(data.is_train(names["train"][::999], data.protocol(protocol)))
 
 
 def test_a_frame_of_another_size_is_a_problem_of_the_clip(tmp_path):

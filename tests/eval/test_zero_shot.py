@@ -8,7 +8,7 @@ import torch
 from eval.recognition.class_scores import split_scores
 from eval.recognition.confusion import draw_confusion
 from eval.zero_shot import main
-from ski_lvlm.datasets.ntu import SPLITS, class_names, labels
+from ski_lvlm.datasets.selection import select
 from ski_lvlm.datasets.skeleton_clips import SkeletonClips
 from ski_lvlm.dual_encoders.checkpoints import load_skeleton_clip
 from ski_lvlm.recognition.class_sentences import class_prompts
@@ -16,7 +16,7 @@ from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.videos.frame_cache import FrameCache
 from ski_lvlm.vlm.skeleton_accuracy import measure_accuracy
 from tests.cases.recognition_case import clip, ntu_videos, skeleton_run, student_run, whole_run
-from tests.cases.skeleton_case import SPLIT, packed_set
+from tests.cases.skeleton_case import SELECTION, SPLIT, UNSEEN, numbers, packed_set
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +93,7 @@ def test_clips_that_a_frame_cache_lacks_are_listed(home, tmp_path):
         cache.write(clip(action), frames)
     result = evaluated(home, tmp_path / "out", *videos(home), "--frames_cache", cache.folder)
     assert result["unseen"]["clips"] == 4
-    assert result["left_out"]["without_video"] == [clip(action, 10) for action in SPLIT.unseen]
+    assert result["left_out"]["without_video"] == [clip(action, 10) for action in UNSEEN]
     alone = evaluated(home, tmp_path / "alone", "--frames_cache", cache.folder)
     assert alone["unseen"] == result["unseen"] and alone["left_out"]["without_video"] == []
 
@@ -102,9 +102,9 @@ def test_a_skeleton_clip_is_right_as_often_as_its_own_training_says(home, tmp_pa
     result = evaluated(home, tmp_path, "--modality", "skeleton", "--prepared", home / "prepared")
     packed = PackedSkeletons.open(home / "prepared")
     model, preprocessing = load_skeleton_clip(home / "run" / "skeleton_clip")
-    names = [clip(action) for action in SPLIT.unseen]
-    data = SkeletonClips(packed, names, actions=SPLIT.unseen, num_frames=8, preprocessing=preprocessing)
-    prompts = class_prompts(class_names(actions=SPLIT.unseen), template="a photo of {name} .")
+    names = [clip(action) for action in UNSEEN]
+    data = SkeletonClips(packed, names, labels=range(4), num_frames=8, preprocessing=preprocessing)
+    prompts = class_prompts(SPLIT.unseen, template="a photo of {name} .")
     scores = lambda skeleton: model(skeleton, prompts).similarity  # noqa: E731
     expected = measure_accuracy(scores, data, device=torch.device("cpu"))
     assert {key: result["unseen"][key] for key in expected} == expected
@@ -236,7 +236,7 @@ def test_a_model_that_knows_an_unseen_class_is_refused(home, tmp_path):
         (["--split", "synthetic", "--modality", "skeleton"], "needs --prepared DIR"),
         (["--split", "synthetic", "--modality", "video"], "needs --ntu DIR"),
         (["--split", "synthetic", "--videos", "x"], "--videos cannot be used with --split"),
-        (["--split", "nowhere", "--ntu", "x"], "unknown split 'nowhere'"),
+        (["--split", "nowhere", "--ntu", "x"], "begins with no built-in data set"),
         (["--split", "synthetic", "--ntu", "x", "--prompt", "no name"], "no such folder of videos"),
         (["--classes", "sit,stand"], "give --videos DIR"),
         (["--classes", "sit,sit", "--videos", "x"], "at least two different names"),
@@ -285,15 +285,16 @@ NAMES = [clip(6), clip(6, 10), clip(23), clip(1), clip(5)]
 
 def test_scores_of_known_answers():
     """A6 is once right, once taken for A23. A23 is right. A60 and A64 have no clips. Seen A1 is right, A5 is not."""
-    actions = sorted(SPLIT.seen + SPLIT.unseen)
+    classes = SELECTION.data.class_names
+    actions = numbers(classes)
     similarity = torch.zeros(5, 16)
     for row, answer in enumerate((6, 23, 23, 1, 6)):
         similarity[row, actions.index(answer)] = 1.0
     similarity[2, actions.index(50)] = 2.0  # a seen class: only the generalised test may choose it
-    result = split_scores(similarity, NAMES, split=SPLIT, actions=actions)
+    result = split_scores(similarity, NAMES, selection=SELECTION, classes=classes)
     unseen = result["unseen"]
     assert (unseen["clips"], unseen["top1"], unseen["mean_class"]) == (3, 0.6667, 0.75)
-    assert unseen["per_class"] == {"A6": 0.5, "A23": 1.0, "A60": None, "A64": None}
+    assert unseen["per_class"] == dict(zip(SPLIT.unseen, (0.5, 1.0, None, None), strict=True))
     assert result["confusion"]["matrix"] == [[1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
     assert result["generalised"] | {"seen": 0.5, "unseen": 0.3333, "harmonic_mean": 0.4} == result["generalised"]
 
@@ -301,15 +302,16 @@ def test_scores_of_known_answers():
 def test_a_clip_without_similarities_is_not_scored():
     similarity = torch.eye(4)[[0, 0, 1]]
     similarity[1] = torch.nan
-    result = split_scores(similarity, NAMES[:3], split=SPLIT, actions=SPLIT.unseen)
+    result = split_scores(similarity, NAMES[:3], selection=SELECTION, classes=SPLIT.unseen)
     assert result["unseen"]["clips"] == 2 and result["unseen"]["top1"] == 1.0 and "generalised" not in result
 
 
 def test_top_5_is_there_for_more_than_five_classes():
-    split = SPLITS["ntu60/48-12"]
-    names = [clip(action) for action in split.unseen]
-    similarity = -(torch.arange(12.0)[None] - torch.tensor(labels(names, actions=split.unseen))[:, None] - 3).abs()
-    result = split_scores(similarity, names, split=split, actions=split.unseen)["unseen"]
+    selection = select(split="ntu60/48-12")
+    unseen = selection.split.unseen
+    names = [clip(int(selection.data.action(name).id[1:])) for name in unseen]
+    similarity = -(torch.arange(12.0)[None] - torch.arange(12)[:, None] - 3).abs()
+    result = split_scores(similarity, names, selection=selection, classes=unseen)["unseen"]
     assert result["top1"] < result["top5"] < 1
 
 

@@ -1,15 +1,15 @@
 import pytest
 import torch
 
-from ski_lvlm.datasets.ntu import SPLITS, class_names
+from ski_lvlm.datasets.catalogue import BUILT_IN, open_data_set
 from ski_lvlm.recipe import SkeletonAlignRecipe
 from ski_lvlm.recognition.class_sentences import PROMPT, ClassSentences, class_prompts, described, ensemble
 
 
 def test_every_class_of_a_split_has_its_own_sentence():
-    for split in SPLITS.values():
-        prompts = class_prompts(class_names(actions=split.seen + split.unseen))
-        assert len(set(prompts)) == len(split.seen) + len(split.unseen)
+    for data in map(open_data_set, BUILT_IN):
+        prompts = class_prompts(data.class_names)
+        assert len(set(prompts)) == len(data.class_names)
 
 
 def test_the_recipe_uses_the_same_template():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ski_lvlm.datasets.ntu import SPLITS
+from ski_lvlm.datasets.selection import select
 from ski_lvlm.dual_encoders.language import DualEncoder, InLanguage
 from ski_lvlm.recognition.class_sentences import ClassSentences
 from ski_lvlm.recognition.recogniser import Recogniser, check_classes, skeleton_recogniser, video_recogniser
@@ -18,7 +18,7 @@ from ski_lvlm.storage.shards import WHOLE, Shard
 from ski_lvlm.videos.folder import VideoError
 from ski_lvlm.videos.frame_cache import DecodedFrames, FrameCache
 from tests.cases.recognition_case import clip, ntu_videos, skeleton_run, student_run
-from tests.cases.skeleton_case import SPLIT, packed_set
+from tests.cases.skeleton_case import SELECTION, SPLIT, packed_set
 from tests.cases.text_case import tiny_clip
 
 CPU = torch.device("cpu")
@@ -248,9 +248,9 @@ def test_a_skeleton_of_nobody_is_not_scored(tmp_path, text):
 
 
 def test_classes_must_be_new_to_the_model(tmp_path):
-    check_classes(recogniser(), SPLIT, folder=tmp_path, generalised=True)
-    check_classes(recogniser(seen=()), SPLIT, folder=tmp_path)
-    with pytest.raises(ValueError, match="was trained on A1, A8, A27, A50, .*--split synthetic/1"):
-        check_classes(recogniser(), SPLITS["synthetic/1"], folder=tmp_path)
-    with pytest.raises(ValueError, match="was not trained on A1, .*leave out --generalised"):
-        check_classes(recogniser(seen=()), SPLIT, folder=tmp_path, generalised=True)
+    check_classes(recogniser(), SELECTION, folder=tmp_path, generalised=True)
+    check_classes(recogniser(seen=()), SELECTION, folder=tmp_path)
+    with pytest.raises(ValueError, match="was trained on drink water, jump up, .*--split synthetic/1"):
+        check_classes(recogniser(), select(split="synthetic/1"), folder=tmp_path)
+    with pytest.raises(ValueError, match="was not trained on clapping, .*leave out --generalised"):
+        check_classes(recogniser(seen=()), SELECTION, folder=tmp_path, generalised=True)

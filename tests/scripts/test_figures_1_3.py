@@ -14,17 +14,17 @@ from scripts import figure_3_attention as figure_3
 from scripts.figures.joints import discs
 from scripts.figures.planes import Embedded, draw_planes, plane
 from scripts.figures.students import Model, spread
-from ski_lvlm.datasets.ntu import ClipName, split_named
+from ski_lvlm.datasets.ntu import ClipName
 from ski_lvlm.dual_encoders.checkpoints import StudentCard, load_student, save_model
 from ski_lvlm.dual_encoders.students import build_student
 from ski_lvlm.recognition.recogniser import video_recogniser
 from ski_lvlm.skeletons.ntu_file import write_skeleton
 from ski_lvlm.videos.frame_cache import FrameCache
 from tests.cases.recordings import GENUINE, needs_genuine_ntu, recording, track
+from tests.cases.skeleton_case import SELECTION, SPLIT, UNSEEN
 from tests.cases.text_case import tiny_clip
 from tests.cases.video_case import REAL_CLIP, needs_real_clip, write_video
 
-SPLIT = split_named("synthetic")
 SIDE, FRAMES = 8, 2
 PNG = b"\x89PNG\r\n"
 
@@ -39,7 +39,7 @@ def backbone(tmp_path_factory):
 def ntu(tmp_path_factory):
     """Two test subjects for each unseen class and two seen ones. One clip has no skeleton."""
     folder = tmp_path_factory.mktemp("ntu")
-    for action in (*SPLIT.unseen, 1, 5):
+    for action in (*UNSEEN, 1, 5):
         for performer in (9, 10):
             name = str(ClipName(1, 1, performer, 1, action))
             frames = np.random.default_rng((action, performer)).integers(0, 256, (6, 54, 96, 3), dtype=np.uint8)
@@ -133,8 +133,10 @@ def test_figure_1_measures_with_the_students_own_similarities(students, ntu, tmp
     assert result["count"] == 8 and len(result["margin_per_class"]) == 4
     card = card_of(kind, "distill", "")
     recogniser = video_recogniser(students[kind, "distill"], videos=ntu)
-    names = spread([n for n in recogniser.clips if int(n[-3:]) in SPLIT.unseen], None)
-    model = figure_1.embed(Model(recogniser.model, card), recogniser.read, names, actions=SPLIT.unseen, title="")
+    names = spread([n for n in recogniser.clips if int(n[-3:]) in UNSEEN], None, data=SELECTION.data)
+    student = Model(recogniser.model, card)
+    prompts = student.prompts(SELECTION.data, SPLIT.unseen)
+    model = figure_1.embed(student, recogniser.read, names, prompts=prompts, title="")
     classes = np.repeat(np.arange(4), 2)
     assert result["after"]["own"]["mean"] == pytest.approx(1 - model.similarity[np.arange(8), classes].mean(), abs=1e-6)
     assert model.has_video_prompts == (kind == "xclip")
@@ -146,16 +148,18 @@ def test_figure_1_measures_with_the_students_own_similarities(students, ntu, tmp
 
 def test_a_limit_takes_clips_of_every_class(ntu):
     names = [path.name[:20] for path in (ntu / "rgb").iterdir()]
-    sample = figure_1.chosen_clips(names, SPLIT, Namespace(clips="unseen", protocol="xsub", limit=4))
-    assert [int(name[-3:]) for name in sample] == list(SPLIT.unseen)
-    both = figure_1.chosen_clips(names, SPLIT, Namespace(clips="both", protocol="xsub", limit=None))
-    assert len(both) == 12 and {int(n[-3:]) for n in both} == {*SPLIT.unseen, 1, 5}
+    sample = figure_1.chosen_clips(names, SELECTION, Namespace(clips="unseen", limit=4))
+    assert [int(name[-3:]) for name in sample] == list(UNSEEN)
+    both = figure_1.chosen_clips(names, SELECTION, Namespace(clips="both", limit=None))
+    assert len(both) == 12 and {int(n[-3:]) for n in both} == {*UNSEEN, 1, 5}
     with pytest.raises(ValueError, match="none of 1 clips is a seen test clip of synthetic"):
-        figure_1.chosen_clips(["S001C001P009R001A006"], SPLIT, Namespace(clips="seen", protocol="xsub", limit=None))
+        figure_1.chosen_clips(["S001C001P009R001A006"], SELECTION, Namespace(clips="seen", limit=None))
 
 
 def test_a_student_that_was_trained_on_an_unseen_class_is_refused(students, ntu, tmp_path):
-    with pytest.raises(ValueError, match=r"trained on A1, A8, A27, A50, which synthetic/1 expects to be unseen"):
+    with pytest.raises(
+        ValueError, match=r"trained on drink water, jump up, .*, which synthetic/1 expects to be unseen"
+    ):
         figure_1.main(command(students, ntu, tmp_path, "--split", "synthetic/1"))
 
 
@@ -217,9 +221,10 @@ def test_the_joints_of_the_genuine_recording_lie_where_its_video_moves():
 
 
 def test_a_clip_is_recognised_among_the_classes_of_its_kind():
-    assert figure_3.candidates("synthetic", 6) == SPLIT.unseen and figure_3.candidates("synthetic", 1) == SPLIT.seen
-    with pytest.raises(ValueError, match="A2 is no action of synthetic"):
-        figure_3.candidates("synthetic", 2)
+    assert figure_3.candidates(SELECTION, "S001C001P001R001A006") == SPLIT.unseen
+    assert figure_3.candidates(SELECTION, "S001C001P001R001A001") == SPLIT.seen
+    with pytest.raises(ValueError, match="S001C001P001R001A002' shows none of the 16 classes of synthetic"):
+        figure_3.candidates(SELECTION, "S001C001P001R001A002")
 
 
 def test_means_leave_out_what_was_not_measured():
@@ -278,8 +283,9 @@ def test_the_target_is_the_prediction_or_the_true_class(students, ntu, monkeypat
     monkeypatch.setattr("scripts.figures.attention_maps.gradcam", gradcam)
     model = Model(*load_student(students["vificlip", "distill"]))
     clip = figure_3.read_clip(ntu, str(ClipName(1, 1, 9, 1, 64)), model.card)
+    prompts = model.prompts(SELECTION.data, SPLIT.unseen)
     for label in (None, 3, 1):
-        _, similarity = figure_3.heat_of(clip, model, SPLIT.unseen, method="gradcam", label=label)
+        _, similarity = figure_3.heat_of(clip, model, prompts, method="gradcam", label=label)
     assert targets == [similarity.argmax(), 3, 1]
 
 

@@ -126,7 +126,7 @@ def test_a_folder_without_videos_is_refused(tmp_path):
 def test_a_split_keeps_the_clips_of_its_actions(ntu, tmp_path):
     assert main(flags(ntu, tmp_path, "--split", "synthetic")) == 0
     assert FrameCache.open(tmp_path).names == [LONG, OTHER]
-    with pytest.raises(ValueError, match="unknown split"):
+    with pytest.raises(ValueError, match="begins with no built-in data set"):
         main(flags(ntu, tmp_path, "--split", "ntu/1"))
 
 

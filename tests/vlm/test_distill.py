@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from ski_lvlm.datasets.ntu import SPLITS
+from ski_lvlm.datasets.selection import select
 from ski_lvlm.dual_encoders.checkpoints import load_skeleton_clip, load_student
 from ski_lvlm.recipe import SkeletonAlignRecipe
 from ski_lvlm.videos.frame_cache import FrameCache
@@ -164,7 +164,7 @@ def test_a_teacher_never_aligned_takes_the_students_text_encoder_or_another(case
 @pytest.fixture(scope="module")
 def wrong(case, tmp_path_factory):
     folder = tmp_path_factory.mktemp("wrong")
-    skeleton_run(folder / "leaky", text=case.clip, seen=SPLITS["ntu60/55-5"].seen)
+    skeleton_run(folder / "leaky", text=case.clip, seen=select(split="ntu60/55-5").split.seen)
     FrameCache.create(folder / "centre", num_frames=2, side=8, framing="centre")
     packed_set(folder / "cleaned_otherwise", performers=(1,))
     settings = json.loads((folder / "cleaned_otherwise" / "index.json").read_text())
