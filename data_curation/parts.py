@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from data_curation.captioning.open_captioner import captioner_kind
 from data_curation.results.hold_out import By, hold_out
-from ski_lvlm.datasets import ntu
+from ski_lvlm.datasets.catalogue import Part
+from ski_lvlm.datasets.selection import select
 
 Parts = dict[str, list[str]]
 
@@ -21,10 +22,10 @@ def divide(names: Iterable[str], *, split: str, part: str, validation_share: flo
         ValueError: no clip is of this split, or the share is invalid.
     """
     names = list(names)
-    classes = ntu.Split("all", "ntu120", tuple(range(1, 121)), ()) if split == "all" else ntu.split_named(split)
+    selection = select(["ntu120"], split="all") if split == "all" else select(split=split)
 
-    def clips_of(ntu_part: ntu.Part) -> list[str]:
-        return ntu.clips(names, split=classes, protocol="xsub", part=ntu_part)
+    def clips_of(clip_part: Part) -> list[str]:
+        return selection.clips(names, clip_part)
 
     parts: Parts = {}
     if part != "test":

@@ -47,8 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     selection = select(args.data, split=args.split, protocol=args.protocol)
     data, split = selection.data, selection.split
-    shown = {"unseen": split.unseen, "seen": split.seen, "both": split.seen + split.unseen}[args.clips]
-    titles = [name for name in data.class_names if name in shown]
+    classes_of_part = {"unseen": split.unseen, "seen": split.seen, "both": split.seen + split.unseen}[args.clips]
+    titles = [name for name in data.class_names if name in classes_of_part]
     models, names = [], list[str]()
     for number, (moment, folder) in enumerate(zip(BEFORE_AFTER, (args.before, args.after), strict=True)):
         recogniser = video_recogniser(folder, videos=args.ntu, cache=args.frames_cache, data=data)

@@ -117,8 +117,8 @@ def chosen(args: argparse.Namespace, selection: Selection) -> tuple[list[str], l
     if not unseen and not args.clips:
         raise ValueError(f"{args.ntu} has no unseen test clips of {selection.split.name}; name some with --clips")
     pictured = [clip_name(name) for name in args.clips] if args.clips else spread(unseen, 3, data=selection.data)
-    others = [name for name in unseen if name not in pictured]
-    return pictured, spread(others, args.measured, data=selection.data)
+    further = [name for name in unseen if name not in pictured]
+    return pictured, spread(further, args.measured, data=selection.data)
 
 
 def read_clip(ntu: Path, name: str, card: Any) -> Clip:  # noqa: ANN401

@@ -9,7 +9,8 @@ from data_curation.cropping.boxes import WHOLE, Boxes, CropError, skeleton_boxes
 from data_curation.cropping.crop_settings import CropSettings
 from data_curation.cropping.detect import find_boxes
 from data_curation.ledger import Rejected
-from ski_lvlm.datasets.ntu import missing_skeletons, parse_name
+from ski_lvlm.datasets.catalogue import open_data_set
+from ski_lvlm.datasets.ntu import parse_name
 from ski_lvlm.estimation.detector import Detector
 from ski_lvlm.skeletons.cleaning import CleaningError
 from ski_lvlm.skeletons.ntu_file import SkeletonFileError, read_skeleton
@@ -77,4 +78,8 @@ class Locator:
 
 
 def _listed(name: str) -> str:
-    return " (NTU lists this clip among those without)" if name in missing_skeletons("ntu120") else ""
+    return (
+        " (NTU lists this clip among those without)"
+        if name in open_data_set("ntu120").description.without_skeleton
+        else ""
+    )

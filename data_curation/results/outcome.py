@@ -16,8 +16,9 @@ from data_curation.results.report_costs import spending
 from data_curation.results.report_counts import Reason, StepCount, clips_left_out, discrepancies, step_counts
 from data_curation.steps import StepResult
 from data_curation.terminal import print_counts
+from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.datasets.instruction_file import instruction_record, read_instructions
-from ski_lvlm.datasets.ntu import class_names, parse_name
+from ski_lvlm.datasets.ntu import parse_name
 from ski_lvlm.storage.files import write_json
 from ski_lvlm.storage.shards import Shard
 
@@ -161,7 +162,7 @@ class Outcome:
             clip=name,
             subject=clip.performer,
             action=clip.action,
-            action_name=class_names(actions=[clip.action])[0],
+            action_name=open_data_set("ntu120").class_names[clip.action - 1],
             caption=caption,
             has_skeleton=self.steps["crop"][name]["found_by"] == "skeleton",
             **texts,

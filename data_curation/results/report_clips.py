@@ -6,7 +6,8 @@ from itertools import chain, islice, zip_longest
 from pathlib import Path
 
 from data_curation.ledger import Record
-from ski_lvlm.datasets.ntu import class_names, parse_name
+from ski_lvlm.datasets.catalogue import open_data_set
+from ski_lvlm.datasets.ntu import parse_name
 from ski_lvlm.pages.pictures import video_strip
 from ski_lvlm.videos.folder import VideoError
 
@@ -31,7 +32,7 @@ def draw_clips(names: Iterable[str], *, count: int, seed: int) -> list[str]:
 
 def clip_fields(out: Path, name: str, *, caption: str, qa: Record) -> Record:
     """Return a clip's caption and pairs with a strip of its crop, or with the reason for none."""
-    (action,) = class_names(actions=[parse_name(name).action])
+    action = open_data_set("ntu120").class_names[parse_name(name).action - 1]
     frames = _strip(out / "crops" / f"{name}.mp4")
     return {"name": name, "action": action, "caption": caption, "pairs": qa["pairs"], **frames}
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from data_curation.ledger import Record, done
-from ski_lvlm.datasets.ntu import class_names, parse_name
+from ski_lvlm.datasets.catalogue import open_data_set
+from ski_lvlm.datasets.ntu import parse_name
 
 Steps = Mapping[str, Mapping[str, Record]]
 NAMES_SHOWN = 5
@@ -159,7 +160,8 @@ def action_counts(pairs: Mapping[str, int]) -> list[ActionCount]:
         with_pairs[action] += count > 0
         total[action] += count
     actions = sorted(clips)
-    titles = (f"A{action:03} {title}" for action, title in zip(actions, class_names(actions=actions), strict=True))
+    names = open_data_set("ntu120").class_names
+    titles = (f"A{action:03} {names[action - 1]}" for action in actions)
     return [
         ActionCount(title, clips[action], with_pairs[action], total[action])
         for action, title in zip(actions, titles, strict=True)

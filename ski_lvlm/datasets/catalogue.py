@@ -153,7 +153,7 @@ class DataSet:
         is_chosen = np.isin(self._class_numbers(entries), [self._numbers[name] for name in classes])
         if part != "unseen_all":
             is_chosen &= self._is_in(entries, protocol, is_training=part == "seen_train")
-        return [name for name, chosen in zip(names, is_chosen.tolist(), strict=True) if chosen]
+        return [name for name, is_member in zip(names, is_chosen.tolist(), strict=True) if is_member]
 
     def is_train(self, names: Sequence[str], protocol: Protocol) -> list[bool]:
         """Return for every clip whether the protocol trains on it."""
@@ -217,9 +217,9 @@ class DataSet:
             return self._split(text, self._named(_classes_in(Path(text)), text))
         if "," in text or text in self._numbers:
             return self._split(text, self._named(text.split(","), "--split"))
-        known = ", ".join(self.name if key == "default" else f"{self.name}/{key}" for key in splits)
+        names = ", ".join(self.name if key == "default" else f"{self.name}/{key}" for key in splits)
         raise ValueError(
-            f"unknown split {text!r} of {self.name}; expected {f'one of {known}, ' if known else ''}all, a file of "
+            f"unknown split {text!r} of {self.name}; expected {f'one of {names}, ' if names else ''}all, a file of "
             "unseen classes, or a list of them with commas"
         )
 
@@ -229,8 +229,8 @@ class DataSet:
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from error
 
-    def _split(self, name: str, unseen: Sequence[str], seen: Sequence[str] | None = None) -> Split:
-        seen_classes = [c for c in self.class_names if c not in unseen] if seen is None else list(seen)
+    def _split(self, name: str, unseen: Sequence[str], listed: Sequence[str] | None = None) -> Split:
+        seen_classes = [c for c in self.class_names if c not in unseen] if listed is None else list(listed)
         if common := sorted(set(seen_classes) & set(unseen)):
             raise ValueError(f"{self.description.file}: the split {name} has {common[0]!r} both as seen and as unseen")
         order = self._numbers.__getitem__
@@ -280,7 +280,7 @@ def open_data_set(data: str | Path) -> DataSet:
 
 
 def copy_description(name: str, folder: Path) -> None:
-    """Copy the description of a built-in data set into a folder, so that the folder is a data set by itself."""
+    """Copy the description of a built-in data set into a folder, which then is a data set by itself."""
     for file in (_BUILT_IN / name).iterdir():
         with atomic_path(folder / file.name) as temporary:
             shutil.copyfile(file, temporary)
@@ -293,10 +293,10 @@ def _built_in(name: str) -> DataSet:
 
 def _check_classes(data: DataSet, table: ClipTable) -> None:
     """Make sure that every class of the table is described."""
-    known: Mapping[str, None] = dict.fromkeys(text for a in data.description.classes for text in (a.name, a.id))
+    names: Mapping[str, None] = dict.fromkeys(text for a in data.description.classes for text in (a.name, a.id))
     texts = table.column("class").combine_chunks().dictionary_encode()
     for code, text in enumerate(texts.dictionary.to_pylist()):
-        if text not in known:
+        if text not in names:
             line = int(np.flatnonzero(np.asarray(texts.indices) == code)[0]) + 2
             raise ValueError(
                 f"{table.file}: line {line} has the class {text!r}, which {data.description.file} does not list; "

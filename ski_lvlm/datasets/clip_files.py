@@ -7,7 +7,7 @@ from ski_lvlm.datasets.catalogue import DataSet
 from ski_lvlm.datasets.clip_table import ClipTable
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.storage.clip_names import ClipIndex
-from ski_lvlm.videos.folder import VideoClip, VideoError, list_videos
+from ski_lvlm.videos.folder import VideoClip, VideoError, check_has_videos, list_videos
 from ski_lvlm.videos.timeline import Span
 
 
@@ -38,18 +38,18 @@ def video_clips(data: DataSet, folder: Path | None = None) -> dict[str, VideoCli
     root = folder or data.folder
     if root is None:
         raise VideoError(f"the data set {data.name} has no folder of its own; give --ntu DIR, the folder of its videos")
+    if data.table is not None and "video" in data.table.columns:
+        return dict(sorted(_listed(data.table, root)))
+    files = list_videos(root)
+    check_has_videos(root, files, flag="the folder")
     if data.table is None:
-        clips = {name: VideoClip(path) for name, path in list_videos(root).items()}
-    elif "video" in data.table.columns:
-        clips = dict(_listed(data.table, root))
-    else:
-        files = list_videos(root)
-        by_clip = ClipIndex(files).find_all(data.table.names)
-        spans = _spans(data.table)
-        clips = {clip: VideoClip(files[file], spans.get(clip)) for clip, file in by_clip.items()}
+        return {name: VideoClip(path) for name, path in files.items()}
+    by_clip, spans = ClipIndex(files).find_all(data.table.names), _spans(data.table)
+    clips = {clip: VideoClip(files[file], spans.get(clip)) for clip, file in by_clip.items()}
     if not clips:
         raise VideoError(
-            f"{root}: no video of a clip of {data.name} in it; check the folder, or the table's column video"
+            f"{root}: none of its {len(files)} videos is called as a clip of {data.name}, such as "
+            f"{data.table.names[0]!r}; name them so, or write the files into a column video of {data.table.file}"
         )
     return dict(sorted(clips.items()))
 

@@ -176,7 +176,7 @@ def _read(file: Path) -> pa.Table:
 
 
 def _checked(table: pa.Table, file: Path) -> pa.Table:
-    """Make sure that every row names a clip, each once, with a class that is given and times that are in order."""
+    """Make sure that every row names a clip of its own, a class, and an end after its start."""
     if missing := [name for name in ("clip", "class") if name not in table.column_names]:
         raise ValueError(f"{file}: found the columns {', '.join(table.column_names)}; expected also {missing[0]!r}")
     if not table.num_rows:
@@ -202,5 +202,5 @@ def _checked(table: pa.Table, file: Path) -> pa.Table:
 def _refuse(is_wrong: pa.ChunkedArray, file: Path, problem: str) -> None:
     rows = np.flatnonzero(np.asarray(is_wrong))
     if len(rows):
-        others = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
-        raise ValueError(f"{file}: line {rows[0] + 2}{others} has {problem}")
+        count = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
+        raise ValueError(f"{file}: line {rows[0] + 2}{count} has {problem}")

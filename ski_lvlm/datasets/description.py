@@ -33,7 +33,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of a data set before any clip.
+    """A data set as far as it is known without its clips.
 
     `clip_pattern` is a regular expression whose groups are columns of a clip, for data sets without a table. Recordings
     of one performance differ in the columns `views`. `without_skeleton` are clips whose skeletons are known to be bad.

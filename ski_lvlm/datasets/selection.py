@@ -1,4 +1,4 @@
-"""What a command works on: a data set, one of its zero-shot splits, and one of its protocols."""
+"""Selection of a data set, a zero-shot split and a protocol by the flags of a command."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

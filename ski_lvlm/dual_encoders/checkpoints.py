@@ -117,11 +117,11 @@ def read_card(folder: Path, kind: type[AnyCard]) -> AnyCard:
 def _classes(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the data set and the classes of a card. Earlier cards have NTU's numbers for classes."""
     dataset = fields.get("dataset") or str(fields["split"]).split("/", maxsplit=1)[0]
-    seen = fields["seen"]
-    if all(isinstance(action, int) for action in seen):
+    classes = fields["seen"]
+    if all(isinstance(action, int) for action in classes):
         data = open_data_set(dataset)
-        seen = [data.action(f"A{number}").name for number in seen]
-    return {"dataset": dataset, "seen": tuple(seen)}
+        classes = [data.action(f"A{number}").name for number in classes]
+    return {"dataset": dataset, "seen": tuple(classes)}
 
 
 def _load_weights(module: nn.Module, weights: dict[str, Tensor], folder: Path, card: Card) -> None:

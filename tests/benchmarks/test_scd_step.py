@@ -15,7 +15,7 @@ from benchmarks.scd_step import (
     table,
     write_checkpoint,
 )
-from ski_lvlm.datasets.ntu import class_names
+from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.encoders.text_encoder import load_text_encoder
 from ski_lvlm.recognition.class_sentences import PROMPT
 from tests.cases.recordings import GOLDEN
@@ -68,7 +68,7 @@ def test_each_way_trains_what_it_says(checkpoint):
 
 def test_sentences_are_about_as_long_as_in_clips_own_vocabulary(checkpoint):
     names = ["drink water", "hand waving", "kicking something", "sneeze/cough", "walking apart from each other"]
-    assert set(names) <= set(class_names())
+    assert set(names) <= set(open_data_set("ntu120").class_names)
     ids = load_text_encoder(str(checkpoint)).tokenizer([PROMPT.format(name=name) for name in names])["input_ids"]
     golden_ids = np.load(GOLDEN / "vificlip_golden.npz")["input_ids"]
     lengths = np.array([len(row) for row in ids])

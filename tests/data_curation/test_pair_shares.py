@@ -3,7 +3,8 @@ from collections import Counter
 import pytest
 
 from data_curation.questions.pair_shares import pair_shares
-from ski_lvlm.datasets.ntu import clips, names_with_skeleton, parse_name, split_named
+from ski_lvlm.datasets.ntu import names_with_skeleton, parse_name
+from ski_lvlm.datasets.selection import select
 
 NAMES = [f"S001C001P{p:03}R001A{a:03}" for a, many in ((1, 40), (2, 10), (3, 2)) for p in range(1, many + 1)]
 
@@ -39,7 +40,7 @@ def test_shares_follow_from_names_alone():
 
 
 def test_the_papers_hundred_thousand_over_ntu120():
-    names = clips(names_with_skeleton("ntu120"), split=split_named("ntu120/110-10"), protocol="xsub", part="seen_train")
+    names = select(split="ntu120/110-10").clips(names_with_skeleton("ntu120"), "seen_train")
     shares = pair_shares(names, pairs=100_000)
     assert sum(shares.values()) == 100_000
     assert len(names) == 57_767 and set(shares.values()) <= {1, 2, 3}

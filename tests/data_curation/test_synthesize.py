@@ -28,10 +28,11 @@ from data_curation.synthetic.props import BALL_RADIUS, BOX_SIZE
 from data_curation.synthetic.render import View, blob, cuboid, paint
 from data_curation.synthetic.scene import film, session
 from data_curation.synthetic.sensor import NOISE, record
-from ski_lvlm.datasets.ntu import SPLITS, ClipName, is_train, parse_name
+from ski_lvlm.datasets.ntu import ClipName, parse_name
 from ski_lvlm.skeletons.cleaning import clean
 from ski_lvlm.skeletons.layouts import LAYOUTS
 from ski_lvlm.skeletons.ntu_file import read_skeleton, write_skeleton
+from tests.cases.skeleton_case import SEEN, SELECTION, UNSEEN
 
 BUILDS = (Build(1.7, 1.05, 1.1), Build(1.82))
 SETTINGS = synthesize.Settings(seed=3, width=256, height=144)
@@ -58,9 +59,8 @@ def folder(tmp_path_factory) -> Path:
 
 
 def test_the_actions_are_those_of_the_synthetic_split():
-    split = SPLITS["synthetic"]
-    assert sorted(ACTIONS) == sorted(split.seen + split.unseen)
-    unseen_pairs = [pair for pair in SAME_OBJECT_PAIRS if len(set(pair) & set(split.unseen)) == 1]
+    assert sorted(ACTIONS) == sorted(SEEN + UNSEEN)
+    unseen_pairs = [pair for pair in SAME_OBJECT_PAIRS if len(set(pair) & set(UNSEEN)) == 1]
     assert len(SAME_OBJECT_PAIRS) >= 4
     assert len(unseen_pairs) >= 2
 
@@ -75,7 +75,7 @@ def test_names_are_unique_and_even_over_actions_performers_and_cameras(count):
     if count == 300:
         assert set(Counter(name.performer for name in names)) == set(range(1, 13))
         assert min(Counter(name.camera for name in names).values()) > 80
-        trained = [is_train(str(name), "synthetic") for name in names]
+        trained = SELECTION.data.is_train(list(map(str, names)), SELECTION.protocol)
         assert 180 <= sum(trained) <= 220
         for action in ACTIONS:
             tested = {n.camera for n, train in zip(names, trained) if n.action == action and not train}

@@ -30,8 +30,8 @@ def saved(folder, clip, kind="vificlip", freeze="auto"):
             parameter.data.add_(0.05 * torch.randn_like(parameter))
     card = StudentCard(
         stage="video_finetune", student=kind, backbone=clip, text_encoder="", num_frames=3, side=8, framing="centre",
-        split="synthetic", seen=(1, 5), prompt="a photo of a {name}.", names="canonical",
-        frozen=frozen_digests(student),
+        split="synthetic", dataset="synthetic", seen=("drink water", "drop"), prompt="a photo of a {name}.",
+        names="canonical", frozen=frozen_digests(student),
     )  # fmt: skip
     save_model(folder, student.eval(), card=card)
     return student, card

@@ -41,7 +41,7 @@ def card(model, *, text=None, **changes):
         preprocessing=Preprocessing().to_json(),
         num_frames=8,
         split="synthetic",
-        seen=(1, 5),
+        seen=("drink water", "drop"),
         text_encoder=text and {"id": text.model_id, "digest": text.digest},
     )
     return dataclasses.replace(usual, **changes)

@@ -56,7 +56,7 @@ def folder(tmp_path):
     }
     write_json(tmp_path / "scores" / "scores.json", {**scores, "metrics_run": 1})
     unseen = {"clips": 60, "classes": 2, "chance": 0.5, "top1": 0.625, "top1_interval": [0.5, 0.75]}
-    unseen["per_class"] = {"A6": 0.9, "A23": None}
+    unseen["per_class"] = {"pickup": 0.9, "hand waving": None}
     write_json(tmp_path / "zero_shot" / "zero_shot.json", {"unseen": unseen})
     return tmp_path
 

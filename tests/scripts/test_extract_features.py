@@ -62,7 +62,7 @@ def encoder(tmp_path_factory):
         preprocessing=Preprocessing().to_json(),
         num_frames=16,
         split="synthetic",
-        seen=(1,),
+        seen=("drink water",),
     )
     folder = tmp_path_factory.mktemp("encoder")
     save_model(folder, ActionClassifier(network, num_classes=2), card=card)

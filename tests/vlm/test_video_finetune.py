@@ -146,10 +146,10 @@ def caches(tmp_path_factory):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"ntu": ""}, "give --ntu DIR, the folder with rgb/, or --frames_cache DIR"),
+        ({"ntu": ""}, "give --ntu DIR, the folder with rgb/, --frames_cache DIR"),
         ({"ntu": "{}/empty"}, "no videos .* check the folder"),
-        ({"ntu": "{}/test_only"}, "none of the 2 videos shows a seen action of synthetic that xsub trains on"),
-        ({"split": "ntu60/50-10"}, "unknown split 'ntu60/50-10'; expected one of"),
+        ({"ntu": "{}/test_only"}, "none of the 2 videos shows a seen action of synthetic that synthetic trains on"),
+        ({"split": "ntu60/50-10"}, "unknown split 'ntu60/50-10' of ntu60; expected one of"),
         ({"frames_cache": "{}/centre"}, "holds frames framed 'centre', asked were 'whole'; pass --framing centre"),
         ({"frames_cache": "{}/small"}, "found frames of 4 px, expected at least the 8 that the model takes"),
         ({"frames_cache": "{}/empty"}, "none of the 0 videos"),
