@@ -35,6 +35,8 @@ def show(report: dict, out: Path, console: Console) -> None:
             "skeletons", f"{report['skeletons']:,} (layout {report['layout']}, cleaning {report['cleaning']})"
         )
         table.add_row("frames; clips of two persons", f"{report['frames']:,}; {report['two_persons']:,}")
+    for name, count in report["protocols"].items():
+        table.add_row(f"{name}: train / test", f"{count['train']:,} / {count['test']:,}")
     for kind, explanation in (
         ("bad", "clips without a usable skeleton"),
         ("skipped", "files and spans that are no clips"),

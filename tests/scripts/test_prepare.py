@@ -127,4 +127,5 @@ def test_a_mistake_is_one_clear_line(tmp_path):
 def test_the_genuine_utd_mhad_is_whole(tmp_path):
     report = convert("utd-mhad", GENUINE_UTD, tmp_path).report
     assert (report["clips"], report["skeletons"], report["frames"]) == (861, 861, 58_299)
+    assert report["protocols"] == {"xsub": {"train": 431, "test": 430}}
     assert report["classes_with_clips"] == 27 and not report["bad"] and not report["skipped"]

@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.datasets.converters.conversion import Conversion, Joints, Row
 from ski_lvlm.datasets.converters.kinds import KINDS
 from ski_lvlm.datasets.packing import BATCH, earlier_report, fingerprint, pack
@@ -111,12 +112,25 @@ def _put_edits_aside(out: Path) -> bool:
     return True
 
 
+def _counts(out: Path, names: list[str]) -> dict[str, dict[str, int]]:
+    """Return how many clips each protocol has for training and for testing."""
+    data = open_data_set(out)
+    return {
+        protocol.name: {
+            "train": sum(data.is_train(names, protocol)),
+            "test": len(data.clips(names, split=data.split(), protocol=protocol, part="seen_test")),
+        }
+        for protocol in data.description.protocols.values()
+    }
+
+
 def _contents(conversion: Conversion, clips: Sequence[Row], out: Path) -> dict[str, Any]:
     contents: dict[str, Any] = {
         "clips": len(clips),
         "videos": sum("video" in clip for clip in clips),
         "classes": len(conversion.description["classes"]),
         "classes_with_clips": len({clip["class"] for clip in clips}),
+        "protocols": _counts(out, [str(clip["clip"]) for clip in clips]),
     }
     if conversion.read:
         packed = PackedSkeletons.open(out)

@@ -33,6 +33,7 @@ def test_spans_become_clips_of_their_videos(tmp_path):
         "AB12C_03": ("Putting something, somewhere", "1.0", "2.0", "train", "U1"),
         "XY34Z_01": ("Holding some clothes", "1.0", "2.0", "test", "U2"),
     }
+    assert converted.report["protocols"] == {"official": {"train": 3, "test": 1}}
     assert converted.clips["XY34Z_01"]["video"] == str(root / "Charades_v1_480" / "XY34Z.mp4")
     assert [c["id"] for c in converted.description["classes"]] == ["c000", "c092"]
 

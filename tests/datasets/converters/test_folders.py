@@ -19,6 +19,7 @@ def test_folders_are_classes_and_a_third_of_each_is_for_testing(tmp_path):
     assert parts == {("jump", "train"), *((name, part) for name in ("wave", "sit_down") for part in ("train", "test"))}
     assert sum(row["part"] == "test" for row in converted.clips.values() if row["class"] == "wave") == 3
     assert converted.clips["wave/müller 0 (küche)"]["video"] == str(root / "wave" / "müller 0 (küche).mp4")
+    assert converted.report["protocols"] == {"part": {"train": 9, "test": 4}}
     assert "layout" not in converted.description and not (tmp_path / "out" / "index.json").exists()
     assert "lies in no sub-folder" in converted.report["skipped"][str(root / "stray.mp4")]
 

@@ -46,6 +46,7 @@ def test_label_files_and_folders_give_classes_and_parts(tmp_path):
         "abc": ("yoga", "train"),
         "xyz": ("juggling balls", "test"),
     }
+    assert converted.report["protocols"] == {"official": {"train": 1, "test": 1}}
     assert converted.description["classes"] == [{"id": "3", "name": "juggling balls"}, {"id": "7", "name": "yoga"}]
 
 

@@ -27,6 +27,7 @@ def test_clips_are_named_by_action_number_and_labelled_by_rank(tmp_path):
     row = converted.clips["a12_s10_e02_v03"]
     assert (row["subject"], row["take"], row["view"]) == ("10", "2", "3") and row["video"].endswith(".avi")
     assert converted.description["protocols"]["xview"] == {"train": {"view": [1, 2]}, "test": {"view": 3}}
+    assert converted.report["protocols"] == {"xview": {"train": 2, "test": 1}}
     expected = centred_first(joints, CENTRE)
     np.testing.assert_allclose(converted.packed.get("a08_s01_e00_v01")[:, 0], expected, atol=1e-6)
 

@@ -50,6 +50,7 @@ def test_lists_become_columns_and_cameras_are_the_other_protocol(tmp_path):
         **dict.fromkeys(("0002-L", "0003-M"), "train"),
         "0004-R": "test",
     }
+    assert converted.report["protocols"] == dict.fromkeys(("xsub", "xview"), {"train": 4, "test": 2})
     protocols = converted.description["protocols"]
     assert list(protocols) == ["xsub", "xview"]
     assert protocols["xview"] == {"train": {"camera": ["M", "R"]}, "test": {"camera": "L"}}

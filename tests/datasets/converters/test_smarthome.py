@@ -52,6 +52,17 @@ def test_protocols_are_those_of_the_data_set(tmp_path):
         assert len(protocol["classes"]) == 19
 
 
+def test_cross_view_protocols_have_their_classes_alone(tmp_path):
+    for word in ("Walk", "WatchTV"):  # nobody watches TV before camera 2
+        for camera in (1, 2, 3):
+            write(tmp_path / "root" / f"{word}_p03_r00_v02_c0{camera}.json", poses(6, 13))
+    assert convert("smarthome", tmp_path / "root", tmp_path / "out").report["protocols"] == {
+        "xsub": {"train": 6, "test": 0},
+        "xview1": {"train": 1, "test": 1},
+        "xview2": {"train": 2, "test": 1},
+    }
+
+
 def test_videos_alone_are_a_data_set_without_skeletons(tmp_path):
     touch(tmp_path / "root" / "WatchTV_p25_r01_v12_c07.mp4")
     converted = convert("smarthome", tmp_path / "root", tmp_path / "out")

@@ -49,6 +49,7 @@ def test_names_give_classes_and_subjects_and_videos_are_found(tmp_path):
         "train": {"subject": [1, 3, 5, 7]},
         "test": {"subject": [2, 4, 6, 8]},
     }
+    assert converted.report["protocols"] == {"xsub": {"train": 1, "test": 1}}
     assert len(converted.description["splits"]["A"]["unseen"]) == 5 and not converted.report["skipped"]
 
 

@@ -36,6 +36,7 @@ def test_spans_of_frame_numbers_become_clips(tmp_path, place):
         "s01_e01_sitdown": ("sit down", "1"),
         "s02_e01_walk": ("walk", "2"),
     }
+    assert converted.report["protocols"] == {"xsub": {"train": 2, "test": 1}}
     for clip, frames in (("s01_e01_walk", slice(0, 5)), ("s01_e01_sitdown", slice(5, 10))):
         expected = centred_first(joints[frames], CENTRE)
         np.testing.assert_allclose(converted.packed.get(clip)[:, 0], expected, atol=1e-5)
