@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 
+import numpy as np
 import pytest
 
 from ski_lvlm.storage.files import write_json
@@ -13,13 +14,13 @@ from tests.cases.command_case import ENVIRONMENT, ROOT, run
 
 pytestmark = pytest.mark.slow
 DIFFS = re.findall(r"^```diff\n(.*?)^```$", (ROOT / "docs" / "extending.md").read_text(), re.MULTILINE | re.DOTALL)
-CODE = ("ski_lvlm", "data_curation", "eval")
+CODE = ("ski_lvlm", "data_curation", "eval", "scripts")
 QUICK = {"max_steps": 2, "batch_size": 2, "per_device_train_batch_size": 2, "dataloader_num_workers": 0}
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
-    """Copy the code, with all three recipes applied."""
+    """Copy the code, with all recipes applied."""
     copy = tmp_path_factory.mktemp("repository")
     for name in CODE:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -42,8 +43,8 @@ def flags(settings):
     return [part for name, value in settings.items() for part in (f"--{name}", str(value))]
 
 
-def test_there_are_three_recipes():
-    assert len(DIFFS) == 3
+def test_there_are_four_recipes():
+    assert len(DIFFS) == 4
 
 
 def test_a_student_is_fine_tuned_distilled_and_used(repository, tmp_path):
@@ -74,3 +75,15 @@ def test_a_projector_is_trained_and_opened(repository, tmp_path):
     python(repository, "train_ski_lvlm.py", *flags(settings))
     code = f"from ski_lvlm.lvlm.model import SkiLvlm; print(SkiLvlm.from_pretrained({str(out)!r}).projectors['video'])"
     assert "LayerNorm" in python(repository, "-c", code)
+
+
+def test_a_skeleton_data_set_is_converted(repository, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("wave_p03_1", "wave_p07_2", "clap_p03_1"):
+        (tmp_path / "root").mkdir(exist_ok=True)
+        np.save(tmp_path / "root" / f"{name}.npy", rng.normal(size=(8, 20, 3)))
+    settings = {"kind": "gestures", "root": tmp_path / "root", "out": tmp_path / "out", "workers": 1}
+    python(repository, "scripts/prepare.py", *flags(settings))
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["skeletons"], report["classes"]) == (3, 2)
+    assert report["protocols"] == {"xsub": {"train": 2, "test": 1}}
