@@ -144,7 +144,7 @@ def test_selection(args: argparse.Namespace) -> "Selection":
 
     from ski_lvlm.datasets.selection import select
 
-    selection = select(args.data, split=args.split, protocol=args.protocol)
+    selection = select(args.data, split=args.split, protocol=args.protocol, same_classes=args.same_classes)
     if args.split:
         return selection
     every = replace(selection.split, name=selection.data.name, seen=(), unseen=selection.data.class_names)

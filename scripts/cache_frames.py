@@ -75,7 +75,7 @@ def clips_to_cache(args: argparse.Namespace) -> tuple["DecodedFrames", list[str]
     if not (args.data or args.split):
         source = DecodedFrames(args.ntu, side=args.side, framing=args.framing)
         return source, source.names
-    selection = select(args.data, split=args.split, protocol=args.protocol)
+    selection = select(args.data, split=args.split, protocol=args.protocol, same_classes=args.same_classes)
     source = DecodedFrames(video_clips(selection.data, args.ntu), side=args.side, framing=args.framing)
     classes = {*selection.split.seen, *selection.split.unseen}
     of_clips = zip(source.names, selection.data.classes_of(source.names), strict=True)

@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ski_lvlm.dual_encoders.checkpoints import StudentCard, read_card
     from ski_lvlm.recognition.recogniser import check_classes, video_recogniser
 
-    selection = select(args.data, split=args.split, protocol=args.protocol)
+    selection = select(args.data, split=args.split, protocol=args.protocol, same_classes=args.same_classes)
     data, split = selection.data, selection.split
     classes_of_part = {"unseen": split.unseen, "seen": split.seen, "both": split.seen + split.unseen}[args.clips]
     titles = [name for name in data.class_names if name in classes_of_part]

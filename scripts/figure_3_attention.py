@@ -54,7 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     before, after = (model.card for model in models)
     check_alike(before, after)
     radius = args.radius if args.radius is not None else before.side / PATCHES_ACROSS
-    selection = select(args.data, split=args.split or after.split, protocol=args.protocol)
+    selection = select(
+        args.data, split=args.split or after.split, protocol=args.protocol, same_classes=args.same_classes
+    )
     pictured, further = chosen(args, selection)
     pictures, records = [], []
     for name in track([*pictured, *further], description=args.method, transient=True):

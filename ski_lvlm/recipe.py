@@ -24,13 +24,16 @@ _SPLIT_HELP = (
     "zero-shot split: one of the data set's, a file of unseen classes, a list of them with commas, or all (every class "
     "is seen). Default: all with --data, else ntu60/48-12 ('seen classes of NTU60 (55, 48) and NTU120 (110, 96)')"
 )
+_SAME_CLASSES_HELP = (
+    "for several data sets: JSON {class: the same class in another data set}. Equal names are one class"
+)
 _PROTOCOL_HELP = "which clips train and which test: one of the data set's protocols. Default: its first, xsub for NTU"
 
 
 def _data_sets() -> Any:  # noqa: ANN401
     text = (
-        "data set: ntu60, ntu120, synthetic, or a folder with dataset.json (docs/data.md). Default: the one that "
-        "--split begins with"
+        "data sets: ntu60, ntu120, synthetic, or folders with dataset.json (docs/data.md). Several are joined. "
+        "Default: the one that --split begins with"
     )
     return field(default_factory=list, metadata={"help": text, "action": "extend"})
 
@@ -75,6 +78,7 @@ class SkeletonDataRecipe:
     prepared: str = _setting("", "packed skeletons: the output of scripts/prepare_ntu.py")
     ntu: str = _setting("", "folder with rgb/ and skeletons/. The skeleton stages need only --prepared")
     data: list[str] = _data_sets()
+    same_classes: str = _setting("", _SAME_CLASSES_HELP)
     split: str = _setting("", _SPLIT_HELP)
     protocol: str = _setting("", _PROTOCOL_HELP)
     num_frames: int = _setting(64, "T_s, frames that a clip is resized to (published Hyperformer)")
@@ -172,6 +176,7 @@ class StudentRecipe:
 
     ntu: str = _setting("", "folder with rgb/ (and skeletons/, which no student needs), or the videos themselves")
     data: list[str] = _data_sets()
+    same_classes: str = _setting("", _SAME_CLASSES_HELP)
     split: str = _setting("", _SPLIT_HELP)
     protocol: str = _setting("", _PROTOCOL_HELP)
     frames_cache: str = _setting(

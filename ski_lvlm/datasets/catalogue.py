@@ -42,10 +42,12 @@ class DataSet:
 
     Attributes:
         folder: with the files that the table names. None for a built-in data set.
+        sources: the data sets that it consists of, itself alone unless several were joined.
     """
 
     def __init__(self, description: Description, *, table: ClipTable | None = None, folder: Path | None = None) -> None:
         self.description, self.table, self.folder = description, table, folder
+        self.sources: tuple[DataSet, ...] = (self,)
         self._numbers = {action.name: number for number, action in enumerate(description.classes)}
 
     @property
@@ -195,6 +197,11 @@ class DataSet:
                 + (f"expected one of {', '.join(protocols)}" if protocols else f"{self.description.file} has none")
             )
         return protocols[name] if name else next(iter(protocols.values()), None)
+
+    def has_division(self, name: str, protocol: Protocol) -> bool:
+        """Return whether the protocol called `name` divides clips as `protocol` does."""
+        other = self.description.protocols.get(name)
+        return other is not None and (other.train, other.test) == (protocol.train, protocol.test)
 
     def split(self, text: str = "") -> Split:
         """Return a split by its name, from a file of unseen classes, or from a list of them with commas.

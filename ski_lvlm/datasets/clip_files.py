@@ -5,6 +5,8 @@ from pathlib import Path
 
 from ski_lvlm.datasets.catalogue import DataSet
 from ski_lvlm.datasets.clip_table import ClipTable
+from ski_lvlm.datasets.joined import MARK
+from ski_lvlm.skeletons.joined import JoinedSkeletons
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.storage.clip_names import ClipIndex
 from ski_lvlm.videos.folder import VideoClip, VideoError, check_has_videos, list_videos
@@ -17,6 +19,10 @@ def open_skeletons(prepared: Path | str | None, data: DataSet) -> PackedSkeleton
     Raises:
         ValueError: there are none.
     """
+    if len(data.sources) > 1:
+        return JoinedSkeletons(
+            {f"{s.name}{MARK}": open_skeletons(None if s.folder else prepared, s) for s in data.sources}
+        )
     if not prepared and data.folder is None:
         raise ValueError(
             "give --prepared DIR, the output of scripts/prepare_ntu.py, or --data DIR with packed skeletons"
@@ -30,11 +36,14 @@ def video_clips(data: DataSet, folder: Path | None = None) -> dict[str, VideoCli
     Args:
         data: whose table may name the files in a column `video`, relative to the folder. Otherwise a file is called as
             its clip.
-        folder: with the videos, by default the data set's own.
+        folder: with the videos, by default the data set's own. Of several, it is that of built-in ones.
 
     Raises:
         VideoError: there is no folder, no video, or the table names a file that does not exist.
     """
+    if len(data.sources) > 1:
+        by_source = {s.name: video_clips(s, None if s.folder else folder) for s in data.sources}
+        return {f"{name}{MARK}{clip}": video for name, clips in by_source.items() for clip, video in clips.items()}
     root = folder or data.folder
     if root is None:
         raise VideoError(f"the data set {data.name} has no folder of its own; give --ntu DIR, the folder of its videos")

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ski_lvlm.datasets.catalogue import BUILT_IN, DEFAULT_SPLIT, DataSet, Part, Split, open_data_set
 from ski_lvlm.datasets.description import Protocol
+from ski_lvlm.datasets.joined import join
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,19 @@ class Selection:
         Raises:
             ValueError: it was trained by a protocol that divides otherwise. The message begins with `trained`.
         """
-        other = self.data.description.protocols.get(name)
-        if self.protocol and (other is None or (other.train, other.test) != (self.protocol.train, self.protocol.test)):
+        if self.protocol and not self.data.has_division(name, self.protocol):
             raise ValueError(
                 f"{trained} on {name}'s clips, asked was --protocol {self.protocol.name}, which tests some of them; "
                 f"pass --protocol {name}"
             )
 
 
-def select(data: Sequence[str] = (), *, split: str = "", protocol: str = "") -> Selection:
+def select(
+    data: Sequence[str] = (), *, split: str = "", protocol: str = "", same_classes: Path | None = None
+) -> Selection:
     """Open what flags name. Without `data`, the split's name begins with a built-in data set, as in ntu60/48-12.
+
+    Several data sets are joined, with classes matched as the file `same_classes` says (see `join`).
 
     Raises:
         ValueError: there is no such data set, split or protocol.
@@ -61,5 +66,5 @@ def select(data: Sequence[str] = (), *, split: str = "", protocol: str = "") -> 
                 "DIR, or give a split such as ntu60/48-12"
             )
         data = [name]
-    data_set = open_data_set(data[0])
+    data_set = join([open_data_set(name) for name in data], same_classes=same_classes)
     return Selection(data_set, data_set.split(split), data_set.protocol(protocol))

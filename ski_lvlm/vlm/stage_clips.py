@@ -20,7 +20,8 @@ from ski_lvlm.videos.frame_cache import DecodedFrames, FrameCache, FrameSource
 
 def selection_of(recipe: SkeletonDataRecipe | StudentRecipe) -> Selection:
     """Open the data set, split and protocol that a recipe names."""
-    return select(recipe.data, split=recipe.split, protocol=recipe.protocol)
+    same_classes = Path(recipe.same_classes) if recipe.same_classes else None
+    return select(recipe.data, split=recipe.split, protocol=recipe.protocol, same_classes=same_classes)
 
 
 def skeleton_clips(
@@ -90,7 +91,7 @@ def _frames(recipe: StudentRecipe, data: DataSet, *, side: int) -> FrameSource:
                 f"--framing {cache.framing}, or make another cache"
             )
         return cache
-    if not recipe.ntu and data.folder is None:
+    if not recipe.ntu and not all(source.folder for source in data.sources):
         raise ValueError(
             "give --ntu DIR, the folder with rgb/, --frames_cache DIR of scripts/cache_frames.py, or --data DIR with "
             "videos"
