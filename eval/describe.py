@@ -1,6 +1,7 @@
 """Let a trained SKI-LVLM answer the questions of a benchmark file about videos, without skeletons.
 
     python eval/describe.py --model DIR --videos DIR --questions FILE --out predictions.json
+    python eval/describe.py … --data DIR         # a data set's videos, of which a clip may be a stretch
     python eval/describe.py … --gpus 8           # on eight GPUs of this machine
     python eval/describe.py … --shard 1/8        # one of eight, each on a GPU (at last once without, which writes OUT)
     python eval/describe.py --baseline video-chatgpt --projector_weights mm_projector.bin --base_llm ID \\
@@ -20,11 +21,10 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.describe_flags import arguments, check, run_file
+from eval.describe_flags import arguments, check, run_file, videos_of
 from eval.items.answers import Answer, AnswerLog, logged_answers
 from eval.items.provenance import provenance
 from eval.items.questions import evenly, read_questions
@@ -50,21 +50,20 @@ MAX_CHARACTERS = 200  # of a name, a question or a reason on the terminal
 def describe(
     lvlm: "LoadedLvlm",
     questions: dict[str, list[str]],
-    videos: Path,
+    videos: Path | None,
     *,
+    data: str | None = None,
     batch_size: int,
     workers: int,
     seed: int = 0,
     **generation: Any,  # noqa: ANN401
 ) -> Iterator[Answer]:
     """Yield an answer to every question about a video. Workers decode ahead, and each clip is encoded once."""
+    from ski_lvlm.datasets.clip_files import clip_reader
     from ski_lvlm.datasets.reading import batched, read_ahead
-    from ski_lvlm.videos.decoding import read_clip
-    from ski_lvlm.videos.folder import VideoFolder
 
     model, tower = lvlm.model, lvlm.tower
-    frames: dict[str, Any] = {"num_frames": tower.num_frames, "side": tower.image_size, "framing": lvlm.framing}
-    read = partial(read_clip, videos=VideoFolder(videos), **frames)
+    read = clip_reader(data, videos, num_frames=tower.num_frames, side=tower.image_size, framing=lvlm.framing)
     for batch in read_ahead(batched(list(questions), batch_size), read, workers=workers):
         prompts = []
         for clip in batch:
@@ -107,7 +106,7 @@ def main(flags: Sequence[str] | None = None) -> int:
         logged_answers(args.out)  # another command's file is refused before the model is loaded
         lvlm = _load(args, shard)
         sampling = f"{json.dumps(generation)} {args.seed if args.temperature else ''}"
-        log = AnswerLog(args.out, f"{model_digest(lvlm.model)} {args.videos.resolve()} {sampling}", shard=shard)
+        log = AnswerLog(args.out, f"{model_digest(lvlm.model)} {videos_of(args)} {sampling}", shard=shard)
         _answer(args, lvlm, items, log, generation)
         predictions = [log.answered(item) for item in items]
         if shard == WHOLE:
@@ -154,7 +153,7 @@ def _answer(
     total = sum(len(questions) for questions in todo.values())
     settings = {"batch_size": args.batch_size, "workers": args.workers, "seed": args.seed}
     with progress("describing", total=total) as advance:
-        for answer in describe(lvlm, todo, args.videos, **settings, **generation):
+        for answer in describe(lvlm, todo, args.videos, data=args.data, **settings, **generation):
             log.add(answer)
             advance(1)
 

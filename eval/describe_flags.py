@@ -16,9 +16,8 @@ def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Names
     """Read the command line."""
     p = parser(description)
     _add_model(p)
-    p.add_argument(
-        "--videos", type=Path, required=True, help="folder of videos, also in sub-folders, searched by clip name"
-    )
+    p.add_argument("--videos", type=Path, help="folder of videos, also in sub-folders, searched by clip name")
+    p.add_argument("--data", help="data set: a folder with dataset.json, whose table names videos (default: --videos)")
     p.add_argument("--questions", type=Path, required=True, help="benchmark file")
     p.add_argument("--out", type=Path, default=Path("predictions.json"), help="file for the answers")
     p.add_argument("--limit", type=int, help="answer this many items, evenly spaced over the file (default: all)")
@@ -66,8 +65,15 @@ def check(args: argparse.Namespace) -> None:
     for file in (args.out, args.out.with_suffix(".jsonl"), run_file(args.out)):
         if file.resolve() == args.questions.resolve():
             raise ValueError(f"--out {args.out} would overwrite the questions in {file}; choose another --out")
-    if not args.videos.is_dir():
+    if not (args.videos or args.data):
+        raise ValueError("give --videos DIR, the folder that holds the videos, or --data DIR, a data set with videos")
+    if args.videos and not args.videos.is_dir():
         raise ValueError(f"--videos {args.videos}: no such folder; give the one that holds the videos, or NTU's rgb/")
+
+
+def videos_of(args: argparse.Namespace) -> str:
+    """Return the absolute place of the videos, for logs."""
+    return str((args.videos or Path(args.data)).resolve())
 
 
 def run_file(out: Path) -> Path:

@@ -156,20 +156,18 @@ def clips_in(names: Sequence[str], spellings: Sequence[str] | None) -> list[str]
 def video_source(args: argparse.Namespace, names: Sequence[str] | None) -> Source:
     """Open the videos of NTU/rgb or of a data set, and the vision tower."""
     from ski_lvlm.datasets.catalogue import open_data_set
-    from ski_lvlm.datasets.clip_files import video_clips
+    from ski_lvlm.datasets.clip_files import clip_reader, video_clips
     from ski_lvlm.encoders.vision_tower import load_vision_tower
-    from ski_lvlm.videos.decoding import read_clip, read_listed_clip
-    from ski_lvlm.videos.folder import VideoFolder, check_has_videos
+    from ski_lvlm.videos.folder import check_has_videos, list_videos
 
-    tower = load_vision_tower(args.vision_tower, num_frames=args.num_frames)
-    frames = {"num_frames": args.num_frames, "side": tower.image_size, "framing": args.framing}
     if args.data:
-        listed = video_clips(open_data_set(args.data), args.ntu)
-        clips, read = list(listed), partial(read_listed_clip, clips=listed, **frames)
+        clips = list(video_clips(open_data_set(args.data), args.ntu))
     else:
-        videos = VideoFolder(args.ntu)
-        check_has_videos(args.ntu, videos.clips, flag="--ntu")
-        clips, read = list(videos.clips), partial(read_clip, videos=videos, **frames)
+        videos = list_videos(args.ntu)
+        check_has_videos(args.ntu, videos, flag="--ntu")
+        clips = list(videos)
+    tower = load_vision_tower(args.vision_tower, num_frames=args.num_frames)
+    read = clip_reader(args.data, args.ntu, num_frames=args.num_frames, side=tower.image_size, framing=args.framing)
     entry = {"tower": tower.model_id, "digest": tower.digest, "num_frames": tower.num_frames, "framing": args.framing}
     entry |= {"width": tower.width, "tokens": tower.num_tokens}
     return Source(clips_in(clips, names), read, tower, entry)

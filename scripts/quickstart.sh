@@ -79,10 +79,10 @@ stage features python scripts/extract_features.py --prepared "$run/prepared" --n
   --skeleton_encoder "$run/skeleton_align" ${miniature[skeleton_tokens]}
 stage lvlm deepspeed --num_gpus 1 train_ski_lvlm.py --deepspeed zero2.json \
   --instructions "$run/instructions/instructions.json" --features "$run/features" --base_llm ${miniature[base_llm]} \
-  --output_dir "$run/lvlm" --bf16 "$bf16" ${miniature[lvlm]} \
+  --output_dir "$run/lvlm" --bf16 "$bf16" ${miniature[lvlm]} --num_train_epochs 1 \
   --standardise True --skeleton_dropout 0.5 --save_steps 25
 stage describe python eval/describe.py --model "$run/lvlm" --videos "$run/ntu/rgb" \
-  --questions "$run/instructions/questions.json" --out "$run/predictions.json" --limit 96 ${miniature[captions]}
+  --questions "$run/instructions/questions.json" --out "$run/predictions.json" --limit 60 ${miniature[captions]}
 stage accuracy python eval/accuracy.py --predictions "$run/predictions.json" \
   --instructions "$run/instructions/instructions.json" --out "$run/accuracy.json"
 stage score python eval/score.py --predictions "$run/predictions.json" --judge similarity --out "$run/scores" \

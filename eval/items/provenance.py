@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from eval.describe_flags import videos_of
 from ski_lvlm.storage.digests import file_digest
 
 if TYPE_CHECKING:
@@ -45,6 +46,6 @@ def provenance(
             "sha256": file_digest(args.questions, length=64),
             "limit": args.limit,
         },
-        "videos": str(args.videos.resolve()),
+        "videos": videos_of(args),
         **environment(PACKAGES),
     }

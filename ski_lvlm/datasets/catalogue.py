@@ -5,7 +5,7 @@ A folder holds `dataset.json` (see `description`) and `clips.csv` or `clips.parq
 """
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int
 
-from ski_lvlm.datasets.action_classes import ActionClass
+from ski_lvlm.datasets.action_classes import ActionClass, short_id
 from ski_lvlm.datasets.clip_table import NAMES, ClipTable
 from ski_lvlm.datasets.description import FILE, Description, Protocol, read_description
 from ski_lvlm.storage.files import atomic_path
@@ -49,6 +49,9 @@ class DataSet:
         self.description, self.table, self.folder = description, table, folder
         self.sources: tuple[DataSet, ...] = (self,)
         self._numbers = {action.name: number for number, action in enumerate(description.classes)}
+        # A table's classes have no leading zeros in their numbers (see `short_id`).
+        self._by_text = {action.id: number for number, action in enumerate(description.classes)}
+        self._by_text |= {short_id(name): number for name, number in self._numbers.items()}
 
     @property
     def name(self) -> str:
@@ -179,8 +182,7 @@ class DataSet:
     def _class_numbers(self, entries: ClipTable) -> Int[np.ndarray, " clips"]:
         """Return the number of each clip's class, or -1."""
         encoded = entries.column("class").combine_chunks().dictionary_encode()
-        by_text = {text: number for number, action in enumerate(self.description.classes) for text in (action.id,)}
-        by_text |= self._numbers
+        by_text = self._by_text
         numbers = np.array([by_text.get(text, -1) for text in encoded.dictionary.to_pylist()], dtype=np.int64)
         return numbers[np.asarray(encoded.indices)] if len(numbers) else np.zeros(0, np.int64)
 
@@ -300,7 +302,7 @@ def _built_in(name: str) -> DataSet:
 
 def _check_classes(data: DataSet, table: ClipTable) -> None:
     """Make sure that every class of the table is described."""
-    names: Mapping[str, None] = dict.fromkeys(text for a in data.description.classes for text in (a.name, a.id))
+    names = {text for action in data.description.classes for text in (short_id(action.name), action.id)}
     texts = table.column("class").combine_chunks().dictionary_encode()
     for code, text in enumerate(texts.dictionary.to_pylist()):
         if text not in names:

@@ -1,15 +1,20 @@
 """The files of a data set's clips: packed skeletons, videos, and which stretch of a recording a clip is."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from ski_lvlm.datasets.catalogue import DataSet
+from jaxtyping import UInt8
+from torch import Tensor
+
+from ski_lvlm.datasets.catalogue import DataSet, open_data_set
 from ski_lvlm.datasets.clip_table import ClipTable
 from ski_lvlm.datasets.joined import MARK
 from ski_lvlm.skeletons.joined import JoinedSkeletons
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.storage.clip_names import ClipIndex
-from ski_lvlm.videos.folder import VideoClip, VideoError, check_has_videos, list_videos
+from ski_lvlm.videos.decoding import read_clip, read_listed_clip
+from ski_lvlm.videos.folder import VideoClip, VideoError, VideoFolder, check_has_videos, list_videos
 from ski_lvlm.videos.timeline import Span
 
 
@@ -61,6 +66,20 @@ def video_clips(data: DataSet, folder: Path | None = None) -> dict[str, VideoCli
             f"{data.table.names[0]!r}; name them so, or write the files into a column video of {data.table.file}"
         )
     return dict(sorted(clips.items()))
+
+
+def clip_reader(
+    data: str | None, folder: Path | None, *, num_frames: int, side: int, framing: str
+) -> Callable[[str], UInt8[Tensor, "T_v 3 H W"]]:
+    """Return a reader of frames by a clip's name, out of a data set or else of a folder of videos.
+
+    It raises VideoError for a clip that has no video, or one that cannot be read.
+    """
+    if data:
+        clips = video_clips(open_data_set(data), folder)
+        return partial(read_listed_clip, clips=clips, num_frames=num_frames, side=side, framing=framing)
+    videos = VideoFolder(str(folder))
+    return partial(read_clip, videos=videos, num_frames=num_frames, side=side, framing=framing)
 
 
 def _listed(table: ClipTable, root: Path) -> Iterator[tuple[str, VideoClip]]:

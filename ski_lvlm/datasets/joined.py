@@ -91,7 +91,7 @@ class JoinedDataSet(DataSet):
         return name == protocol.name
 
     def split(self, text: str = "") -> Split:
-        """Return the split in which the classes are unseen that one of the data sets' splits, a list or a file names.
+        """Return the split whose unseen classes a data set's split, a list or a file names.
 
         Raises:
             ValueError: there is no such split, or no such class.

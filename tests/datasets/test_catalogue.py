@@ -25,6 +25,12 @@ def test_classes_come_from_names_and_ids(home):
     assert data.action("W3").name == data.action("W003").name == "wave" and data.action("2").name == "sweep"
 
 
+def test_numbers_in_the_names_of_classes_may_begin_with_zeros(tmp_path):
+    rows = [{"clip": "a", "class": "01 wave"}, {"clip": "b", "class": "02 sweep"}]
+    folder = write_data_set(tmp_path / "d", rows=rows, classes=["01 wave", "02 sweep"], protocols={}, splits={})
+    assert open_data_set(folder).classes_of(["b", "a"]) == ["02 sweep", "01 wave"]
+
+
 def test_a_protocol_is_data(home):
     rooms, persons = select([str(home)], split="A"), select([str(home)], split="A", protocol="xsub")
     assert rooms.protocol_name == "rooms"
