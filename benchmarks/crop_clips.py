@@ -19,7 +19,7 @@ from benchmarks.timing import genuine_data, in_turns
 from data_curation.cropping.boxes import Boxes, skeleton_boxes
 from data_curation.cropping.crop import CropSettings, write_crop
 from ski_lvlm import cli
-from ski_lvlm.datasets.ntu import parse_name
+from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.skeletons.ntu_file import read_skeleton
 from ski_lvlm.videos.decoding import probe
 from ski_lvlm.videos.folder import list_videos
@@ -98,9 +98,9 @@ def skeleton(ntu: Path, name: str) -> Path:
 
 def boxes(ntu: Path, name: str) -> Boxes:
     """Return the boxes of a clip's actors."""
-    return skeleton_boxes(
-        read_skeleton(skeleton(ntu, name)), persons=CropSettings().persons_in(parse_name(name).action)
-    )
+    data = open_data_set("ntu120")
+    persons = CropSettings().persons_in(data.action(data.class_of(name)))
+    return skeleton_boxes(read_skeleton(skeleton(ntu, name)), persons=persons)
 
 
 def decode(clip: Clip) -> None:

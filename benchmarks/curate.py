@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         seconds = time.monotonic() - started
     finally:
         server.communicate("")
-    # every clip of the synthetic names belongs to NTU's own subjects, so no split leaves any out
+    # every clip of the synthetic set is for training or for testing, so none is left out
     report(args.out / "run", clips=args.clips, seconds=seconds)
     return code
 

@@ -1,13 +1,14 @@
-"""From a folder of NTU clips to instruction pairs: crop the persons, caption the clips, make questions and answers.
+"""From a folder of clips to instruction pairs: crop the persons, caption the clips, make questions and answers.
 
   offline:     build.py --ntu runs/quickstart/ntu --out DIR --captioner kinematics --qa template --split synthetic
   the paper's: build.py --ntu NTU --out DIR --captioner cogvlm --trust_remote_code --revision COMMIT --qa gpt-3.5-turbo
+  your own:    build.py --data DIR --out OUT --captioner kinematics --qa template
   any server:  build.py --ntu NTU --out DIR --captioner openai:MODEL --qa openai:MODEL --base_url http://HOST:PORT/v1
 
 DIR gets crops/, append-only manifests (crops, captions, qa, replies .jsonl), and:
-  instructions.json             training pairs (LLaVA/Video-ChatGPT conversations) of seen classes' training subjects
+  instructions.json             training pairs (LLaVA/Video-ChatGPT conversations) of seen classes' training clips
   instructions_validation.json  those held out by --validation_share
-  questions.json                with --part all: questions with reference answers for seen classes' test subjects
+  questions.json                with --part all: questions with reference answers for seen classes' test clips
   questions_unseen.json         the same for the split's unseen classes, which are in no training pair
   dataset/                      all of these as Parquet, with a dataset card
   report.html, summary.json     counts, reasons, costs and clips of the run
@@ -54,27 +55,30 @@ def curate(args: argparse.Namespace) -> int:
     from data_curation import steps
     from data_curation.cropping.crop_settings import CropSettings
     from data_curation.cropping.locate import Locator
+    from data_curation.joint_readers import joint_reader, motion_text
     from data_curation.ledger import done
     from data_curation.open_models import Models
-    from data_curation.parts import captioned_clips, captioned_line, default_part, divide, training
+    from data_curation.parts import captioned_clips, captioned_line, default_part, divide, selection_of, training
     from data_curation.questions.pair_shares import planned_pairs
     from data_curation.results import outcome
-    from data_curation.sources import find_clips, motion_text, skeleton_reader
+    from data_curation.sources import find_clips
     from data_curation.terminal import progress
     from ski_lvlm.estimation.detector import load_detector
     from ski_lvlm.storage.shards import only_process, parse_shard
 
     shard = parse_shard(args.shard)
+    selection = selection_of(data=args.data, ntu=args.ntu, split=args.split, protocol=args.protocol or "")
+    data = selection.data
     crop = CropSettings(args.crop, args.shape, args.size, args.fps, args.slack, args.persons)
     locator = Locator(crop, detector=args.detector, load=load_detector, nobody=args.nobody)
     with only_process(args.out, shard):
-        sources = find_clips(args.ntu)
+        sources = find_clips(data, args.ntu)
         args.part = args.part or default_part(args.captioner)
         parts = divide(
-            sources, split=args.split, part=args.part, validation_share=args.validation_share, by=args.validation_by
+            sources, selection, part=args.part, validation_share=args.validation_share, by=args.validation_by
         )
-        joints = skeleton_reader(sources, prepared=args.prepared)
-        share_out = partial(planned_pairs, pairs=args.pairs, per_clip=args.pairs_per_clip)
+        joints = joint_reader(sources, data=data, prepared=args.prepared)
+        share_out = partial(planned_pairs, data=data, pairs=args.pairs, per_clip=args.pairs_per_clip)
         shares, names = share_out(training(parts)), set[str]()
         with progress() as bars:
             bars.say(captioned_line(parts, shares, part=args.part, clips=len(sources)))
@@ -90,7 +94,9 @@ def curate(args: argparse.Namespace) -> int:
                         job, clips, settings=crop, locator=locator, progress=bars.track("crop", len(clips))
                     )
                     bar = bars.track("caption", len(done(crops.records)))
-                    captions = steps.caption_clips(job, crops.records, captioner, joints=joints, progress=bar)
+                    captions = steps.caption_clips(
+                        job, crops.records, captioner, sources=sources, joints=joints, progress=bar
+                    )
                     trained = steps.not_rejected(training(parts), crops, captions)
                     shares = share_out(trained)
             captioned = steps.assumed(captions) if args.estimate else done(captions.records)
@@ -98,7 +104,13 @@ def curate(args: argparse.Namespace) -> int:
             planned = steps.PairPlan(writer, shares, motion_text(joints) if args.motion else None, queue)
             pairs = steps.write_pairs(job, inputs, planned, progress=bars.track("question-answer", len(inputs)))
         result = outcome.Outcome(
-            args.out, parts, {"crop": crops, "caption": captions, "qa": pairs}, shares, models.log.records
+            args.out,
+            parts,
+            {"crop": crops, "caption": captions, "qa": pairs},
+            shares,
+            models.log.records,
+            data=data,
+            packed=joints.packed,
         )
         if args.estimate:
             return 0

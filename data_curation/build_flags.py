@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from data_curation.prompts import KINDS
 
-SPLITS = ("all", "ntu60/55-5", "ntu60/48-12", "ntu120/110-10", "ntu120/96-24", "synthetic")
 PARTS = ("all", "train", "test")
 
 if TYPE_CHECKING:
@@ -26,19 +25,25 @@ def add_flags(flags: argparse.ArgumentParser) -> None:
 
 def _clips(group: "Group") -> None:
     add = group.add_argument
-    add("--ntu", type=Path, required=True, help="folder with rgb/ and skeletons/")
+    add("--data", help="data set: a folder with dataset.json, or ntu60, ntu120, synthetic. Default: one of NTU's, by "
+        "--split and --ntu")  # fmt: skip
+    add("--ntu", type=Path, help="folder with rgb/ and skeletons/, or with the videos of --data")
     add("--out", type=Path, required=True, help="folder for the results, which shards may share")
     add(
         "--split",
         default="all",
-        choices=SPLITS,
-        help="split whose unseen classes are not used in training. all: every class is",
+        help="split whose unseen classes are not used in training, such as ntu120/110-10 or synthetic, a file of "
+        "unseen classes, or a list of them with commas. all: every class is used",
     )
-    add("--part", choices=PARTS, help="clips to caption: train (training subjects, for pairs), test (test subjects, "
-        "for questions) or all. Default: train, but all with kinematics, which is free")  # fmt: skip
-    add("--prepared", type=Path, help="output of prepare_ntu.py, to read joints from it instead of .skeleton files")
+    add("--protocol", help="division into training and test clips. Without any, all clips train (default: "
+        "the data set's first, xsub for NTU)")  # fmt: skip
+    add("--part", choices=PARTS, help="clips to caption: train (training clips, for pairs), test (test clips, for "
+        "questions) or all. Default: train, but all with kinematics, which is free")  # fmt: skip
+    add("--prepared", type=Path, help="packed skeletons, to read joints from them instead of .skeleton files. Default: "
+        "those in --data")  # fmt: skip
     add("--validation_share", type=float, default=0.0, help="share of the training clips held out for validation")
-    add("--validation_by", default="clip", choices=("clip", "subject"), help="unit that is never on both sides")
+    add("--validation_by", default="clip", choices=("clip", "subject"), help="unit that is never on both sides. "
+        "subject: a column of the table")  # fmt: skip
 
 
 def _crops(group: "Group") -> None:
@@ -53,7 +58,7 @@ def _crops(group: "Group") -> None:
     add("--size", type=int, default=224, help="longer side of the crop, pixels")
     add("--fps", type=float, help="frames a second of the crop. Default: the video's")
     add("--slack", type=float, default=64.0, help="pixels around the joints, at 1920x1080")
-    add("--persons", default="acting", choices=("acting", "all"), help="acting: one person for actions of one person")
+    add("--persons", default="acting", choices=("acting", "all"), help="acting: one person for classes of one person")
     add(
         "--detector",
         default="blazepose",

@@ -1,120 +1,97 @@
-"""The clips of an NTU folder: their files, and readers of their joints."""
+"""The clips of a data set: class, video and skeleton file of each."""
 
 import logging
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-import numpy as np
-from jaxtyping import Float
-
-from data_curation.action_phrases import ACTION_PHRASES
-from data_curation.captioning.kinematics import measured_sentences
-from data_curation.ledger import Failed, Rejected
-from ski_lvlm.datasets.ntu import parse_name
+from ski_lvlm.datasets.action_classes import ActionClass
+from ski_lvlm.datasets.catalogue import DataSet
+from ski_lvlm.datasets.clip_files import video_clips
+from ski_lvlm.datasets.clip_groups import recognised
+from ski_lvlm.datasets.clip_table import ClipTable
 from ski_lvlm.datasets.ntu_folder import skeleton_folders
-from ski_lvlm.skeletons.cleaning import CleaningError, clean
-from ski_lvlm.skeletons.ntu_file import SkeletonFileError, read_skeleton
-from ski_lvlm.storage.digests import digest, remembered_digest
-from ski_lvlm.videos.folder import list_videos
-
-
-class JointReader(NamedTuple):
-    """A reader of a clip's joints by its name. `version` identifies the source of the joints."""
-
-    read: Callable[[str], Float[np.ndarray, "T M J 3"]]
-    version: str
-
+from ski_lvlm.videos.folder import VideoClip, list_videos
 
 logger = logging.getLogger(__name__)
+SKELETON = ".skeleton"  # NTU's files, the only ones with the joints' places in the picture
 
 
-class ClipFiles(NamedTuple):
-    """The files of a clip, with None for a missing one."""
+class SourceClip(NamedTuple):
+    """The class of a clip and its files, with None for a missing one.
 
-    video: Path | None
+    `facts` are those of a table on which a crop depends. `remark` is on an absent skeleton.
+    """
+
+    action: ActionClass
+    video: VideoClip | None
     skeleton: Path | None
+    facts: tuple[object, ...] = ()
+    remark: str = ""
 
 
-def find_clips(ntu: Path) -> dict[str, ClipFiles]:
-    """Return all clips of a folder with `rgb/` and `skeletons/`, by name, also incomplete ones.
+def find_clips(data: DataSet, folder: Path | None = None) -> dict[str, SourceClip]:
+    """Return all clips by name, also incomplete ones.
 
-    Files without an NTU clip's name are skipped with a warning.
+    Without a table they are the files in `folder` (by default the data set's own) with a clip's name, in `rgb/` and
+    `skeletons/`. Files of other names are skipped with a warning.
 
     Raises:
-        ValueError: the folder holds neither.
+        ValueError: the folder holds none, the table names a file that is not there, or a clip's name leads elsewhere.
+        VideoError: no clip of the table has a video.
     """
-    videos = list_videos(ntu)
-    skeletons = {
-        file.stem: file for folder in skeleton_folders(ntu) for file in folder.glob("*.skeleton") if file.is_file()
-    }
-    names = sorted({*videos, *skeletons})
-    clips = [name for name in names if is_clip_name(name)]
-    strange = sorted(set(names) - set(clips))
-    if not clips:
+    if data.table is None:
+        videos, skeletons = _files(data, folder)
+    else:
+        videos, skeletons = video_clips(data, folder), _listed_skeletons(data.table, data.folder or Path())
+    names = sorted({*videos, *skeletons} if data.table is None else data.table.names)
+    classes = recognised(data, names)
+    _check_names(data, names, classes)
+    actions = {name: data.action(name) for name in set(classes.values())}
+    remark = f" ({data.name} lists this clip among those without)"
+
+    def source(name: str, action: ActionClass) -> SourceClip:
+        video = videos.get(name)
+        facts = (video and video.span, action.persons) if data.table is not None else ()
+        is_known_without = name in data.description.without_skeleton
+        return SourceClip(action, video, skeletons.get(name), facts, remark if is_known_without else "")
+
+    return {name: source(name, actions[class_name]) for name, class_name in classes.items()}
+
+
+def _files(data: DataSet, folder: Path | None) -> tuple[dict[str, VideoClip], dict[str, Path]]:
+    root = folder or data.folder
+    if root is None:
+        raise ValueError(f"the data set {data.name} has no folder of its own; give --ntu DIR, with its rgb/")
+    videos = {name: VideoClip(path) for name, path in list_videos(root).items()}
+    files = (file for place in skeleton_folders(root) for file in place.glob(f"*{SKELETON}") if file.is_file())
+    skeletons = {file.stem: file for file in files}
+    if not recognised(data, [*videos, *skeletons]):
+        example = data.description.clip_example or "NAME"
         raise ValueError(
-            f"{ntu}: found no NTU clips; expected rgb/SsssCcccPpppRrrrAaaa_rgb.avi and skeletons/*.skeleton"
+            f"{root}: found no clips of {data.name}; expected rgb/{example}_rgb.avi and skeletons/{example}{SKELETON}"
         )
-    if strange:
-        logger.warning("%s: skipped %d files without an NTU clip's name, such as %s", ntu, len(strange), strange[0])
-    return {name: ClipFiles(videos.get(name), skeletons.get(name)) for name in clips}
+    return videos, skeletons
 
 
-def is_clip_name(name: str) -> bool:
-    """Return whether a name is SsssCcccPpppRrrrAaaa with a valid action."""
-    try:
-        return 1 <= parse_name(name).action <= len(ACTION_PHRASES)
-    except ValueError:
-        return False
+def _listed_skeletons(table: ClipTable, root: Path) -> dict[str, Path]:
+    """Return the skeleton files with places in the picture that the rows name."""
+    if "skeleton" not in table.columns:
+        return {}
+    rows = enumerate(zip(table.names, table.column("skeleton").to_pylist(), strict=True))
+    listed = {row: (clip, root / file) for row, (clip, file) in rows if file and file.endswith(SKELETON)}
+    for row, (_, path) in listed.items():
+        if not path.is_file():
+            raise ValueError(f"{table.file}: line {row + 2} names the skeleton {path}, which is not there; correct it")
+    return dict(listed.values())
 
 
-def skeleton_reader(sources: Mapping[str, ClipFiles], *, prepared: Path | None) -> JointReader:
-    """Return a reader of joints from the prepared set, if given, else from the `.skeleton` files.
-
-    The reader raises `Rejected` for a clip without usable joints, and `Failed` for one that is not prepared yet.
-
-    Raises:
-        ValueError: the prepared set is not of NTU's 25 joints.
-    """
-    if prepared is None:
-        return JointReader(lambda name: _from_file(sources[name]), "files")
-    from ski_lvlm.skeletons.packed import PackedSkeletons
-
-    packed = PackedSkeletons.open(prepared)
-    if packed.layout.name != "ntu-25":
-        raise ValueError(f"{prepared}: the joint layout is {packed.layout.name}, but motion is measured on ntu-25")
-
-    def joints(name: str) -> Float[np.ndarray, "T M J 3"]:
-        if name not in packed:
-            raise Failed(f"not in the prepared set {prepared}; run scripts/prepare_ntu.py again")
-        return packed.get(name)
-
-    return JointReader(joints, digest(packed.cleaning, remembered_digest(prepared / "joints.npy")))
-
-
-def _from_file(source: ClipFiles) -> Float[np.ndarray, "T M J 3"]:
-    if source.skeleton is None:
-        raise Rejected("there is no skeleton to measure motion on")
-    try:
-        return clean(read_skeleton(source.skeleton, joints_only=True)).joints
-    except (SkeletonFileError, CleaningError) as error:
-        raise Rejected(str(error)) from error
-
-
-class MotionText(NamedTuple):
-    """A description of a clip's measured motion by its name. `version` identifies the source of the joints."""
-
-    describe: Callable[[str], str]
-    version: str
-
-
-def motion_text(joints: JointReader) -> MotionText:
-    """Return a description of motion in a sentence or two, empty for clips without joints."""
-
-    def describe(name: str) -> str:
-        try:
-            return measured_sentences(name, joints=joints.read(name))
-        except (Rejected, Failed):
-            return ""
-
-    return MotionText(describe, joints.version)
+def _check_names(data: DataSet, names: Iterable[str], classes: dict[str, str]) -> None:
+    if data.table is None:
+        if strange := [name for name in names if name not in classes]:
+            logger.warning("skipped %d files that are no clips of %s, such as %s", len(strange), data.name, strange[0])
+        return
+    for name in names:  # crops are written under the clips' names
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"{data.table.file}: the clip {name!r} would lie outside of a folder; rename it")

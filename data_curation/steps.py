@@ -1,6 +1,5 @@
 """The three steps of curation over a folder of clips, each with its ledger: crop, caption, question-answer pairs."""
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,16 +9,18 @@ from typing import NamedTuple
 from data_curation.asking.batches import BatchQueue, StillRunning
 from data_curation.asking.budget import BudgetSpent
 from data_curation.asking.estimate import SAMPLE, Estimate, estimate_captions, estimate_pairs
+from data_curation.captioning.action_names import usual_sentence
 from data_curation.captioning.captioner import Captioner, CroppedClip
 from data_curation.cropping.boxes import CropError
 from data_curation.cropping.crop import write_crop
 from data_curation.cropping.crop_settings import CropSettings
 from data_curation.cropping.locate import Locator
 from data_curation.input_digests import InputDigests
+from data_curation.joint_readers import JointReader, MotionText
 from data_curation.ledger import Ledger, Progress, Record, Rejected, done
 from data_curation.questions.make_qa import CaptionedClip, QaWriter
 from data_curation.questions.pairs import Pair
-from data_curation.sources import ClipFiles, JointReader, MotionText
+from data_curation.sources import SourceClip
 from ski_lvlm.servers.client import ServerNotRunning
 from ski_lvlm.skeletons.cleaning import CLEANING
 from ski_lvlm.storage.digests import digest
@@ -57,19 +58,21 @@ class StepResult(NamedTuple):
 
 
 def crop_clips(
-    run: CurationRun, sources: Mapping[str, ClipFiles], *, settings: CropSettings, locator: Locator, progress: Progress
+    run: CurationRun, sources: Mapping[str, SourceClip], *, settings: CropSettings, locator: Locator, progress: Progress
 ) -> StepResult:
     """Write `OUT/crops/NAME.mp4` for every clip with a video and a person."""
     crops = run.out / "crops"
 
     def work(name: str) -> Record:
         start = time.monotonic()
-        video = sources[name].video
+        source, video = sources[name], sources[name].video
         if video is None:
-            raise Rejected("there is a skeleton but no video; add it to rgb/")
+            raise Rejected(
+                f"there is {'a skeleton but ' * bool(source.skeleton)}no video; add it to rgb/ or to the table"
+            )
         try:
-            boxes, found_by = locator.locate(name, video, sources[name].skeleton)
-            crop = write_crop(video, crops / f"{name}.mp4", boxes=boxes, settings=settings)
+            boxes, found_by = locator.locate(source, video)
+            crop = write_crop(video.path, crops / f"{name}.mp4", boxes=boxes, settings=settings, span=video.span)
         except (CropError, VideoError) as error:
             raise Rejected(str(error)) from error
         facts = {"box": list(crop.box), "frames": crop.frames, "found_by": found_by, "bytes": _size(crops, name)}
@@ -80,20 +83,39 @@ def crop_clips(
     def enough(record: Record) -> bool:
         return record.get("otherwise", locator.otherwise) == locator.otherwise
 
-    for torn in crops.glob(".*.partial.mp4"):
-        if run.shard.holds(torn.name[1:].partition(".")[0]):
-            torn.unlink()
+    before = _crops_before(run, crops)
     with InputDigests(run.out, shard=run.shard) as inputs:
-        inputs.read((file for source in sources.values() for file in source), workers=run.workers)
-        keys = {name: digest(settings.version, CLEANING, *map(inputs.of, source)) for name, source in sources.items()}
-    before = {file.name: file.stat().st_size for file in os.scandir(crops)} if crops.is_dir() else {}
+        files = {name: _files(source) for name, source in sources.items()}
+        inputs.read((file for pair in files.values() for file in pair), workers=run.workers)
+        keys = {
+            name: digest(settings.version, CLEANING, *map(inputs.of, files[name]), *source.facts)
+            for name, source in sources.items()
+        }
     ledger = Ledger(
         run.out,
         "crops",
         shard=run.shard,
-        has_output=lambda record: before.get(f"{record['name']}.mp4") == record["bytes"],
+        has_output=lambda record: before.get(record["name"]) == record["bytes"],
     )
     return StepResult(ledger.run(keys, work, workers=run.workers, progress=progress, enough=enough))
+
+
+def _files(source: SourceClip) -> tuple[Path | None, Path | None]:
+    return source.video.path if source.video else None, source.skeleton
+
+
+def _crops_before(run: CurationRun, crops: Path) -> dict[str, int]:
+    """Return the sizes of the crops by clip, and remove those that a crash has left half-written."""
+    sizes = {}
+    for file in crops.rglob("*.mp4"):
+        name = file.relative_to(crops).with_suffix("").as_posix()
+        if file.name.startswith(".") and file.name.endswith(".partial.mp4"):
+            stem = file.name[1:].rsplit(".", maxsplit=3)[0]  # before the writer and .partial.mp4
+            if run.shard.holds(file.relative_to(crops).with_name(stem).as_posix()):
+                file.unlink()
+        else:
+            sizes[name] = file.stat().st_size
+    return sizes
 
 
 def _size(crops: Path, name: str) -> int:
@@ -102,20 +124,29 @@ def _size(crops: Path, name: str) -> int:
 
 
 def caption_clips(
-    run: CurationRun, crops: Mapping[str, Record], captioner: Captioner, *, joints: JointReader, progress: Progress
+    run: CurationRun,
+    crops: Mapping[str, Record],
+    captioner: Captioner,
+    *,
+    sources: Mapping[str, SourceClip],
+    joints: JointReader,
+    progress: Progress,
 ) -> StepResult:
     """Caption every clip that has a crop."""
 
     def work(name: str) -> Record:
         start = time.monotonic()
-        caption = captioner.describe(CroppedClip(name, run.out / "crops" / f"{name}.mp4", lambda: joints.read(name)))
+        crop = run.out / "crops" / f"{name}.mp4"
+        caption = captioner.describe(CroppedClip(name, crop, sources[name].action, lambda: joints.read(name)))
         tokens = {"prompt_tokens": caption.prompt_tokens, "completion_tokens": caption.completion_tokens}
         facts = {"model": captioner.model, "prompt": captioner.version, "caption": caption.text, "cut": caption.cut}
         return {**facts, **tokens, "seconds": _seconds_since(start)}
 
-    joints_version = joints.version if captioner.measures else "not measured"
+    def measured(name: str) -> tuple[object, ...]:
+        return (joints.version, usual_sentence(sources[name].action)) if captioner.measures else ("not measured",)
+
     keys = {
-        name: digest(captioner.model, captioner.version, joints_version, *(record[fact] for fact in _CROP_FACTS))
+        name: digest(captioner.model, captioner.version, *measured(name), *(record[fact] for fact in _CROP_FACTS))
         for name, record in done(crops).items()
     }
     ledger, asker = Ledger(run.out, "captions", shard=run.shard), captioner.asker

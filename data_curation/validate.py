@@ -35,6 +35,8 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     flags = parser(__doc__ or "")
     add = flags.add_argument
     add("files", type=Path, nargs="+", metavar="FILE", help="JSON or Parquet")
+    add("--data", default="ntu120", help="data set of the clips, for their subjects: a folder with dataset.json, or a "
+        "built-in one")  # fmt: skip
     add("--by", default="clip", choices=("clip", "subject"), help="unit that two files must not share")
     add("--drop", action="append", default=[], choices=("object", "skeleton"), help="modality of records to ignore")
     add("--videos", type=Path, help="folder of videos, in which every clip must have a file")
@@ -50,13 +52,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rich.console import Console
 
     from data_curation.checking.file_checks import check_files, check_table
+    from ski_lvlm.datasets.catalogue import open_data_set
 
     _check_arguments(args)
+    data = open_data_set(args.data)
     tables, findings = _read(args)
     unreadable = len(tables) < len(args.files)
     for file, table in tables.items():
-        findings += [*check_table(file, table), *_absent(file, table, args)]
-    findings += check_files(tables, by=args.by)
+        findings += [*check_table(file, table, data=data), *_absent(file, table, args)]
+    findings += check_files(tables, data=data, by=args.by)
     findings.sort(key=lambda finding: _LEVELS.index(finding.level))
     if args.out:
         _write(args.out, findings)

@@ -6,10 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from jaxtyping import Float
-from numpy import ndarray
-
+from data_curation.captioning.key_joints import KeyJoints
 from data_curation.captioning.vision_pool import Loading
+from ski_lvlm.datasets.action_classes import ActionClass
 
 if TYPE_CHECKING:
     from data_curation.asking.asker import Asker
@@ -19,11 +18,15 @@ MAX_TOKENS = 256  # Assumption: as LLAVIDAL, because the paper does not say
 
 @dataclass(frozen=True)
 class CroppedClip:
-    """A clip to caption. Its skeleton is read only by captioners that measure it."""
+    """A clip to caption. Its class and its skeleton are only for captioners that measure.
+
+    `joints` reads the skeleton. They are None where there is nothing to measure.
+    """
 
     name: str
     crop: Path
-    joints: Callable[[], Float[ndarray, "T M J 3"]]
+    action: ActionClass
+    joints: Callable[[], KeyJoints | None]
 
 
 class Caption(NamedTuple):
@@ -49,7 +52,7 @@ class Captioner:
         threads: the number of clips in parallel, or None for as many as there are workers.
         asker: the model on a server, if there is one.
         pictures: the number of pictures of a clip that the asker gets.
-        measures: whether joints are read.
+        measures: whether class and joints are read.
         note: a remark on its pictures for the dataset card.
         close: ends its processes.
     """

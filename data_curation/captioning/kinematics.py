@@ -1,25 +1,16 @@
 """The offline captioner: an action's name and the measured motion, in one to three English sentences.
 
-It uses no picture. The first sentence names the action, in words that `named_action` finds again. The others describe
-the movement of the body. The same clip always gets the same caption.
+It uses no picture. The first sentence names the action, in words that `action_finder` finds again. The others describe
+the movement of the body, where there are joints to measure. The same clip always gets the same caption.
 """
 
-import re
-from typing import TypeVar
-
 import numpy as np
-from jaxtyping import Float
 
-from data_curation.action_phrases import ACTION_PHRASES
+from data_curation.captioning.action_names import action_sentence
+from data_curation.captioning.key_joints import KeyJoints
 from data_curation.captioning.measured_motion import Meeting, Motion, measure, measure_meeting
-from ski_lvlm.storage.digests import digest_number
+from ski_lvlm.datasets.action_classes import ActionClass
 
-_NAMED = {"one": ("a person", "is"), "toward": ("one person", "is"), "both": ("two people", "are")}
-_OPENINGS = (
-    "{subject} {be} {phrase}.",
-    "The video shows {subject} {phrase}.",
-    "In this video, {subject} {be} {phrase}.",
-)
 _PLACES = {  # verb, direction, whether a hand may stay there
     "head": ("rise", "to the head", True),
     "overhead": ("rise", "above the head", True),
@@ -42,49 +33,36 @@ _MEETINGS = {
 }
 _TOUCH = 0.25  # metres from a wrist to the other's hand, head or trunk
 
-Choice = TypeVar("Choice")
 
-
-def choose(options: tuple[Choice, ...], *, key: str) -> Choice:
-    """Return one of the options, evenly distributed and always the same for a key."""
-    return options[digest_number(key, num_bytes=4) % len(options)]
-
-
-def caption(name: str, *, action: int, joints: Float[np.ndarray, "T M J 3"]) -> str:
-    """Describe a clip from its action (A1 is 1) and its cleaned skeleton in metres (NaN: absent).
-
-    Raises:
-        ValueError: an action outside 1 to 120, or nobody in the skeleton.
-    """
-    if action not in ACTION_PHRASES:
-        raise ValueError(f"{name}: action {action} is unknown, expected 1 to {len(ACTION_PHRASES)}")
-    return f"{action_sentence(name, action=action)} {measured_sentences(name, joints=joints)}"
-
-
-def measured_sentences(name: str, *, joints: Float[np.ndarray, "T M J 3"]) -> str:
-    """Describe the motion of a cleaned skeleton (metres, NaN: absent), without naming the action.
+def caption(name: str, *, action: ActionClass, joints: KeyJoints | None) -> str:
+    """Describe a clip from its action and its cleaned skeleton in metres (NaN: absent), if it has one.
 
     Raises:
         ValueError: nobody in the skeleton.
     """
+    sentences = [action_sentence(name, action=action)]
+    if joints is not None:
+        sentences.append(measured_sentences(name, joints=joints))
+    return " ".join(filter(None, sentences))
+
+
+def measured_sentences(name: str, *, joints: KeyJoints) -> str:
+    """Describe the motion of a cleaned skeleton (metres, NaN: absent), without naming the action.
+
+    A frame without one of a person's key joints is not measured. The text is empty where that leaves nobody.
+
+    Raises:
+        ValueError: nobody in the skeleton.
+    """
+    if not (np.isfinite(joints).any(axis=(2, 3)).sum(axis=0) >= 2).any():
+        raise ValueError(f"{name}: nobody is in the skeleton for two frames; remove the clip")
     present = [m for m in range(joints.shape[1]) if np.isfinite(joints[:, m]).all(axis=(1, 2)).sum() >= 2]
     if not present:
-        raise ValueError(f"{name}: nobody is in the skeleton for two frames; remove the clip")
+        return ""
     motions = [measure(joints[:, m]) for m in present]
     busiest = max(motions, key=lambda motion: motion.amount)
     meeting = measure_meeting(joints[:, present[:2]]) if len(present) > 1 else None
     return " ".join(motion_sentences(busiest, meeting=meeting))
-
-
-def action_sentence(name: str, *, action: int) -> str:
-    """Return the sentence that names the action, in a form that varies with the clip's name.
-
-    >>> action_sentence("S001C001P001R001A058", action=58)
-    'In this video, two people are shaking hands.'
-    """
-    actor, phrase = ACTION_PHRASES[action]
-    subject, be = _NAMED[actor]
-    return _sentence(choose(_OPENINGS, key=f"opening {name}").format(subject=subject, be=be, phrase=phrase))
 
 
 def motion_sentences(motion: Motion, *, meeting: Meeting | None = None) -> list[str]:
@@ -146,31 +124,3 @@ def _count(number: int) -> str:
 
 def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
-
-
-def _distinctive_beginning(phrase: str) -> str:
-    """Return the fewest first words of a phrase that no other action's phrase contains."""
-    other_phrases = [f" {other.lower()} " for _, other in ACTION_PHRASES.values() if other != phrase]
-    words = phrase.lower().split()
-    beginnings = (" ".join(words[:count]) for count in range(1, len(words) + 1))
-    return next(text for text in beginnings if not any(f" {text} " in other for other in other_phrases))
-
-
-_SEARCH = {
-    action: re.compile(rf"\b{re.escape(_distinctive_beginning(phrase))}\b")
-    for action, (_, phrase) in ACTION_PHRASES.items()
-}
-
-
-def named_action(text: str) -> int | None:
-    """Return the first action that a text names, or None.
-
-    An action is named by as many first words of its phrase in `ACTION_PHRASES` as distinguish it from all others:
-    "throwing" is enough for throwing an object, but "shaking" is not for shaking hands.
-
-    >>> named_action("In the video, somebody is Drinking  water."), named_action("A person drinks.")
-    (1, None)
-    """
-    plain = " ".join(text.lower().split())
-    matches = [(match.start(), action) for action, search in _SEARCH.items() if (match := search.search(plain))]
-    return min(matches)[1] if matches else None

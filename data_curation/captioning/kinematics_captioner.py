@@ -2,23 +2,21 @@
 
 import inspect
 
-from data_curation import action_phrases
-from data_curation.captioning import kinematics, measured_motion
+from data_curation.captioning import action_names, key_joints, kinematics, measured_motion
 from data_curation.captioning.captioner import Caption, Captioner, CaptionerSettings, CroppedClip
 from data_curation.ledger import Rejected
 from data_curation.prompts import prompt_hash
-from ski_lvlm.datasets.ntu import parse_name
 
 
 def open_kinematics(name: str, settings: CaptionerSettings) -> Captioner:
     """Return the captioner. It uses no pictures."""
-    rules = (action_phrases, kinematics, measured_motion)  # its instructions are its code
+    rules = (action_names, key_joints, kinematics, measured_motion)  # its instructions are its code
     return Captioner(name, prompt_hash(*map(inspect.getsource, rules)), _describe, measures=True)
 
 
 def _describe(clip: CroppedClip) -> Caption:
     joints = clip.joints()
     try:
-        return Caption(kinematics.caption(clip.name, action=parse_name(clip.name).action, joints=joints))
+        return Caption(kinematics.caption(clip.name, action=clip.action, joints=joints))
     except ValueError as error:
         raise Rejected(str(error)) from error

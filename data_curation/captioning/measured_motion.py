@@ -12,10 +12,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-# Kinect v2 joints, 0-based
-SPINE_BASE, HEAD, SPINE_SHOULDER = 0, 3, 20
-WRISTS = {"left": 6, "right": 10}
-ANKLES = {"left": 14, "right": 18}
+from data_curation.captioning.key_joints import ANKLES, HEAD, HIPS, SHOULDERS, WRISTS
 
 RULER = 0.06  # metres. Paths are measured with a ruler of this length, so that sensor noise adds nothing
 STILL_HAND, BOTH_HANDS = 0.25, 0.6  # metres of path. The smaller hand's share from which both hands count
@@ -65,8 +62,8 @@ class Meeting:
         return "closer" if self.end < self.start else "apart"
 
 
-def measure(joints: Float[np.ndarray, "T J 3"]) -> Motion:
-    """Measure one person from 25 joints in metres, without the frames with NaN.
+def measure(joints: Float[np.ndarray, "T 7 3"]) -> Motion:
+    """Measure one person from the key joints in metres, without the frames in which one is NaN.
 
     Raises:
         ValueError: the person is in fewer than two frames.
@@ -77,7 +74,7 @@ def measure(joints: Float[np.ndarray, "T J 3"]) -> Motion:
             f"found {len(present)} frames with this person, expected at least 2; clean the recording first"
         )
     body = _smooth(present)
-    wrists = {side: body[:, wrist] - body[:, SPINE_SHOULDER] for side, wrist in WRISTS.items()}
+    wrists = {side: body[:, wrist] - body[:, SHOULDERS] for side, wrist in WRISTS.items()}
     apart = np.linalg.norm(wrists["left"] - wrists["right"], axis=-1)
     paths = {side: ruler_path(wrist) for side, wrist in wrists.items()}
     steps = sum(ruler_path(body[:, ankle]) for ankle in ANKLES.values())
@@ -100,14 +97,14 @@ def measure(joints: Float[np.ndarray, "T J 3"]) -> Motion:
     )
 
 
-def measure_meeting(joints: Float[np.ndarray, "T 2 J 3"]) -> Meeting | None:
+def measure_meeting(joints: Float[np.ndarray, "T 2 7 3"]) -> Meeting | None:
     """Measure two people, or return None if they share fewer than two frames."""
     both = joints[np.isfinite(joints).all(axis=(1, 2, 3))]
     if len(both) < 2:
         return None
     one, other = _smooth(both[:, 0]), _smooth(both[:, 1])
-    distance = np.linalg.norm(one[:, SPINE_BASE] - other[:, SPINE_BASE], axis=-1)
-    trunk, wrists = [HEAD, SPINE_SHOULDER, SPINE_BASE], list(WRISTS.values())
+    distance = np.linalg.norm(one[:, HIPS] - other[:, HIPS], axis=-1)
+    trunk, wrists = [HEAD, SHOULDERS, HIPS], list(WRISTS.values())
     touch = min(_nearest(one[:, wrists], other[:, trunk]), _nearest(other[:, wrists], one[:, trunk]))
     start, end = _ends(distance)
     return Meeting(round(start, 2), round(end, 2), touch, hands=_nearest(one[:, wrists], other[:, wrists]))
@@ -157,7 +154,7 @@ def _count_turns(values: Float[np.ndarray, " T"]) -> int:
     return count
 
 
-def _smooth(body: Float[np.ndarray, "T J 3"]) -> Float[np.ndarray, "T J 3"]:
+def _smooth(body: Float[np.ndarray, "T 7 3"]) -> Float[np.ndarray, "T 7 3"]:
     window = min(5, len(body))
     padded = np.concatenate([body[:1].repeat(window // 2, 0), body, body[-1:].repeat((window - 1) // 2, 0)])
     return np.lib.stride_tricks.sliding_window_view(padded, window, axis=0).mean(axis=-1)
@@ -192,19 +189,19 @@ def _travel(heights: Float[np.ndarray, " T"]) -> Travel | None:
     return "down and up" if min(start, end) - heights.min() > LIFT else None
 
 
-def _place(body: Float[np.ndarray, "T J 3"], hands: Hands) -> tuple[HandPlace | None, bool, Hands]:
+def _place(body: Float[np.ndarray, "T 7 3"], hands: Hands) -> tuple[HandPlace | None, bool, Hands]:
     """Return the place reached for a tenth of the clip, whether for much of it, and the hands."""
     sides = _sides(hands)
     wrists = np.stack([body[:, WRISTS[side]] for side in sides])
     apart = np.linalg.norm(body[:, WRISTS["left"]] - body[:, WRISTS["right"]], axis=-1)
     together = np.broadcast_to((apart < TOGETHER) & (hands == "both"), wrists.shape[:2])
-    out = np.linalg.norm((wrists - body[:, SPINE_SHOULDER])[..., [0, 2]], axis=-1)
+    out = np.linalg.norm((wrists - body[:, SHOULDERS])[..., [0, 2]], axis=-1)
     is_at: dict[HandPlace, np.ndarray] = {
         "overhead": wrists[..., 1] > body[:, HEAD, 1] + 0.08,
         "head": np.linalg.norm(wrists - body[:, HEAD], axis=-1) < AT_HEAD,
         "together": together,
         "forward": out > STRETCHED,
-        "down": wrists[..., 1] < body[:, SPINE_BASE, 1] - 0.25,
+        "down": wrists[..., 1] < body[:, HIPS, 1] - 0.25,
     }
     for place in ("together", *is_at) if together.mean() > 0.4 else is_at:
         share = is_at[place].mean(axis=1)
@@ -214,13 +211,13 @@ def _place(body: Float[np.ndarray, "T J 3"], hands: Hands) -> tuple[HandPlace | 
     return None, False, hands
 
 
-def _height(body: Float[np.ndarray, "T J 3"]) -> tuple[Height | None, float]:
+def _height(body: Float[np.ndarray, "T 7 3"]) -> tuple[Height | None, float]:
     """Return the vertical movement of the body, and the drop of the hips in metres."""
     # Hips above the lower foot distinguish sitting and standing. Feet far above their usual level mean a jump.
     feet = body[:, list(ANKLES.values()), 1].min(axis=1)
-    hips = body[:, SPINE_BASE, 1] - feet
+    hips = body[:, HIPS, 1] - feet
     start, end = _ends(hips)
-    travelled = np.linalg.norm(body[-1, SPINE_BASE, [0, 2]] - body[0, SPINE_BASE, [0, 2]])
+    travelled = np.linalg.norm(body[-1, HIPS, [0, 2]] - body[0, HIPS, [0, 2]])
     if feet.max() - np.median(feet) > JUMP and travelled < WALK:
         return "jumps", start - end
     if abs(end - start) > RISE:
@@ -228,15 +225,15 @@ def _height(body: Float[np.ndarray, "T J 3"]) -> tuple[Height | None, float]:
     return ("dips" if min(start, end) - hips.min() > RISE else None), start - end
 
 
-def _lean(body: Float[np.ndarray, "T J 3"]) -> float:
+def _lean(body: Float[np.ndarray, "T 7 3"]) -> float:
     """Return the largest angle in degrees between the trunk and its direction at the start."""
-    trunk = body[:, SPINE_SHOULDER] - body[:, SPINE_BASE]
+    trunk = body[:, SHOULDERS] - body[:, HIPS]
     trunk = trunk / np.maximum(np.linalg.norm(trunk, axis=-1, keepdims=True), 1e-6)
     return float(np.degrees(np.arccos(np.clip(trunk @ trunk[0], -1, 1))).max())
 
 
-def _legs(body: Float[np.ndarray, "T J 3"], steps: float) -> Legs:
-    hips = body[:, SPINE_BASE][:, [0, 2]]
+def _legs(body: Float[np.ndarray, "T 7 3"], steps: float) -> Legs:
+    hips = body[:, HIPS][:, [0, 2]]
     if np.linalg.norm(hips - hips[0], axis=-1).max() > WALK:
         return "walk"
     return "steps" if steps > STEP else "still"

@@ -8,8 +8,9 @@ from typing import Literal, NamedTuple
 
 from data_curation.checking.file_formats import QuestionTable
 from data_curation.checking.question_records import Entry, QuestionPair
-from data_curation.results.hold_out import By
-from ski_lvlm.datasets.ntu import parse_name
+from data_curation.results.hold_out import By, subjects
+from ski_lvlm.datasets.catalogue import DataSet
+from ski_lvlm.datasets.clip_groups import recognised
 
 Level = Literal["error", "warning", "note"]
 _LEAK = re.compile(r"\b(captions?|images?|as an ai)\b|<(?:video|skeleton|pose|human_pose|object|image)>", re.IGNORECASE)
@@ -25,8 +26,8 @@ class Finding(NamedTuple):
     problem: str
 
 
-def check_table(file: str, table: QuestionTable) -> Iterator[Finding]:
-    """Yield the findings about a single file."""
+def check_table(file: str, table: QuestionTable, *, data: DataSet) -> Iterator[Finding]:
+    """Yield the findings about a single file, whose clips are perhaps those of a data set."""
     for fault in table.faults:
         yield Finding(file, None, None, "error", fault)
     for note in table.notes:
@@ -37,11 +38,13 @@ def check_table(file: str, table: QuestionTable) -> Iterator[Finding]:
         )
     ids: dict[str, Entry] = {}
     questions: dict[tuple[str, str], tuple[Entry, QuestionPair]] = {}
-    is_mixed = len({_is_ntu(clip) for clip in _clips(table)}) == 2
+    clips = _clips(table)
+    members = recognised(data, clips)
+    is_mixed = 0 < len(members) < len(clips)
     for entry in table.entries:
         problems = [*_record_problems(entry), *_repeated_id(entry, ids), *_repeated_pairs(entry, questions)]
-        if is_mixed and entry.video and not _is_ntu(entry.video):
-            problems.append(("note", f"the clip {entry.video!r} has no NTU name, though others have"))
+        if is_mixed and entry.video and entry.video not in members:
+            problems.append(("note", f"the clip {entry.video!r} is not of {data.name}, though others are"))
         yield from (Finding(file, entry.record, entry.id, level, problem) for level, problem in problems)
 
 
@@ -53,14 +56,6 @@ def _clips(table: QuestionTable) -> dict[str, Entry]:
             if clip:
                 first.setdefault(clip, entry)
     return first
-
-
-def _is_ntu(clip: str) -> bool:
-    try:
-        parse_name(clip)
-    except ValueError:
-        return False
-    return True
 
 
 def _record_problems(entry: Entry) -> Iterator[tuple[Level, str]]:
@@ -110,15 +105,21 @@ def _repeated_pairs(
             yield "warning", f"the question {pair.question!r:.60} was answered otherwise in record {first.record!r}"
 
 
-def check_files(tables: Mapping[str, QuestionTable], *, by: By) -> Iterator[Finding]:
-    """Yield the clips (and by `subject` NTU's performers) that are in more than one file."""
+def check_files(tables: Mapping[str, QuestionTable], *, data: DataSet, by: By) -> Iterator[Finding]:
+    """Yield the clips (and by `subject` the data set's subjects) that are in more than one file.
+
+    Raises:
+        ValueError: the data set does not know its clips' subjects.
+    """
     owner: dict[str, str] = {}
     for file, table in tables.items():
         first: dict[str, Entry] = {}
-        for clip, entry in _clips(table).items():
+        clips = _clips(table)
+        subject_of = subjects(list(recognised(data, clips)), data=data) if by == "subject" else {}
+        for clip, entry in clips.items():
             first.setdefault(f"clip {clip!r}", entry)
-            if by == "subject" and _is_ntu(clip):
-                first.setdefault(f"subject {parse_name(clip).performer}", entry)
+            if clip in subject_of:
+                first.setdefault(f"subject {subject_of[clip]}", entry)
         for unit, entry in first.items():
             if (other := owner.setdefault(unit, file)) != file:
                 yield Finding(file, entry.record, entry.id, "error", f"{unit} is in {other} too: a leak between splits")

@@ -7,7 +7,7 @@ Assumption: one rectangle for the whole clip, scaled to 224x224 with its aspect 
 import errno
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from itertools import chain, count, repeat
+from itertools import chain, count, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,9 +17,10 @@ from data_curation.cropping.boxes import KINECT, Boxes, CropError, static_box, t
 from data_curation.cropping.crop_settings import CropSettings
 from ski_lvlm.storage.files import atomic_path
 from ski_lvlm.videos.decoding import Box
-from ski_lvlm.videos.packets import open_video, timeline, whole_frames
+from ski_lvlm.videos.folder import VideoError
+from ski_lvlm.videos.packets import clip_timeline, open_video, whole_frames
 from ski_lvlm.videos.picture import Picture, filter_graph, shown_picture, standard_range
-from ski_lvlm.videos.timeline import Timeline
+from ski_lvlm.videos.timeline import Span, Timeline
 
 if TYPE_CHECKING:
     from av.filter import Graph
@@ -72,8 +73,12 @@ def fit(box: Box, *, width: int, height: int, size: int) -> Fit:
     return Fit(across, down, (size - across) // 4 * 2, (size - down) // 4 * 2)
 
 
-def write_crop(source: Path, target: Path, *, boxes: Boxes, settings: CropSettings) -> CropResult:
-    """Write the crop of `source` as H.264, without sound, atomically, with the same bytes each time.
+def write_crop(
+    source: Path, target: Path, *, boxes: Boxes, settings: CropSettings, span: Span | None = None
+) -> CropResult:
+    """Write the crop of `source`, or of a `span` of it, as silent H.264, atomically.
+
+    The same clip gives the same bytes.
 
     If the video is longer than the boxes, the last window stays. FFmpeg's filters crop, scale, pad and change the frame
     rate, in the video's own colour space and frame by frame.
@@ -83,10 +88,14 @@ def write_crop(source: Path, target: Path, *, boxes: Boxes, settings: CropSettin
         VideoError: the video is empty, incomplete or unreadable.
         OSError: the crop cannot be written, as on a full disk.
     """
-    video_times = timeline(source)
+    number, video_times = clip_timeline(source, span)
     with open_video(source) as (container, stream), atomic_path(target) as temporary:
         frames = whole_frames(container, stream, source)
-        first = next(frames)
+        if span is not None:
+            frames = islice(frames, number, number + video_times.total)
+        first = next(frames, None)
+        if first is None:
+            raise VideoError(f"{source}: ends before frame {number}, where the clip begins; copy it again")
         picture = shown_picture(first, stream)
         windows = _windows(boxes, settings, width=picture.width, height=picture.height)
         times = _frame_times(video_times, stream, settings)

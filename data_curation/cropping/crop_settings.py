@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from data_curation.action_phrases import ACTION_PHRASES
 from data_curation.cropping.boxes import KINECT, SLACK
+from ski_lvlm.datasets.action_classes import ActionClass
 
 Mode = Literal["static", "tracking"]
 Shape = Literal["pad", "aspect"]
@@ -55,10 +55,13 @@ class CropSettings:
         fps = "own" if self.fps is None else f"{self.fps:g}"
         return f"crop-4 {self.mode} {self.shape} {self.size} fps={fps} slack={self.slack:g} {self.persons}"
 
-    def persons_in(self, action: int) -> int:
-        """Return the maximum number of persons in a crop of an NTU action (from 1).
+    def persons_in(self, action: ActionClass) -> int:
+        """Return the maximum number of persons in a crop. A class of an unknown number may have two.
 
-        >>> CropSettings().persons_in(1), CropSettings().persons_in(50), CropSettings(persons="all").persons_in(1)
-        (1, 2, 2)
+        >>> wave, hug = ActionClass("wave", "1", persons=1), ActionClass("hug", "2")
+        >>> CropSettings().persons_in(wave), CropSettings().persons_in(hug)
+        (1, 2)
+        >>> CropSettings(persons="all").persons_in(wave)
+        2
         """
-        return 1 if self.persons == "acting" and ACTION_PHRASES[action][0] == "one" else 2
+        return 1 if self.persons == "acting" and action.persons == 1 else 2

@@ -2,18 +2,17 @@
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 from data_curation.cropping.boxes import WHOLE, Boxes, CropError, skeleton_boxes
 from data_curation.cropping.crop_settings import CropSettings
 from data_curation.cropping.detect import find_boxes
 from data_curation.ledger import Rejected
-from ski_lvlm.datasets.catalogue import open_data_set
-from ski_lvlm.datasets.ntu import parse_name
+from data_curation.sources import SourceClip
 from ski_lvlm.estimation.detector import Detector
 from ski_lvlm.skeletons.cleaning import CleaningError
 from ski_lvlm.skeletons.ntu_file import SkeletonFileError, read_skeleton
+from ski_lvlm.videos.folder import VideoClip
 
 Nobody = Literal["leave_out", "keep_whole"]
 
@@ -39,30 +38,30 @@ class Locator:
         self._detector_name, self._load, self._lock = detector, load, threading.Lock()
         self._loaded: Detector | None = None
 
-    def locate(self, name: str, video: Path, skeleton: Path | None) -> tuple[Boxes, str]:
+    def locate(self, source: SourceClip, video: VideoClip) -> tuple[Boxes, str]:
         """Return the boxes of the persons and their source: `skeleton`, the detector's name, or `nobody`.
 
         Raises:
             Rejected: the skeleton file is broken, or there are no persons and such clips are left out.
             VideoError: the video cannot be read.
         """
-        num_persons = self._settings.persons_in(parse_name(name).action)
+        num_persons = self._settings.persons_in(source.action)
         try:
-            if skeleton is None:
-                raise CropError(f"there is a video but no skeleton{_listed(name)}")
-            return skeleton_boxes(read_skeleton(skeleton), persons=num_persons), "skeleton"
+            if source.skeleton is None:
+                raise CropError(f"there is a video but no skeleton{source.remark}")
+            return skeleton_boxes(read_skeleton(source.skeleton), persons=num_persons), "skeleton"
         except SkeletonFileError as error:
             raise Rejected(str(error)) from error
         except (CropError, CleaningError) as error:
             return self._without_skeleton(video, persons=num_persons, reason=str(error))
 
-    def _without_skeleton(self, video: Path, *, persons: int, reason: str) -> tuple[Boxes, str]:
+    def _without_skeleton(self, video: VideoClip, *, persons: int, reason: str) -> tuple[Boxes, str]:
         if self._detector_name == "none":
             detection = "no detector was asked (--detector)"
         else:
             detector = self._detector()
             try:
-                return find_boxes(video, detector=detector, persons=persons), detector.model
+                return find_boxes(video.path, detector=detector, persons=persons, span=video.span), detector.model
             except CropError as error:
                 detection = str(error)
         if self._nobody == "keep_whole":
@@ -75,11 +74,3 @@ class Locator:
             if self._loaded is None:
                 self._loaded = self._load(self._detector_name)
             return self._loaded
-
-
-def _listed(name: str) -> str:
-    return (
-        " (NTU lists this clip among those without)"
-        if name in open_data_set("ntu120").description.without_skeleton
-        else ""
-    )

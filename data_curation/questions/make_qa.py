@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from data_curation.asking.asker import Asker
-from data_curation.captioning.kinematics import choose
+from data_curation.choice import choose
 from data_curation.ledger import Rejected
 from data_curation.prompts import (
     KINDS,

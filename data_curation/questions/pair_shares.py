@@ -3,58 +3,55 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from ski_lvlm.datasets.ntu import parse_name
+from ski_lvlm.datasets.catalogue import DataSet
 from ski_lvlm.storage.digests import digest
 
 PAIRS = 100_000  # Paper: Sec. 4, Datasets.
 MAX_PER_CLIP = 6  # Assumption: as in the published code. More would repeat themselves
 
 
-def planned_pairs(names: Iterable[str], *, pairs: int | None, per_clip: int | None) -> dict[str, int]:
+def planned_pairs(names: Iterable[str], *, data: DataSet, pairs: int | None, per_clip: int | None) -> dict[str, int]:
     """Return the number of pairs of each clip: `per_clip`, or a share of `pairs` (the paper's number).
 
     Raises:
         ValueError: fewer than one.
     """
     if per_clip is None:
-        return pair_shares(names, pairs=PAIRS if pairs is None else pairs)
+        return pair_shares(names, data=data, pairs=PAIRS if pairs is None else pairs)
     if per_clip < 1:
         raise ValueError(f"--pairs_per_clip is {per_clip}; expected 1 or more")
     return dict.fromkeys(names, per_clip)
 
 
-def pair_shares(names: Iterable[str], *, pairs: int, maximum: int = MAX_PER_CLIP) -> dict[str, int]:
-    """Distribute `pairs` evenly over the actions, then over the clips of each, at most `maximum` a clip.
+def pair_shares(names: Iterable[str], *, data: DataSet, pairs: int, maximum: int = MAX_PER_CLIP) -> dict[str, int]:
+    """Distribute `pairs` evenly over the classes, then over the clips of each, at most `maximum` a clip.
 
-    Pairs that an action with few clips cannot take go to the others. A hash of the names selects the clips of an action
+    Pairs that a class with few clips cannot take go to the others. A hash of the names selects the clips of a class
     that get one more. Names keep their order.
-
-    >>> pair_shares(["S001C001P001R001A001", "S001C001P002R001A001", "S001C001P001R001A002"], pairs=4, maximum=2)
-    {'S001C001P001R001A001': 1, 'S001C001P002R001A001': 1, 'S001C001P001R001A002': 2}
 
     Raises:
         ValueError: `pairs` is below 1.
     """
     if pairs < 1:
         raise ValueError(f"--pairs is {pairs}; expected 1 or more")
-    by_action: dict[int, list[str]] = defaultdict(list)
+    by_class: dict[int, list[str]] = defaultdict(list)
     names = list(names)
-    for name in names:
-        by_action[parse_name(name).action].append(name)
-    room = {action: maximum * len(clips) for action, clips in by_action.items()}
+    for name, label in zip(names, data.labels(names, classes=data.class_names), strict=True):
+        by_class[label].append(name)
+    room = {label: maximum * len(clips) for label, clips in by_class.items()}
     shares: dict[str, int] = {}
-    for action, share in _evenly(room, pairs).items():
-        shares |= _over_clips(by_action[action], share)
+    for label, share in _evenly(room, pairs).items():
+        shares |= _over_clips(by_class[label], share)
     return {name: shares[name] for name in names}
 
 
 def _evenly(room: dict[int, int], total: int) -> dict[int, int]:
     """Distribute a total, filling the smallest rooms first, so that the larger ones share the remainder."""
     remainder, filled = min(total, sum(room.values())), {}
-    ordered = sorted(room, key=lambda action: (room[action], action))
-    for position, action in enumerate(ordered):
-        filled[action] = min(room[action], remainder // (len(ordered) - position))
-        remainder -= filled[action]
+    ordered = sorted(room, key=lambda label: (room[label], label))
+    for position, label in enumerate(ordered):
+        filled[label] = min(room[label], remainder // (len(ordered) - position))
+        remainder -= filled[label]
     return filled
 
 

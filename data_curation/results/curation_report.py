@@ -24,6 +24,7 @@ from data_curation.results.report_counts import (
     step_counts,
 )
 from data_curation.results.report_words import Wording, wording
+from ski_lvlm.datasets.catalogue import DataSet
 from ski_lvlm.pages.page import page_template
 from ski_lvlm.servers.address import without_secrets
 from ski_lvlm.storage.files import atomic_path
@@ -36,6 +37,7 @@ def write_report(
     *,
     steps: Steps,
     parts: Mapping[str, Sequence[str]],
+    data: DataSet,
     spent: Sequence[Record],
     settings: Mapping[str, object],
     count: int = 24,
@@ -45,23 +47,24 @@ def write_report(
 
     Args:
         out: the run's folder, with `crops/`.
-        steps: `crop`, `caption` and `qa`, in this order, each with its records by NTU clip name.
+        steps: `crop`, `caption` and `qa`, in this order, each with its records by clip.
         parts: the clips of `train`, `validation`, `test` and `unseen`.
+        data: the data set of the clips.
         spent: the records of requests to language models.
         settings: the run's flags.
         count: the number of clips that are shown in full.
         seed: the seed of their selection.
 
     Raises:
-        ValueError: a clip's name is not NTU's.
+        ValueError: a clip is not of the data set.
     """
-    context = _counts(steps, parts) | {"wordings": _wordings(steps)}
+    context = _counts(steps, parts, data) | {"wordings": _wordings(steps)}
     html = page_template(Path(__file__).with_name("curation_report.html.j2")).render(
         **context,
         spending=spending(spent),
         times=step_times(steps),
         settings={name: _setting(value) for name, value in settings.items()},
-        clips=_clips(out, steps, count=count, seed=seed),
+        clips=_clips(out, steps, data, count=count, seed=seed),
         time=_time_of_last(chain(*(records.values() for records in steps.values()), spent)),
         run=out.resolve().name,
         seed=seed,
@@ -72,7 +75,7 @@ def write_report(
     return out / "report.html"
 
 
-def _counts(steps: Steps, parts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def _counts(steps: Steps, parts: Mapping[str, Sequence[str]], data: DataSet) -> dict[str, Any]:
     pairs = pairs_by_clip(steps)
     left_out = clips_left_out(steps) | {"pair: rejected": pairs_left_out(steps["qa"])}
     return {
@@ -80,8 +83,8 @@ def _counts(steps: Steps, parts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         "discrepancies": discrepancies(steps, parts),
         "left_out": {title: reasons for title, reasons in left_out.items() if reasons},
         "pairs": sum(pairs.values()),
-        "actions": action_counts(pairs),
-        "parts": part_counts(parts, steps=steps, pairs=pairs),
+        "actions": action_counts(pairs, data=data),
+        "parts": part_counts(parts, data=data, steps=steps, pairs=pairs),
         "found_by": found_by(steps["crop"]),
     }
 
@@ -103,11 +106,15 @@ def _setting(value: object) -> str:
     return "not set" if value is None else without_secrets(str(value))
 
 
-def _clips(out: Path, steps: Steps, *, count: int, seed: int) -> list[Record]:
+def _clips(out: Path, steps: Steps, data: DataSet, *, count: int, seed: int) -> list[Record]:
     captions, qa = done(steps["caption"]), done(steps["qa"])
     with_pairs = [name for name, record in qa.items() if record["pairs"] and name in captions]
-    names = draw_clips(with_pairs, count=count, seed=seed)
-    return [clip_fields(out, name, caption=captions[name]["caption"], qa=qa[name]) for name in names]
+    names = draw_clips(with_pairs, data=data, count=count, seed=seed)
+    classes = dict(zip(names, data.classes_of(names), strict=True)) if names else {}
+    return [
+        clip_fields(out, name, action=str(classes[name]), caption=captions[name]["caption"], qa=qa[name])
+        for name in names
+    ]
 
 
 def _time_of_last(records: Iterable[Record]) -> str:

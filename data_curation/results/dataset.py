@@ -6,37 +6,20 @@ The same rows and facts give the same bytes. A folder without README.md is incom
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from data_curation.results.dataset_rows import FIELDS, DatasetRow, as_table, row_schema
 from ski_lvlm.storage.files import atomic_path
 from ski_lvlm.storage.git_lfs import refuse_pointers
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SPLITS = ("train", "validation", "test", "test_unseen")
 CARD = "README.md"
 _ROWS_IN_GROUP = 10_000
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _MISSING = "pyarrow is not installed; run: python -m pip install -r requirements.txt -c constraints.txt"
-
-
-class DatasetRow(NamedTuple):
-    """One question with its answer.
-
-    In test splits the answer is the reference, and there are two wordings for consistency. `subject` and `action` are
-    NTU's numbers, or None for other clips. Questions hold no placeholders.
-    """
-
-    id: str
-    clip: str
-    subject: int | None
-    action: int | None
-    action_name: str | None
-    kind: str
-    question: str
-    answer: str
-    caption: str
-    has_skeleton: bool
-    question_1: str | None = None
-    question_2: str | None = None
 
 
 def write_dataset(folder: Path, splits: Mapping[str, Sequence[DatasetRow]], *, facts: Mapping[str, object]) -> None:
@@ -51,6 +34,7 @@ def write_dataset(folder: Path, splits: Mapping[str, Sequence[DatasetRow]], *, f
     """
     filled = {split: splits[split] for split in SPLITS if splits.get(split)}
     _check(splits, filled)
+    schema = _schema(filled)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD).unlink(missing_ok=True)
     for torn in folder.glob(".*.partial*"):
@@ -58,7 +42,7 @@ def write_dataset(folder: Path, splits: Mapping[str, Sequence[DatasetRow]], *, f
     for split in SPLITS:
         file = folder / f"{split}.parquet"
         if split in filled:
-            _write_parquet(file, filled[split])
+            _write_parquet(file, filled[split], schema)
         else:
             file.unlink(missing_ok=True)
     with atomic_path(folder / CARD) as temporary:
@@ -82,27 +66,33 @@ def _check_clips(filled: Mapping[str, Sequence[DatasetRow]]) -> None:
         for clip in {row.clip for row in rows}:
             if split_of.setdefault(clip, split) != split:
                 raise ValueError(f"clip {clip!r} is in {split_of[clip]} and in {split}; a clip belongs to one split")
-    unseen = _values(filled.get("test_unseen", ()), "action")
+    unseen = _classes(filled.get("test_unseen", ()))
     for split in SPLITS[:-1]:
-        if shared := sorted(unseen & _values(filled.get(split, ()), "action")):
-            raise ValueError(f"action {shared[0]} of test_unseen is in {split} as well; it must be in no other split")
+        if shared := sorted(unseen & _classes(filled.get(split, ())), key=str):
+            raise ValueError(
+                f"action {_title(*shared[0])} of test_unseen is in {split} as well; it must be in no other split"
+            )
 
 
 def _values(rows: Iterable[DatasetRow], column: str) -> set[Any]:
     return {value for row in rows if (value := getattr(row, column)) is not None}
 
 
-def _write_parquet(file: Path, rows: Sequence[DatasetRow]) -> None:
+def _classes(rows: Iterable[DatasetRow]) -> set[tuple[int | None, str | None]]:
+    return {(row.action, row.action_name) for row in rows} - {(None, None)}
+
+
+def _schema(splits: Mapping[str, Sequence[DatasetRow]]) -> "pa.Schema":
     try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        return row_schema(row for rows in splits.values() for row in rows)
     except ImportError as error:
         raise ImportError(_MISSING) from error
 
-    types = {"subject": pa.int32(), "action": pa.int32(), "has_skeleton": pa.bool_()}
-    optional = ("subject", "action", "action_name", "question_1", "question_2")
-    schema = pa.schema([pa.field(name, types.get(name, pa.string()), name in optional) for name in DatasetRow._fields])
-    table = pa.Table.from_pylist([row._asdict() for row in rows], schema=schema)
+
+def _write_parquet(file: Path, rows: Sequence[DatasetRow], schema: "pa.Schema") -> None:
+    import pyarrow.parquet as pq
+
+    table = as_table(rows, schema)
     # All explicit, so that another version's defaults do not change the bytes.
     settings = {"version": "2.6", "data_page_version": "1.0", "compression": "zstd", "compression_level": 3}
     with atomic_path(file) as temporary:
@@ -125,13 +115,11 @@ def read_dataset(file: Path) -> list[dict[str, Any]]:
     refuse_pointers(file)
     try:
         with pq.ParquetFile(file) as parquet:
-            table = parquet.read(columns=[name for name in DatasetRow._fields if name in parquet.schema_arrow.names])
+            table = parquet.read(columns=[name for name in FIELDS if name in parquet.schema_arrow.names])
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{file}: not a whole Parquet file ({error}); write or copy it again") from error
     if missing := sorted({"clip", "question", "answer"} - set(table.column_names)):
-        raise ValueError(
-            f"{file}: the columns {', '.join(missing)} are missing; expected {', '.join(DatasetRow._fields)}"
-        )
+        raise ValueError(f"{file}: the columns {', '.join(missing)} are missing; expected {', '.join(FIELDS)}")
     return table.to_pylist()
 
 
@@ -153,13 +141,14 @@ def dataset_card(splits: Mapping[str, Sequence[DatasetRow]], *, facts: Mapping[s
         size=next((name for limit, name in _SIZES if total < limit), "n>1M"),
         counts={split: _counts(rows) for split, rows in splits.items()},
         balance=_balance(splits),
+        columns=list(dict.fromkeys(column for rows in splits.values() for row in rows for column in row.columns)),
         own_subjects=_apart([_values(rows, "subject") for rows in splits.values()]),
         has_tests=any(split.startswith("test") for split in splits),
     )
 
 
 def _counts(rows: Sequence[DatasetRow]) -> list[int]:
-    return [len(rows), *(len(_values(rows, column)) for column in ("clip", "subject", "action"))]
+    return [len(rows), len(_values(rows, "clip")), len(_values(rows, "subject")), len(_classes(rows))]
 
 
 def _apart(groups: Sequence[set[Any]]) -> bool:
@@ -174,7 +163,7 @@ def _balance(splits: Mapping[str, Sequence[DatasetRow]]) -> list[tuple[str, list
 
 
 def _title(action: int | None, name: str | None) -> str:
-    return " ".join(([] if action is None else [f"A{action}"]) + ([name] if name else [])) or "not known"
+    return " ".join(([] if action is None else [str(action)]) + ([name] if name else [])) or "not known"
 
 
 def _cell(value: object) -> str:

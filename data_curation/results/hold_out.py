@@ -1,25 +1,27 @@
 """Validation clips, held out of training: single performances, or all clips of some subjects."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, get_args
 
-from ski_lvlm.datasets.ntu import parse_name
+from ski_lvlm.datasets.catalogue import DataSet
+from ski_lvlm.datasets.clip_groups import performances, recordings
 from ski_lvlm.storage.digests import digest_number
 
 By = Literal["clip", "subject"]
+SUBJECT = "subject"
 
 
-def hold_out(clips: Iterable[str], *, share: float, by: By = "clip", seed: int = 0) -> frozenset[str]:
+def hold_out(clips: Iterable[str], *, data: DataSet, share: float, by: By = "clip", seed: int = 0) -> frozenset[str]:
     """Return the validation clips, about `share` of all, independently of their order.
 
     By `clip`, a hash of its name decides, so a clip stays on its side when others are added or removed, and a larger
-    share only adds clips. Assumption: the views of one performance by NTU's three cameras stay together, because
+    share only adds clips. Assumption: the views of one performance, as by NTU's three cameras, stay together, because
     otherwise training would contain held-out performances from the side. By `subject`, the clips of the
-    selected subjects come closest to `share` of every action. This selection depends on all clips.
+    selected subjects come closest to `share` of every class. This selection depends on all clips.
 
     Raises:
-        ValueError: `share` is outside [0, 1), `by` is unknown, or by `subject` there are fewer than two.
+        ValueError: `share` is outside [0, 1), `by` is unknown, or by `subject` there are fewer than two, or none known.
     """
     names = sorted(set(clips))
     if not 0 <= share < 1:
@@ -29,9 +31,35 @@ def hold_out(clips: Iterable[str], *, share: float, by: By = "clip", seed: int =
     if share == 0:
         return frozenset()
     if by == "clip":
-        return frozenset(name for name in names if _draw(_performance(name), seed) < share)
-    subjects = _subjects(names, share, seed)
-    return frozenset(name for name in names if parse_name(name).performer in subjects)
+        units = zip(names, performances(data, names), strict=True)
+        return frozenset(name for name, unit in units if _draw(unit, seed) < share)
+    subject_of = subjects(names, data=data)
+    labels = data.labels(names, classes=data.class_names) if names else []
+    selected = _selected_subjects(list(subject_of.values()), labels, share, seed)
+    return frozenset(name for name in names if subject_of[name] in selected)
+
+
+def subjects(names: Sequence[str], *, data: DataSet) -> Mapping[str, object]:
+    """Return the subject of each clip.
+
+    Raises:
+        ValueError: the clips have no such column, or it is empty for one of them.
+    """
+    if not names:
+        return {}
+    columns = recordings(data, names)
+    if SUBJECT not in columns[0]:
+        raise ValueError(
+            f"the clips of {data.name} have no column {SUBJECT!r}, only {', '.join(columns[0]) or 'class'}; add it, or "
+            "divide by clip"
+        )
+    subject_of = {name: recording[SUBJECT] for name, recording in zip(names, columns, strict=True)}
+    if unknown := [name for name, subject in subject_of.items() if subject is None]:
+        raise ValueError(
+            f"the subject of {len(unknown)} clips of {data.name} is empty, such as {unknown[0]!r}; fill it in, or "
+            "divide by clip"
+        )
+    return subject_of
 
 
 def _draw(unit: object, seed: int) -> float:
@@ -39,25 +67,20 @@ def _draw(unit: object, seed: int) -> float:
     return digest_number(f"hold out {seed} {unit}") / 2**64
 
 
-def _performance(name: str) -> str:
-    try:
-        return str(parse_name(name)._replace(camera=0))
-    except ValueError:
-        return name
-
-
-def _subjects(names: list[str], share: float, seed: int) -> frozenset[int]:
-    """Select subjects, at least one and never all, while the actions' shares come closer to `share`."""
-    clips_of: dict[int, Counter[int]] = defaultdict(Counter)
-    for name in map(parse_name, names):
-        clips_of[name.performer][name.action] += 1
+def _selected_subjects(
+    subject_of_each: Sequence[object], labels: Sequence[int], share: float, seed: int
+) -> frozenset[object]:
+    """Select subjects, at least one and never all, while the classes' shares come closer to `share`."""
+    clips_of: dict[object, Counter[int]] = defaultdict(Counter)
+    for subject, label in zip(subject_of_each, labels, strict=True):
+        clips_of[subject][label] += 1
     if len(clips_of) < 2:
         raise ValueError(
             f"found clips of {len(clips_of)} subjects, expected two or more to hold out one of them; hold out by clip"
         )
     total = sum(clips_of.values(), Counter())
-    candidates = sorted(clips_of, key=lambda subject: (_draw(subject, seed), subject))
-    selected: list[int] = []
+    candidates = sorted(clips_of, key=lambda subject: (_draw(subject, seed), str(subject)))
+    selected: list[object] = []
     counts: Counter[int] = Counter()
     while len(candidates) > 1:
         best = min(candidates, key=lambda subject: _unevenness(counts + clips_of[subject], total, share))
@@ -70,4 +93,4 @@ def _subjects(names: list[str], share: float, seed: int) -> frozenset[int]:
 
 
 def _unevenness(counts: Counter[int], total: Counter[int], share: float) -> float:
-    return sum((counts[action] / count - share) ** 2 for action, count in total.items())
+    return sum((counts[label] / count - share) ** 2 for label, count in total.items())

@@ -1,6 +1,6 @@
 """The files of a curation run: instructions, questions, the data set, a page, and counts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,14 +11,15 @@ from data_curation.parts import Parts
 from data_curation.prompts import CONSISTENCY, DESCRIBE
 from data_curation.questions.make_qa import QaWriter
 from data_curation.results.curation_report import write_report
-from data_curation.results.dataset import DatasetRow, write_dataset
+from data_curation.results.dataset import write_dataset
+from data_curation.results.dataset_rows import FIELDS, DatasetRow, action_number
 from data_curation.results.report_costs import spending
 from data_curation.results.report_counts import Reason, StepCount, clips_left_out, discrepancies, step_counts
 from data_curation.steps import StepResult
 from data_curation.terminal import print_counts
-from ski_lvlm.datasets.catalogue import open_data_set
+from ski_lvlm.datasets.catalogue import DataSet
+from ski_lvlm.datasets.clip_groups import recordings
 from ski_lvlm.datasets.instruction_file import instruction_record, read_instructions
-from ski_lvlm.datasets.ntu import parse_name
 from ski_lvlm.storage.files import write_json
 from ski_lvlm.storage.shards import Shard
 
@@ -28,7 +29,10 @@ _SPLITS = {"train": "train", "validation": "validation", "test": "test", "unseen
 
 
 class Outcome:
-    """The files of a run, from the records of its steps and the number of pairs of each clip."""
+    """The files of a run, from the records of its steps and the number of pairs of each clip.
+
+    `packed` holds the clips with a packed skeleton. Those with joints in the picture have one too.
+    """
 
     def __init__(
         self,
@@ -37,8 +41,12 @@ class Outcome:
         steps: Mapping[str, StepResult],
         shares: Mapping[str, int],
         spent: Sequence[Record],
+        *,
+        data: DataSet,
+        packed: Container[str] = frozenset(),
     ) -> None:
         self.out, self.parts, self._shares, self._spent = out, parts, shares, spent
+        self._data, self._packed = data, packed
         self.steps = {
             name: {clip: record for clip, record in step.records.items() if record["status"] != "open"}
             for name, step in steps.items()
@@ -83,7 +91,12 @@ class Outcome:
         }
         write_json(self.out / "summary.json", summary)
         page = write_report(
-            self.out, steps=self.steps, parts=self.parts, spent=self._spent, settings={**settings, **facts}
+            self.out,
+            steps=self.steps,
+            parts=self.parts,
+            data=self._data,
+            spent=self._spent,
+            settings={**settings, **facts},
         )
         files = [f"{self.out / file}: {number} records" for file, number in num_records.items()]
         print_counts(
@@ -134,10 +147,10 @@ class Outcome:
 
     def _pair_rows(self, part: str) -> list[DatasetRow]:
         captions, qa = done(self.steps["caption"]), done(self.steps["qa"])
+        columns = self._columns([name for name in self.parts[part] if name in qa])
         return [
-            self._row(name, number, captions[name]["caption"], **pair)
-            for name in self.parts[part]
-            if name in qa
+            self._row(name, number, captions[name]["caption"], columns[name], **pair)
+            for name in columns
             for number, pair in enumerate(qa[name]["pairs"][: self._shares[name]])
         ]
 
@@ -149,22 +162,31 @@ class Outcome:
             "question_1": CONSISTENCY[0],
             "question_2": CONSISTENCY[1],
         }
+        columns = self._columns([name for name in self.parts[part] if name in captions])
         return [
-            self._row(name, 0, caption := captions[name]["caption"], answer=caption, **questions)
-            for name in self.parts[part]
-            if name in captions
+            self._row(name, 0, caption := captions[name]["caption"], columns[name], answer=caption, **questions)
+            for name in columns
         ]
 
-    def _row(self, name: str, number: int, caption: str, **texts: str) -> DatasetRow:
-        clip = parse_name(name)
+    def _columns(self, names: Sequence[str]) -> dict[str, Record]:
+        """Return the columns of the recording of each clip, with its action's number and name."""
+        actions = [self._data.action(str(name)) for name in self._data.classes_of(names)] if names else []
+        return {
+            name: {"subject": None, **recording, "action": action_number(action.id), "action_name": action.name}
+            for name, recording, action in zip(names, recordings(self._data, names), actions, strict=True)
+        }
+
+    def _row(self, name: str, number: int, caption: str, columns: Record, **texts: str) -> DatasetRow:
+        recording = {column: value for column, value in columns.items() if column not in FIELDS}
         return DatasetRow(
             id=f"{name}_{number}",
             clip=name,
-            subject=clip.performer,
-            action=clip.action,
-            action_name=open_data_set("ntu120").class_names[clip.action - 1],
+            subject=columns["subject"],
+            action=columns["action"],
+            action_name=columns["action_name"],
             caption=caption,
-            has_skeleton=self.steps["crop"][name]["found_by"] == "skeleton",
+            has_skeleton=self.steps["crop"][name]["found_by"] == "skeleton" or name in self._packed,
+            columns=recording,
             **texts,
         )
 

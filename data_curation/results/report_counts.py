@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from data_curation.ledger import Record, done
-from ski_lvlm.datasets.catalogue import open_data_set
-from ski_lvlm.datasets.ntu import parse_name
+from ski_lvlm.datasets.catalogue import DataSet
 
 Steps = Mapping[str, Mapping[str, Record]]
 NAMES_SHOWN = 5
 # An HTTP status belongs to the reason, other numbers vary.
-_VARIES = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}\w*|(?<!\S)\S*/\S+|(?<!answered )(?<!\d)\d+(?:[.,]\d+)*")
+_VARIES = re.compile(r"(?<!\S)\S*/\S+|(?<!answered )(?<!\d)\d+(?:[.,]\d+)*")
 
 
 class StepCount(NamedTuple):
@@ -108,13 +107,22 @@ def reasons(items: Iterable[tuple[str, str, str]]) -> list[Reason]:
     names: dict[str, dict[str, None]] = {}
     examples: dict[str, str] = {}
     for name, reason, wording in items:
-        general = _VARIES.sub("…", reason)
+        general = _VARIES.sub("…", _without_clip(reason, name))
         counts[general] += 1
         examples.setdefault(general, wording)
         listed = names.setdefault(general, {})
         if len(listed) < NAMES_SHOWN:
             listed[name] = None
     return [Reason(general, count, list(names[general]), examples[general]) for general, count in counts.most_common()]
+
+
+def _without_clip(reason: str, name: str) -> str:
+    """Return a reason without the clip's name, and without the name of a file of the clip.
+
+    >>> _without_clip("wave 1_rgb.avi: wave 12 is black", "wave 1")
+    '….avi: wave 12 is black'
+    """
+    return re.sub(rf"(?<!\w){re.escape(name)}(?![^\W_])\w*", "…", reason)
 
 
 def clips_left_out(steps: Steps) -> dict[str, list[Reason]]:
@@ -145,37 +153,35 @@ def pairs_by_clip(steps: Steps) -> dict[str, int]:
     return dict.fromkeys(steps["crop"], 0) | counts
 
 
-def action_counts(pairs: Mapping[str, int]) -> list[ActionCount]:
-    """Count clips and pairs of every action that has clips, in NTU's order.
+def action_counts(pairs: Mapping[str, int], *, data: DataSet) -> list[ActionCount]:
+    """Count clips and pairs of every class that has clips, in the data set's order.
 
     Raises:
-        ValueError: a clip's name is not NTU's.
+        ValueError: a clip is not of the data set.
     """
+    if not pairs:
+        return []
     clips: Counter[int] = Counter()
     with_pairs: Counter[int] = Counter()
     total: Counter[int] = Counter()
-    for name, count in pairs.items():
-        action = parse_name(name).action
-        clips[action] += 1
-        with_pairs[action] += count > 0
-        total[action] += count
-    actions = sorted(clips)
-    names = open_data_set("ntu120").class_names
-    titles = (f"A{action:03} {names[action - 1]}" for action in actions)
-    return [
-        ActionCount(title, clips[action], with_pairs[action], total[action])
-        for action, title in zip(actions, titles, strict=True)
-    ]
+    for label, count in zip(data.labels(list(pairs), classes=data.class_names), pairs.values(), strict=True):
+        clips[label] += 1
+        with_pairs[label] += count > 0
+        total[label] += count
+    titles = [f"{action.id} {action.name}" for action in data.description.classes]
+    return [ActionCount(titles[label], clips[label], with_pairs[label], total[label]) for label in sorted(clips)]
 
 
-def part_counts(parts: Mapping[str, Sequence[str]], *, steps: Steps, pairs: Mapping[str, int]) -> list[PartCount]:
+def part_counts(
+    parts: Mapping[str, Sequence[str]], *, data: DataSet, steps: Steps, pairs: Mapping[str, int]
+) -> list[PartCount]:
     """Count the clips of each part at each step."""
     cropped, captioned = done(steps["crop"]), done(steps["caption"])
     return [
         PartCount(
             part,
             clips=len(names),
-            actions=len({parse_name(name).action for name in names}),
+            actions=len(set(data.classes_of(names))) if names else 0,
             cropped=sum(name in cropped for name in names),
             captioned=sum(name in captioned for name in names),
             with_pairs=sum(pairs.get(name, 0) > 0 for name in names),

@@ -58,7 +58,7 @@ def read_values(scores: Path, predictions: Path, *, actions: bool) -> dict[str, 
     """Read the items of each metric that was run, x 20, and their average over those metrics.
 
     The average is over the items that have a score in every metric that was run. With `actions`, a further measure is
-    whether a caption names the action in the clip's NTU name.
+    whether a caption names the clip's action.
     """
     run = {name for name, metric in read_scores(scores)["metrics"].items() if metric["status"] == "run"}
     measures: dict[str, dict[str, float]] = {name: {} for name in (*sorted(run), "average")}
@@ -73,13 +73,15 @@ def read_values(scores: Path, predictions: Path, *, actions: bool) -> dict[str, 
 
 def action_accuracy(predictions: Path) -> dict[str, float]:
     """Return 100 for each clip, by item key, whose caption names its action, else 0, also without a caption."""
-    from data_curation.captioning.kinematics import named_action
-    from ski_lvlm.datasets.ntu import parse_name
+    from data_curation.captioning.action_names import action_finder
+    from ski_lvlm.datasets.catalogue import open_data_set
 
+    data = open_data_set("ntu120")  # whose classes are those of the synthetic set, and more
+    find, items = action_finder(data.description.classes), json.loads(predictions.read_text(encoding="utf-8"))
+    classes = data.classes_of([item["video_name"] for item in items])
     return {
-        f"{item['video_name']}_0": 100.0
-        * (named_action(item.get("pred") or "") == parse_name(item["video_name"]).action)
-        for item in json.loads(predictions.read_text(encoding="utf-8"))
+        f"{item['video_name']}_0": 100.0 * (find(item.get("pred") or "") == class_name)
+        for item, class_name in zip(items, classes, strict=True)
     }
 
 

@@ -20,9 +20,14 @@ class NtuFolder:
     @property
     def dataset(self) -> str:
         """`synthetic` with synthesize.py's note, `ntu120` with a clip of an action beyond A60, else `ntu60`."""
-        if (self.folder / "synthesis.json").exists():
+        if is_synthetic(self.folder):
             return "synthetic"
         return "ntu120" if any(parse_name(name).action > 60 for name in self.skeletons) else "ntu60"
+
+
+def is_synthetic(folder: Path) -> bool:
+    """Return whether `synthesize.py` made a folder, which leaves a note in it."""
+    return (folder / "synthesis.json").exists()
 
 
 def skeleton_folders(folder: Path) -> list[Path]:

@@ -14,7 +14,8 @@ from ski_lvlm.estimation.association import Person, associate
 from ski_lvlm.estimation.box_paths import between, smoothed
 from ski_lvlm.estimation.detector import Detector
 from ski_lvlm.videos.decoding import probe, read_frames
-from ski_lvlm.videos.packets import timeline
+from ski_lvlm.videos.packets import clip_timeline
+from ski_lvlm.videos.timeline import Span
 
 _PER_SECOND = 5  # sampled frames
 _PATIENCE = 5  # sampled frames in which a person may be hidden
@@ -33,19 +34,20 @@ class Tracks(NamedTuple):
     num_sampled: int
 
 
-def follow_persons(source: Path, *, detector: Detector) -> Tracks:
-    """Detect persons in some frames of a video and follow them through the others.
+def follow_persons(source: Path, *, detector: Detector, span: Span | None = None) -> Tracks:
+    """Detect persons in some frames of a video and follow them through the others. `span` limits it.
 
     Raises:
         VideoError: the video cannot be read.
     """
     info = probe(source)
-    count = max(1, round(info.num_frames / (info.fps or 30) * _PER_SECOND))
-    sampled = timeline(source).middle_frames(count)
+    first, times = clip_timeline(source, span)
+    count = max(1, round(times.total / (info.fps or 30) * _PER_SECOND))
+    sampled = times.middle_frames(count)
     height, width = _INPUT if info.width >= info.height else _INPUT[::-1]
-    frames = rearrange(read_frames(source, numbers=sampled, size=(height, width)).numpy(), "t c h w -> t h w c")
+    frames = rearrange(read_frames(source, numbers=first + sampled, size=(height, width)).numpy(), "t c h w -> t h w c")
     persons = associate(detector(frames), patience=_PATIENCE)
-    boxes = [_in_every_frame(person, sampled, info.num_frames) / [width, height, width, height] for person in persons]
+    boxes = [_in_every_frame(person, sampled, times.total) / [width, height, width, height] for person in persons]
     return Tracks(boxes, len(frames))
 
 

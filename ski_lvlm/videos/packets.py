@@ -18,7 +18,7 @@ import numpy as np
 from ski_lvlm.storage.git_lfs import PointerError, refuse_pointers
 from ski_lvlm.videos.folder import VideoError
 from ski_lvlm.videos.matroska import structure
-from ski_lvlm.videos.timeline import Timeline, timeline_of
+from ski_lvlm.videos.timeline import Span, Timeline, timeline_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -74,6 +74,22 @@ def timeline(path: Path) -> Timeline:
         _check_whole(path, container, stream, table)
         unit = float(stream.time_base or 0)
     return decoded_timeline(path) if _has_lead_in(table.packets) else _timeline(visible, unit=unit)
+
+
+def clip_timeline(path: Path, span: Span | None) -> tuple[int, Timeline]:
+    """Return the first frame of a stretch, and the times of its frames. Without `span` it is the whole file.
+
+    Raises:
+        VideoError: as `timeline`, or the stretch is not in the file.
+    """
+    times = timeline(path)
+    if span is None:
+        return 0, times
+    try:
+        first, last = times.frames_in(span)
+    except ValueError as error:
+        raise VideoError(f"{path}: {error}") from error
+    return first, times.part(first, last)
 
 
 def decoded_timeline(path: Path) -> Timeline:
