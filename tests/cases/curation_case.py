@@ -2,8 +2,13 @@
 
 import numpy as np
 
+from data_curation.captioning.action_names import action_finder
+from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.skeletons.ntu_file import BodyTrack, Recording, write_skeleton
 from tests.data_curation.test_crop import write_video
+
+NTU = open_data_set("ntu120")
+named_action = action_finder(NTU.description.classes)
 
 STANDING = np.zeros((25, 3), np.float32)
 STANDING[:, 1] = np.linspace(-0.9, 0.6, 25)
@@ -46,6 +51,16 @@ def write_clip(folder, name, *, bodies=None, frames=20, video=True, size=(192, 1
             frames=frames,
             draw=lambda picture, index: picture.__setitem__(..., 5 * index),
         )
+
+
+def action(number):
+    """The class of NTU with this number."""
+    return NTU.action(f"A{number}")
+
+
+def number_of(name):
+    """The number of the action in a clip's name."""
+    return int(NTU.action(NTU.class_of(name)).id.removeprefix("A"))
 
 
 def names(actions=(1, 6, 10), performers=(1, 2, 9)):

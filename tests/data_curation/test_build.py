@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 
 from data_curation import build, validate
-from data_curation.captioning.kinematics import named_action
 from data_curation.ledger import read_manifest
-from data_curation.parts import captioned_clips, divide, training
+from data_curation.parts import captioned_clips, divide, selection_of, training
 from data_curation.questions.pair_shares import planned_pairs
 from data_curation.sources import find_clips
 from ski_lvlm.datasets.instruction_file import read_instructions
-from ski_lvlm.datasets.ntu import names_with_skeleton, parse_name
+from ski_lvlm.datasets.ntu import names_with_skeleton
+from ski_lvlm.datasets.selection import select
 from ski_lvlm.storage.files import read_jsonl
 from ski_lvlm.storage.shards import only_process
 from tests.cases.batch_double import Batches, batch_double
 from tests.cases.command_case import kill_at, run
-from tests.cases.curation_case import body, names, write_clip
+from tests.cases.curation_case import NTU, body, named_action, names, number_of, write_clip
 from tests.cases.llm_server import Answer, chat_double
 from tests.data_curation.test_crop import write_sound
 
@@ -68,14 +68,14 @@ def test_clips_become_pairs_and_questions_by_split_and_subject(ntu, tmp_path):
     assert [talk.id for talk in conversations] == [f"{name}_{i}" for name in train for i in (0, 1)]
     for talk in conversations:
         assert talk.video == talk.skeleton
-        assert named_action(talk.turns[1].text) == parse_name(talk.video).action
+        assert named_action(talk.turns[1].text) == NTU.class_of(talk.video)
         assert talk.turns[0].text.endswith("?\n<video>\n<skeleton>") or ".\n<video>\n<skeleton>" in talk.turns[0].text
     seen, unseen = load(tmp_path / "questions.json"), load(tmp_path / "questions_unseen.json")
     assert [question["video_name"] for question in seen] == ["S001C001P009R001A001", "S001C001P009R001A010"]
     assert [question["video_name"] for question in unseen] == ["S001C001P009R001A006"]
     for question in seen + unseen:
         assert set(question) == {"video_name", "Q", "A", "Q1", "Q2"}
-        assert named_action(question["A"]) == parse_name(question["video_name"]).action
+        assert named_action(question["A"]) == NTU.class_of(question["video_name"])
     assert not (tmp_path / "crops" / "S001C001P001R001A006.mp4").exists()  # unseen action, training subject
 
 
@@ -120,7 +120,7 @@ def test_another_number_of_pairs_asks_again_but_crops_nothing(ntu, tmp_path):
 
 def test_a_number_in_all_is_drawn_evenly_over_classes(ntu, tmp_path):
     curate(ntu, tmp_path, "--pairs", "6", pairs=None)
-    made = [parse_name(talk.video).action for talk in read_instructions(tmp_path / "instructions.json")]
+    made = [number_of(talk.video) for talk in read_instructions(tmp_path / "instructions.json")]
     assert sorted(made) == [1, 1, 1, 10, 10, 10]
     curate(ntu, tmp_path / "default", pairs=None)  # the paper's 100,000, of which four clips give six each at most
     shares = [record["asked"] for record in read_manifest(tmp_path / "default", "qa")]
@@ -130,7 +130,7 @@ def test_a_number_in_all_is_drawn_evenly_over_classes(ntu, tmp_path):
 def test_validation_clips_are_in_files_of_their_own(ntu, tmp_path):
     curate(ntu, tmp_path, "--validation_share", "0.5", "--validation_by", "subject")
     train, held_out = (
-        {parse_name(talk.video).performer for talk in read_instructions(tmp_path / file)}
+        {talk.video[8:12] for talk in read_instructions(tmp_path / file)}
         for file in ("instructions.json", "instructions_validation.json")
     )
     assert train and held_out and not train & held_out
@@ -170,19 +170,19 @@ def test_a_captioner_that_costs_is_asked_for_training_clips_alone(ntu, tmp_path,
     captions = (*server.flags, "--captioner", "openai:llama3.1", "--qa", "template")
     assert curate(ntu, tmp_path, *captions, pairs=1) == 0
     said = capsys.readouterr().out
-    assert "captions: 4 of 9 clips, those of the training subjects. --part all adds those held out for" in said
+    assert "captions: 4 of 9 clips, those for training. --part all adds those held out for" in said
     assert len(asked(server)) == 4 and len(load(tmp_path / "instructions.json")) == 4
     assert not (tmp_path / "questions.json").exists()
     assert len(list((tmp_path / "crops").iterdir())) == 4
     assert curate(ntu, tmp_path, *captions, "--part", "all", pairs=1) == 0
     assert len(asked(server)) == 7 and len(load(tmp_path / "questions.json")) == 2
-    assert "captions: 7 of 9 clips, those of the training subjects and those held out" in capsys.readouterr().out
+    assert "captions: 7 of 9 clips, those for training and those held out" in capsys.readouterr().out
 
 
 def test_clips_that_get_no_pairs_are_not_captioned(ntu, tmp_path, server, capsys):
     captions = (*server.flags, "--captioner", "openai:llama3.1", "--qa", "template")
     assert curate(ntu, tmp_path / "two", *captions, "--pairs", "2", pairs=None) == 0
-    assert "captions: 2 of 9 clips, those of the training subjects that get pairs." in capsys.readouterr().out
+    assert "captions: 2 of 9 clips, those for training that get pairs." in capsys.readouterr().out
     assert len(asked(server)) == 2 and len(load(tmp_path / "two" / "instructions.json")) == 2
     assert curate(ntu, tmp_path / "two", *captions, "--pairs", "3", pairs=None) == 0
     assert len(asked(server)) == 3 and len(load(tmp_path / "two" / "instructions.json")) == 3
@@ -197,7 +197,7 @@ def test_the_pairs_of_a_clip_that_cannot_be_used_go_to_one_that_is_captioned_the
     captions = (*server.flags, "--captioner", "openai:llama3.1", "--qa", "template", "--pairs", "2")
     assert curate(tmp_path / "ntu", tmp_path / "all", *captions, pairs=None) == 0
     used = sorted(record["name"] for record in read_jsonl(tmp_path / "all" / "captions.jsonl"))
-    assert sorted(parse_name(name).action for name in used) == [1, 10]
+    assert sorted(map(number_of, used)) == [1, 10]
     (tmp_path / "ntu" / "rgb" / f"{used[0]}_rgb.avi").write_bytes(b"")
     good = server.answer
     pictures = []
@@ -219,8 +219,8 @@ def test_the_parts_of_full_size_and_what_is_saved():
     captioned = {}
     for split in ("all", "ntu120/110-10"):
         for part in ("train", "all"):
-            parts = divide(clips, split=split, part=part)
-            shares = planned_pairs(training(parts), pairs=None, per_clip=None)
+            parts = divide(clips, select(["ntu120"], split=split), part=part)
+            shares = planned_pairs(training(parts), data=NTU, pairs=None, per_clip=None)
             captioned[split, part] = len(captioned_clips(parts, shares))
     assert captioned == {
         ("all", "train"): 63_026,
@@ -228,17 +228,34 @@ def test_the_parts_of_full_size_and_what_is_saved():
         ("ntu120/110-10", "train"): 57_767,
         ("ntu120/110-10", "all"): 108_686,
     }
-    few = divide(clips, split="ntu120/110-10", part="train")
-    assert len(captioned_clips(few, planned_pairs(training(few), pairs=1_000, per_clip=None))) == 1_000
+    few = divide(clips, select(split="ntu120/110-10"), part="train")
+    assert len(captioned_clips(few, planned_pairs(training(few), data=NTU, pairs=1_000, per_clip=None))) == 1_000
 
 
 def test_without_a_split_every_action_trains_and_ntus_subjects_decide(ntu, tmp_path):
-    sources = find_clips(ntu)
-    parts = divide(sources, split="all", part="all")
+    sources = find_clips(NTU, ntu)
+    selection = selection_of(data=None, ntu=ntu, split="all")
+    parts = divide(sources, selection, part="all")
     assert len(parts["train"]) == 9  # performers 1, 2 and 9 are training subjects of NTU
     assert parts["test"] == parts["unseen"] == []
     with pytest.raises(ValueError, match="none of 9 clips belongs to part 'test' of split 'all'"):
-        divide(sources, split="all", part="test")
+        divide(sources, selection, part="test")
+
+
+@pytest.mark.parametrize(
+    ("split", "data", "protocol"),
+    [("all", "ntu120", "xsub"), ("ntu60/48-12", "ntu60", "xsub"), ("synthetic/1", "synthetic", "synthetic")],
+)
+def test_the_split_names_the_data_set_of_an_ntu_folder(ntu, split, data, protocol):
+    selection = selection_of(data=None, ntu=ntu, split=split)
+    assert (selection.data.name, selection.protocol_name) == (data, protocol)
+
+
+def test_a_folder_of_synthetic_clips_says_so_itself(tmp_path):
+    (tmp_path / "synthesis.json").write_text("{}")
+    assert selection_of(data=None, ntu=tmp_path, split="all").data.name == "synthetic"
+    with pytest.raises(ValueError, match="nothing to curate; give --data DIR"):
+        build.main(["--out", str(tmp_path / "out")])
 
 
 def test_what_cannot_be_used_is_reported_and_the_rest_goes_on(tmp_path):
@@ -288,13 +305,13 @@ def test_listed_missing_skeletons_are_said_to_be_ntus_own(tmp_path):
     write_clip(tmp_path, name)
     (tmp_path / "skeletons" / f"{name}.skeleton").unlink()
     with pytest.raises(ValueError, match="nothing was written"):
-        curate(tmp_path, tmp_path / "out")
-    assert "NTU lists this clip" in read_jsonl(tmp_path / "out" / "crops.jsonl")[0]["reason"]
+        curate(tmp_path, tmp_path / "out", "--split", "all")
+    assert "ntu120 lists this clip" in read_jsonl(tmp_path / "out" / "crops.jsonl")[0]["reason"]
 
 
 def test_an_empty_folder_is_refused(tmp_path):
     (tmp_path / "rgb").mkdir()
-    with pytest.raises(ValueError, match="found no NTU clips"):
+    with pytest.raises(ValueError, match="found no clips of synthetic; expected rgb/S001C001"):
         curate(tmp_path, tmp_path / "out")
 
 
@@ -508,7 +525,7 @@ def test_links_to_nowhere_are_no_clips(ntu, tmp_path):
     folder = tmp_path / "ntu"
     shutil.copytree(ntu, folder)
     (folder / "skeletons" / "S001C001P003R001A001.skeleton").symlink_to(tmp_path / "nowhere")
-    assert len(find_clips(folder)) == len(names())
+    assert len(find_clips(NTU, folder)) == len(names())
 
 
 def test_a_server_that_goes_away_stops_the_asking_and_the_rest_is_written(ntu, tmp_path, server, capsys):
@@ -563,7 +580,6 @@ def test_other_settings_of_the_crop_redo_the_crops_and_no_question(ntu, tmp_path
 
 
 def test_a_clip_without_skeleton_is_found_by_a_detector_or_kept_whole_and_its_pairs_have_none(ntu, tmp_path, server):
-    from data_curation.cropping import locate
     from ski_lvlm.videos.decoding import probe
 
     folder, blind = tmp_path / "ntu", "S001C001P001R001A001"
@@ -577,7 +593,6 @@ def test_a_clip_without_skeleton_is_found_by_a_detector_or_kept_whole_and_its_pa
     assert talks[blind].skeleton is None and "<skeleton>" not in talks[blind].turns[0].text
     assert talks["S001C001P002R001A001"].skeleton == "S001C001P002R001A001"
     assert probe(tmp_path / "out" / "crops" / f"{blind}.mp4").width == 224
-    assert locate._listed(blind) == ""
 
 
 def test_killed_from_outside_the_same_command_goes_on(tmp_path):

@@ -21,6 +21,7 @@ from ski_lvlm.servers.client import Reply
 from tests.cases.asking_case import asker_of
 from tests.cases.captioner_case import PATCHES, cogvlm_double, tiny_llava
 from tests.cases.command_case import HANG, until
+from tests.cases.curation_case import action
 from tests.cases.llm_server import Answer, chat_double
 from tests.data_curation.test_crop import write_video
 
@@ -37,8 +38,8 @@ def opened(name, *, asker=None, frames="middle", trust_remote_code=False, revisi
 def filmed(path, colour):
     """A clip of one colour; its skeleton is noise."""
     write_video(path, width=224, height=224, draw=lambda picture, index: picture.__setitem__(..., colour))
-    joints = np.random.default_rng(0).normal(0, 0.01, (30, 1, 25, 3)).astype(np.float32)
-    return CroppedClip(NAME, path, lambda: joints)
+    joints = np.random.default_rng(0).normal(0, 0.01, (30, 1, 7, 3)).astype(np.float32)
+    return CroppedClip(NAME, path, action(10), lambda: joints)
 
 
 @pytest.fixture
@@ -94,14 +95,14 @@ def pictures(message):
 
 def test_kinematics_asks_for_the_skeleton_only(clip, tmp_path):
     captioner = opened("kinematics")
-    said = captioner.describe(CroppedClip(NAME, tmp_path / "absent.mp4", clip.joints))
+    said = captioner.describe(CroppedClip(NAME, tmp_path / "absent.mp4", clip.action, clip.joints))
     assert "clapping" in said.text
     assert said[1:] == (0, 0, False)
     assert captioner.version == opened("kinematics", frames="motion").version
 
 
 def test_kinematics_rejects_a_skeleton_without_anybody(clip):
-    nobody = CroppedClip(NAME, clip.crop, lambda: np.full((5, 1, 25, 3), np.nan, np.float32))
+    nobody = CroppedClip(NAME, clip.crop, clip.action, lambda: np.full((5, 1, 7, 3), np.nan, np.float32))
     with pytest.raises(Rejected, match="nobody is in the skeleton"):
         opened("kinematics").describe(nobody)
 

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from data_curation.results.curation_report import write_report
+from tests.cases.curation_case import NTU
 from tests.cases.report_case import captioned, clip, cropped, out, paired, request, steps, whole_run
 from tests.eval.test_report import write_video
 
@@ -29,7 +30,7 @@ class Tags(HTMLParser):
 
 def page(folder, run, *, parts=None, spent=(), settings=None, **options):
     return write_report(
-        folder, steps=run, parts=parts or {}, spent=spent, settings=settings or {}, **options
+        folder, steps=run, parts=parts or {}, data=NTU, spent=spent, settings=settings or {}, **options
     ).read_text()
 
 
@@ -52,7 +53,7 @@ def test_a_whole_run_is_on_one_page(tmp_path):
     assert rows(html, "Clips at each step")[2][:6] == ["qa", "3", "3", "0", "0", "0"]
     assert "The counts add up" in html and "Does not add up" not in html
     assert ["train", "3", "3", "3", "3", "3", "3"] in rows(html, "Balance")
-    assert ["A002 eat meal/snack", "", "1", "1", "1"] in rows(html, "Balance")
+    assert ["A2 eat meal/snack", "", "1", "1", "1"] in rows(html, "Balance")
     assert rows(html, "Detection of persons")[0][:2] == ["skeleton", "3"]
     assert rows(html, "Tokens and money")[-1][:6] == ["all", "", "2", "600", "80", "$0.25 + price unknown of 1 request"]
     assert rows(html, "Settings") == [["captioner", "kinematics"], ["budget", "not set"]]

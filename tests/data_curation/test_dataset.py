@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from data_curation.results.dataset import CARD, DatasetRow, dataset_card, read_dataset, write_dataset
+from data_curation.results.dataset import CARD, dataset_card, read_dataset, write_dataset
+from data_curation.results.dataset_rows import DatasetRow
 from tests.cases.command_case import run
 
 FACTS = {"captioner": "kinematics", "question writer": "template", "prompts": "0123456789ab"}
@@ -53,6 +54,27 @@ def test_the_types_are_those_that_readers_are_promised(tmp_path):
         assert [field.name for field in schema if field.nullable] == [
             "subject", "action", "action_name", "question_1", "question_2",
         ]  # fmt: skip
+
+
+def test_the_columns_of_the_recordings_come_along_with_one_type_in_all_splits(tmp_path):
+    rows = {
+        "train": [row(subject="ana", columns={"room": "küche", "camera": 2, "lux": 0.5})],
+        "test": [row(subject=3, action=2, columns={"room": None, "camera": None, "lux": 1})],
+    }
+    write_dataset(tmp_path, rows, facts=FACTS)
+    tables = [pq.read_table(tmp_path / f"{split}.parquet") for split in rows]
+    assert tables[0].schema == tables[1].schema
+    types = [str(tables[0].schema.field(name).type) for name in ("subject", "room", "camera", "lux")]
+    assert types == ["string", "string", "int64", "double"]
+    assert [table["subject"].to_pylist() for table in tables] == [["ana"], ["3"]]
+    assert [table["camera"].to_pylist() for table in tables] == [[2], [None]]
+    assert "| `room`, `camera`, `lux` |" in (tmp_path / CARD).read_text()
+
+
+def test_unseen_classes_without_a_number_are_known_by_name(tmp_path):
+    rows = {"train": [row()._replace(action=None)], "test_unseen": [row(2)._replace(action=None)]}
+    with pytest.raises(ValueError, match="action drink water of test_unseen is in train"):
+        write_dataset(tmp_path, rows, facts=FACTS)
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path):
@@ -116,7 +138,10 @@ REFUSED = {
     "id twice": ({"train": [row(), row()]}, "1 ids are given more than once, such as 'S001C001P001R001A001_0'"),
     "id in two splits": ({"train": [row()], "test": [row(2, id=row().id)]}, "more than once"),
     "clip in two splits": ({"train": [row()], "test": [row(number=1)]}, "is in train and in test"),
-    "unseen action": ({"validation": [row()], "test_unseen": [row(2)]}, "action 1 of test_unseen is in validation"),
+    "unseen action": (
+        {"validation": [row()], "test_unseen": [row(2)]},
+        "action 1 drink water of test_unseen is in validation",
+    ),
 }
 
 
@@ -149,7 +174,7 @@ def test_the_card_gives_the_size(rows, size):
 def test_the_card_counts_rows_clips_subjects_and_actions():
     card = dataset_card(SPLITS, facts=FACTS)
     assert "| train | 2 | 1 | 1 | 1 |" in card and "| validation | 1 | 1 | 0 | 0 |" in card
-    assert "| A1 drink water | 2 | 0 | 1 | 0 |" in card and "| A10 drink water | 0 | 0 | 0 | 1 |" in card
+    assert "| 1 drink water | 2 | 0 | 1 | 0 |" in card and "| 10 drink water | 0 | 0 | 0 | 1 |" in card
     assert "| not known | 0 | 1 | 0 | 0 |" in card
 
 

@@ -2,17 +2,22 @@ from collections import Counter
 
 import pytest
 
-from data_curation.questions.pair_shares import pair_shares
-from ski_lvlm.datasets.ntu import names_with_skeleton, parse_name
+from data_curation.questions import pair_shares as module
+from ski_lvlm.datasets.ntu import names_with_skeleton
 from ski_lvlm.datasets.selection import select
+from tests.cases.curation_case import NTU
 
 NAMES = [f"S001C001P{p:03}R001A{a:03}" for a, many in ((1, 40), (2, 10), (3, 2)) for p in range(1, many + 1)]
+
+
+def pair_shares(names, *, pairs):
+    return module.pair_shares(names, data=NTU, pairs=pairs)
 
 
 def by_action(shares):
     totals = Counter()
     for name, share in shares.items():
-        totals[parse_name(name).action] += share
+        totals[int(name[-3:])] += share
     return totals
 
 
@@ -28,8 +33,13 @@ def test_the_pairs_add_up_and_clips_of_an_action_differ_by_one_at_most(pairs):
     assert sum(shares.values()) == min(pairs, 6 * len(NAMES))
     assert list(shares) == NAMES
     for action in (1, 2, 3):
-        own = [share for name, share in shares.items() if parse_name(name).action == action]
+        own = [share for name, share in shares.items() if int(name[-3:]) == action]
         assert max(own) - min(own) <= 1 and max(own) <= 6
+
+
+def test_a_clip_of_a_large_class_gets_fewer():
+    names = ["S001C001P001R001A001", "S001C001P002R001A001", "S001C001P001R001A002"]
+    assert list(module.pair_shares(names, data=NTU, pairs=4, maximum=2).values()) == [1, 1, 2]
 
 
 def test_shares_follow_from_names_alone():

@@ -3,11 +3,11 @@ import time
 
 import pytest
 
-from data_curation.action_phrases import ACTION_PHRASES
-from data_curation.captioning.kinematics import action_sentence
+from data_curation.captioning.action_names import action_sentence
 from data_curation.questions.make_qa import template_pairs
 from data_curation.questions.pairs import Pair, fault, parse_pairs
 from tests.cases.asking_case import CAPTION, GOOD, OTHER, reply
+from tests.cases.curation_case import NTU
 
 REPLIES = {
     "as asked": reply(GOOD, OTHER),
@@ -116,9 +116,9 @@ def test_bad_pairs_are_told_apart_by_reason(reason, pair):
     assert fault(Pair(**GOOD), context=CAPTION) is None
 
 
-@pytest.mark.parametrize("action", ACTION_PHRASES)
+@pytest.mark.parametrize("action", NTU.description.classes, ids=lambda action: action.id)
 def test_our_own_pairs_of_every_action_have_no_fault(action):
-    name = f"S001C001P001R001A{action:03}"
+    name = f"clip of {action.id}"
     caption = f"{action_sentence(name, action=action)} The right hand rises to the head; the legs hardly move."
     taken: list[Pair] = []
     for pair in template_pairs(name, caption=caption, count=6):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from data_curation.results.report_clips import draw_clips
+from data_curation.results import report_clips
 from data_curation.results.report_costs import spending, step_times
 from data_curation.results.report_counts import (
     action_counts,
@@ -18,6 +18,7 @@ from data_curation.results.report_counts import (
     step_counts,
 )
 from data_curation.results.report_words import wording
+from tests.cases.curation_case import NTU
 from tests.cases.report_case import captioned, clip, cropped, out, paired, request, steps, whole_run
 
 ONE = ("action", "What?", "A person waves.")
@@ -89,18 +90,25 @@ def test_rejected_pairs_count_wherever_their_clip_ended(run):
 
 def test_balance_over_actions_and_parts(run):
     pairs = pairs_by_clip(run)
-    assert [tuple(row) for row in action_counts(pairs)[:2]] == [
-        ("A001 drink water", 1, 1, 2),
-        ("A002 eat meal/snack", 1, 0, 0),
+    assert [tuple(row) for row in action_counts(pairs, data=NTU)[:2]] == [
+        ("A1 drink water", 1, 1, 2),
+        ("A2 eat meal/snack", 1, 0, 0),
     ]
-    train, unseen = part_counts({"train": [clip(1), clip(2)], "unseen": []}, steps=run, pairs=pairs)
+    train, unseen = part_counts({"train": [clip(1), clip(2)], "unseen": []}, data=NTU, steps=run, pairs=pairs)
     assert train[1:] == (2, 2, 1, 1, 1, 2) and unseen[1:] == (0, 0, 0, 0, 0, 0)
     assert found_by(run["crop"]) == {"nobody": 3, "skeleton": 1}
 
 
-def test_a_name_that_is_not_ntus_is_refused():
+def test_a_name_of_another_data_set_is_refused():
     with pytest.raises(ValueError, match="holiday"):
-        action_counts({"holiday": 1})
+        action_counts({"holiday": 1}, data=NTU)
+
+
+@pytest.mark.parametrize("name", ["müller 1 (küche)", "cam1/v_1.5"])
+def test_reasons_that_differ_in_the_names_of_own_clips_are_one(name):
+    items = [(clip, f"{clip}_rgb.mp4: a wall, and no person", "x") for clip in (name, "other clip")]
+    (reason,) = reasons(items)
+    assert reason.reason == "….mp…: a wall, and no person"
 
 
 def test_money_is_summed_and_the_unknown_is_said():
@@ -137,6 +145,10 @@ def test_words_and_unique_texts():
 
 def test_no_text_has_no_words():
     assert wording([]) == (0, 0, 0, 0, 0, 0)
+
+
+def draw_clips(names, **settings):
+    return report_clips.draw_clips(names, data=NTU, **settings)
 
 
 def test_clips_are_drawn_evenly_over_actions():

@@ -9,6 +9,7 @@ from data_curation import validate
 from data_curation.results.dataset import write_dataset
 from ski_lvlm.datasets.instruction_file import instruction_record
 from tests.cases.command_case import ROOT, run
+from tests.cases.data_set_case import ROWS, write_data_set
 from tests.data_curation.test_dataset import SPLITS, row
 
 
@@ -80,7 +81,7 @@ RECORDS = {  # a record behind a good one: the levels and words of what is found
         record(1, question="Who?") | {"skeleton": clip(4)},
         [("warning", f"the skeleton is of clip '{clip(4)}', the video of '{clip()}'")],
     ),
-    "no NTU name": (record(name="kitchen"), [("note", "the clip 'kitchen' has no NTU name, though others have")]),
+    "no NTU name": (record(name="kitchen"), [("note", "the clip 'kitchen' is not of ntu120, though others are")]),
 }
 
 
@@ -136,6 +137,18 @@ def test_a_subject_in_two_files_is_a_leak_only_if_asked(check):
     code, found, _ = check(files, "--by", "subject")
     errors = [f["problem"] for f in found if f["level"] == "error"]
     assert code == 1 and len(errors) == 1 and errors[0].startswith("subject 1 is in ")
+
+
+def test_the_subjects_of_a_data_set_of_ones_own_are_in_its_table(check, tmp_path):
+    folder = write_data_set(tmp_path / "home")
+    one, two = (row["clip"] for row in (ROWS[0], ROWS[1]))
+    files = {"train.json": [record(name=one)], "test.json": [record(name=two)]}
+    assert check(files, "--by", "subject")[0] == 0  # none of them is NTU's
+    code, found, _ = check(files, "--by", "subject", "--data", str(folder))
+    assert code == 1 and found[0]["problem"].startswith("subject 1 is in ")
+    write_data_set(folder, rows=[{"clip": one, "class": "wave"}], protocols={})
+    with pytest.raises(ValueError, match="no column 'subject'"):
+        check(files, "--by", "subject", "--data", str(folder))
 
 
 def test_the_splits_of_a_data_set_are_clean(check, tmp_path):

@@ -5,6 +5,8 @@ import pytest
 from eval.accuracy import caption_accuracy, main, most_frequent, percent
 from ski_lvlm.datasets.instruction_file import instruction_record
 from ski_lvlm.storage.files import write_json
+from tests.cases.curation_case import NTU
+from tests.cases.data_set_case import ROWS, write_data_set
 
 SIT, STAND, CLAP, WAVE, DRINK = 8, 9, 10, 23, 1
 SAYS = {
@@ -20,7 +22,7 @@ def clip(action, performer=9):
 
 
 def row(captions):
-    return caption_accuracy(captions, condition="test")
+    return caption_accuracy(captions, data=NTU, condition="test")
 
 
 def test_a_caption_is_right_if_it_names_its_clip_s_action():
@@ -56,7 +58,7 @@ def test_always_naming_the_most_frequent_action_of_training_is_right_on_its_clip
     trained = [clip(CLAP, 1), clip(SIT, 1), clip(SIT, 2)]
     records = [instruction_record(name, clip=name, question="What?", answer="So.") for name in trained]
     write_json(tmp_path / "i.json", records)
-    guessed = most_frequent(tmp_path / "i.json", [clip(SIT), clip(STAND), clip(CLAP), clip(DRINK)])
+    guessed = most_frequent(tmp_path / "i.json", [clip(SIT), clip(STAND), clip(CLAP), clip(DRINK)], data=NTU)
     assert guessed["condition"] == "always A8, most frequent in training"
     assert guessed["share"] == 25.0 and guessed["per_action"]["A8"] == 100.0
 
@@ -77,10 +79,24 @@ def test_the_command_writes_and_prints_model_and_guess(tmp_path, capsys):
     assert json.loads((tmp_path / "out.json").read_text()) == [model]
 
 
+def test_captions_of_a_data_set_of_ones_own_name_its_classes(tmp_path):
+    folder = write_data_set(tmp_path / "home")
+    texts = ("Then somebody pours tea", "I see sweep, no wave.", "They WAVE")
+    predictions = [{"video_name": f"{row['clip']}.mp4", "pred": text} for row, text in zip(ROWS, texts)]
+    write_json(tmp_path / "p.json", [*predictions, {"video_name": ROWS[3]["clip"], "pred": "tea"}])
+    flags = ["--predictions", str(tmp_path / "p.json"), "--out", str(tmp_path / "out.json"), "--data", str(folder)]
+    assert main(flags) == 0
+    (row,) = json.loads((tmp_path / "out.json").read_text())
+    assert row["per_action"] == {"1": 50.0, "2": 100.0, "W3": 100.0} and row["same_object_share"] is None
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([{"video_name": "kitchen", "pred": "x"}], "'kitchen' is not an NTU clip name"),
+        (
+            [{"video_name": "kitchen", "pred": "x"}],
+            "1 clips are not of ntu120, such as 'kitchen'; give their data set with --data",
+        ),
         ([{"pred": "x"}], "no video_name"),
         (["x"], "expected an object"),
         ([], "no record"),
