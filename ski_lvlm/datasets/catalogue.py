@@ -242,6 +242,11 @@ class DataSet:
         seen_classes = [c for c in self.class_names if c not in unseen] if listed is None else list(listed)
         if common := sorted(set(seen_classes) & set(unseen)):
             raise ValueError(f"{self.description.file}: the split {name} has {common[0]!r} both as seen and as unseen")
+        if len(unseen) == 1:
+            raise ValueError(
+                f"the split {name} has one unseen class, {unseen[0]!r}, among which there is nothing to recognise; "
+                "expected none, or two and more"
+            )
         order = self._numbers.__getitem__
         return Split(name, self.name, tuple(sorted(seen_classes, key=order)), tuple(sorted(unseen, key=order)))
 

@@ -17,7 +17,7 @@ def home(tmp_path):
 
 def test_classes_come_from_names_and_ids(home):
     data = open_data_set(home)
-    assert data.class_names == ("pour tea", "sweep", "wave")
+    assert data.class_names == ("pour tea", "sweep", "wave", "fold")
     assert data.classes_of(NAMES[:3]) == ["pour tea", "sweep", "wave"]
     assert data.class_of("müller 1 (küche) 2.mp4") == data.class_of("videos/müller 1 (küche) 2_rgb.avi") == "wave"
     assert data.labels(NAMES[:3], classes=["wave", "sweep", "pour tea"]) == [2, 1, 0]
@@ -34,13 +34,13 @@ def test_numbers_in_the_names_of_classes_may_begin_with_zeros(tmp_path):
 def test_a_protocol_is_data(home):
     rooms, persons = select([str(home)], split="A"), select([str(home)], split="A", protocol="xsub")
     assert rooms.protocol_name == "rooms"
-    assert rooms.clips(NAMES, "seen_train") == [n for n in NAMES if "küche" in n and not n.endswith("2")]
-    assert rooms.clips(NAMES, "unseen_test") == [n for n in NAMES if "flur" in n and n.endswith("2")]
+    assert rooms.clips(NAMES, "seen_train") == [n for n in NAMES if "küche" in n and n.endswith(("0", "1"))]
+    assert rooms.clips(NAMES, "unseen_test") == [n for n in NAMES if "flur" in n and n.endswith(("2", "3"))]
     assert persons.clips(NAMES, "seen_test") == ["müller 3 (küche) 0", "müller 3 (küche) 1"] + [
         "müller 3 (flur) 0",
         "müller 3 (flur) 1",
     ]
-    assert persons.clips(NAMES, "unseen_all") == [n for n in NAMES if n.endswith("2")]
+    assert persons.clips(NAMES, "unseen_all") == [n for n in NAMES if n.endswith(("2", "3"))]
     assert rooms.clips(["somebody else's"], "seen_train") == []
 
 
@@ -66,17 +66,19 @@ def test_a_protocol_may_test_less_than_the_rest_and_concern_few_classes(tmp_path
 def test_a_split_is_a_name_a_file_a_list_or_all(home, tmp_path):
     data = open_data_set(home)
     assert data.split("A").name == data.split("home/A").name == "home/A"
-    assert data.split("A").unseen == ("wave",) and data.split("A").seen == ("pour tea", "sweep")
+    assert data.split("A").unseen == ("wave", "fold") and data.split("A").seen == ("pour tea", "sweep")
     assert data.split().seen == data.split("all").seen == data.class_names and data.split().unseen == ()
     assert data.split("wave, pour tea").unseen == ("pour tea", "wave")
     (tmp_path / "unseen.txt").write_text("\ufeffsweep\r\nW03\n", encoding="utf-8")
-    (tmp_path / "unseen.json").write_text('{"unseen": ["sweep"]}')
+    (tmp_path / "unseen.json").write_text('{"unseen": ["sweep", "fold"]}')
     assert data.split(str(tmp_path / "unseen.txt")).unseen == ("sweep", "wave")
-    assert data.split(str(tmp_path / "unseen.json")).unseen == ("sweep",)
+    assert data.split(str(tmp_path / "unseen.json")).unseen == ("sweep", "fold")
     with pytest.raises(ValueError, match="unknown split 'B' of home; expected one of home/A, all, a file"):
         data.split("B")
     with pytest.raises(ValueError, match="no class 'Wave'; did you mean 'wave'"):
         data.split("Wave,sweep")
+    with pytest.raises(ValueError, match="the split wave has one unseen class, 'wave'"):
+        data.split("wave")
 
 
 def test_without_a_protocol_every_clip_is_for_testing(tmp_path):
@@ -116,7 +118,7 @@ def test_names_alone_may_say_everything(tmp_path):
         ({"protocols": {"p": {"train": {"subject": {"above": 1}}}}}, "protocols.p.train.subject is .*expected a value"),
         ({"protocols": {"p": {"train": {}}}}, "protocols.p.train is .*expected columns and values"),
         ({"protocols": []}, "'protocols' is .*expected an object"),
-        ({"splits": {"A": {"unseen": ["jump"]}}}, "no class 'jump'; it has pour tea, sweep, wave"),
+        ({"splits": {"A": {"unseen": ["jump"]}}}, "no class 'jump'; it has pour tea, sweep, wave, fold"),
         ({"splits": {"A": ["wave"]}}, "'splits' is .*expected an object of objects"),
         ({"splits": {"A": {"unseen": "wave"}}}, r"splits.A is .*expected \{\"unseen\""),
         ({"clip_pattern": "("}, "clip_pattern is no regular expression"),
@@ -147,11 +149,11 @@ def test_a_rule_on_a_column_that_is_not_there_or_of_another_kind_is_named(tmp_pa
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"clip": NAMES[0]}, "line 20 has a clip that an earlier line has too"),
-        ({"class": "jump"}, "line 20 has the class 'jump', which .*dataset.json does not list"),
-        ({"class": ""}, "line 20 has no class"),
-        ({"clip": ""}, "line 20 has no clip"),
-        ({"start": "2.5", "end": "2"}, "line 20 has 'end' not after 'start'"),
+        ({"clip": NAMES[0]}, "line 26 has a clip that an earlier line has too"),
+        ({"class": "jump"}, "line 26 has the class 'jump', which .*dataset.json does not list"),
+        ({"class": ""}, "line 26 has no class"),
+        ({"clip": ""}, "line 26 has no clip"),
+        ({"start": "2.5", "end": "2"}, "line 26 has 'end' not after 'start'"),
     ],
 )
 def test_a_wrong_line_of_the_table_is_named(tmp_path, row, message):
@@ -219,9 +221,9 @@ def test_a_large_table_is_mapped_and_changes_with_its_file(home, monkeypatch):
 def test_classes_may_stand_in_a_table(tmp_path):
     folder = write_data_set(tmp_path / "d", classes="classes.csv")
     (folder / "classes.csv").write_text(
-        "id,name,persons,sentences,short\n1,pour tea,1,Tea flows. | A cup fills.,pour\n2,sweep,,,\nW03,wave,2,,\n"
+        "id,name,persons,sentences,short\n1,pour tea,1,Tea flows. | A cup fills.,pour\n2,sweep,,,\nW03,wave,2,,\n4,fold,,,\n"
     )
-    pour, sweep, wave = open_data_set(folder).description.classes
+    pour, sweep, wave, _ = open_data_set(folder).description.classes
     assert pour.sentences == ("Tea flows.", "A cup fills.") and pour.spellings == {"short": "pour"}
     assert (pour.persons, sweep.persons, wave.persons) == (1, None, 2)
 

@@ -27,7 +27,7 @@ def folders(tmp_path):
         name="office",
         classes=["wave", "type", "brew tea"],
         protocols={"given": {"train": {"part": "train"}}},
-        splits={"B": {"unseen": ["type"]}},
+        splits={"B": {"unseen": ["type", "wave"]}},
     )
     (tmp_path / "same.json").write_text(json.dumps({"brew tea": "pour tea"}))
     return [str(home), str(office)]
@@ -39,11 +39,11 @@ def everything():
 
 def test_equal_names_are_one_class_and_others_only_by_the_file(folders, tmp_path):
     apart, together = select(folders), select(folders, same_classes=tmp_path / "same.json")
-    assert apart.data.class_names == ("pour tea", "sweep", "wave", "type", "brew tea")
-    assert together.data.class_names == ("pour tea", "sweep", "wave", "type")
+    assert apart.data.class_names == ("pour tea", "sweep", "wave", "fold", "type", "brew tea")
+    assert together.data.class_names == ("pour tea", "sweep", "wave", "fold", "type")
     assert together.data.classes_of(["home:" + NAMES[0], "office:o3", "office:o0"]) == ["pour tea", "pour tea", "wave"]
     assert apart.data.class_of("office:o3") == "brew tea"
-    assert together.labels(["office:o4", "office:o2"], together.split.seen) == [0, 3]
+    assert together.labels(["office:o4", "office:o2"], together.split.seen) == [0, 4]
 
 
 def test_each_data_set_keeps_its_protocol(folders, tmp_path):
@@ -62,7 +62,7 @@ def test_each_data_set_keeps_its_protocol(folders, tmp_path):
 
 def test_a_split_of_one_data_set_hides_its_classes_in_all(folders, tmp_path):
     selection = select(folders, split="home/A", same_classes=tmp_path / "same.json")
-    assert selection.split.unseen == ("wave",) and selection.split.name == "home/A"
+    assert selection.split.unseen == ("wave", "fold") and selection.split.name == "home/A"
     assert not any(name in ("office:o0", "office:o1") for name in selection.clips(everything(), "seen_train"))
     assert "office:o1" in selection.clips(everything(), "unseen_test")
     assert select(folders, split="pour tea,type").split.unseen == ("pour tea", "type")
