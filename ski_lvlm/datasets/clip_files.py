@@ -71,7 +71,7 @@ def video_clips(data: DataSet, folder: Path | None = None) -> dict[str, VideoCli
 def clip_reader(
     data: str | None, folder: Path | None, *, num_frames: int, side: int, framing: str
 ) -> Callable[[str], UInt8[Tensor, "T_v 3 H W"]]:
-    """Return a reader of frames by a clip's name, out of a data set or else of a folder of videos.
+    """Return a reader of frames by a clip's name, from a data set or a folder of videos.
 
     It raises VideoError for a clip that has no video, or one that cannot be read.
     """

@@ -221,7 +221,8 @@ def test_a_large_table_is_mapped_and_changes_with_its_file(home, monkeypatch):
 def test_classes_may_stand_in_a_table(tmp_path):
     folder = write_data_set(tmp_path / "d", classes="classes.csv")
     (folder / "classes.csv").write_text(
-        "id,name,persons,sentences,short\n1,pour tea,1,Tea flows. | A cup fills.,pour\n2,sweep,,,\nW03,wave,2,,\n4,fold,,,\n"
+        "id,name,persons,sentences,short\n"
+        "1,pour tea,1,Tea flows. | A cup fills.,pour\n2,sweep,,,\nW03,wave,2,,\n4,fold,,,\n"
     )
     pour, sweep, wave, _ = open_data_set(folder).description.classes
     assert pour.sentences == ("Tea flows.", "A cup fills.") and pour.spellings == {"short": "pour"}
