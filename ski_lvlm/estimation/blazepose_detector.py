@@ -5,7 +5,6 @@ overlapping squares of the picture one by one, which also finds two persons. It 
 so crops are wider than those of a skeleton.
 """
 
-import importlib.metadata
 import math
 import threading
 from typing import NamedTuple
@@ -15,14 +14,13 @@ from einops import rearrange, repeat
 from jaxtyping import Float, Float32, Int, UInt8
 
 from ski_lvlm.estimation.association import Detections
+from ski_lvlm.estimation.mediapipe_weights import load_network
 
-_WEIGHTS = "mediapipe/modules/pose_detection/pose_detection.tflite"
 _SIDE = 224
 _GRIDS = ((28, 2), (14, 2), (7, 6))  # cells across (strides 8, 16, 32), and anchors in each
 _MIN_SCORE = 0.5
 _MIN_DISTANCE = 0.5  # of the body's radius. Heads that are nearer belong to one person
-_REACH = 1.1  # raised hands leave the circle. With a crop's slack this equals the 1.25 of MediaPipe
-_INSTALL = "python -m pip install --no-deps -r requirements-offline.txt"
+REACH = 1.1  # raised hands leave the circle. With a crop's slack this equals the 1.25 of MediaPipe
 
 
 class Bodies(NamedTuple):
@@ -46,18 +44,9 @@ class BlazePose:
     """
 
     def __init__(self) -> None:
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-
-            package = importlib.metadata.distribution("mediapipe")
-        except ImportError as error:
-            raise ImportError(
-                f"the detector blazepose needs mediapipe's weights and LiteRT; run: {_INSTALL}"
-            ) from error
-        self.model = f"blazepose of mediapipe {package.version}"
+        self._network, version = load_network("pose_detection/pose_detection.tflite")
+        self.model = f"blazepose of mediapipe {version}"
         self._lock = threading.Lock()
-        self._network = Interpreter(str(package.locate_file(_WEIGHTS)), num_threads=1)
-        self._network.allocate_tensors()
         self._input = self._network.get_input_details()[0]["index"]
         self._outputs = [output["index"] for output in self._network.get_output_details()]
 
@@ -128,5 +117,5 @@ def distinct(bodies: Bodies) -> Detections:
     for i in np.argsort(-bodies.scores, kind="stable").tolist():
         if all(np.linalg.norm(bodies.heads[i] - bodies.heads[k]) > _MIN_DISTANCE * bodies.radius[k] for k in selected):
             selected.append(i)
-    hips, radius = bodies.hips[selected], _REACH * bodies.radius[selected, None]
+    hips, radius = bodies.hips[selected], REACH * bodies.radius[selected, None]
     return Detections(np.concatenate([hips - radius, hips + radius], axis=-1), bodies.scores[selected])

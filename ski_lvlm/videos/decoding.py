@@ -7,7 +7,8 @@ Deviation: the published code uses decord. PyAV took less CPU time (benchmarks/e
 returns frames of the wrong group of pictures from H.264 `.avi` files with B-frames and more than one key frame.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -175,6 +176,20 @@ def read_frames(
     return _read(Path(path), lambda frames: np.clip(numbers, 0, frames.total - 1), size, lambda info: None)
 
 
+def iterate_frames(
+    path: Path | str, *, numbers: Container[int], size: tuple[int, int] | None = None
+) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+    """Decode the frames of these numbers one after the other, so that a long video takes no memory.
+
+    Numbers beyond the end are ignored. `size` is as in `read_video`.
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    file = Path(path)
+    return _decoded(file, timeline(file), numbers, size, lambda info: None)
+
+
 Choose = Callable[[Timeline], Int[np.ndarray, " T"]]
 Frame = UInt8[np.ndarray, "H W 3"]
 
@@ -225,18 +240,25 @@ def _decode(
     box: Callable[[VideoInfo], Box | None],
 ) -> list[Frame]:
     """Decode the frames of these numbers in the order of time, each once. Fewer come if the video ends early."""
-    selection, frames = set(numbers.tolist()), []
+    selection = set(numbers.tolist())
+    return list(islice(_decoded(path, times, selection, size, box), len(selection)))
+
+
+def _decoded(
+    path: Path,
+    times: Timeline,
+    numbers: Container[int],
+    size: tuple[int, int] | None,
+    box: Callable[[VideoInfo], Box | None],
+) -> Iterator[Frame]:
     with open_video(path) as (container, stream):
         converter = None
         for number, frame in enumerate(whole_frames(container, stream, path)):
             if converter is None:
                 crop = box(_info(shown_picture(frame, stream), stream, times))
                 converter = _Converter(stream, frame, crop=crop, size=size)
-            if number in selection:
-                frames.append(converter.rgb(frame))
-            if len(frames) == len(selection):
-                break
-    return frames
+            if number in numbers:
+                yield converter.rgb(frame)
 
 
 class _Converter:

@@ -1,0 +1,85 @@
+"""Estimated skeletons of one clip, and what every estimator does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+
+from ski_lvlm.estimation.detector import Detector
+from ski_lvlm.estimation.tracks import follow_persons, two_actors
+from ski_lvlm.videos.decoding import VideoInfo, iterate_frames, probe
+
+_SHORTER_SIDE = 720  # pixels. A person who fills a third of the picture has more than the 256 that networks take
+
+Frames = Iterator[UInt8[np.ndarray, "H W 3"]]
+
+
+class Estimate(NamedTuple):
+    """The joints of at most two persons in every frame, NaN where a person is absent.
+
+    `joints` are as the layout says, metres or shares of the picture's height. `confidence` is from 0 to 1. `places` are
+    the joints in the picture, as shares of its width and height, to be drawn.
+    """
+
+    joints: Float32[np.ndarray, "T M J D"]
+    confidence: Float32[np.ndarray, "T M J"]
+    places: Float32[np.ndarray, "T M J 2"]
+
+
+@runtime_checkable
+class Estimator(Protocol):
+    """An estimator of the joints of persons whose boxes are known.
+
+    `model` is its name and version for records, `layout` the joint layout of its skeletons, and `cleaning` the name of
+    this way to make them. Joints below `min_confidence` are absent, unless the user asks for another limit.
+    """
+
+    model: str
+    layout: str
+    cleaning: str
+    min_confidence: float
+    detector: Detector
+
+    def __call__(self, frames: Frames, boxes: Float[np.ndarray, "M T 4"]) -> Iterator[Estimate]:
+        """Yield the estimates of some frames after the other. Boxes are in pixels, NaN where a person is absent."""
+
+
+def nobody(num_frames: int, persons: int, *, num_joints: int, dimensions: int) -> Estimate:
+    """Return an estimate of frames in which everybody is absent."""
+    shape = (num_frames, persons, num_joints)
+    return Estimate(*(np.full((*shape, *last), np.nan, np.float32) for last in ((dimensions,), (), (2,))))
+
+
+def estimate_clip(path: Path, estimator: Estimator, *, span: range | None = None) -> Estimate:
+    """Estimate the skeletons in a video, or in a span of its frames.
+
+    Args:
+        path: the video.
+        estimator: of the joints.
+        span: numbers of the frames, possibly with a step. Numbers beyond the end are ignored.
+
+    Raises:
+        VideoError: the video cannot be read.
+        ValueError: the span holds no frame of the video.
+    """
+    info = probe(path)
+    numbers = range(info.num_frames)
+    if span is not None:
+        numbers = range(span.start, min(span.stop, info.num_frames), span.step)
+    if not numbers:
+        raise ValueError(f"{path}: none of its {info.num_frames} frames lies in the clip's span; check start and end")
+    around = range(numbers[0], numbers[-1] + 1)
+    tracks = follow_persons(path, detector=estimator.detector, span=around)
+    boxes = two_actors(tracks, num_frames=len(around))[:, :: numbers.step]
+    height, width = _size(info)
+    frames = iterate_frames(path, numbers=numbers, size=(height, width))
+    parts = list(estimator(frames, boxes * [width, height, width, height]))
+    return Estimate(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+
+def _size(info: VideoInfo) -> tuple[int, int]:
+    """Return height and width to which frames are scaled down."""
+    scale = min(1.0, _SHORTER_SIDE / min(info.width, info.height))
+    return max(2, round(info.height * scale)), max(2, round(info.width * scale))
