@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from ski_lvlm.estimation.blazepose_detector import REACH, BlazePose
+from ski_lvlm.estimation.detector import Detector
 from ski_lvlm.estimation.estimate import Estimate, Frames, nobody
 from ski_lvlm.estimation.mediapipe_weights import load_network
 
@@ -43,7 +44,7 @@ class Region(NamedTuple):
 
 
 class Landmarks(NamedTuple):
-    """The network's answer: joints in metres, their visibility, all points in the picture, and whether it shows a body."""
+    """The network's answer: joints in metres, visibility, points in the picture, and whether it shows a body."""
 
     joints: Float[np.ndarray, "33 3"]
     visibility: Float[np.ndarray, "33"]
@@ -63,7 +64,7 @@ class BlazePoseEstimator:
     min_confidence = 0.5
 
     def __init__(self) -> None:
-        self.detector = BlazePose()
+        self.detector: Detector = BlazePose()
         self._network, version = load_network("pose_landmark/pose_landmark_full.tflite")
         self.model = f"blazepose full of mediapipe {version}"
         self._input = self._network.get_input_details()[0]["index"]

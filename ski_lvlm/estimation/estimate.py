@@ -1,7 +1,6 @@
 """Estimated skeletons of one clip, and what every estimator does."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -10,6 +9,8 @@ from jaxtyping import Float, Float32, UInt8
 from ski_lvlm.estimation.detector import Detector
 from ski_lvlm.estimation.tracks import follow_persons, two_actors
 from ski_lvlm.videos.decoding import VideoInfo, iterate_frames, probe
+from ski_lvlm.videos.folder import VideoClip
+from ski_lvlm.videos.packets import timeline
 
 _SHORTER_SIDE = 720  # pixels. A person who fills a third of the picture has more than the 256 that networks take
 
@@ -52,29 +53,19 @@ def nobody(num_frames: int, persons: int, *, num_joints: int, dimensions: int) -
     return Estimate(*(np.full((*shape, *last), np.nan, np.float32) for last in ((dimensions,), (), (2,))))
 
 
-def estimate_clip(path: Path, estimator: Estimator, *, span: range | None = None) -> Estimate:
-    """Estimate the skeletons in a video, or in a span of its frames.
-
-    Args:
-        path: the video.
-        estimator: of the joints.
-        span: numbers of the frames, possibly with a step. Numbers beyond the end are ignored.
+def estimate_clip(clip: VideoClip, estimator: Estimator, *, stride: int = 1) -> Estimate:
+    """Estimate the skeletons in every frame of a clip, or in every `stride`-th.
 
     Raises:
         VideoError: the video cannot be read.
-        ValueError: the span holds no frame of the video.
+        ValueError: the clip's span holds no frame of the video.
     """
-    info = probe(path)
-    numbers = range(info.num_frames)
-    if span is not None:
-        numbers = range(span.start, min(span.stop, info.num_frames), span.step)
-    if not numbers:
-        raise ValueError(f"{path}: none of its {info.num_frames} frames lies in the clip's span; check start and end")
-    around = range(numbers[0], numbers[-1] + 1)
-    tracks = follow_persons(path, detector=estimator.detector, span=around)
-    boxes = two_actors(tracks, num_frames=len(around))[:, :: numbers.step]
+    info = probe(clip.path)
+    first, stop = (0, info.num_frames) if clip.span is None else timeline(clip.path).frames_in(clip.span)
+    tracks = follow_persons(clip.path, detector=estimator.detector, span=range(first, stop))
+    boxes = two_actors(tracks, num_frames=stop - first)[:, ::stride]
     height, width = _size(info)
-    frames = iterate_frames(path, numbers=numbers, size=(height, width))
+    frames = iterate_frames(clip.path, numbers=range(first, stop, stride), size=(height, width))
     parts = list(estimator(frames, boxes * [width, height, width, height]))
     return Estimate(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
