@@ -20,6 +20,7 @@ from ski_lvlm.estimation.blazepose_detector import REACH, BlazePose
 from ski_lvlm.estimation.detector import Detector
 from ski_lvlm.estimation.estimate import Estimate, Frames, nobody
 from ski_lvlm.estimation.mediapipe_weights import load_network
+from ski_lvlm.skeletons.layouts import layout_named
 
 _SIDE = 256  # pixels of the network's input
 _SLACK = 1.25  # the square's side, in diameters of the circle around the body
@@ -76,7 +77,7 @@ class BlazePoseEstimator:
         regions: list[Region | None] = [None] * len(boxes)
         for number, frame in enumerate(frames):
             size = np.array([frame.shape[1], frame.shape[0]])
-            estimate = nobody(1, len(boxes), num_joints=_NUM_JOINTS, dimensions=3)
+            estimate = nobody(1, len(boxes), layout=layout_named(self.layout))
             bodies: list[Landmarks] = []
             for actor, region in enumerate(regions):
                 body = self._follow(frame, boxes[actor, number], region)

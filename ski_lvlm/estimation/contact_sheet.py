@@ -10,12 +10,13 @@ from ski_lvlm.skeletons.layouts import Layout
 from ski_lvlm.storage.files import atomic_path
 from ski_lvlm.videos.decoding import iterate_frames, probe
 from ski_lvlm.videos.folder import VideoClip
-from ski_lvlm.videos.packets import timeline
+from ski_lvlm.videos.packets import clip_timeline
 from ski_lvlm.videos.timeline import sample_indices
 
 _FRAMES = 8
 _COLUMNS = 4
-_SHORTER_SIDE = 360  # pixels of a frame
+_SHORTER_SIDE = 720  # pixels of the whole picture
+_SLACK = 0.15  # of the persons' extent
 _COLOURS = {"left": (255, 140, 0), "right": (0, 200, 255), "": (255, 255, 255)}
 
 
@@ -29,21 +30,35 @@ def write_contact_sheet(
     """
     from PIL import Image
 
-    info = probe(clip.path)
-    first, _ = (0, 0) if clip.span is None else timeline(clip.path).frames_in(clip.span)
+    info, (first, _) = probe(clip.path), clip_timeline(clip.path, clip.span)
     numbers = sample_indices(len(estimate.joints), _FRAMES)
-    scale = _SHORTER_SIDE / min(info.width, info.height)
-    size = round(info.height * scale), round(info.width * scale)
-    frames = iterate_frames(clip.path, numbers={first + stride * int(number) for number in numbers}, size=size)
+    scale = min(1.0, _SHORTER_SIDE / min(info.width, info.height))
+    height, width = round(info.height * scale), round(info.width * scale)
+    frames = iterate_frames(
+        clip.path, numbers={first + stride * int(number) for number in numbers}, size=(height, width)
+    )
     with np.errstate(invalid="ignore"):
         is_sure = estimate.confidence >= min_confidence
-    places = np.where(is_sure[..., None], estimate.places, np.nan)[numbers] * size[::-1]
-    rows = -(-len(numbers) // _COLUMNS)
-    sheet = Image.new("RGB", (min(len(numbers), _COLUMNS) * size[1], rows * size[0]))
-    for i, (frame, points) in enumerate(zip(frames, places, strict=False)):
-        sheet.paste(Image.fromarray(drawn(frame, points, layout)), (i % _COLUMNS * size[1], i // _COLUMNS * size[0]))
+    places = np.where(is_sure[..., None], estimate.places, np.nan)[numbers] * [width, height]
+    pictures = [Image.fromarray(drawn(frame, points, layout)) for frame, points in zip(frames, places, strict=False)]
+    window = around(places, width=width, height=height)
+    columns, tile = min(len(pictures), _COLUMNS), (window[2] - window[0], window[3] - window[1])
+    sheet = Image.new("RGB", (columns * tile[0], -(-len(pictures) // columns) * tile[1]))
+    for i, picture in enumerate(pictures):
+        sheet.paste(picture.crop(window), (i % columns * tile[0], i // columns * tile[1]))
     with atomic_path(path) as temporary:
         sheet.save(temporary, "JPEG", quality=85)
+
+
+def around(places: Float[np.ndarray, "n M J 2"], *, width: int, height: int) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of the window that shows all persons with slack, or of the whole picture."""
+    if np.isnan(places).all():
+        return 0, 0, width, height
+    low, high = np.nanmin(places, axis=(0, 1, 2)), np.nanmax(places, axis=(0, 1, 2))
+    slack = _SLACK * (high - low).max()
+    left, top = np.clip(low - slack, 0, [width - 2, height - 2]).astype(int).tolist()
+    right, bottom = np.clip(high + slack, [left + 2, top + 2], [width, height]).astype(int).tolist()
+    return left, top, right, bottom
 
 
 def drawn(

@@ -8,9 +8,10 @@ from jaxtyping import Float, Float32, UInt8
 
 from ski_lvlm.estimation.detector import Detector
 from ski_lvlm.estimation.tracks import follow_persons, two_actors
+from ski_lvlm.skeletons.layouts import Layout, layout_named
 from ski_lvlm.videos.decoding import VideoInfo, iterate_frames, probe
 from ski_lvlm.videos.folder import VideoClip
-from ski_lvlm.videos.packets import timeline
+from ski_lvlm.videos.packets import clip_timeline
 
 _SHORTER_SIDE = 720  # pixels. A person who fills a third of the picture has more than the 256 that networks take
 
@@ -47,25 +48,26 @@ class Estimator(Protocol):
         """Yield the estimates of some frames after the other. Boxes are in pixels, NaN where a person is absent."""
 
 
-def nobody(num_frames: int, persons: int, *, num_joints: int, dimensions: int) -> Estimate:
+def nobody(num_frames: int, persons: int, *, layout: Layout) -> Estimate:
     """Return an estimate of frames in which everybody is absent."""
-    shape = (num_frames, persons, num_joints)
-    return Estimate(*(np.full((*shape, *last), np.nan, np.float32) for last in ((dimensions,), (), (2,))))
+    shape = (num_frames, persons, layout.num_joints)
+    return Estimate(*(np.full((*shape, *last), np.nan, np.float32) for last in ((layout.dimensions,), (), (2,))))
 
 
 def estimate_clip(clip: VideoClip, estimator: Estimator, *, stride: int = 1) -> Estimate:
     """Estimate the skeletons in every frame of a clip, or in every `stride`-th.
 
     Raises:
-        VideoError: the video cannot be read.
-        ValueError: the clip's span holds no frame of the video.
+        VideoError: the video cannot be read, or the clip's span is not in it.
     """
     info = probe(clip.path)
-    first, stop = (0, info.num_frames) if clip.span is None else timeline(clip.path).frames_in(clip.span)
-    tracks = follow_persons(clip.path, detector=estimator.detector, span=range(first, stop))
-    boxes = two_actors(tracks, num_frames=stop - first)[:, ::stride]
+    first, times = clip_timeline(clip.path, clip.span)
+    tracks = follow_persons(clip.path, detector=estimator.detector, span=clip.span)
+    boxes = two_actors(tracks, num_frames=times.total)[:, ::stride]
+    if not len(boxes):
+        return nobody(len(range(0, times.total, stride)), 1, layout=layout_named(estimator.layout))
     height, width = _size(info)
-    frames = iterate_frames(clip.path, numbers=range(first, stop, stride), size=(height, width))
+    frames = iterate_frames(clip.path, numbers=range(first, first + times.total, stride), size=(height, width))
     parts = list(estimator(frames, boxes * [width, height, width, height]))
     return Estimate(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 

@@ -3,6 +3,7 @@
 Files hold every joint with its confidence. So another limit of confidence needs no new estimation.
 """
 
+import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,7 +54,7 @@ class EstimateFolder:
         """Return whether the clip is estimated and its file undamaged."""
         try:
             self.load(clip)
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return False
         return True
 

@@ -14,6 +14,7 @@ from ski_lvlm.cli import device
 from ski_lvlm.estimation.detector import Detector
 from ski_lvlm.estimation.estimate import Estimate, Frames, nobody
 from ski_lvlm.estimation.tracks import frame_batches
+from ski_lvlm.skeletons.layouts import layout_named
 
 _NUM_JOINTS = 17
 _BATCH = 16  # frames
@@ -66,7 +67,7 @@ class VitPoseEstimator:
             start += len(batch)
 
     def _estimate(self, frames: UInt8[np.ndarray, "n H W 3"], boxes: Float[np.ndarray, "M n 4"]) -> Estimate:
-        estimate = nobody(len(frames), len(boxes), num_joints=_NUM_JOINTS, dimensions=2)
+        estimate = nobody(len(frames), len(boxes), layout=layout_named(self.layout))
         is_there = ~np.isnan(boxes).any(axis=-1)
         shown = [number for number in range(len(frames)) if is_there[:, number].any()]
         if not shown:
