@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.timing import Cost, in_turns
 from ski_lvlm.cli import parser, run
+from ski_lvlm.datasets.ntu import ClipName
 from ski_lvlm.skeletons.cleaning import clean
 from ski_lvlm.skeletons.ntu_file import BodyTrack, Recording, read_skeleton, write_skeleton
 
@@ -66,11 +67,7 @@ def read_lists(path: Path) -> dict[str, list[np.ndarray]]:
 def make_up(folder: Path, count: int, source: Path | None) -> list[Path]:
     """Write `count` files with NTU's names: copies of `source`, or random walks, every fourth with two persons."""
     names = [
-        f"S001C{c:03}P{p:03}R{r:03}A{a:03}"
-        for p in range(1, 41)
-        for c in (1, 2, 3)
-        for r in (1, 2)
-        for a in range(1, 50)
+        str(ClipName(1, c, p, r, a)) for p in range(1, 41) for c in (1, 2, 3) for r in (1, 2) for a in range(1, 50)
     ]
     paths = [folder / f"{name}.skeleton" for name in names[:count]]
     for number, path in enumerate(paths):

@@ -96,7 +96,7 @@ def captioned_line(parts: Parts, shares: Mapping[str, int], *, part: str, clips:
     train = training(parts)
     pairs = " that get pairs" if any(not shares.get(name) for name in train) else ""
     groups = [f"those for training{pairs}"] if train else []
-    groups += ["those held out for questions"] if part != "train" else []
+    groups += ["those held out for questions"] if parts.get("test") or parts.get("unseen") else []
     hint = f". --part all adds those {'held out for questions' if part == 'train' else 'for training'}"
     count = len(captioned_clips(parts, shares))
     return f"captions: {count} of {clips} clips, {' and '.join(groups)}{'' if part == 'all' else hint}"

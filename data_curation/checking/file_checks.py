@@ -116,6 +116,9 @@ def check_files(tables: Mapping[str, QuestionTable], *, data: DataSet, by: By) -
         first: dict[str, Entry] = {}
         clips = _clips(table)
         subject_of = subjects(list(recognised(data, clips)), data=data) if by == "subject" else {}
+        if by == "subject" and not subject_of:
+            problem = f"no clip is of {data.name}, so no subject is compared; give the data set with --data"
+            yield Finding(file, None, None, "warning", problem)
         for clip, entry in clips.items():
             first.setdefault(f"clip {clip!r}", entry)
             if clip in subject_of:

@@ -143,7 +143,9 @@ def test_the_subjects_of_a_data_set_of_ones_own_are_in_its_table(check, tmp_path
     folder = write_data_set(tmp_path / "home")
     one, two = (row["clip"] for row in (ROWS[0], ROWS[1]))
     files = {"train.json": [record(name=one)], "test.json": [record(name=two)]}
-    assert check(files, "--by", "subject")[0] == 0  # none of them is NTU's
+    code, found, _ = check(files, "--by", "subject")
+    assert code == 0 and [f["level"] for f in found] == ["warning", "warning"]
+    assert found[0]["problem"].startswith("no clip is of ntu120, so no subject is compared; give")
     code, found, _ = check(files, "--by", "subject", "--data", str(folder))
     assert code == 1 and found[0]["problem"].startswith("subject 1 is in ")
     write_data_set(folder, rows=[{"clip": one, "class": "wave"}], protocols={})

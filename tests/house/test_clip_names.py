@@ -7,8 +7,9 @@ import pytest
 
 from tests.cases.command_case import ROOT
 
-ROOMS = ("data_curation", "eval")
-CODE = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+ROOMS = ("ski_lvlm", "data_curation", "eval", "scripts", "benchmarks")
+CODE = [*ROOT.glob("*.py"), *(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))]
+CODE = [path for path in CODE if not path.is_relative_to(ROOT / "ski_lvlm" / "datasets")]
 # A regular expression, or a format, of a letter before three digits twice: S\d{3}C\d{3}, S([0-9]{3})C…, S{:03}C{:03}
 PATTERN = re.compile(r"[A-Z]\(?(?:\?P<\w+>)?(\\d|\[0-9\])\{3\}.{0,3}[A-Z]|[A-Z]\{[^{}]*:03d?\}[A-Z]")
 
