@@ -54,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags.add_argument("--out", type=Path, default=ROOT / "runs" / "hostile", help="a new folder for clips and results")
     args = flags.parse_args(argv)
     ntu, out = args.out / "ntu", new_folder(args.out / "run")
-    # about half of the clips are of training subjects, and each takes about four requests
-    synthesize(ntu, args.requests // 2, "--size", "256x144")
+    # two thirds of the clips are for training, and each takes about four requests
+    synthesize(ntu, args.requests * 3 // 8, "--size", "256x144")
     start, codes = time.monotonic(), list[int]()
     answers = RandomAnswers(WAYS, good_pairs, seed=args.seed, pick=lambda draw: draw.choice([*WAYS, "good", "good"]))
     log = args.out / "errors.log"
