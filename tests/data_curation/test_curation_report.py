@@ -136,8 +136,8 @@ def test_counts_that_do_not_add_up_are_a_warning(tmp_path):
 
 def test_all_120_actions_have_a_row(tmp_path):
     html = page(tmp_path, whole_run(range(1, 121)))
-    actions = [row for row in rows(html, "Balance") if re.match(r"A\d{3} ", row[0])]
-    assert [row[0][:4] for row in actions] == [f"A{n:03}" for n in range(1, 121)]
+    actions = [row for row in rows(html, "Balance") if re.match(r"A\d+ ", row[0])]
+    assert [row[0].split()[0] for row in actions] == [f"A{n}" for n in range(1, 121)]
     assert "120 actions have pairs, between 1 and 1" in html and html.count('<section class="clip">') == 24
 
 

@@ -16,14 +16,31 @@ from ski_lvlm.skeletons.layouts import LAYOUTS
 from ski_lvlm.skeletons.packed import packed_writer
 from ski_lvlm.storage.files import read_jsonl, write_json
 from ski_lvlm.videos.decoding import probe, read_video
-from tests.cases.data_set_case import CLASSES, ROWS, write_data_set
+from tests.cases import data_set_case
 from tests.data_curation.test_crop import write_video
 
 pytestmark = pytest.mark.slow
 OFFLINE = ("--captioner", "kinematics", "--qa", "template", "--workers", "1", "--pairs_per_clip", "2")
 WHOLE = ("--detector", "none", "--nobody", "keep_whole")  # nobody is in these videos
-FLAT = [row | {"clip": row["clip"]} for row in ROWS]
+CLASSES = [
+    {"name": "pour tea", "sentences": ["Somebody pours tea."]},
+    {"name": "sweep"},
+    {"id": "W03", "name": "wave"},
+    {"name": "fold"},  # without a clip
+]
+ROWS = [
+    {"clip": f"müller {subject} ({room}) {number}", "class": text, "subject": f"{subject:02}", "room": room}
+    for subject in (1, 2, 3)
+    for room in ("küche", "flur")
+    for number, text in enumerate(("pour tea", "2", "W003"))
+]
 NAMES = [row["clip"] for row in ROWS]
+
+
+def write_data_set(folder, **changes):
+    """Write a data set of 18 clips."""
+    settings = {"rows": ROWS, "classes": CLASSES, "splits": {"A": {"unseen": ["wave", "fold"]}}}
+    return data_set_case.write_data_set(folder, **settings | changes)
 
 
 def curate(data, out, *flags):
@@ -127,9 +144,8 @@ def test_joints_of_another_layout_are_measured(phone, tmp_path):
     assert captions[NAMES[-1]] == 'The action is "wave".'
     trained = talks(tmp_path / "out")
     assert {talk.skeleton == talk.video for talk in trained} == {True}
-    moved = [{**entry, "sentences": ["It is swept."]} if entry["name"] == "sweep" else entry for entry in
-             ({"name": c} if isinstance(c, str) else c for c in CLASSES)]  # fmt: skip
-    write_data_set(folder, classes=moved)
+    swept = [entry | ({"sentences": ["It is swept."]} if entry["name"] == "sweep" else {}) for entry in CLASSES]
+    write_data_set(folder, classes=swept)
     curate(folder, tmp_path / "out", "--ntu", str(phone), "--protocol", "rooms")
     again = read_jsonl(tmp_path / "out" / "captions.jsonl")[len(captions) :]
     assert {record["caption"].split(".")[0] for record in again} == {"It is swept"} and len(again) == 6

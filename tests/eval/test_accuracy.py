@@ -83,7 +83,8 @@ def test_captions_of_a_data_set_of_ones_own_name_its_classes(tmp_path):
     folder = write_data_set(tmp_path / "home")
     texts = ("Then somebody pours tea", "I see sweep, no wave.", "They WAVE")
     predictions = [{"video_name": f"{row['clip']}.mp4", "pred": text} for row, text in zip(ROWS, texts)]
-    write_json(tmp_path / "p.json", [*predictions, {"video_name": ROWS[3]["clip"], "pred": "tea"}])
+    other_tea = next(row["clip"] for row in ROWS[1:] if row["class"] == "pour tea")
+    write_json(tmp_path / "p.json", [*predictions, {"video_name": other_tea, "pred": "tea"}])
     flags = ["--predictions", str(tmp_path / "p.json"), "--out", str(tmp_path / "out.json"), "--data", str(folder)]
     assert main(flags) == 0
     (row,) = json.loads((tmp_path / "out.json").read_text())
