@@ -11,7 +11,7 @@ coordinates each. At most two persons are kept. Joints of low confidence are abs
 Writes OUT/joints.npy and OUT/index.json (the packed set), and OUT/estimates with report.json and every joint of every
 clip. Skeletons of another origin are never replaced. The same command resumes an interrupted run. Another
 --min_confidence packs again without estimating. Videos that cannot be read and clips without anybody are listed with
-the reason and left out. The exit code is 1 if no clip remains.
+the reason and left out. It is an error if no clip remains.
 """
 
 import argparse
@@ -19,6 +19,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float32
 
 from scripts.extract_features import failures_file, print_skipped
 from ski_lvlm import cli
@@ -67,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         counts, failures = pack(folder, names, failures, out, estimator=estimator, limit=limit)
     report(out, counts, failures, estimator=estimator, limit=limit)
-    return 0 if counts else 1
+    return 0
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -171,21 +174,26 @@ def pack(
     estimator: "Estimator",
     limit: float,
 ) -> "tuple[dict[str, ClipCounts], dict[str, str]]":
-    """Write the packed set, and return the counts of its clips and the reasons why the others are not in it."""
+    """Write the packed set, and return the counts of its clips and the reasons why the others are not in it.
+
+    Raises:
+        ValueError: no clip remains.
+    """
+    from ski_lvlm.datasets.packing import pack as pack_clips
+    from ski_lvlm.datasets.reading import load_clip
     from ski_lvlm.skeletons.packed import packed_writer
 
-    counts, reasons = {}, dict(failures)
-    source = f"{estimator.model}, joints of at least {limit:g} confidence"
+    counts: dict[str, ClipCounts] = {}
+
+    def joints(name: str) -> Float32[np.ndarray, "T M J D"]:
+        usable, counts[name] = folder.joints(name, min_confidence=limit)
+        return usable
+
+    clips = (load_clip(name, joints) for name in names if name not in failures)
+    source, first = f"{estimator.model}, joints of at least {limit:g} confidence", next(iter(failures.values()), "none")
     with packed_writer(out, layout=folder.layout, cleaning=estimator.cleaning, source=source) as writer:
-        for name in names:
-            if name in failures:
-                continue
-            try:
-                joints, counts[name] = folder.joints(name, min_confidence=limit)
-                writer.add(name, joints)
-            except ValueError as error:
-                reasons[name] = str(error)
-    return counts, reasons
+        without = pack_clips(clips, writer, total=None, source=out, none_left=first)
+    return counts, {**failures, **without}
 
 
 def report(
