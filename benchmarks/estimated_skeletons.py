@@ -40,17 +40,17 @@ def distances(
     """
     from ski_lvlm.skeletons.layouts import LAYOUTS
 
-    ours, theirs = LAYOUTS["blazepose-33"].joints, LAYOUTS["ntu-25"].joints
+    blazepose, ntu = LAYOUTS["blazepose-33"].joints, LAYOUTS["ntu-25"].joints
     sides = {"left": "right", "right": "left"} if is_swapped else {"left": "left", "right": "right"}
     names = [(f"{side} {part}", f"{sides[side]} {part}") for side in sides for part in _PARTS]
-    i, j = [ours.index(name) for name, _ in names], [theirs.index(name) for _, name in names]
+    i, j = [blazepose.index(name) for name, _ in names], [ntu.index(name) for _, name in names]
     results = []
     for number, target in zip(frames, kinect[:, j].astype(np.float64)):
         persons = joints[number][:, i].astype(np.float64)
-        known = ~np.isnan(persons).any(-1) & ~np.isnan(target).any(-1)
+        is_shared = ~np.isnan(persons).any(-1) & ~np.isnan(target).any(-1)
         errors = [
             np.linalg.norm(aligned(person[each], target[each]) - target[each], axis=-1).mean()
-            for person, each in zip(persons, known)
+            for person, each in zip(persons, is_shared)
             if each.sum() >= len(names) // 2
         ]
         results += [100 * float(min(errors))] if errors else []
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     videos, skeletons = list_videos(args.ntu), find_files(args.ntu).skeletons
     names = sorted(videos.keys() & skeletons.keys())
     names = [names[k * len(names) // min(args.clips, len(names))] for k in range(min(args.clips, len(names)))]
-    estimator, seconds, frames, found, absent = BlazePoseEstimator(), 0.0, 0, 0, []
+    estimator, seconds, frames, peopled, absent = BlazePoseEstimator(), 0.0, 0, 0, []
     results: dict[bool, list[float]] = {False: [], True: []}
     with cli.progress("clips", total=len(names)) as advance:
         for name in names:
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             estimate = estimate_clip(VideoClip(videos[name]), estimator)
             seconds += time.process_time() - start
             is_there = ~np.isnan(estimate.confidence).all(axis=2)
-            frames, found = frames + len(is_there), found + int(is_there.any(axis=1).sum())
+            frames, peopled = frames + len(is_there), peopled + int(is_there.any(axis=1).sum())
             with np.errstate(invalid="ignore"):
                 is_sure = estimate.confidence >= estimator.min_confidence
             absent.append(1 - float(is_sure[is_there].mean()) if is_there.any() else 1.0)

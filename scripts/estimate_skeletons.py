@@ -119,9 +119,9 @@ def check_own_set(out: Path, cleaning: str) -> None:
         )
 
 
-def workers_of(asked: int) -> int:
+def workers_of(number: int) -> int:
     """Return the number of worker processes, none on a GPU, which worker processes cannot share with this one."""
-    return 0 if cli.device().type == "cuda" else asked
+    return 0 if cli.device().type == "cuda" else number
 
 
 class ClipEstimator:
@@ -174,7 +174,7 @@ def pack(
     estimator: "Estimator",
     limit: float,
 ) -> "tuple[dict[str, ClipCounts], dict[str, str]]":
-    """Write the packed set, and return the counts of its clips and the reasons why the others are not in it.
+    """Write the packed set, and return the counts of its clips and the reasons against the others.
 
     Raises:
         ValueError: no clip remains.

@@ -79,37 +79,37 @@ class HyperAttention(nn.Module):
         self.register_buffer("group_mean", (membership / membership.sum(0)).T.contiguous(), persistent=False)
 
     def forward(
-        self, x: Float[Tensor, "N T J C"], known: Bool[Tensor, "N T J"] | None = None
+        self, x: Float[Tensor, "N T J C"], has_joint: Bool[Tensor, "N T J"] | None = None
     ) -> Float[Tensor, "N T J D"]:
         """Let the joints of each time step exchange information.
 
-        Joints that are not `known` are zeros in `x`. Nobody attends to them, the learned matrix does not mix them in,
-        their group's mean leaves them out, and their result is zero. With None, all are known.
+        Absent joints (False in `has_joint`) are zeros in `x`. Nobody attends to them, the learned matrix does not mix
+        them in, their group's mean leaves them out, and their result is zero. With None, all are there.
         """
         steps, heads = len(x) * x.shape[1], "s j (h d) -> (s h) j d"
         q, k, v = (y.flatten(0, 1) for y in self.qkv(self.norm(x)).chunk(3, dim=-1))
-        e = self.group_projection(self._group_means(x, known)).flatten(0, 1)
+        e = self.group_projection(self._group_means(x, has_joint)).flatten(0, 1)
         # q_n . (k_m + e_m): a product with the membership, because the gradient of gathering e is slow
         k = torch.baddbmm(k, self.membership.expand(steps, -1, -1), e)
         q, k, v = (rearrange(y, heads, h=self.num_heads) for y in (q, k, v))
         graph_scores = self._distance_scores(q) + self._group_scores(e)
         scores = torch.baddbmm(graph_scores, q, k.mT, beta=self.scale, alpha=self.scale)
-        if known is not None:
-            is_known = known.flatten(0, 1).repeat_interleave(self.num_heads, dim=0)
-            scores, v = scores.masked_fill(~is_known[:, None], -math.inf), v * is_known[..., None]
+        if has_joint is not None:
+            is_key = has_joint.flatten(0, 1).repeat_interleave(self.num_heads, dim=0)
+            scores, v = scores.masked_fill(~is_key[:, None], -math.inf), v * is_key[..., None]
         attention = rearrange(scores.softmax(dim=-1), "(s h) j m -> s h j m", h=self.num_heads)
         weights = torch.addcmul(self.joint_matrix, attention, self.alpha)
         mixed = rearrange(weights, "s h j m -> (s h) j m") @ v
         mixed = rearrange(mixed, "(n t h) j d -> n t j (h d)", n=len(x), h=self.num_heads)
         result = self.skip(x) + self.output(mixed)
-        return result if known is None else result * known[..., None]
+        return result if has_joint is None else result * has_joint[..., None]
 
     def _group_means(
-        self, x: Float[Tensor, "N T J C"], known: Bool[Tensor, "N T J"] | None
+        self, x: Float[Tensor, "N T J C"], has_joint: Bool[Tensor, "N T J"] | None
     ) -> Float[Tensor, "N T G C"]:
-        if known is None:
+        if has_joint is None:
             return self.group_mean @ x
-        number = known.to(x.dtype) @ self.membership  # of the joints of each group. Unknown joints are zeros in x
+        number = has_joint.to(x.dtype) @ self.membership  # of the joints of each group. Absent joints are zeros in x
         return self.membership.T @ x / number.clamp(min=1)[..., None]
 
     def _distance_scores(self, q: Float[Tensor, "S J d"]) -> Float[Tensor, "S J J"]:

@@ -47,31 +47,31 @@ class TimeConv(nn.Module):
             nn.init.normal_(norm.weight, 1.0, 0.02)
 
     def forward(
-        self, x: Float[Tensor, "N C T J"], known: Bool[Tensor, "N T J"] | None = None
+        self, x: Float[Tensor, "N C T J"], has_joint: Bool[Tensor, "N T J"] | None = None
     ) -> Float[Tensor, "N C U J"]:
         """Convolve every joint over time. A stride of 2 halves the time steps, rounding up.
 
-        Where a joint is not `known`, its neighbours in time see what they see beyond the ends of a clip: zeros.
+        Where a joint is absent, its neighbours in time see what they see beyond the ends of a clip: zeros.
         """
         moving, still = self.entrance(x).split((3 * self.quarter, self.quarter), dim=1)
         moving = moving.contiguous(memory_format=torch.channels_last)  # or batch norm takes a slow way, above all back
         moving = F.relu(self.entrance_norm(moving))
-        short, long, peak = _masked(moving, known).split(self.quarter, dim=1)
+        short, long, peak = _masked(moving, has_joint).split(self.quarter, dim=1)
         peak = F.max_pool2d(peak, (3, 1), stride=(self.stride, 1), padding=(1, 0))
         branches = (self.short(short), self.long(long), peak, still[:, :, :: self.stride])
         return self.exit_norm(torch.cat(branches, dim=1))
 
 
-def _masked(x: Float[Tensor, "N C T J"], known: Bool[Tensor, "N T J"] | None) -> Float[Tensor, "N C T J"]:
-    """Set unknown joints to zero."""
-    return x if known is None else x * known[:, None]
+def _masked(x: Float[Tensor, "N C T J"], has_joint: Bool[Tensor, "N T J"] | None) -> Float[Tensor, "N C T J"]:
+    """Set absent joints to zero."""
+    return x if has_joint is None else x * has_joint[:, None]
 
 
-def _strided(known: Bool[Tensor, "N T J"], stride: int) -> Bool[Tensor, "N U J"]:
-    """Return which joints are known in some of the frames of each time step that remains."""
+def _strided(has_joint: Bool[Tensor, "N T J"], stride: int) -> Bool[Tensor, "N U J"]:
+    """Return which joints are there in some of the frames of each time step that remains."""
     if stride == 1:
-        return known
-    return F.max_pool2d(known.float(), (stride, 1), ceil_mode=True) > 0
+        return has_joint
+    return F.max_pool2d(has_joint.float(), (stride, 1), ceil_mode=True) > 0
 
 
 def _initialise(conv: nn.Conv2d, *, branches: int = 1) -> None:
@@ -105,13 +105,13 @@ class Block(nn.Module):
             self.residual = nn.Sequential(conv, nn.BatchNorm2d(width))
 
     def forward(
-        self, x: Float[Tensor, "N C T J"], known: Bool[Tensor, "N T J"] | None = None
+        self, x: Float[Tensor, "N C T J"], has_joint: Bool[Tensor, "N T J"] | None = None
     ) -> Float[Tensor, "N D U J"]:
         """Attend and convolve. Both tensors are channels-last in memory, where convolutions are fast."""
-        attended = rearrange(self.attention(rearrange(x, "n c t j -> n t j c"), known), "n t j c -> n c t j")
+        attended = rearrange(self.attention(rearrange(x, "n c t j -> n t j c"), has_joint), "n t j c -> n c t j")
         # strided here, since oneDNN's issue 6035: the gradient of a strided 1x1 convolution of few channels, several
         # threads at work, is written beyond its memory
-        return F.relu(self.time(attended, known) + self.residual(x[:, :, :: self.time.stride]))
+        return F.relu(self.time(attended, has_joint) + self.residual(x[:, :, :: self.time.stride]))
 
 
 class Hyperformer(nn.Module):
@@ -176,9 +176,9 @@ class Hyperformer(nn.Module):
             ValueError: another joint layout or dimension than the encoder's, more persons, or a clip without anybody.
         """
         skeleton = self._checked(skeleton)
-        present, known = _presence(skeleton)
-        features = self.feature_map(skeleton, present=present, known=known)
-        per_person = _average_joints(features, None if known is None else self._remaining(known))
+        present, has_joint = _presence(skeleton)
+        features = self.feature_map(skeleton, present=present, has_joint=has_joint)
+        per_person = _average_joints(features, None if has_joint is None else self._remaining(has_joint))
         return _average_persons(per_person, present=present)
 
     def feature_map(
@@ -186,25 +186,25 @@ class Hyperformer(nn.Module):
         skeleton: Float[Tensor, "B T M J C"],
         *,
         present: Bool[Tensor, "B T M"],
-        known: Bool[Tensor, "N T J"] | None = None,
+        has_joint: Bool[Tensor, "N T J"] | None = None,
     ) -> Float[Tensor, "N F U J"]:
         """Return the last block's output for each of the N persons who are present in some frame, clip by clip.
 
-        `known` says which of their joints are there. With None, all are.
+        `has_joint` says which of their joints are there. With None, all are.
         """
         x = rearrange(skeleton.nan_to_num(0.0), "b t m j c -> b (m j c) t")
         x = rearrange(self.entrance_norm(x), "b (m j c) t -> b m t j c", m=self.num_persons, c=self.in_channels)
         x = rearrange(x[present.any(1)].contiguous(), "n t j c -> n c t j")  # channels-last through all blocks
         for block, stride in zip(self.blocks, self.strides, strict=True):
-            x = block(_masked(x, known), known)
-            known = known if known is None else _strided(known, stride)
-        return _masked(x, known)
+            x = block(_masked(x, has_joint), has_joint)
+            has_joint = has_joint if has_joint is None else _strided(has_joint, stride)
+        return _masked(x, has_joint)
 
-    def _remaining(self, known: Bool[Tensor, "N T J"]) -> Bool[Tensor, "N U J"]:
-        """Return which joints are known at the time steps that the blocks leave."""
+    def _remaining(self, has_joint: Bool[Tensor, "N T J"]) -> Bool[Tensor, "N U J"]:
+        """Return which joints are there at the time steps that the blocks leave."""
         for stride in self.strides:
-            known = _strided(known, stride)
-        return known
+            has_joint = _strided(has_joint, stride)
+        return has_joint
 
     def train(self, mode: bool = True) -> "Hyperformer":
         """Enter training mode. With `keep_statistics` the batch norms keep using the statistics they have."""
@@ -255,9 +255,9 @@ class Hyperformer(nn.Module):
 def _presence(
     skeleton: Float[Tensor, "B T M J C"],
 ) -> tuple[Bool[Tensor, "B T M"], Bool[Tensor, "N T J"] | None]:
-    """Return which persons are present when, and which joints of those ever present are known, None if all are.
+    """Return which persons are present when, and which joints of those ever present they have, None for all.
 
-    In frames without a person all joints count as known. There the person as a whole is left out.
+    In frames without a person all joints count as there. There the person as a whole is left out.
     """
     absent = skeleton.isnan()
     unknown = absent.any(-1)
@@ -274,11 +274,13 @@ def _presence(
     return present, rearrange(~single, "b t m j -> b m t j")[present.any(1)]
 
 
-def _average_joints(features: Float[Tensor, "N F U J"], known: Bool[Tensor, "N U J"] | None) -> Float[Tensor, "N U F"]:
-    """Average over the joints that are known at each time step. The others are zeros."""
-    if known is None:
+def _average_joints(
+    features: Float[Tensor, "N F U J"], has_joint: Bool[Tensor, "N U J"] | None
+) -> Float[Tensor, "N U F"]:
+    """Average over the joints that are there at each time step. The others are zeros."""
+    if has_joint is None:
         return reduce(features, "n c u j -> n u c", "mean")
-    number = known.sum(-1, keepdim=True).clamp(min=1).to(features.dtype)
+    number = has_joint.sum(-1, keepdim=True).clamp(min=1).to(features.dtype)
     return reduce(features, "n c u j -> n u c", "sum") / number
 
 

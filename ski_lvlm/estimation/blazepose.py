@@ -137,8 +137,8 @@ def cut_out(frame: UInt8[np.ndarray, "H W 3"], region: Region) -> UInt8[np.ndarr
     scale = 2 * region.reach / _SIDE
     first = region.middle + region.axes @ np.full(2, (0.5 - _SIDE / 2) * scale) - 0.5  # the middle of the first pixel
     to_picture = np.column_stack([region.axes * scale, first])
-    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    square = cv2.warpAffine(frame, to_picture, (_SIDE, _SIDE), flags=how, borderMode=cv2.BORDER_REPLICATE)
+    sampling = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    square = cv2.warpAffine(frame, to_picture, (_SIDE, _SIDE), flags=sampling, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(square, np.uint8)
 
 
@@ -156,7 +156,7 @@ def decoded(
     return Landmarks(joints, visibility, region.middle + in_square * 2 * region.reach @ region.axes.T, presence)
 
 
-def is_one_body(points: Float[np.ndarray, "39 2"], others: Float[np.ndarray, "39 2"]) -> bool:
+def is_one_body(points: Float[np.ndarray, "39 2"], other: Float[np.ndarray, "39 2"]) -> bool:
     """Return whether two answers lie on one body, as when two tracks end at the same person."""
     size = np.ptp(points[:_NUM_JOINTS], axis=0).max()
-    return bool(np.linalg.norm(points[:_NUM_JOINTS] - others[:_NUM_JOINTS], axis=-1).mean() < _ONE_BODY * size)
+    return bool(np.linalg.norm(points[:_NUM_JOINTS] - other[:_NUM_JOINTS], axis=-1).mean() < _ONE_BODY * size)

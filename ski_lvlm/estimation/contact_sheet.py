@@ -23,7 +23,9 @@ _COLOURS = {"left": (255, 140, 0), "right": (0, 200, 255), "": (255, 255, 255)}
 def write_contact_sheet(
     path: Path, clip: VideoClip, estimate: Estimate, *, layout: Layout, min_confidence: float, stride: int
 ) -> None:
-    """Write eight frames of a clip as a JPEG. Left bones are orange, right ones blue, and absent joints not drawn.
+    """Write eight frames of a clip as a JPEG.
+
+    Left bones are orange, right ones blue, and absent joints not drawn.
 
     Raises:
         VideoError: the video cannot be read.

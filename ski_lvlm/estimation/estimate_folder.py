@@ -20,7 +20,7 @@ _VERSION = 1
 
 
 class ClipCounts(NamedTuple):
-    """What a clip's estimate holds: frames, those with a person, persons, share of absent joints, seconds it took."""
+    """Counts of a clip: frames, those with a person, persons, share of absent joints, seconds to estimate."""
 
     frames: int
     with_person: int

@@ -1,4 +1,4 @@
-"""Boxes of each person in every frame of a video, by a detector on a few frames a second and interpolation.
+"""Boxes of each person in every frame of a video, by a detector on a few frames and interpolation.
 
 Assumption: five frames a second are enough, because a box with slack holds a person for a fifth of a second.
 """

@@ -69,13 +69,13 @@ class VitPoseEstimator:
     def _estimate(self, frames: UInt8[np.ndarray, "n H W 3"], boxes: Float[np.ndarray, "M n 4"]) -> Estimate:
         estimate = nobody(len(frames), len(boxes), layout=layout_named(self.layout))
         is_there = ~np.isnan(boxes).any(axis=-1)
-        shown = [number for number in range(len(frames)) if is_there[:, number].any()]
-        if not shown:
+        peopled = [number for number in range(len(frames)) if is_there[:, number].any()]
+        if not peopled:
             return estimate
-        corners = [boxes[is_there[:, number], number] for number in shown]
-        answers = self._answers(frames[shown], [np.hstack([box[:, :2], box[:, 2:] - box[:, :2]]) for box in corners])
+        corners = [boxes[is_there[:, number], number] for number in peopled]
+        answers = self._answers(frames[peopled], [np.hstack([box[:, :2], box[:, 2:] - box[:, :2]]) for box in corners])
         size = np.array(frames.shape[2:0:-1])
-        for number, persons in zip(shown, answers, strict=True):
+        for number, persons in zip(peopled, answers, strict=True):
             for actor, person in zip(np.flatnonzero(is_there[:, number]), persons, strict=True):
                 points = person["keypoints"].cpu().numpy().astype(np.float64)
                 estimate.places[number, actor] = points / size

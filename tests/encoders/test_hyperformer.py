@@ -261,13 +261,13 @@ def test_every_layout_trains_a_step_with_and_without_single_joints(layout):
 def test_what_stands_under_a_mask_has_no_influence(is_training):
     encoder = attentive().train(is_training)
     skeleton = without_joints(clips())
-    present, known = hyperformer._presence(skeleton)
+    present, has_joint = hyperformer._presence(skeleton)
     features = []
     for garbage in (0.0, 1e3, -1e3):
         filled = skeleton.nan_to_num(garbage) if is_training is False else skeleton
-        features.append(encoder.feature_map(filled, present=present, known=known))
+        features.append(encoder.feature_map(filled, present=present, has_joint=has_joint))
     assert torch.equal(features[0], features[1]) and torch.equal(features[0], features[2])
-    absent = ~encoder._remaining(known)
+    absent = ~encoder._remaining(has_joint)
     assert absent.any() and not features[0].movedim(1, -1)[absent].any()
 
 
