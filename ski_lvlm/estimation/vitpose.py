@@ -84,7 +84,7 @@ class VitPoseEstimator:
         return estimate
 
     def _answers(
-        self, frames: UInt8[np.ndarray, "n H W 3"], boxes: list[Float[np.ndarray, "k 4"]]
+        self, frames: UInt8[np.ndarray, "n H W 3"], boxes: list[Float[np.ndarray, "_ 4"]]
     ) -> list[list[dict[str, Any]]]:
         """Return keypoints and scores of every person of every frame. Boxes are corner, width and height."""
         import torch
