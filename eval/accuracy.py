@@ -111,9 +111,10 @@ def main(flags: Sequence[str] | None = None) -> int:
         rows.append(most_frequent(args.instructions, captions, data=data))
     write_json(args.out, rows)
     for row in rows:
+        pairs = f", {row['same_object_share']} % of {row['same_object_clips']} in same-object pairs"
         print(
             f"{row['condition']}: {row['share']} % of {row['clips']} captions name the action, {row['macro']} % "
-            f"averaged over actions, {row['same_object_share']} % of {row['same_object_clips']} in same-object pairs"
+            f"averaged over actions{pairs if row['same_object_clips'] else ''}"
         )
     return 0
 

@@ -72,7 +72,7 @@ def motion_sentences(motion: Motion, *, meeting: Meeting | None = None) -> list[
     if motion.legs == "walk" and motion.place is None:  # the arms only swing along
         sentences = [_sentence(f"{body}.")]
     else:
-        sentences = [_sentence(f"{_hands(motion, whose=owner)}; {body}.")]
+        sentences = [_sentence(f"{_hands(motion, whose=owner)}{f'; {body}' if body else ''}.")]
     if meeting:
         sentences.append(f"{_MEETINGS[meeting.change]}{_contact(meeting)}.")
     return sentences
@@ -90,8 +90,10 @@ def _body(motion: Motion, *, person: str) -> str:
         parts.append(_HEIGHTS[motion.height])
     if motion.leans:
         parts.append("the trunk leans over")
-    if motion.legs == "walk" or not parts:
+    if motion.legs == "walk" or (motion.legs and not parts):
         parts.append(_LEGS[motion.legs].format(who=person))
+    if not parts:
+        return ""
     *first, last = parts
     return f"{', '.join(first)} and {last}" if first else last
 

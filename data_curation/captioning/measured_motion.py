@@ -4,6 +4,9 @@ The results are a few robust numbers per person in metres and frames, which `kin
 
 Assumption: the joint labels are the person's own left and right. (Kinect v2 mirrors its colour image, so a right hand
 appears on the right of the picture.)
+
+Skeletons estimated from video alone have the hips as origin in every frame. They do not say where a person is. So no
+jump, no walk and no distance of two people is measured on them.
 """
 
 from dataclasses import dataclass
@@ -21,6 +24,7 @@ SWING = 0.1  # metres between turning points of a repeated movement
 LIFT = 0.15  # metres
 RISE, JUMP, STEP, WALK, NEARER = 0.15, 0.1, 0.3, 0.7, 0.25  # metres
 LEAN = 35.0  # degrees
+FIXED = 1e-3  # metres; nobody's hips stay so still
 
 Hands = Literal["left", "right", "both"]
 HandPlace = Literal["head", "overhead", "together", "forward", "down"]
@@ -42,7 +46,7 @@ class Motion:
     height: Height | None
     drop: float  # metres that the hips sank (negative: rose) from start to end
     leans: bool
-    legs: Legs
+    legs: Legs | None  # None where the skeleton does not say where the hips are
 
 
 @dataclass(frozen=True)
@@ -93,21 +97,28 @@ def measure(joints: Float[np.ndarray, "T 7 3"]) -> Motion:
         height=height,
         drop=round(drop, 2),
         leans=_lean(body) > LEAN,
-        legs=_legs(body, steps),
+        legs=None if _is_hip_centred(body) else _legs(body, steps),
     )
 
 
 def measure_meeting(joints: Float[np.ndarray, "T 2 7 3"]) -> Meeting | None:
-    """Measure two people, or return None if they share fewer than two frames."""
+    """Measure two people, or return None if they share fewer than two frames or a position is unknown."""
     both = joints[np.isfinite(joints).all(axis=(1, 2, 3))]
     if len(both) < 2:
         return None
     one, other = _smooth(both[:, 0]), _smooth(both[:, 1])
+    if _is_hip_centred(one) and _is_hip_centred(other):
+        return None
     distance = np.linalg.norm(one[:, HIPS] - other[:, HIPS], axis=-1)
     trunk, wrists = [HEAD, SHOULDERS, HIPS], list(WRISTS.values())
     touch = min(_nearest(one[:, wrists], other[:, trunk]), _nearest(other[:, wrists], one[:, trunk]))
     start, end = _ends(distance)
     return Meeting(round(start, 2), round(end, 2), touch, hands=_nearest(one[:, wrists], other[:, wrists]))
+
+
+def _is_hip_centred(body: Float[np.ndarray, "T 7 3"]) -> bool:
+    """Return whether the hips are the origin in every frame."""
+    return bool(np.ptp(body[:, HIPS], axis=0).max() < FIXED)
 
 
 def _nearest(a: Float[np.ndarray, "T A 3"], b: Float[np.ndarray, "T B 3"]) -> float:
@@ -218,7 +229,7 @@ def _height(body: Float[np.ndarray, "T 7 3"]) -> tuple[Height | None, float]:
     hips = body[:, HIPS, 1] - feet
     start, end = _ends(hips)
     travelled = np.linalg.norm(body[-1, HIPS, [0, 2]] - body[0, HIPS, [0, 2]])
-    if feet.max() - np.median(feet) > JUMP and travelled < WALK:
+    if feet.max() - np.median(feet) > JUMP and travelled < WALK and not _is_hip_centred(body):
         return "jumps", start - end
     if abs(end - start) > RISE:
         return ("rises" if end > start else "sinks"), start - end

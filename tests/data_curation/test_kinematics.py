@@ -116,6 +116,21 @@ def test_walking_and_bowing():
     assert measure(bow).leans
 
 
+def hip_centred(body):
+    return body - body[:, HIPS : HIPS + 1]
+
+
+def test_where_the_hips_are_the_origin_nobody_jumps_walks_or_meets():
+    rising, walk = standing(), standing()
+    rising[:, :LEFT_ANKLE, 1] += ramp(-0.45, 0)[:, None].astype(np.float32)
+    walk[..., 0] += ramp(0, 1.5)[:, None].astype(np.float32)
+    assert measure(hip_centred(rising)).height == "rises" and measure(hip_centred(rising)).legs is None
+    assert motion_sentences(measure(hip_centred(rising))) == ["The hands hardly move; the hips rise."]
+    assert motion_sentences(measure(hip_centred(walk))) == ["The hands hardly move."]
+    other = standing(seed=1) + np.array([1.5, 0, 0], np.float32)
+    assert measure_meeting(np.stack([hip_centred(walk), hip_centred(other)], axis=1)) is None
+
+
 @pytest.mark.parametrize(("shift", "change"), [(-0.6, "closer"), (0.6, "apart"), (0.1, "same")])
 def test_two_people_and_their_distance(shift, change):
     other = standing(seed=1)
