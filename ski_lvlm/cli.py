@@ -69,7 +69,7 @@ def parser(description: str) -> argparse.ArgumentParser:
 def add_selection_flags(flags: argparse.ArgumentParser, *, split: str) -> None:
     """Add the flags that name a data set, a split and a protocol. `split` says what holds without `--split`."""
     add = flags.add_argument
-    add("--data", nargs="+", action="extend", default=[], help="data sets: ntu60, ntu120, synthetic, or folders "
+    add("--data", nargs="+", action="extend", help="data sets: ntu60, ntu120, synthetic, or folders "
         "with dataset.json, which are joined (default: the one that --split begins with)")  # fmt: skip
     add(
         "--same_classes",
@@ -77,9 +77,9 @@ def add_selection_flags(flags: argparse.ArgumentParser, *, split: str) -> None:
         metavar="FILE",
         help="for several data sets: JSON {class: the same class in another data set}",
     )
-    add("--split", default="", help="zero-shot split of the data set, such as ntu60/48-12 or synthetic, a file of "
+    add("--split", help="zero-shot split of the data set, such as ntu60/48-12 or synthetic, a file of "
         f"unseen classes, or a list of them with commas. Without it, {split}")  # fmt: skip
-    add("--protocol", default="", help="which clips are for training and which for testing: one of the data set's "
+    add("--protocol", help="which clips are for training and which for testing: one of the data set's "
         "protocols (default: its first, xsub for NTU)")  # fmt: skip
 
 

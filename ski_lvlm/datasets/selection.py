@@ -48,7 +48,11 @@ class Selection:
 
 
 def select(
-    data: Sequence[str] = (), *, split: str = "", protocol: str = "", same_classes: Path | None = None
+    data: Sequence[str] | None = None,
+    *,
+    split: str | None = None,
+    protocol: str | None = None,
+    same_classes: Path | None = None,
 ) -> Selection:
     """Open what flags name. Without `data`, the split's name begins with a built-in data set, as in ntu60/48-12.
 
@@ -67,4 +71,4 @@ def select(
             )
         data = [name]
     data_set = join([open_data_set(name) for name in data], same_classes=same_classes)
-    return Selection(data_set, data_set.split(split), data_set.protocol(protocol))
+    return Selection(data_set, data_set.split(split or ""), data_set.protocol(protocol or ""))

@@ -88,8 +88,8 @@ class PackedSkeletons:
     def _row(self, name: str) -> int:
         if name not in self._rows:
             raise ValueError(
-                f"{self.folder}: no clip {name!r} among its {len(self)} skeletons; it may be on NTU's list of missing "
-                "skeletons: leave it out, or prepare the folder that holds it"
+                f"{self.folder}: no clip {name!r} among its {len(self)} skeletons; it may be known to have no "
+                "usable skeleton: leave it out, or prepare the folder that holds it"
             )
         return self._rows[name]
 
@@ -97,16 +97,19 @@ class PackedSkeletons:
 def _read_index(folder: Path) -> dict:
     path = folder / "index.json"
     if not path.is_file():
-        raise ValueError(f"{folder}: no packed skeletons (index.json) here; make them with scripts/prepare_ntu.py")
+        raise ValueError(
+            f"{folder}: no packed skeletons (index.json) here; make them with scripts/prepare_ntu.py, "
+            "scripts/prepare.py or scripts/estimate_skeletons.py"
+        )
     try:
         index = read_json(path)
     except ValueError as error:
         raise ValueError(
-            f"{path}: damaged ({error}); delete the folder and run scripts/prepare_ntu.py again"
+            f"{path}: damaged ({error}); delete the folder and run the command that made it again"
         ) from error
     if index.get("format") != _FORMAT:
         raise ValueError(
-            f"{path}: format {index.get('format')!r}, but this code reads {_FORMAT}; run scripts/prepare_ntu.py again"
+            f"{path}: format {index.get('format')!r}, but this code reads {_FORMAT}; run the command that made it again"
         )
     return index
 
@@ -115,12 +118,12 @@ def _map_joints(path: Path, expected: int) -> Float32[np.ndarray, " values"]:
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        fault = array_fault(path, error, remedy="run scripts/prepare_ntu.py again")
+        fault = array_fault(path, error, remedy="run the command that made it again")
         raise ValueError(f"{path}: cannot be read: {fault}") from error
     if values.shape != (expected,) or values.dtype != np.float32:
         raise ValueError(
             f"{path}: {values.shape} {values.dtype} values, but the index promises {expected} of float32; the files do "
-            "not belong together: run scripts/prepare_ntu.py again"
+            "not belong together: run the command that made them again"
         )
     return values.view(np.ndarray)
 
