@@ -19,6 +19,8 @@ def plan_of(args: argparse.Namespace, scale: CaptioningScale, out: Path) -> Capt
     Raises:
         ValueError: --data ntu lacks what cannot be made here, or flags of NTU come without it.
     """
+    if args.data not in ("ntu", "synthetic"):
+        raise ValueError(f"found --data {args.data}, expected synthetic or ntu: Table 3 describes Charades")
     if args.data == "ntu":
         if missing := [f"--{name}" for name in _NTU_FLAGS if getattr(args, name) is None]:
             raise ValueError(

@@ -13,7 +13,7 @@ from ski_lvlm.storage.files import atomic_path, write_json
 def table_flags(description: str) -> argparse.ArgumentParser:
     """Return the flags that every table and figure shares."""
     p = parser(description)
-    p.add_argument("--data", choices=("synthetic", "ntu"), default="synthetic", help="ntu: at the paper's scale")
+    p.add_argument("--data", default="synthetic", help="synthetic, ntu (at the paper's scale), or a data set's folder")
     p.add_argument("--prepared", type=Path, help="output of scripts/prepare_ntu.py (default: made)")
     p.add_argument("--rows", metavar="SUBSTRING", default="", help="run only rows whose name contains it")
     add_job_flags(p)

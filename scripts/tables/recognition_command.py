@@ -15,6 +15,7 @@ from scripts.tables.recognition_table import as_json, collect, markdown
 from scripts.tables.results import Results
 from scripts.tables.rows import Row, Table
 from ski_lvlm.cli import positive
+from ski_lvlm.datasets.catalogue import open_data_set
 
 
 def flags_of(table: Table[Recogniser], description: str) -> argparse.ArgumentParser:
@@ -23,7 +24,12 @@ def flags_of(table: Table[Recogniser], description: str) -> argparse.ArgumentPar
     p.add_argument("--ntu", type=Path, help="folder with rgb/ and skeletons/ (synthetic: the quickstart's, else made)")
     p.add_argument("--frames_cache", type=Path, help="output of scripts/cache_frames.py (synthetic: made)")
     p.add_argument("--out", type=Path, help="folder of all tables and their runs, default runs/tables/DATA")
-    p.add_argument("--columns", nargs="+", choices=table.columns, help="with --data ntu: only these splits")
+    p.add_argument(
+        "--columns", nargs="+", help=f"only these splits: some of {', '.join(table.columns)}, or the folder's"
+    )
+    p.add_argument(
+        "--scale", choices=("paper", "miniature"), default="paper", help="of the runs on a folder's data set"
+    )
     p.add_argument("--seeds", type=positive, help="trainings of each row (default: 1, or 3 for some synthetic rows)")
     p.add_argument("--backbone", help="of the students: a CLIP or SigLIP (hub id or folder), or efficientnet-lite0")
     return p
@@ -36,6 +42,8 @@ def plan_of(args: argparse.Namespace) -> RecognitionPlan:
         ValueError: --data ntu without --ntu, or columns of NTU for the synthetic set.
     """
     synthetic = args.data == "synthetic"
+    if not synthetic and args.data != "ntu":
+        return _own_plan(args)
     if not synthetic and not args.ntu:
         raise ValueError("found --data ntu without --ntu; expected the folder that holds rgb/ and skeletons/")
     if synthetic and args.columns:
@@ -46,6 +54,41 @@ def plan_of(args: argparse.Namespace) -> RecognitionPlan:
         scale = with_backbone(scale, args.backbone)
         folder += "-" + args.backbone.strip("/").replace("/", "_")
     return _with_data(args, scale=scale, out=args.out or ROOT / "runs" / "tables" / folder)
+
+
+def _own_plan(args: argparse.Namespace) -> RecognitionPlan:
+    """Return the plan for a data set's folder, which holds its videos and skeletons itself."""
+    data_set = open_data_set(args.data)
+    if foreign := [f"--{name}" for name in ("ntu", "prepared") if getattr(args, name)]:
+        raise ValueError(f"{', '.join(foreign)} cannot be used with --data {args.data}, which has its own files")
+    scale = PAPER if args.scale == "paper" else SYNTHETIC
+    scale = with_backbone(scale, args.backbone) if args.backbone and args.backbone != scale.backbone else scale
+    steps: tuple[Step, ...] = ()
+    out, frames = args.out or ROOT / "runs" / "tables" / data_set.name, args.frames_cache
+    if not frames and scale.frames:
+        frames = out / "frames"
+        command = ("scripts/cache_frames.py", "--data", args.data, *scale.frames.split(), "--out", frames)
+        steps = (Step(command, "frames.json", out, frames),)
+    return RecognitionPlan(None, None, frames, out, scale, steps, data=args.data)
+
+
+def columns_of(table: Table[Recogniser], args: argparse.Namespace) -> tuple[str, ...]:
+    """Return the splits whose numbers are made.
+
+    Raises:
+        ValueError: `--columns` names others than there are.
+    """
+    if args.data == "synthetic":
+        return ("synthetic",)
+    columns = table.columns
+    if args.data != "ntu":
+        data_set = open_data_set(args.data)
+        columns = tuple(data_set.split(key).name for key in data_set.description.splits)
+    if unknown := sorted(set(args.columns or ()) - set(columns)):
+        raise ValueError(f"--columns {unknown[0]} is no column; expected some of {', '.join(columns) or 'none'}")
+    if not columns:
+        raise ValueError(f"{args.data} has no zero-shot splits; write some into its dataset.json")
+    return tuple(args.columns or columns)
 
 
 def _with_data(args: argparse.Namespace, *, scale: Scale, out: Path) -> RecognitionPlan:
@@ -84,7 +127,7 @@ def make(table: Table[Recogniser], args: argparse.Namespace, *, runner: Runner =
         ValueError: flags that do not fit each other, or a run's folder that holds the result of other settings.
     """
     plan = plan_of(args)
-    columns = ("synthetic",) if args.data == "synthetic" else tuple(args.columns or table.columns)
+    columns = columns_of(table, args)
     seeds = {row.name: args.seeds or (plan.scale.repeats if row.repeated else 1) for row in table.rows}
     targets = evaluations(table.matching(args.rows), plan=plan, columns=columns, seeds=seeds)
     failed = run_or_print(targets, args, runner=runner)

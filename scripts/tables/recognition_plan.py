@@ -88,12 +88,13 @@ def replicates(column: str, count: int) -> list[Replicate]:
 class RecognitionPlan:
     """Data and results of recognition tables, the steps that make missing data, and the size of the runs."""
 
-    ntu: Path
-    prepared: Path
+    ntu: Path | None
+    prepared: Path | None
     frames: Path | None
     out: Path
     scale: Scale
     data_steps: tuple[Step, ...] = ()
+    data: str = ""  # folder of a data set that has videos and skeletons itself
 
     def evaluation(self, row: Row[Recogniser], replicate: Replicate) -> Step | str:
         """Return the last step of one number, which needs all others, or the reason why there is none."""
@@ -114,12 +115,15 @@ class RecognitionPlan:
         command: list[str | Path] = ["eval/zero_shot.py", "--model", model.folder, "--split", replicate.split]
         command += ["--modality", row.modality, "--out", folder, *self._videos(), *self.scale.evaluation.split()]
         if row.modality != "video":
-            command += ["--prepared", self.prepared]
+            command += self._skeletons()
         return Step(tuple(command), "zero_shot.json", self.out, folder, (model,))
 
     def _videos(self) -> list[str | Path]:
         cache: list[str | Path] = ["--frames_cache", self.frames] if self.frames else []
-        return ["--ntu", self.ntu, *cache]
+        return ["--ntu", self.ntu, *cache] if self.ntu else ["--data", self.data, *cache]
+
+    def _skeletons(self) -> list[str | Path]:
+        return ["--prepared", self.prepared] if self.prepared else []
 
     def _train(
         self,
@@ -140,7 +144,7 @@ class RecognitionPlan:
     def _skeleton_pretrain(self, replicate: Replicate, *, untrained: bool = False) -> Step:
         flags = f"{self.scale.skeletons} {self.scale.skeleton_pretrain}".split()
         name = "skeleton_pretrain"
-        return self._train(name, name, replicate, "--prepared", self.prepared, *flags, untrained=untrained)
+        return self._train(name, name, replicate, *self._skeleton_data(), *flags, untrained=untrained)
 
     def _skeleton_align(self, replicate: Replicate, *, text: str = "frozen", scale: str = "published") -> Step:
         encoder = self._skeleton_pretrain(replicate)
@@ -148,9 +152,12 @@ class RecognitionPlan:
         changes |= {"scale": scale} if scale != "published" else {}
         flags = f"{self.scale.skeletons} {self.scale.skeleton_align} {self._text('--text_encoder')}".split()
         flags += _as_flags(changes)
-        folders = ("--prepared", self.prepared, "--skeleton_encoder", encoder.folder)
+        folders = (*self._skeleton_data(), "--skeleton_encoder", encoder.folder)
         name = _as_name("skeleton_align", changes)
         return self._train("skeleton_align", name, replicate, *folders, *flags, needs=(encoder,))
+
+    def _skeleton_data(self) -> list[str | Path]:
+        return self._skeletons() or ["--data", self.data]
 
     def _text(self, flag: str) -> str:
         return f"{flag} {self.scale.text_encoder}" if self.scale.text_encoder else ""
@@ -170,7 +177,7 @@ class RecognitionPlan:
         else:
             teacher = self._skeleton_pretrain(replicate, untrained=method.skeletons == "untrained")
         flags: list[str | Path] = ["--video_student", student.folder, "--skeleton_clip", teacher.folder]
-        flags += [*self._videos(), "--prepared", self.prepared]
+        flags += [*self._videos(), *self._skeletons()]
         flags += ["--batch_norm", "trained"] if method.skeletons == "untrained" else []
         changes = _changes(method)
         starts = ("video_finetuned", "skeletons")  # settled by --video_student and --skeleton_clip

@@ -27,6 +27,7 @@ from scripts.tables.recognition_table import markdown, verdict
 from scripts.tables.results import Results, Training, number
 from scripts.tables.rows import Row, Table
 from tests.cases.command_case import HANG, ROOT
+from tests.cases.data_set_case import write_data_set
 
 TABLES = [TABLE_1, TABLE_2, TABLE_4, TABLE_5, TABLE_6, TABLE_7, FIGURE_5]
 CLASSES = ("A6", "A23", "A60", "A64")
@@ -538,6 +539,25 @@ def test_differences_stand_below_table_1(tmp_path, monkeypatch):
     text = markdown(result.results, toy=True)
     assert "| SKI-ViFiCLIP | ViFiCLIP (Rasheed et al. 2023) | synthetic | better | +10.0 | 10.0 to 10.0 | 4 |" in text
     assert "| SKI-XCLIP | XCLIP (Ni et al. 2022) | synthetic | no conclusion: baseline 25.0" in text
+
+
+def test_a_data_set_of_ones_own_has_its_splits_as_columns(tmp_path):
+    folder = str(write_data_set(tmp_path / "home"))
+    args = flags_of(TABLE_1, "").parse_args(["--data", folder, "--scale", "miniature", "--out", str(tmp_path / "out")])
+    assert recognition_command.columns_of(TABLE_1, args) == ("home/A",)
+    plan = plan_of(args)
+    steps = in_order(evaluations(TABLE_1.rows, plan=plan, columns=("home/A",), seeds={r.name: 1 for r in TABLE_1.rows}))
+    for step in steps:
+        words = list(map(str, step.command))
+        assert words[words.index("--data") + 1] == folder
+        assert not {"--ntu", "--prepared"} & set(words)
+        assert "--split" not in words or words[words.index("--split") + 1] == "home/A"
+    assert {step.command[0] for step in steps} == {"scripts/cache_frames.py", "train_ski_vlm.py", "eval/zero_shot.py"}
+    with pytest.raises(ValueError, match="--prepared cannot be used with --data"):
+        plan_of(flags_of(TABLE_1, "").parse_args(["--data", folder, "--prepared", "x"]))
+    with pytest.raises(ValueError, match="--columns home/B is no column; expected some of home/A"):
+        args = flags_of(TABLE_1, "").parse_args(["--data", folder, "--columns", "home/B"])
+        recognition_command.columns_of(TABLE_1, args)
 
 
 def test_data_that_does_not_fit_is_refused(tmp_path):
