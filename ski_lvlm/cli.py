@@ -148,5 +148,5 @@ def run(main: Callable[[Sequence[str] | None], int | None]) -> None:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; the same command continues where it stopped\n")
+        sys.stderr.write("interrupted; run the same command again\n")
         sys.exit(130)

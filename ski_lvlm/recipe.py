@@ -61,7 +61,11 @@ class SkiLvlmRecipe:
         "Table 3's rows: 'video' is NTU-VCGPT. 'video,skeleton' is SK-VCGPT with the skeleton features of a "
         "Hyperformer, SKI-LVLM with those of a SkeletonCLIP",
     )
-    projector: str = _setting("linear", "linear: 'projection layers' (Sec. 3.3). Or mlp")
+    projector: str = _setting(
+        "linear",
+        "network from tokens to the language model's width. linear: one layer, as in the paper. mlp: two layers with a "
+        "GELU, as in LLaVA-1.5",
+    )
     standardise: bool = _setting(False, "shift and scale the tokens' channels before the projector (not in the paper)")
     chat_template: str = _setting("auto", "auto: the LLM's own, else Vicuna v1.1. Or vicuna")
     model_max_length: int = _setting(2048, "longest sample in tokens, projected ones included (published code)")
@@ -224,7 +228,12 @@ VIDEO_FINETUNE_SCHEDULES: dict[str, dict[str, Any]] = {
 class VideoFinetuneRecipe(StudentRecipe):
     """Stage 3, a VideoCLIP: a student 'pretrained on the training distribution' by L_CE(z^v, z^tv) (Sec. 3.2)."""
 
-    student: str = _setting("vificlip", "'XCLIP, ViFiCLIP, and FROSTER'", choices=tuple(VIDEO_FINETUNE_SCHEDULES))
+    student: str = _setting(
+        "vificlip",
+        "model that recognises actions in videos: vificlip averages frames, xclip lets frames exchange messages, "
+        "froster stays near the original CLIP",
+        choices=tuple(VIDEO_FINETUNE_SCHEDULES),
+    )
     backbone: str = _setting(
         "openai/clip-vit-base-patch16",
         "CLIP, SigLIP or, for xclip, X-CLIP (hub id or folder, published code: this size). Or efficientnet-lite0",

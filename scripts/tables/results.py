@@ -90,7 +90,7 @@ def verdict_of(intervals: Iterable[Interval]) -> str:
     intervals = list(intervals)
     if all(low > 0 for low, _ in intervals):
         return "better"
-    return "worse" if all(high < 0 for _, high in intervals) else "not told apart"
+    return "worse" if all(high < 0 for _, high in intervals) else "not significant"
 
 
 Trainings = Mapping[int, Training]  # by seed

@@ -4,7 +4,6 @@ On a machine without a GPU the processes share its processors instead.
 """
 
 import argparse
-import ctypes
 import os
 import signal
 import subprocess
@@ -19,13 +18,13 @@ from types import FrameType
 from typing import NamedTuple
 
 from ski_lvlm.cli import underscored, without
+from ski_lvlm.parallel.parent import ending_with
 from ski_lvlm.storage.shards import WHOLE, Shard, parse_shard
 
 Main = Callable[[Sequence[str] | None], int]
 _FATAL = 2  # exit codes from here on: a user's mistake, or a process that a signal ended
 _GRACE = 5.0  # seconds between the request to end and the kill
 _POLL = 0.05  # seconds
-_PR_SET_PDEATHSIG = 1
 
 
 def add_shard_flags(flags: argparse.ArgumentParser) -> None:
@@ -163,21 +162,9 @@ def _start(command: Sequence[str], shard: Shard, *, gpu: str | None, threads: in
         encoding="utf-8",
         errors="replace",
         start_new_session=True,  # a group of its own, so that its decoding workers end with it
-        preexec_fn=_end_with_parent(os.getpid()),
+        preexec_fn=ending_with(os.getpid()),
     )
     return _Child(shard, process, [])
-
-
-def _end_with_parent(parent: int) -> Callable[[], None]:
-    """Return a function that lets the system kill the child with this process, so that its locks are released."""
-    prctl = ctypes.CDLL(None).prctl
-
-    def in_child() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent was killed before the line above
-            os._exit(1)
-
-    return in_child
 
 
 def _copy_lines(shard: Shard, source: TextIOWrapper, is_error: bool) -> None:

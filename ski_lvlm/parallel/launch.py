@@ -2,11 +2,9 @@
 
 import argparse
 import atexit
-import ctypes
 import logging
 import os
 import platform
-import signal
 import sys
 import time
 import uuid
@@ -18,6 +16,7 @@ from torch import distributed
 from transformers.hf_argparser import string_to_bool
 
 from ski_lvlm.cli import underscored
+from ski_lvlm.parallel.parent import ending_with
 
 _COPIES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")  # mpirun, mpiexec, srun
 
@@ -49,7 +48,7 @@ def start_processes(script: str, flags: Sequence[str]) -> None:
         ValueError: `--gpus` is no number of GPUs of this machine, or mpirun or srun started several lone copies.
     """
     if "LOCAL_RANK" in os.environ:  # a launcher has started this process
-        _end_with_parent()
+        ending_with(os.getppid())()
         return
     _refuse_lone_copies(os.environ)
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -116,13 +115,6 @@ def _refuse_lone_copies(environment: Mapping[str, str]) -> None:
                 f"{name} is {environment[name]}: several copies of this command run without knowing of each other; "
                 "start one for each machine (srun --ntasks-per-node 1) with --gpus N, or with torchrun"
             )
-
-
-def _end_with_parent() -> None:
-    """Let this process end with the launcher, so that it does not write beside the next run."""
-    if sys.platform == "linux":
-        set_death_signal = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
 
 
 def _run(script: str, flags: Sequence[str], *, processes: int) -> int:

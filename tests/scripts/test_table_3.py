@@ -206,7 +206,7 @@ def test_published_numbers_and_intervals_stand_beside_ours(tmp_path):
     assert lines["| Temporal Understanding"].startswith("| Temporal Understanding | 20.0 | – | 16.9 | – |")
     assert lines["| Names the right action (%)"].startswith("| Names the right action (%) |  | – |  | 25.0 ± 0.0 (")
     assert "| SKI-LVLM | NTU-VCGPT | Average | better | +20.0 | 20.0 to 20.0 | 20.0 to 20.0 | 8 | 3 |" in text
-    assert "| SKI-LVLM | SK-VCGPT | Average | not told apart | +0.0 |" in text
+    assert "| SKI-LVLM | SK-VCGPT | Average | not significant | +0.0 |" in text
     assert "– VCGPT: not run: its weights were not given (--baseline_weights)." in text
     assert "over the 1 metrics that were run" in text and "not comparable" in text and "toy" in text
     table = json.loads((tmp_path / "out" / "table_3.json").read_text())
@@ -241,7 +241,7 @@ def test_a_difference_counts_only_if_other_trainings_would_show_it_too():
     base = [items(0, 0, 0)] * 3
     steady = compared([items(8, 9, 10), items(9, 10, 11), items(8, 9, 10)], base)
     lucky = compared([items(25, 26, 27), items(1, 2, 3), items(0, 1, 2)], base)
-    assert lucky.points.interval[0] > 0 and lucky.verdict == "not told apart"
+    assert lucky.points.interval[0] > 0 and lucky.verdict == "not significant"
     assert steady.verdict == "better"
     assert compared(base, [items(8, 9, 10), items(9, 10, 11), items(8, 9, 10)]).verdict == "worse"
 
