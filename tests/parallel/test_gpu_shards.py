@@ -172,7 +172,7 @@ def test_whatever_ends_the_command_ends_its_shards(child, tmp_path, number, code
         errors = process.communicate()[1]
         assert process.returncode == code
         if code == 130:
-            assert "interrupted; the same command continues" in errors
+            assert "interrupted; run the same command again" in errors
             assert not any(is_running(child["pid"]) or is_running(child["worker"]) for child in children)
         until(lambda: not any(is_running(child["pid"]) for child in children))
     for index in (1, 2):
