@@ -45,6 +45,7 @@ def test_the_sides_take_turns_in_beginning(capsys):
     assert order == [("a", [1]), ("b", [1]), ("b", [2]), ("a", [2])] and "turn 2 of 2" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", hostile_judge.WAYS)
 def test_every_way_to_fail_ends_unscored_with_a_reason(way):
     (task, *_) = made_up_tasks(1)

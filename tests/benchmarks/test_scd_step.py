@@ -49,6 +49,7 @@ def test_all_ways_compute_the_same(turns):
         assert torch.tensor(similarity).view(TINY.batch, -1).std(1).min() > 1e-3
 
 
+@pytest.mark.slow
 def test_other_numbers_are_noticed(turns):
     other = {**turns["ours"], "similarity": [[x + 1e-3 for x in side] for side in turns["ours"]["similarity"]]}
     assert largest_difference([turns["plain"], other]) == pytest.approx(1e-3, rel=1e-2)

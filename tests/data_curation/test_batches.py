@@ -41,6 +41,7 @@ def statuses(records):
     return [record["status"] for record in records.values()]
 
 
+@pytest.mark.slow
 def test_all_clips_are_answered_by_one_batch(curate, tmp_path):
     store = Batches(patience=3)
     records, requests = curate(store)

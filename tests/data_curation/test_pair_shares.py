@@ -49,6 +49,7 @@ def test_shares_follow_from_names_alone():
         pair_shares(NAMES, pairs=0)
 
 
+@pytest.mark.slow
 def test_the_papers_hundred_thousand_over_ntu120():
     names = select(split="ntu120/110-10").clips(names_with_skeleton("ntu120"), "seen_train")
     shares = pair_shares(names, pairs=100_000)

@@ -116,6 +116,7 @@ def test_bad_pairs_are_told_apart_by_reason(reason, pair):
     assert fault(Pair(**GOOD), context=CAPTION) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", NTU.description.classes, ids=lambda action: action.id)
 def test_our_own_pairs_of_every_action_have_no_fault(action):
     name = f"clip of {action.id}"

@@ -44,6 +44,7 @@ def missing_skeletons(dataset):
     return open_data_set(dataset).description.without_skeleton
 
 
+@pytest.mark.slow
 def test_the_lists_of_ntu60_are_part_of_those_of_ntu120():
     assert set(ntu.all_names("ntu60")) < set(ntu.all_names("ntu120"))
     assert missing_skeletons("ntu60") < missing_skeletons("ntu120")

@@ -53,6 +53,7 @@ def aligned(folder, text):
     return model
 
 
+@pytest.mark.slow
 def test_returns_z_and_cosines_with_the_sentences(text):
     model = SkeletonCLIP(narrow(), load_text_encoder(text))
     z, similarity, _ = model(SKELETON, PROMPTS)
@@ -101,6 +102,7 @@ def test_files_hold_what_was_trained_and_not_the_text_encoder(tmp_path, text):
     assert (tmp_path / "model.safetensors").stat().st_size < 2 * size + 20_000
 
 
+@pytest.mark.slow
 def test_another_text_encoder_is_refused(tmp_path, text):
     aligned(tmp_path, text)
     description = tmp_path / "skeleton_encoder.json"

@@ -33,6 +33,7 @@ def table_of(tasks, score, *, repeats=1):
     return summarise(tasks, {}, graded_by(tasks, score, repeats=repeats), judge="j", repeats=repeats)
 
 
+@pytest.mark.slow
 def test_an_interval_for_each_metric_and_for_the_average():
     found = table_of(tasks_of(60), lambda n, _: n % 6)
     for metric in METRICS:

@@ -445,6 +445,7 @@ def hostile(case, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_an_unreadable_video_gets_no_answer_and_the_reason(case, hostile, undisturbed, capsys):
     assert main(flags(case, hostile, videos=hostile / "videos", questions=hostile / "questions.json")) == 0
     entries = {entry["video_name"]: entry for entry in predictions(hostile)}

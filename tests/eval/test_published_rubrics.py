@@ -75,6 +75,7 @@ def test_one_file_may_hold_them_all(clone, tmp_path):
     assert load_rubrics(file).digest == load_rubrics(clone).digest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "reply", ["{'score': 4}", "{''score': 4}", '{"score": 4}', "{'score': 4.0}", "```python\n{'score': 4}\n```"]
 )

@@ -157,6 +157,7 @@ def test_recipe_is_what_the_files_say(folder):
     assert rows["skeleton tokens × width"] is None
 
 
+@pytest.mark.slow
 def test_losses_that_are_no_numbers_are_left_out_of_the_curve():
     lines = [{"step": 1, "loss": float("nan")}, {"step": 2, "loss": 1.0}, {"loss": 3.0}, {"step": 3, "train_loss": 1.0}]
     assert loss_points(lines) == [(2.0, 1.0)]

@@ -41,6 +41,7 @@ def breaches(tree):
             yield "port", node.lineno
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_no_test_rests_on_a_port_a_deadline_or_a_pause(path):
     allowed = ALLOWED.get(path.name, ())

@@ -60,6 +60,7 @@ def test_the_published_sizes_and_classes_are_read_from_the_file(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_stage_2_starts_from_it_unless_it_knows_the_unseen_classes(tmp_path):
     folder = converted(tmp_path, released(network()))
     prepared, text = packed_set(tmp_path / "set"), tiny_sentence_encoder(tmp_path / "text")

@@ -26,11 +26,13 @@ def fewer_draws(monkeypatch):
     monkeypatch.setattr(intervals, "DRAWS", 1000)
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_about_as_often_as_they_say(fewer_draws):
     rng = np.random.default_rng(1)
     assert 0.90 <= coverage([mean_interval(simulated(rng, videos=60)) for _ in range(200)]) <= 0.99
 
 
+@pytest.mark.slow
 def test_items_of_a_video_are_drawn_together(fewer_draws):
     """Five near copies of each item are no more evidence than one: an interval over items would be too narrow."""
     rng = np.random.default_rng(2)
@@ -40,6 +42,7 @@ def test_items_of_a_video_are_drawn_together(fewer_draws):
     assert coverage([mean_interval(values) for values in apart]) < 0.75
 
 
+@pytest.mark.slow
 def test_groups_of_noisy_values_are_not_drawn_twice_over(fewer_draws):
     """Drawing values within the drawn groups as well would count their noise twice: here, cover 99 %."""
     rng = np.random.default_rng(3)
@@ -111,6 +114,7 @@ def drawn_by_hand(*, over, alike, draws=4000):
     return np.quantile(values, [0.025, 0.975])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("alike", "over"), itertools.product((False, True), ("clips", "classes")))
 def test_clips_are_drawn_within_their_classes_or_classes_with_all_their_clips(alike, over):
     ends = interval_over(OF_CLASS, over, classes_alike=alike)

@@ -156,6 +156,7 @@ def test_a_limit_takes_clips_of_every_class(ntu):
         figure_1.chosen_clips(["S001C001P009R001A006"], SELECTION, Namespace(clips="seen", limit=None))
 
 
+@pytest.mark.slow
 def test_a_student_that_was_trained_on_an_unseen_class_is_refused(students, ntu, tmp_path):
     with pytest.raises(
         ValueError, match=r"trained on drink water, jump up, .*, which synthetic/1 expects to be unseen"

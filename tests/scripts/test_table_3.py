@@ -175,6 +175,7 @@ def test_another_judge_grades_the_same_captions(tmp_path, runner):
     assert flag(again.commands[0], "--judge") == "openai:a/b" and flag(again.commands[0], "--base_url") == "http://x/v1"
 
 
+@pytest.mark.slow
 def test_a_failed_training_leaves_the_other_rows(tmp_path, runner):
     runner.refuses = lambda folder: folder.name == "model" and "pretrained" in str(folder)
     failed = made(tmp_path, runner, "--seeds", "1")
@@ -284,6 +285,7 @@ def test_unscored_items_are_in_no_mean(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_on_ntu_the_paper_s_settings_and_charades_are_taken(tmp_path, runner):
     made(tmp_path, runner, *ntu(), "--baseline_weights", "mm_projector.bin")
     assert not {"synthesize.py", "prepare_ntu.py", "build.py"} & set(runner.scripts())

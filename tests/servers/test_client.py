@@ -64,6 +64,7 @@ def test_real_server_constrained_json_is_the_same_twice(llm_url):
     assert replies[0].prompt_tokens > 5 and replies[0].completion_tokens > 2 and replies[0].seconds > 0
 
 
+@pytest.mark.slow
 def test_real_server_says_when_an_answer_was_cut(llm_url):
     reply = ChatClient("openai:smollm2", base_url=llm_url, timeout=HANG).chat(
         ChatRequest([Message("Tell me a long story.")], max_tokens=2)

@@ -103,6 +103,7 @@ def temperature_clamped_on_read(model):
     return DualEncoder.temperature.fget(model)
 
 
+@pytest.mark.slow
 def test_a_temperature_clamped_after_each_step_trains_as_one_clamped_when_read(case, tmp_path, monkeypatch):
     trained = []
     for clamp in ("after the step", "on read"):
