@@ -8,9 +8,9 @@ REAL = "MSRAction3DSkeletonReal3D"
 SCREEN = "MSRAction3DSkeleton(20joints)"
 # fmt: off
 MSR_ORDER = [
-    "right shoulder", "left shoulder", "shoulder centre", "spine", "right hip", "left hip", "hip centre",
-    "right elbow", "left elbow", "right wrist", "left wrist", "right hand", "left hand",
-    "right knee", "left knee", "right ankle", "left ankle", "right foot", "left foot", "head",
+    "left shoulder", "right shoulder", "shoulder centre", "spine", "left hip", "right hip", "hip centre",
+    "left elbow", "right elbow", "left wrist", "right wrist", "left hand", "right hand",
+    "left knee", "right knee", "left ankle", "right ankle", "left foot", "right foot", "head",
 ]
 # fmt: on
 
