@@ -20,7 +20,7 @@ from ski_lvlm.storage.digests import file_digest
 from ski_lvlm.storage.files import write_json
 from ski_lvlm.storage.shards import only_process
 
-_VERSION = "1"  # another one makes every folder anew
+_VERSION = "2"  # another one makes every folder anew
 _TABLE, _EDITED_TABLE = "clips.csv", "clips.edited.csv"
 
 
