@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -23,6 +24,7 @@ from ski_lvlm.storage.shards import Shard, only_process
 from ski_lvlm.videos.decoding import read_clip
 from ski_lvlm.videos.folder import VideoFolder
 from tests.cases.command_case import ROOT, kill_at, run
+from tests.cases.data_set_case import write_data_set
 from tests.cases.tiny_llm import tiny_llm
 from tests.cases.video_case import numbered, quarters, write_audio, write_video, write_zero_length
 from tests.cases.vision_case import tiny_tower
@@ -99,6 +101,21 @@ def undisturbed(case, tmp_path_factory):
     out = tmp_path_factory.mktemp("undisturbed")
     assert main(flags(case, out)) == 0
     return predictions(out)
+
+
+@pytest.mark.slow
+def test_a_data_set_names_the_videos_and_stretches_of_them(case, undisturbed, tmp_path):
+    rows = [{"clip": name, "class": "wave", "video": f"{name}.mp4"} for name in "abcd"]
+    data = write_data_set(tmp_path / "home", rows=[{**row, "start": "", "end": ""} for row in rows])
+    for name in "abcd":
+        shutil.copy(case / "videos" / f"{name}.mp4", data)
+    command = flags(case, tmp_path / "whole", data=data)
+    place = command.index("--videos")
+    without_videos = command[:place] + command[place + 2 :]
+    assert main(without_videos) == 0
+    assert answers(predictions(tmp_path / "whole")) == answers(undisturbed)
+    with pytest.raises(ValueError, match="give --videos DIR, .* or --data DIR"):
+        main([part for part in without_videos if part not in ("--data", str(data))])
 
 
 def frames_of(name, folder, framing="whole"):
