@@ -41,6 +41,7 @@ from ski_lvlm.recipe import (
     DISTILL_SCHEDULE,
     SKELETON_ALIGN_SCHEDULE,
     SKELETON_PRETRAIN_SCHEDULE,
+    SKELETON_PRETRAIN_SCHEDULES,
     VIDEO_FINETUNE_SCHEDULE,
     VIDEO_FINETUNE_SCHEDULES,
     DistillRecipe,
@@ -76,6 +77,13 @@ STAGES = {
 }
 
 
+# Stages whose schedule depends on a flag, and the first choice of that flag is its default.
+_SCHEDULES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
+    "skeleton_pretrain": ("--encoder", SKELETON_PRETRAIN_SCHEDULES),
+    "video_finetune": ("--student", VIDEO_FINETUNE_SCHEDULES),
+}
+
+
 @dataclass
 class VlmArguments(GlobalBatchArguments):
     """The Trainer's arguments. Defaults that differ between the stages are in `ski_lvlm/recipe.py`."""
@@ -105,19 +113,20 @@ def parse(flags: Sequence[str]) -> tuple[str, Any, VlmArguments]:
     choose.add_argument("--stage", choices=STAGES, required=not wants_help, default="skeleton_pretrain")
     choice, stage_flags = choose.parse_known_args(flags)
     recipe_type, schedule, _ = STAGES[choice.stage]
-    if choice.stage == "video_finetune":
-        schedule = VIDEO_FINETUNE_SCHEDULES[_student(stage_flags)]
+    if choice.stage in _SCHEDULES:
+        flag, schedules = _SCHEDULES[choice.stage]
+        schedule = schedules[_choice(stage_flags, flag, schedules)]
     parser = HfArgumentParser((recipe_type, VlmArguments), description=__doc__)  # type: ignore[arg-type]
     parser.set_defaults(**schedule, output_dir=f"runs/{choice.stage}")
     recipe, args = parser.parse_args_into_dataclasses(stage_flags)
     return choice.stage, recipe, args
 
 
-def _student(flags: Sequence[str]) -> str:
+def _choice(flags: Sequence[str], flag: str, choices: dict[str, Any]) -> str:
     choose = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    choose.add_argument("--student", choices=VIDEO_FINETUNE_SCHEDULES, default="vificlip")
-    student: str = choose.parse_known_args(flags)[0].student
-    return student
+    choose.add_argument(flag, choices=choices, default=next(iter(choices)), dest="name")
+    name: str = choose.parse_known_args(flags)[0].name
+    return name
 
 
 def main(flags: Sequence[str]) -> None:

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from benchmarks.timing import Works, in_turns
 from ski_lvlm.cli import parser, run
 from ski_lvlm.encoders.hyper_attention import HyperAttention
-from ski_lvlm.encoders.hyperformer import ActionClassifier, Block, Hyperformer, TimeConv
+from ski_lvlm.encoders.hyperformer import Block, Hyperformer, TimeConv
+from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
 from ski_lvlm.skeletons.layouts import LAYOUTS
 
 Call = Callable[[Tensor], Tensor]
@@ -149,10 +150,11 @@ def main(flags: Sequence[str] | None) -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ALLOCATOR, **threads})
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    model = ActionClassifier(Hyperformer(layout=LAYOUTS["ntu-25"]), num_classes=60)
-    for block in model.encoder.blocks:
+    encoder = Hyperformer(layout=LAYOUTS["ntu-25"])
+    model = ActionClassifier(encoder, num_classes=60)
+    for block in encoder.blocks:
         nn.init.ones_(block.attention.alpha)  # type: ignore[union-attr, arg-type]
-    calls: dict[str, Call] = {"plain": lambda y: model.head(plain_feature(model.encoder, y)), "ours": model}
+    calls: dict[str, Call] = {"plain": lambda y: model.head(plain_feature(encoder, y)), "ours": model}
     if args.compile:
         calls["compiled"] = torch.compile(model)
     for share in args.alone:

@@ -41,7 +41,8 @@ from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
 from ski_lvlm.dual_encoders.students import build_student
 from ski_lvlm.dual_encoders.vificlip import ViFiCLIP
-from ski_lvlm.encoders.hyperformer import Hyperformer, SkeletonTokens
+from ski_lvlm.encoders.hyperformer import Hyperformer
+from ski_lvlm.encoders.skeleton_encoder import SkeletonTokens
 from ski_lvlm.encoders.text_encoder import TextEncoder, load_text_encoder
 from ski_lvlm.recognition.class_sentences import PROMPT
 from ski_lvlm.skeletons.layouts import LAYOUTS

@@ -23,7 +23,7 @@ from ski_lvlm.storage.files import atomic_path, read_jsonl
 ROOT = Path(__file__).resolve().parents[1]
 
 STAGES = {
-    "skeleton_pretrain": "Hyperformer: recognise the seen actions",
+    "skeleton_pretrain": "Skeleton encoder: recognise the seen actions",
     "skeleton_align": "SkeletonCLIP: align with the text encoder",
     "video_finetune": "Student: videos and class sentences",
     "distill": "SCD: student and SkeletonCLIP together",

@@ -1,15 +1,17 @@
-"""Convert published CLIP, ViFi-CLIP, X-CLIP or Hyperformer weights into a folder that the other commands take.
+"""Convert published CLIP, ViFi-CLIP, X-CLIP, Hyperformer or Shift-GCN weights into a folder for the other commands.
 
     python scripts/convert_clip.py --weights vifi_clip.pth --base openai/clip-vit-base-patch16 --out vifi-clip
     python scripts/convert_clip.py --weights k400_16_16.pth --base openai/clip-vit-base-patch16 --out x-clip
     python scripts/convert_clip.py --weights hyperformer_xsub.pt --out hyperformer
+    python scripts/convert_clip.py --weights shift_gcn.pt --out shift_gcn
 
 Which network it is, and of what sizes, is read from the names and shapes in the file, and every one of them has to find
 its place. Nothing in the file is executed. An interrupted conversion leaves no folder behind.
 
 The three CLIPs become a Hugging Face folder, which every --backbone takes: config, weights (safetensors, fp32), the
-normalisation of frames, and --base's tokenizer. A Hyperformer for NTU's 25 joints becomes the folder of a
-skeleton_pretrain run, which every --skeleton_encoder takes.
+normalisation of frames, and --base's tokenizer. A Hyperformer or Shift-GCN for NTU's 25 joints becomes the folder of a
+skeleton_pretrain run, which every --skeleton_encoder takes. It is taken for one trained on clips of 64 frames, prepared
+as CTR-GCN's. The weights of Shift-GCN's authors, who have 300 frames and turn them upright, will do worse.
 """
 
 import argparse
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import CLIPModel, XCLIPModel
 
+    from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard
     from ski_lvlm.encoders.pretrained import Normalisation
+    from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
 
 
 def network(published: "Mapping[str, Tensor]", base: str) -> "CLIPModel | XCLIPModel":
@@ -137,29 +141,26 @@ def arguments() -> argparse.ArgumentParser:
         help="of frames. auto: ImageNet's for X-CLIP and ViFi-CLIP checkpoints, as in their training, else CLIP's",
     )
     options.add_argument(
-        "--streams", default="joint", help="of a Hyperformer: joint, bone or velocity, as its three channels were"
+        "--streams", default="joint", help="of a skeleton encoder: joint, bone or velocity, as its three channels were"
     )
     options.add_argument(
         "--protocol",
         choices=("xsub", "xview", "xset"),
         default="xsub",
-        help="of a Hyperformer: whose training clips it was trained on",
+        help="of a skeleton encoder: whose training clips it was trained on",
     )
     return options
 
 
-def convert_hyperformer(args: argparse.Namespace, published: "Mapping[str, Tensor]") -> None:
+def convert_skeleton_encoder(args: argparse.Namespace, model: "ActionClassifier", card: "SkeletonEncoderCard") -> None:
     """Write the folder of a skeleton_pretrain run."""
     from ski_lvlm.dual_encoders.checkpoints import save_model
-    from ski_lvlm.published.hyperformer_weights import hyperformer_of
 
-    streams = tuple(args.streams.split(","))
-    model, card = hyperformer_of(published, protocol=args.protocol, streams=streams)
     with whole_folder(args.out) as folder:
         save_model(folder, model, card=card)
-    parameters = sum(p.numel() for p in model.parameters())
-    size = f"{card.encoder['depth']} blocks, width {model.encoder.width}"
-    print(f"{args.out}: Hyperformer ({size}), {parameters:,} parameters")
+    parameters, encoder = sum(p.numel() for p in model.parameters()), model.encoder
+    size = f"{len(encoder.strides)} blocks, width {encoder.width}"
+    print(f"{args.out}: {encoder.title} ({size}), {parameters:,} parameters")
     print(f"trained on {len(card.seen)} actions of {card.split}, clips of {card.num_frames} frames, {args.streams}")
 
 
@@ -185,11 +186,18 @@ def convert_clip(args: argparse.Namespace, published: "Mapping[str, Tensor]") ->
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert a file of weights."""
     args = arguments().parse_args(argv)
-    from ski_lvlm.published.hyperformer_weights import is_hyperformer
+    from ski_lvlm.published.hyperformer_weights import hyperformer_of, is_hyperformer
+    from ski_lvlm.published.shift_gcn_weights import is_shift_gcn, shift_gcn_of
     from ski_lvlm.published.weights import read_published
 
     published = read_published(args.weights)
-    (convert_hyperformer if is_hyperformer(published) else convert_clip)(args, published)
+    training: Any = {"protocol": args.protocol, "streams": tuple(args.streams.split(","))}
+    if is_hyperformer(published):
+        convert_skeleton_encoder(args, *hyperformer_of(published, **training))
+    elif is_shift_gcn(published):
+        convert_skeleton_encoder(args, *shift_gcn_of(published, **training))
+    else:
+        convert_clip(args, published)
     return 0
 
 

@@ -11,10 +11,10 @@ from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.dual_encoders.language import Student
 from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
 from ski_lvlm.dual_encoders.students import build_student
-from ski_lvlm.encoders.hyperformer import Hyperformer
 from ski_lvlm.encoders.pretrained import PretrainedTower, freeze
+from ski_lvlm.encoders.skeleton_encoder import SkeletonEncoder
+from ski_lvlm.encoders.skeleton_encoders import build_encoder
 from ski_lvlm.encoders.text_encoder import load_text_encoder
-from ski_lvlm.skeletons.layouts import layout_named
 from ski_lvlm.skeletons.preprocessing import Preprocessing
 from ski_lvlm.storage.files import atomic_path, write_json
 from ski_lvlm.storage.json_files import read_json
@@ -52,7 +52,7 @@ class SkeletonEncoderCard(Card):
     )
 
     stage: str  # skeleton_pretrain, skeleton_align or distill
-    encoder: dict[str, Any]  # Hyperformer's constructor arguments, with the layout by name
+    encoder: dict[str, Any]  # its `settings`: network and layout by name, and sizes
     preprocessing: dict[str, Any]
     num_frames: int
     split: str
@@ -131,7 +131,9 @@ def _load_weights(module: nn.Module, weights: dict[str, Tensor], folder: Path, c
         raise ValueError(f"{folder / WEIGHTS} does not fit {card.FILE}: {error}") from error
 
 
-def load_skeleton_encoder(folder: Path, *, expected: Preprocessing | None = None) -> tuple[Hyperformer, Preprocessing]:
+def load_skeleton_encoder(
+    folder: Path, *, expected: Preprocessing | None = None
+) -> tuple[SkeletonEncoder, Preprocessing]:
     """Load the skeleton encoder of any stage, in evaluation mode, and the preprocessing it was trained with.
 
     Raises:
@@ -141,7 +143,12 @@ def load_skeleton_encoder(folder: Path, *, expected: Preprocessing | None = None
     preprocessing = Preprocessing.from_json(card.preprocessing)
     if expected is not None:
         preprocessing.check_matches(expected)
-    encoder = Hyperformer(**{**card.encoder, "layout": layout_named(card.encoder["layout"])})
+    try:
+        encoder = build_encoder(card.encoder)
+    except ValueError as error:
+        raise ValueError(
+            f"{folder / card.FILE} describes no encoder ({error}); train the {card.MODEL} again"
+        ) from error
     prefix = "encoder."
     weights = read_safetensors(folder / WEIGHTS)
     weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}

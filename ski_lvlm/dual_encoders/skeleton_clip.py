@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ski_lvlm.dual_encoders.language import DualEncoder, InLanguage, cosine_similarity, learnt_log_scale
-from ski_lvlm.encoders.hyperformer import Hyperformer
+from ski_lvlm.encoders.skeleton_encoder import SkeletonEncoder
 from ski_lvlm.encoders.text_encoder import TextEncoder
 
 
@@ -18,7 +18,7 @@ class SkeletonCLIP(DualEncoder):
     Assumption: tau starts from the value the text encoder was trained to (0.07 for one that is not a CLIP).
     """
 
-    def __init__(self, encoder: Hyperformer, text_encoder: TextEncoder) -> None:
+    def __init__(self, encoder: SkeletonEncoder, text_encoder: TextEncoder) -> None:
         super().__init__()
         self.encoder, self.text_encoder = encoder, text_encoder
         self.projection = nn.Linear(encoder.width, text_encoder.width)

@@ -6,7 +6,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from ski_lvlm.encoders.hyperformer import Hyperformer
+from ski_lvlm.encoders.skeleton_encoder import SkeletonEncoder
 
 
 class Views(NamedTuple):
@@ -17,7 +17,7 @@ class Views(NamedTuple):
 
 
 def views_for(
-    encoder: Hyperformer,
+    encoder: SkeletonEncoder,
     *,
     trained_frames: int,
     num_tokens: int,
@@ -52,7 +52,7 @@ def views_for(
     return Views(num_views, num_frames)
 
 
-def tokens_of_views(encoder: Hyperformer, views: Float[Tensor, "B V T M J C"]) -> Float[Tensor, "B N F"]:
+def tokens_of_views(encoder: SkeletonEncoder, views: Float[Tensor, "B V T M J C"]) -> Float[Tensor, "B N F"]:
     """Encode each view on its own and lay the tokens of all views out in the order of time."""
     tokens = encoder(rearrange(views, "b v t m j c -> (b v) t m j c")).tokens
     return rearrange(tokens, "(b v) n f -> b (n v) f", v=views.shape[1])

@@ -11,8 +11,8 @@ from transformers import PretrainedConfig
 
 from ski_lvlm.dual_encoders.language import DualEncoder, InLanguage, Student
 from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
-from ski_lvlm.encoders.hyperformer import ActionClassifier
 from ski_lvlm.encoders.pretrained import freeze
+from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
 from ski_lvlm.recipe import Scale
 from ski_lvlm.vlm.losses import (
     feature_distance,

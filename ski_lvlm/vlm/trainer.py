@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ski_lvlm.dual_encoders.language import clamp_temperatures
+from ski_lvlm.encoders.temporal_shift import TemporalShift
 from ski_lvlm.training.checkpoints import ResumableTrainer
 
 _NO_PARTS = ("loss", "logits")
@@ -36,6 +37,7 @@ class Stage:
     decay_at: Sequence[float] = ()
     untrained: Collection[str] = ()  # names of the loss's weights that were not pretrained
     untrained_rate: float = 1.0  # multiplier of their learning rate
+    decay_multipliers: Mapping[str, float] = field(default_factory=dict)  # of the weight decay, by the weights' names
 
 
 class VlmTrainer(ResumableTrainer):
@@ -50,6 +52,7 @@ class VlmTrainer(ResumableTrainer):
         self.stage, self.decay_at = stage, tuple(stage.decay_at)
         self.parts: dict[str, list[Tensor]] = {}
         self.add_callback(_TemperatureBound(stage.loss))
+        _prepare_shifts(stage.loss, self.args)
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """Return the weights of convolutions, linear layers and embeddings."""
@@ -62,6 +65,11 @@ class VlmTrainer(ResumableTrainer):
         if is_new and self.stage.untrained_rate != 1.0:
             untrained = {id(p) for name, p in self.stage.loss.named_parameters() if name in self.stage.untrained}
             split_groups(optimizer, untrained, multiplier=self.stage.untrained_rate)
+        if is_new:
+            for multiplier in sorted(set(self.stage.decay_multipliers.values())):
+                names = {name for name, value in self.stage.decay_multipliers.items() if value == multiplier}
+                decayed = {id(p) for name, p in self.stage.loss.named_parameters() if name in names}
+                split_groups(optimizer, decayed, multiplier=multiplier, setting="weight_decay")
         return optimizer
 
     def compute_loss(
@@ -118,6 +126,15 @@ class _TemperatureBound(TrainerCallback):
         clamp_temperatures(self.loss)
 
 
+def _prepare_shifts(loss: nn.Module, args: TrainingArguments) -> None:
+    """Tell the temporal shifts, whose gradient is a sign, from how many parts a batch's gradient is accumulated."""
+    shifts = [module for module in loss.modules() if isinstance(module, TemporalShift)]
+    if shifts and args.fp16:
+        raise ValueError("--fp16 scales gradients, and Shift-GCN's offsets in time use their sign; use --bf16")
+    for shift in shifts:
+        shift.num_parts = args.gradient_accumulation_steps
+
+
 def _logged_name(part: str) -> str:
     return part if part == _RATIO else f"loss_{part}"
 
@@ -133,13 +150,13 @@ def step_decay(step: int, *, warmup: int, decay_steps: Sequence[float]) -> float
     return 0.1 ** sum(step >= decay for decay in decay_steps)
 
 
-def split_groups(optimizer: Optimizer, ids: set[int], *, multiplier: float) -> None:
-    """Give the parameters with these ids groups of their own, with the rate times `multiplier`."""
+def split_groups(optimizer: Optimizer, ids: set[int], *, multiplier: float, setting: str = "lr") -> None:
+    """Give the parameters with these ids groups of their own, with the rate or another setting times `multiplier`."""
     groups = list(optimizer.param_groups)
     optimizer.param_groups.clear()
     for group in groups:
-        for has_own_rate in (False, True):
-            parameters = [p for p in group["params"] if (id(p) in ids) == has_own_rate]
+        for is_changed in (False, True):
+            parameters = [p for p in group["params"] if (id(p) in ids) == is_changed]
             if parameters:
-                rate = group["lr"] * (multiplier if has_own_rate else 1.0)
-                optimizer.add_param_group({**group, "params": parameters, "lr": rate})
+                value = group[setting] * (multiplier if is_changed else 1.0)
+                optimizer.add_param_group({**group, "params": parameters, setting: value})

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import train_ski_vlm
 from ski_lvlm import recipe
 
 RECIPES = [value for value in vars(recipe).values() if dataclasses.is_dataclass(value)]
@@ -31,3 +32,15 @@ def test_the_papers_values():
     stage = recipe.SkeletonPretrainRecipe()
     assert stage.num_heads * stage.head_dim == 216
     assert (stage.depth, stage.strided) == (10, [5, 8])
+
+
+def test_shift_gcn_trains_as_its_authors_train_it():
+    stage, chosen, args = train_ski_vlm.parse(["--stage", "skeleton_pretrain", "--encoder", "shift_gcn"])
+    assert (stage, chosen.encoder, chosen.decay_at) == (
+        "skeleton_pretrain",
+        "shift_gcn",
+        [60 / 140, 80 / 140, 100 / 140],
+    )
+    assert (args.learning_rate, args.weight_decay, args.warmup_steps, args.seed) == (0.1, 1e-4, 0, 1)
+    _, usual, usual_args = train_ski_vlm.parse(["--stage", "skeleton_pretrain"])
+    assert usual == recipe.SkeletonPretrainRecipe() and usual_args.learning_rate == 0.025

@@ -13,7 +13,8 @@ from ski_lvlm.dual_encoders.checkpoints import (
 )
 from ski_lvlm.dual_encoders.language import clamp_temperatures
 from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
-from ski_lvlm.encoders.hyperformer import ActionClassifier, Hyperformer
+from ski_lvlm.encoders.hyperformer import Hyperformer
+from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
 from ski_lvlm.encoders.text_encoder import load_text_encoder
 from ski_lvlm.skeletons.layouts import LAYOUTS
 from ski_lvlm.skeletons.preprocessing import Preprocessing

@@ -8,9 +8,9 @@ import pytest
 import torch
 from einops import rearrange
 
-from ski_lvlm.encoders import hyperformer
 from ski_lvlm.encoders.hyper_attention import hop_distances
-from ski_lvlm.encoders.hyperformer import ActionClassifier, Hyperformer
+from ski_lvlm.encoders.hyperformer import Hyperformer
+from ski_lvlm.encoders.skeleton_encoder import ActionClassifier, presence_of
 from ski_lvlm.published.hyperformer_weights import load_hyperformer
 from ski_lvlm.published.weights import PublishedWeightsError, read_published
 from ski_lvlm.skeletons.layouts import LAYOUTS
@@ -261,13 +261,13 @@ def test_every_layout_trains_a_step_with_and_without_single_joints(layout):
 def test_what_stands_under_a_mask_has_no_influence(is_training):
     encoder = attentive().train(is_training)
     skeleton = without_joints(clips())
-    present, has_joint = hyperformer._presence(skeleton)
+    present, has_joint = presence_of(skeleton)
     features = []
     for garbage in (0.0, 1e3, -1e3):
         filled = skeleton.nan_to_num(garbage) if is_training is False else skeleton
         features.append(encoder.feature_map(filled, present=present, has_joint=has_joint))
     assert torch.equal(features[0], features[1]) and torch.equal(features[0], features[2])
-    absent = ~encoder._remaining(has_joint)
+    absent = ~encoder.remaining(has_joint)
     assert absent.any() and not features[0].movedim(1, -1)[absent].any()
 
 

@@ -7,8 +7,9 @@ import train_ski_vlm
 from scripts.convert_clip import main as convert
 from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, load_skeleton_clip, load_skeleton_encoder, read_card
-from ski_lvlm.encoders.hyperformer import ActionClassifier, Hyperformer
-from ski_lvlm.published.hyperformer_weights import _classifier
+from ski_lvlm.encoders.hyperformer import Hyperformer
+from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
+from ski_lvlm.published.hyperformer_weights import places
 from ski_lvlm.skeletons.layouts import LAYOUTS
 from tests.cases.skeleton_case import packed_set
 from tests.cases.text_case import tiny_sentence_encoder
@@ -25,7 +26,7 @@ def network(*, num_classes=48, **changes):
 def released(model):
     """Return the network's weights in the authors' names."""
     state, weights = model.state_dict(), {"fc2.weight": torch.zeros(512, 12), "fc2.bias": torch.zeros(512)}
-    for place in _classifier(model.encoder):
+    for place in places(model):
         whole = state[place.names[0]]
         sizes = (12, 24) if place.released[-1].endswith("attn.kv.weight") else len(whole) // len(place.released)
         weights |= dict(zip(place.released, whole.split(sizes), strict=True))

@@ -8,7 +8,8 @@ import torch
 
 from scripts.extract_features import clips_in, main, read_names
 from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, load_skeleton_encoder, save_model
-from ski_lvlm.encoders.hyperformer import ActionClassifier, Hyperformer
+from ski_lvlm.encoders.hyperformer import Hyperformer
+from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
 from ski_lvlm.encoders.vision_tower import load_vision_tower
 from ski_lvlm.lvlm.feature_files import FeatureError
 from ski_lvlm.lvlm.features import FeatureFolder

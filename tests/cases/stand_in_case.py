@@ -1,0 +1,47 @@
+"""Stand-in weights of the golden files whose matrices have full rank: a function of the tensor's name."""
+
+import json
+import math
+import zlib
+
+import numpy as np
+import torch
+from einops import rearrange
+
+from ski_lvlm.encoders.shift_gcn import joint_shift
+from tests.cases.recordings import GOLDEN
+
+
+def fill_random(name, shape):
+    """Return the golden files' weight, as stated in their notes."""
+    wave = np.random.RandomState(zlib.crc32(name.encode())).uniform(-1.0, 1.0, math.prod(shape))
+    if name.endswith("running_var"):
+        value = 1.0 + 0.3 * wave
+    elif len(shape) <= 1:
+        value = 1.0 + 0.2 * wave if name.rsplit(".", 1)[-1] == "weight" else 0.1 * wave
+    else:
+        value = wave * 1.2 / np.sqrt(math.prod(shape) / shape[0])
+    return torch.from_numpy(value.astype(np.float32).reshape(shape))
+
+
+def skeleton_input(*, clips, frames, joints=25, persons=2):
+    """Return the golden files' skeletons, (B T M J 3)."""
+    a, c, f, j, p = np.meshgrid(*(np.arange(n) for n in (clips, 3, frames, joints, persons)), indexing="ij")
+    x = np.sin(0.11 * f * (1 + 0.3 * c) + 0.5 * j + 1.3 * a + 0.7 * p) * 0.4 + 0.05 * j - 0.3 * c + 0.2 * p
+    return rearrange(torch.from_numpy(x.astype(np.float32)), "b c t j m -> b t m j c")
+
+
+def released_shift_gcn():
+    """Return Shift-GCN's stand-in weights in its authors' names."""
+    shapes = json.loads((GOLDEN / "shift_gcn_keys.json").read_text())
+    return {name: _shift_gcn_weight(name, tuple(shape)) for name, shape in shapes.items()}
+
+
+def _shift_gcn_weight(name, shape):
+    if name.endswith("num_batches_tracked"):
+        return torch.tensor(0)
+    if name.endswith(("gcn1.shift_in", "gcn1.shift_out")):
+        shift = joint_shift(25, shape[0] // 25)
+        return shift if name.endswith("shift_in") else shift.argsort()
+    factor = 40.0 if name.endswith("ypos") else 0.0 if name.endswith("xpos") else 1.0
+    return fill_random(name, shape) * factor
