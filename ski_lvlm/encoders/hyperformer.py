@@ -175,5 +175,5 @@ class Hyperformer(SkeletonEncoder):
 
     @property
     def own_settings(self) -> dict[str, Any]:
-        """Heads and blocks."""
+        """Return the sizes of heads and the number of blocks."""
         return {"num_heads": self.num_heads, "head_dim": self.width // self.num_heads, "depth": len(self.strides)}

@@ -22,7 +22,7 @@ WIDTHS = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
 
 
 def joint_shift(num_joints: int, num_channels: int) -> Int[Tensor, " JC"]:
-    """Return the flat positions from which channel j of joint i takes the value of joint i + j, around the skeleton.
+    """Return the flat positions that joints take channels from: channel j of joint i from joint i + j, in a circle.
 
     >>> joint_shift(3, 2).tolist()
     [0, 3, 2, 5, 4, 1]
@@ -43,7 +43,7 @@ def _masked(x: Float[Tensor, "J C T N"], has_joint: Bool[Tensor, "J 1 T N"] | No
 
 
 class Pointwise(nn.Module):
-    """A linear layer over the channels of every joint, initialised as the published network's 1x1 convolutions."""
+    """A linear layer over the channels of every joint, the 1x1 convolution of the published network."""
 
     def __init__(self, in_width: int, width: int) -> None:
         super().__init__()
@@ -201,5 +201,5 @@ class ShiftGCN(SkeletonEncoder):
 
     @property
     def own_settings(self) -> dict[str, Any]:
-        """Widths of the blocks."""
+        """Return the widths of the blocks."""
         return {"widths": list(self.widths)}

@@ -1,16 +1,16 @@
-"""What every skeleton encoder g_s offers: tokens, their mean, its sizes, and the same way with whoever is absent."""
+"""The base of the skeleton encoders g_s: tokens, their mean, and the same way with whoever is absent."""
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
-import torch
 import torch.nn.functional as F
-from einops import rearrange, reduce
+from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from ski_lvlm.encoders.presence import average_joints, average_persons, presence_of
 from ski_lvlm.skeletons.layouts import Layout
 
 
@@ -64,8 +64,9 @@ class SkeletonEncoder(nn.Module, ABC):
         skeleton = self._checked(skeleton)
         present, has_joint = presence_of(skeleton)
         features = self.feature_map(skeleton, present=present, has_joint=has_joint)
-        per_person = _average_joints(features, None if has_joint is None else self.remaining(has_joint))
-        return _average_persons(per_person, present=present)
+        per_person = average_joints(features, None if has_joint is None else self.remaining(has_joint))
+        tokens = average_persons(per_person, present=present)
+        return SkeletonTokens(tokens, tokens.mean(1))
 
     @abstractmethod
     def feature_map(
@@ -102,14 +103,14 @@ class SkeletonEncoder(nn.Module, ABC):
         return self
 
     def num_tokens(self, num_frames: int) -> int:
-        """Return the number of tokens of a clip: 16 for 64 frames, 75 for 300, 256 for 1024, if two blocks halve."""
+        """Return the number of tokens of a clip: with two strided blocks 16 for 64 frames, 256 for 1024."""
         for stride in self.strides:
             num_frames = -(-num_frames // stride) if self.has_partial_steps else num_frames // stride
         return num_frames
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Constructor arguments as JSON, with network and layout by their names."""
+        """Return the constructor arguments as JSON, with network and layout by their names."""
         sizes = {"strided": [number for number, stride in enumerate(self.strides, start=1) if stride == 2]}
         return {
             "network": self.network,
@@ -123,7 +124,7 @@ class SkeletonEncoder(nn.Module, ABC):
     @property
     @abstractmethod
     def own_settings(self) -> dict[str, Any]:
-        """Constructor arguments that other encoders do not have."""
+        """Return the constructor arguments that other encoders do not have."""
 
     def entered(self, skeleton: Float[Tensor, "B T M J C"], present: Bool[Tensor, "B T M"]) -> Float[Tensor, "N T J C"]:
         """Apply the first batch norm and return the persons who are present in some frame.
@@ -170,51 +171,3 @@ class ActionClassifier(nn.Module):
     def forward(self, skeleton: Float[Tensor, "B T M J _"]) -> Float[Tensor, "B C"]:
         """Return one score for every action class."""
         return self.head(self.encoder(skeleton).feature)
-
-
-def presence_of(
-    skeleton: Float[Tensor, "B T M J C"],
-) -> tuple[Bool[Tensor, "B T M"], Bool[Tensor, "N T J"] | None]:
-    """Return which persons are present when, and which joints of those ever present they have, None for all.
-
-    In frames without a person all joints count as there. There the person as a whole is left out.
-
-    Raises:
-        ValueError: a joint that is there in part, or a clip without anybody.
-    """
-    absent = skeleton.isnan()
-    unknown = absent.any(-1)
-    if bool((unknown & ~absent.all(-1)).any()):
-        raise ValueError("some channels of a joint are NaN and others are not; NaN must mark a joint that is absent")
-    present = ~unknown.all(-1)
-    somebody = present.flatten(1).any(1)
-    if not bool(somebody.all()):
-        empty = (~somebody).nonzero().flatten().tolist()
-        raise ValueError(f"clips {empty} of the batch show nobody in any frame; leave them out")
-    single = unknown & present[..., None]
-    if not bool(single.any()):
-        return present, None
-    return present, rearrange(~single, "b t m j -> b m t j")[present.any(1)]
-
-
-def _average_joints(
-    features: Float[Tensor, "N F U J"], has_joint: Bool[Tensor, "N U J"] | None
-) -> Float[Tensor, "N U F"]:
-    """Average over the joints that are there at each time step. The others are zeros."""
-    if has_joint is None:
-        return reduce(features, "n c u j -> n u c", "mean")
-    number = has_joint.sum(-1, keepdim=True).clamp(min=1).to(features.dtype)
-    return reduce(features, "n c u j -> n u c", "sum") / number
-
-
-def _average_persons(per_person: Float[Tensor, "N U F"], *, present: Bool[Tensor, "B T M"]) -> SkeletonTokens:
-    """Average over the persons present at each time step, and over all of the clip where nobody is."""
-    ever = present.any(1)
-    index = ever.nonzero()
-    presence = F.adaptive_max_pool1d(rearrange(present.float(), "b t m -> b m t"), per_person.shape[1])
-    presence = torch.where(presence.any(1, keepdim=True), presence, ever[..., None].float())
-    weight = presence / presence.sum(1, keepdim=True)
-    weight = weight[index[:, 0], index[:, 1]].to(per_person.dtype)
-    tokens = per_person.new_zeros(len(ever), *per_person.shape[1:])
-    tokens = tokens.index_add(0, index[:, 0], per_person * weight[..., None])
-    return SkeletonTokens(tokens, tokens.mean(1))

@@ -10,7 +10,8 @@ from einops import rearrange
 
 from ski_lvlm.encoders.hyper_attention import hop_distances
 from ski_lvlm.encoders.hyperformer import Hyperformer
-from ski_lvlm.encoders.skeleton_encoder import ActionClassifier, presence_of
+from ski_lvlm.encoders.presence import presence_of
+from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
 from ski_lvlm.published.hyperformer_weights import load_hyperformer
 from ski_lvlm.published.weights import PublishedWeightsError, read_published
 from ski_lvlm.skeletons.layouts import LAYOUTS

@@ -5,8 +5,9 @@ import pytest
 import torch
 from einops import rearrange
 
+from ski_lvlm.encoders.presence import presence_of
 from ski_lvlm.encoders.shift_gcn import ShiftGCN, joint_shift
-from ski_lvlm.encoders.skeleton_encoder import ActionClassifier, presence_of
+from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
 from ski_lvlm.encoders.temporal_shift import TemporalShift
 from ski_lvlm.published.shift_gcn_weights import load_shift_gcn
 from ski_lvlm.skeletons.layouts import LAYOUTS

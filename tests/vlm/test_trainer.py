@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from transformers import TrainerCallback
 
+from ski_lvlm.encoders.temporal_shift import TemporalShift
 from ski_lvlm.training.trainer import JsonLines
 from ski_lvlm.vlm.trainer import Stage, split_groups
 from tests.cases.student_case import trainer
@@ -78,6 +79,30 @@ def test_schedules_keep_the_ratio_of_the_rates(tmp_path):
         run.lr_scheduler.step()
         slow, fast = (by_name(run.optimizer, run.model)[f"{name}.weight"][0] for name in ("tower", "fresh_tower"))
         assert 0 < slow <= 0.01 and fast == pytest.approx(10 * slow)
+
+
+def test_weights_that_decay_more_than_others(tmp_path):
+    one = stage(decay_multipliers={"tower.weight": 10.0, "tower.bias": 10.0})
+    decays = {
+        name: decay
+        for name, (_, decay) in by_name(trainer(one, tmp_path, weight_decay=0.5).create_optimizer(), one.loss).items()
+    }
+    assert decays == {
+        "w": 0.0,
+        "tower.weight": 5.0,
+        "tower.bias": 0.0,
+        "fresh_tower.weight": 0.5,
+        "fresh_tower.bias": 0.0,
+    }
+
+
+def test_shifts_in_time_know_the_parts_of_a_batch_and_refuse_scaled_gradients(tmp_path):
+    one = stage()
+    one.loss.shift = TemporalShift(2)
+    trainer(one, tmp_path, batch_size=8, per_device_train_batch_size=2)
+    assert one.loss.shift.num_parts == 4
+    with pytest.raises(ValueError, match="--fp16 scales gradients.*use --bf16"):
+        trainer(one, tmp_path, fp16=True)
 
 
 def test_a_multiplier_of_one_leaves_the_groups_as_they_are(tmp_path):
