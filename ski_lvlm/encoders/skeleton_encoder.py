@@ -38,7 +38,7 @@ class SkeletonEncoder(nn.Module, ABC):
     """
 
     network: ClassVar[str]  # its name in cards, and of --encoder
-    title: ClassVar[str]  # its name in figures
+    title: ClassVar[str]  # its name in messages
     sizes: ClassVar[tuple[str, ...]]  # constructor arguments that are flags of the recipe
     has_partial_steps: ClassVar[bool]  # whether a last odd frame becomes a time step where they are halved
     strongly_decayed: ClassVar[dict[str, float]] = {}  # ends of weights' names, and multipliers of their weight decay

@@ -22,6 +22,8 @@ def build_encoder(settings: Mapping[str, Any]) -> SkeletonEncoder:
     Raises:
         ValueError: no such network, or settings that are not its own.
     """
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"the encoder's settings are {settings!r}; expected names and values")
     arguments = dict(settings)
     network = arguments.pop("network", Hyperformer.network)  # earlier cards do not name it
     if not isinstance(network, str) or network not in ENCODERS:

@@ -139,6 +139,16 @@ def test_missing_and_damaged_folders_say_what_to_do(tmp_path, text):
         load_skeleton_encoder(tmp_path)
 
 
+def test_the_card_names_the_network_and_an_older_one_is_of_a_hyperformer(tmp_path):
+    model = ActionClassifier(narrow(), num_classes=2)
+    settings = model.encoder.settings
+    save_model(tmp_path, model, card=card(model, encoder={k: v for k, v in settings.items() if k != "network"}))
+    assert load_skeleton_encoder(tmp_path)[0].settings == settings
+    save_model(tmp_path, model, card=card(model, encoder={**settings, "network": "st_gcn"}))
+    with pytest.raises(ValueError, match=r"skeleton_encoder.json describes no encoder \(unknown skeleton encoder"):
+        load_skeleton_encoder(tmp_path)
+
+
 def test_a_sentence_encoder_serves_as_well(tmp_path):
     model = SkeletonCLIP(narrow(), load_text_encoder(tiny_sentence_encoder(tmp_path)))
     assert model(SKELETON, PROMPTS).z.shape == (2, 16)
