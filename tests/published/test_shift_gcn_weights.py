@@ -18,6 +18,7 @@ def converted(folder, weights, *flags):
     return folder / "out"
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_sizes_and_weights_are_read_from_the_file(tmp_path, capsys):
     folder = converted(tmp_path, released_shift_gcn(), "--protocol", "xview")
