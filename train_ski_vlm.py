@@ -3,6 +3,8 @@
     python train_ski_vlm.py --stage skeleton_pretrain --prepared DIR --split ntu60/48-12 --output_dir PRETRAINED
     python train_ski_vlm.py --stage skeleton_align --skeleton_encoder PRETRAINED --prepared DIR --split ntu60/48-12 \
         --output_dir ALIGNED
+    python train_ski_vlm.py --stage skeleton_text --skeleton_encoder PRETRAINED --prepared DIR --split ntu60/48-12 \
+        --output_dir SYNSE
     python train_ski_vlm.py --stage video_finetune --student vificlip --ntu DIR --split ntu60/48-12 --output_dir STUDENT
     python train_ski_vlm.py --stage distill --video_student STUDENT --skeleton_clip ALIGNED --ntu DIR --prepared DIR \
         --split ntu60/48-12 --output_dir SKI_STUDENT
@@ -20,9 +22,10 @@ Paper: Sec. 3.1, Sec. 3.2, Sec. 4 "Implementation Details".
 import argparse
 import dataclasses
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +33,7 @@ import torch
 from torch import nn
 from transformers import HfArgumentParser, set_seed
 
+from ski_lvlm.cli import device
 from ski_lvlm.parallel.launch import (
     adapted_flags,
     check_shared_folder,
@@ -47,6 +51,7 @@ from ski_lvlm.recipe import (
     DistillRecipe,
     SkeletonAlignRecipe,
     SkeletonPretrainRecipe,
+    SkeletonTextRecipe,
     VideoFinetuneRecipe,
 )
 from ski_lvlm.storage.files import write_json
@@ -59,6 +64,7 @@ from ski_lvlm.training.trainer import (
 from ski_lvlm.vlm.distill import distill
 from ski_lvlm.vlm.skeleton_align import skeleton_align
 from ski_lvlm.vlm.skeleton_pretrain import skeleton_pretrain
+from ski_lvlm.vlm.skeleton_text import skeleton_text
 from ski_lvlm.vlm.trainer import Stage, VlmTrainer
 from ski_lvlm.vlm.video_finetune import video_finetune
 
@@ -83,6 +89,17 @@ _SCHEDULES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "video_finetune": ("--student", VIDEO_FINETUNE_SCHEDULES),
 }
 
+SKELETON_TEXT = "skeleton_text"  # has no Trainer
+
+
+@dataclass
+class SkeletonTextArguments:
+    """Settings of a --stage skeleton_text run, which needs no Trainer and one process."""
+
+    output_dir: str = field(default=f"runs/{SKELETON_TEXT}", metadata={"help": "folder of the run"})
+    seed: int = field(default=5, metadata={"help": "of weights, batches and noise (published)"})
+    use_cpu: bool = field(default=False, metadata={"help": "extract the features on the CPU, even if there is a GPU"})
+
 
 @dataclass
 class VlmArguments(GlobalBatchArguments):
@@ -106,12 +123,17 @@ class VlmArguments(GlobalBatchArguments):
             )
 
 
-def parse(flags: Sequence[str]) -> tuple[str, Any, VlmArguments]:
-    """Return the stage, its recipe, and the Trainer's arguments with that stage's defaults."""
+def parse(flags: Sequence[str]) -> tuple[str, Any, Any]:
+    """Return the stage, its recipe, and the Trainer's or the stage's own arguments with that stage's defaults."""
     choose = argparse.ArgumentParser(add_help=False)
     wants_help = bool({"-h", "--help"} & set(flags))
-    choose.add_argument("--stage", choices=STAGES, required=not wants_help, default="skeleton_pretrain")
+    choose.add_argument(
+        "--stage", choices=[*STAGES, SKELETON_TEXT], required=not wants_help, default="skeleton_pretrain"
+    )
     choice, stage_flags = choose.parse_known_args(flags)
+    if choice.stage == SKELETON_TEXT:
+        arguments = HfArgumentParser((SkeletonTextRecipe, SkeletonTextArguments), description=__doc__)  # type: ignore[arg-type]
+        return choice.stage, *arguments.parse_args_into_dataclasses(stage_flags)
     recipe_type, schedule, _ = STAGES[choice.stage]
     if choice.stage in _SCHEDULES:
         flag, schedules = _SCHEDULES[choice.stage]
@@ -134,6 +156,9 @@ def main(flags: Sequence[str]) -> None:
     name, recipe, args = parse(flags)
     output_dir = Path(str(args.output_dir))
     check_shared_folder(output_dir)
+    if name == SKELETON_TEXT:
+        train_skeleton_text(recipe, args)
+        return
     settings = {
         "stage": name,
         **dataclasses.asdict(recipe),
@@ -165,6 +190,25 @@ def main(flags: Sequence[str]) -> None:
         write_json(output_dir / "result.json", result)
         print(f"{name} in {output_dir}", flush=True)
     leave_process_group()
+
+
+def train_skeleton_text(recipe: SkeletonTextRecipe, args: SkeletonTextArguments) -> None:
+    """Train a skeleton-text system, save, test."""
+    if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        raise ValueError(f"found {processes} processes, expected one for --stage {SKELETON_TEXT}; leave out --gpus")
+    output_dir = Path(args.output_dir)
+    settings = {"stage": SKELETON_TEXT, **dataclasses.asdict(recipe), "seed": args.seed}
+    if is_finished(output_dir, settings=settings):
+        print(f"{output_dir} is finished (result.json); delete it to train again")
+        return
+    write_run(output_dir, recipe=settings, seed=args.seed)
+    result = skeleton_text(
+        recipe, output_dir=output_dir, seed=args.seed, device=device("cpu" if args.use_cpu else None)
+    )
+    for part, value in result.items():
+        print(f"{part}: {value}", flush=True)
+    write_json(output_dir / "result.json", result)
+    print(f"{SKELETON_TEXT} in {output_dir}", flush=True)
 
 
 if __name__ == "__main__":

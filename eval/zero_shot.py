@@ -9,8 +9,8 @@
 
 DIR is the --output_dir of train_ski_vlm.py. The first forms write OUT/zero_shot.json and OUT/confusion.png, the one
 with --classes OUT/named_videos.json. Students need no skeletons. "both" is the mean of a student's and a SkeletonCLIP's
-cosines, on clips that have both. Similarities are stored in OUT batch by batch, so the same command resumes after a
-crash.
+cosines, on clips that have both. A run of --stage skeleton_text is tested by --modality skeleton. Similarities are
+stored in OUT batch by batch, so the same command resumes after a crash.
 """
 
 import argparse
@@ -155,15 +155,30 @@ def load_recognisers(args: argparse.Namespace, selection: "Selection") -> list["
     """Load the model, or for "both" the two of them, which must not know the unseen classes."""
     from ski_lvlm.datasets.clip_files import open_skeletons
     from ski_lvlm.recognition.recogniser import check_classes, skeleton_recogniser, video_recogniser
+    from ski_lvlm.recognition.skeleton_text_recogniser import holds_skeleton_text, skeleton_text_recogniser
 
     loaded = []
     if args.modality != "skeleton":
         loaded.append(video_recogniser(args.model, videos=args.ntu, cache=args.frames_cache, data=selection.data))
     if args.modality != "video":
-        loaded.append(skeleton_recogniser(args.model, open_skeletons(args.prepared, selection.data)))
+        packed = open_skeletons(args.prepared, selection.data)
+        if holds_skeleton_text(args.model):
+            check_names_alone(args)
+            loaded.append(skeleton_text_recogniser(args.model, packed, selection.data))
+        else:
+            loaded.append(skeleton_recogniser(args.model, packed))
     for recogniser in loaded:
         check_classes(recogniser, selection, folder=args.model, generalised=args.generalised)
     return loaded
+
+
+def check_names_alone(args: argparse.Namespace) -> None:
+    """Refuse what a skeleton-text model cannot do: sentences, and seen classes beside the unseen ones."""
+    if unusable := [f"--{name}" for name in ("prompt", "descriptions", "generalised") if getattr(args, name)]:
+        raise ValueError(
+            f"{args.model} holds a skeleton-text model, which splits the names of the unseen classes into verbs and "
+            f"nouns; leave out {', '.join(unusable)}"
+        )
 
 
 def spelling(args: argparse.Namespace, recogniser: "Recogniser", data: "DataSet") -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from ski_lvlm.storage.text_files import decoded, read_bytes
 
 Actors = Literal["", "one", "toward", "both"]
-_FIELDS = ("id", "name", "persons", "actors", "phrase", "sentences")
+_FIELDS = ("id", "name", "persons", "actors", "phrase", "sentences", "verb", "noun")
 _NUM_PERSONS = {"one": 1, "toward": 2, "both": 2}
 
 
@@ -20,6 +20,7 @@ class ActionClass:
 
     `id` is what clip tables and splits may say instead. `actors` are one person, one who acts `toward` another, or
     `both`. `phrase` is a gerund phrase such as "drinking water". `sentences` describe the class in whole sentences.
+    `verb` and `noun` are its words for SynSE, both empty where they are not known. A verb alone means: no noun.
     """
 
     name: str
@@ -29,6 +30,8 @@ class ActionClass:
     persons: int | None = None
     actors: Actors = ""
     phrase: str = ""
+    verb: str = ""
+    noun: str = ""
 
     @property
     def all_names(self) -> tuple[str, ...]:
@@ -89,6 +92,11 @@ def _class(entry: object, number: int, file: Path) -> ActionClass:
     actors = entry.get("actors", "")
     if actors not in get_args(Actors):
         raise ValueError(f"{place}: 'actors' is {actors!r}; expected one, toward or both")
+    verb, noun = (entry.get(part, "") for part in ("verb", "noun"))
+    if not (isinstance(verb, str) and isinstance(noun, str)) or (noun and not verb):
+        raise ValueError(
+            f"{place}: found the verb {verb!r} and the noun {noun!r}; expected texts, no noun without verb"
+        )
     return ActionClass(
         name=entry["name"].strip(),
         id=short_id(str(entry.get("id", number))),
@@ -97,6 +105,8 @@ def _class(entry: object, number: int, file: Path) -> ActionClass:
         persons=_persons(entry.get("persons", _NUM_PERSONS.get(actors)), place),
         actors=actors,
         phrase=entry.get("phrase", ""),
+        verb=verb,
+        noun=noun,
     )
 
 

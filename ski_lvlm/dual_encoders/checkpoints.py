@@ -14,7 +14,7 @@ from ski_lvlm.dual_encoders.students import build_student
 from ski_lvlm.encoders.pretrained import PretrainedTower, freeze
 from ski_lvlm.encoders.skeleton_encoder import SkeletonEncoder
 from ski_lvlm.encoders.skeleton_encoders import build_encoder
-from ski_lvlm.encoders.text_encoder import load_text_encoder
+from ski_lvlm.encoders.text_encoder import TextEncoder, load_text_encoder
 from ski_lvlm.skeletons.preprocessing import Preprocessing
 from ski_lvlm.storage.files import atomic_path, write_json
 from ski_lvlm.storage.json_files import read_json
@@ -124,7 +124,12 @@ def _classes(fields: dict[str, Any]) -> dict[str, Any]:
     return {"dataset": dataset, "seen": tuple(classes)}
 
 
-def _load_weights(module: nn.Module, weights: dict[str, Tensor], folder: Path, card: Card) -> None:
+def load_weights(module: nn.Module, weights: dict[str, Tensor], folder: Path, card: Card) -> None:
+    """Load the weights of a folder into a module built by its card.
+
+    Raises:
+        ValueError: they do not fit.
+    """
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
@@ -152,8 +157,23 @@ def load_skeleton_encoder(
     prefix = "encoder."
     weights = read_safetensors(folder / WEIGHTS)
     weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-    _load_weights(encoder, weights, folder, card)
+    load_weights(encoder, weights, folder, card)
     return encoder.eval(), preprocessing
+
+
+def trained_text_encoder(entry: dict[str, str], folder: Path) -> TextEncoder:
+    """Load the frozen text encoder that the card in a folder names by id and digest.
+
+    Raises:
+        ValueError: its weights are not those trained with.
+    """
+    text_encoder = load_text_encoder(entry["id"])
+    if text_encoder.digest != entry["digest"]:
+        raise ValueError(
+            f"the text encoder {text_encoder.model_id} has other weights (digest {text_encoder.digest}) than the one "
+            f"{folder} was aligned with ({entry['digest']}); use the same weights, or align again"
+        )
+    return text_encoder
 
 
 def load_skeleton_clip(folder: Path, *, expected: Preprocessing | None = None) -> tuple[SkeletonCLIP, Preprocessing]:
@@ -169,14 +189,9 @@ def load_skeleton_clip(folder: Path, *, expected: Preprocessing | None = None) -
             f"skeleton_align --skeleton_encoder {folder} --prepared DIR --split {card.split} --output_dir DIR"
         )
     encoder, preprocessing = load_skeleton_encoder(folder, expected=expected)
-    text_encoder = load_text_encoder(card.text_encoder["id"])
-    if text_encoder.digest != card.text_encoder["digest"]:
-        raise ValueError(
-            f"the text encoder {text_encoder.model_id} has other weights (digest {text_encoder.digest}) than the one "
-            f"{folder} was aligned with ({card.text_encoder['digest']}); use the same weights, or align again"
-        )
+    text_encoder = trained_text_encoder(card.text_encoder, folder)
     model = SkeletonCLIP(encoder, text_encoder)
-    _load_weights(model, read_safetensors(folder / WEIGHTS), folder, card)
+    load_weights(model, read_safetensors(folder / WEIGHTS), folder, card)
     return model.eval(), preprocessing
 
 
@@ -209,5 +224,5 @@ def load_student(folder: Path) -> tuple[Student, StudentCard]:
                 f"the {name} of {card.backbone} has other weights (digest {tower.digest}) than in the training of "
                 f"{folder} ({digest}); use the same weights, or train again"
             )
-    _load_weights(student, read_safetensors(folder / WEIGHTS), folder, card)
+    load_weights(student, read_safetensors(folder / WEIGHTS), folder, card)
     return student.eval(), card

@@ -15,6 +15,7 @@ from ski_lvlm.datasets.clip_files import video_clips
 from ski_lvlm.datasets.selection import Selection
 from ski_lvlm.dual_encoders.checkpoints import (
     WEIGHTS,
+    Card,
     SkeletonEncoderCard,
     StudentCard,
     load_skeleton_clip,
@@ -24,6 +25,7 @@ from ski_lvlm.dual_encoders.checkpoints import (
 from ski_lvlm.dual_encoders.language import DualEncoder
 from ski_lvlm.encoders.pretrained import freeze
 from ski_lvlm.recognition.class_sentences import PROMPT
+from ski_lvlm.skeleton_text.recogniser import SynSERecogniser
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.skeletons.preprocessing import Preprocessing, is_present, preprocess
 from ski_lvlm.storage.digests import remembered_digest
@@ -38,7 +40,7 @@ class Recogniser:
     """A frozen model, its clips, and its training."""
 
     modality: Modality
-    model: DualEncoder
+    model: DualEncoder | SynSERecogniser
     digest: str  # of its files
     clips: Sequence[str]  # that it can read
     read: Callable[[str], Tensor]
@@ -86,7 +88,7 @@ def video_recogniser(
         source = DecodedFrames(files, side=card.side, framing=card.framing)
     return Recogniser(
         "video",
-        digest=_digest(folder, card),
+        digest=folder_digest(folder, card),
         model=freeze(student),
         clips=source.names,
         read=partial(_whole_clip, source, num_frames=card.num_frames, side=card.side),
@@ -132,10 +134,10 @@ def skeleton_recogniser(folder: Path, packed: PackedSkeletons) -> Recogniser:
     packed.check_made_for(preprocessing)
     return Recogniser(
         "skeleton",
-        digest=_digest(home, card),
+        digest=folder_digest(home, card),
         model=freeze(model),
         clips=packed.names,
-        read=partial(_skeleton, packed, num_frames=card.num_frames, preprocessing=preprocessing),
+        read=partial(whole_skeleton, packed, num_frames=card.num_frames, preprocessing=preprocessing),
         origin=f"{packed.folder.resolve()} {packed.source}",
         prompt=card.prompt or PROMPT,
         names="canonical" if home == folder else read_card(folder, StudentCard).names,  # trained together
@@ -145,14 +147,20 @@ def skeleton_recogniser(folder: Path, packed: PackedSkeletons) -> Recogniser:
     )
 
 
-def _digest(folder: Path, card: StudentCard | SkeletonEncoderCard) -> str:
+def folder_digest(folder: Path, card: Card) -> str:
+    """Return a digest of the card and the weights in a folder."""
     # Of whole files: a few steps of fine-tuning change too little for `weights_digest`, which rounds.
     return f"{remembered_digest(folder / card.FILE)} {remembered_digest(folder / WEIGHTS)}"
 
 
-def _skeleton(
+def whole_skeleton(
     packed: PackedSkeletons, name: str, *, num_frames: int, preprocessing: Preprocessing
 ) -> Float[Tensor, "T M J C"]:
+    """Return a clip as the encoder takes it, without augmentation.
+
+    Raises:
+        ValueError: nobody is in it.
+    """
     if not is_present(packed.get(name)).any():
         raise ValueError(f"{name}: nobody is in any frame of the skeleton")
     return torch.from_numpy(preprocess(packed.get(name), num_frames=num_frames, preprocessing=preprocessing))

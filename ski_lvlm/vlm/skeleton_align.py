@@ -17,7 +17,7 @@ from ski_lvlm.recognition.class_sentences import class_prompts
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.skeletons.preprocessing import Preprocessing
 from ski_lvlm.vlm.skeleton_accuracy import Accuracy, measure_accuracy
-from ski_lvlm.vlm.stage_clips import selection_of, skeleton_clips
+from ski_lvlm.vlm.stage_clips import check_pretraining, selection_of, skeleton_clips
 from ski_lvlm.vlm.stage_losses import AlignmentLoss
 from ski_lvlm.vlm.trainer import Stage
 
@@ -84,14 +84,7 @@ def _check_pretrained_alike(
     folder: Path, card: SkeletonEncoderCard, recipe: SkeletonAlignRecipe, selection: Selection
 ) -> None:
     """Refuse an encoder that was pretrained on clips of the test, or at another speed of motion."""
-    split = selection.split
-    if leaked := sorted(set(card.seen) & set(split.unseen)):
-        raise ValueError(
-            f"{folder} was pretrained on actions that are unseen in {split.name}: {', '.join(leaked)}; pretrain with "
-            f"--split {split.name}"
-        )
-    if card.dataset == selection.data.name:
-        selection.check_protocol(card.protocol, trained=f"{folder} was pretrained")
+    check_pretraining(folder, card, selection)
     if card.num_frames != recipe.num_frames:
         raise ValueError(
             f"{folder} was pretrained on clips of {card.num_frames} frames, but --num_frames is {recipe.num_frames}, "

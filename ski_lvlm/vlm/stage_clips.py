@@ -8,9 +8,9 @@ from ski_lvlm.datasets.clip_files import video_clips
 from ski_lvlm.datasets.paired_clips import PairedClips, SkeletonSettings, ViewSettings
 from ski_lvlm.datasets.selection import Selection, select
 from ski_lvlm.datasets.skeleton_clips import SkeletonClips
-from ski_lvlm.dual_encoders.checkpoints import Card, StudentCard
+from ski_lvlm.dual_encoders.checkpoints import Card, SkeletonEncoderCard, StudentCard
 from ski_lvlm.dual_encoders.language import Student
-from ski_lvlm.recipe import SkeletonDataRecipe, StudentRecipe
+from ski_lvlm.recipe import SkeletonDataRecipe, SkeletonTextRecipe, StudentRecipe
 from ski_lvlm.recognition.class_sentences import class_prompts
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.skeletons.preprocessing import Preprocessing
@@ -18,7 +18,7 @@ from ski_lvlm.videos.augmentation import NONE, VideoAugmentation
 from ski_lvlm.videos.frame_cache import DecodedFrames, FrameCache, FrameSource
 
 
-def selection_of(recipe: SkeletonDataRecipe | StudentRecipe) -> Selection:
+def selection_of(recipe: SkeletonDataRecipe | SkeletonTextRecipe | StudentRecipe) -> Selection:
     """Open the data set, split and protocol that a recipe names."""
     same_classes = Path(recipe.same_classes) if recipe.same_classes else None
     return select(recipe.data, split=recipe.split, protocol=recipe.protocol, same_classes=same_classes)
@@ -118,6 +118,22 @@ def check_same_clips(selection: Selection, folder: Path, card: Card) -> None:
             f"{_difference(card.seen, split.seen)}; train it with --split {split.name}"
         )
     selection.check_protocol(card.protocol, trained=f"{folder} was trained")
+
+
+def check_pretraining(folder: Path, card: SkeletonEncoderCard, selection: Selection) -> None:
+    """Refuse an encoder that was pretrained on clips of the test.
+
+    Raises:
+        ValueError: it was pretrained on unseen classes, or on another protocol's clips.
+    """
+    split = selection.split
+    if leaked := sorted(set(card.seen) & set(split.unseen)):
+        raise ValueError(
+            f"{folder} was pretrained on actions that are unseen in {split.name}: {', '.join(leaked)}; pretrain with "
+            f"--split {split.name}"
+        )
+    if card.dataset == selection.data.name:
+        selection.check_protocol(card.protocol, trained=f"{folder} was pretrained")
 
 
 def _difference(one: Sequence[str], other: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ ROOMS = tuple(f"{path.name}/" for path in ROOT.iterdir() if path.is_dir() and (p
 FOLDERS = (*ROOMS, "docs/", "tests/")
 LAUNCHERS = ("python", "deepspeed", "torchrun")
 # Commands whose help depends on a flag; each is asked for the help of all its values.
-STAGES = {"train_ski_vlm.py": ("skeleton_pretrain", "skeleton_align", "video_finetune", "distill")}
+STAGES = {"train_ski_vlm.py": ("skeleton_pretrain", "skeleton_align", "skeleton_text", "video_finetune", "distill")}
 
 
 class Command(NamedTuple):

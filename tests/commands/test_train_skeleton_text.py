@@ -1,0 +1,142 @@
+import json
+import shutil
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import train_ski_vlm
+from eval import zero_shot
+from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard
+from ski_lvlm.skeleton_text.folder import SkeletonTextCard, load_recogniser
+from tests.cases.command_case import ROOT, kill_at, run
+from tests.cases.recognition_case import skeleton_run
+from tests.cases.skeleton_case import SPLIT, packed_set
+from tests.cases.text_case import tiny_sentence_encoder
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """encoder/ of a pretraining, prepared/ of four performers, and text/."""
+    home = tmp_path_factory.mktemp("home")
+    tiny_sentence_encoder(home / "text")
+    skeleton_run(home / "encoder", text=str(home / "text"))
+    packed_set(home / "prepared")
+    return home
+
+
+def flags(home, output_dir, *more, split="synthetic"):
+    places = ["--skeleton_encoder", home / "encoder", "--prepared", home / "prepared", "--text_encoder", home / "text"]
+    settings = ["--split", split, "--cycles", "1", "--cycle_length", "1700", "--batch_size", "4", "--use_cpu", "True"]
+    return ["--stage", "skeleton_text", "--output_dir", *map(str, [output_dir, *places]), *settings, *more]
+
+
+@pytest.fixture(scope="module")
+def trained(home, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "synse"
+    train_ski_vlm.main(flags(home, folder, "--select", "last"))
+    return folder
+
+
+def zero_shot_result(home, model, out, *more):
+    places = ["--model", model, "--prepared", home / "prepared", "--split", "synthetic", "--out", out]
+    assert (
+        zero_shot.main([*map(str, places), "--modality", "skeleton", "--device", "cpu", "--workers", "0", *more]) == 0
+    )
+    return json.loads((out / "zero_shot.json").read_text())
+
+
+def test_the_folder_says_what_was_trained_and_how_it_was_chosen(trained):
+    card = json.loads((trained / SkeletonTextCard.FILE).read_text())
+    assert (card["method"], card["variant"], card["select"], card["cycles"]) == ("synse", "corrected", "last", 1)
+    assert card["latent"] == 20 and tuple(card["seen"]) == SPLIT.seen
+    result = json.loads((trained / "result.json").read_text())
+    assert result["unseen_test"]["classes"] == 4 and result["unseen_test"]["clips"] == 4
+    assert result["seen_test"]["clips"] == 12 and "note" not in result["choice"]
+
+
+def test_zero_shot_measures_what_training_did(home, trained, tmp_path):
+    result = zero_shot_result(home, trained, tmp_path)
+    expected = json.loads((trained / "result.json").read_text())["unseen_test"]["top1"]
+    assert result["unseen"]["top1"] == pytest.approx(expected, abs=1e-4)
+    assert result["sentences"]["skeleton"][SPLIT.unseen[0]] == [SPLIT.unseen[0]]
+
+
+@pytest.mark.parametrize("flag", [["--prompt", "a {name}"], ["--generalised"], ["--descriptions", "own.json"]])
+def test_zero_shot_refuses_what_names_cannot_do(home, trained, tmp_path, flag):
+    with pytest.raises(ValueError, match=f"leave out {flag[0]}"):
+        zero_shot_result(home, trained, tmp_path, *flag)
+
+
+def test_held_out_seen_classes_choose_by_default(home, tmp_path):
+    train_ski_vlm.main(flags(home, tmp_path / "run"))
+    choice = json.loads((tmp_path / "run" / "result.json").read_text())["choice"]
+    assert choice["select"] == "held_out" and choice["cycles"] == 1 and len(choice["held_out"]) == 3
+    assert set(choice["held_out"]) < set(SPLIT.seen)
+
+
+def test_choosing_on_unseen_clips_is_called_optimistic(home, tmp_path, capsys):
+    train_ski_vlm.main(flags(home, tmp_path / "run", "--select", "unseen_test", "--variant", "published"))
+    assert "optimistic" in capsys.readouterr().out
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["choice"]["accuracy_after_cycle"] == [result["unseen_test"]["top1"]]
+    assert load_recogniser(tmp_path / "run").has_relu
+
+
+def test_features_are_computed_once(home, trained, tmp_path):
+    shutil.copytree(trained / "features", tmp_path / "run" / "features")
+    file = tmp_path / "run" / "features" / "seen_test.safetensors"
+    damaged = tmp_path / "run" / "features" / "seen_train.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-5])
+    before = file.stat().st_mtime_ns
+    train_ski_vlm.main(flags(home, tmp_path / "run", "--select", "last"))
+    assert file.stat().st_mtime_ns == before
+    whole, again = (load_file(folder / "model.safetensors") for folder in (trained, tmp_path / "run"))
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_killed_and_started_again_it_ends_with_the_same_weights(home, trained, tmp_path):
+    again = [sys.executable, str(ROOT / "train_ski_vlm.py"), *flags(home, tmp_path / "run", "--select", "last")]
+    kill_at(again, "checkpoint.pt", 3, folder=tmp_path)
+    assert not (tmp_path / "run" / "result.json").exists() and (tmp_path / "run" / "checkpoint.pt").exists()
+    assert run(again).returncode == 0
+    whole, killed = (load_file(folder / "model.safetensors") for folder in (trained, tmp_path / "run"))
+    assert all(torch.equal(whole[name], killed[name]) for name in whole)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--skeleton_encoder", ""], "give --skeleton_encoder DIR"),
+        (["--latent", "7"], "expected an even number"),
+        (["--cycle_length", "900"], "would never have it"),
+        (["--held_out", "hand waving,pickup"], "is not a seen class"),
+        (["--prepared", "nowhere"], "make them with scripts/prepare_ntu.py"),
+    ],
+)
+def test_mistakes_are_told(home, tmp_path, more, message):
+    with pytest.raises(ValueError, match=message):
+        train_ski_vlm.main(flags(home, tmp_path / "run", *more))
+
+
+def test_an_encoder_that_saw_unseen_classes_is_refused(home, tmp_path):
+    shutil.copytree(home / "encoder", tmp_path / "encoder")
+    file = tmp_path / "encoder" / SkeletonEncoderCard.FILE
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"seen": [*SPLIT.seen, SPLIT.unseen[0]]}))
+    with pytest.raises(ValueError, match="pretrained on actions that are unseen"):
+        train_ski_vlm.main(flags(home, tmp_path / "run", "--skeleton_encoder", str(tmp_path / "encoder")))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"words": [3]}, "'words'"), ({"latent": 40}, "does not fit"), ({"extra": 1}, "cannot be read")],
+)
+def test_a_card_of_another_model_is_told(trained, tmp_path, change, message):
+    shutil.copytree(trained, tmp_path / "run")
+    file = tmp_path / "run" / SkeletonTextCard.FILE
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(ValueError, match=message):
+        load_recogniser(tmp_path / "run")
