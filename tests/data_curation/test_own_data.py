@@ -130,6 +130,7 @@ def packed_bodies(folder, names):
     for name, place in at.items():
         body[:, 0, layout.joints.index(name), :2] = place
     body[:, 0, layout.joints.index("right wrist"), 1] += np.linspace(0, 0.5, 40)
+    body[..., 0] += np.linspace(0, 0.02, 40)[:, None, None]  # nobody's hips are quite still
     with packed_writer(folder, layout=layout, cleaning="centred-1", source="test") as packed:
         for name in names[:-1]:
             packed.add(name, body)
