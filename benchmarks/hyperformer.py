@@ -9,6 +9,7 @@ neither profits from the other's warm memory. User and system time of the proces
 `--compile` a third turn is ours through `torch.compile`.
 """
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -133,23 +134,43 @@ def compare(calls: dict[str, Call], model: ActionClassifier, *, clips: Tensor, r
             print(f"{title:14} {name:8} {wall:7.2f} s wall {cpu:7.2f} s CPU  {faster:4.1f} x less CPU than plain")
 
 
-def main(flags: Sequence[str] | None) -> None:
-    """Print one table for each share of clips with one person."""
-    arguments = parser(__doc__ or "")
+def flags_of(description: str) -> argparse.ArgumentParser:
+    """Return the flags of a comparison of encoders."""
+    arguments = parser(description)
     arguments.add_argument("--batch", type=int, default=16, help="clips")
     arguments.add_argument("--frames", type=int, default=64, help="T_s")
     arguments.add_argument(
         "--alone", type=float, nargs="+", default=[0.0, 0.8], help="shares of clips with one person (NTU: 0.8)"
     )
-    arguments.add_argument("--compile", action="store_true", help="also measure ours through torch.compile")
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--repeats", type=int, default=3)
-    args = arguments.parse_args(flags)
+    return arguments
+
+
+def settle(args: argparse.Namespace) -> None:
+    """Start this command again with the allocator, unless it has it, and set threads and seed."""
     if any(os.environ.get(name) != value for name, value in ALLOCATOR.items()):
         threads = {"OMP_NUM_THREADS": str(args.threads)}
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ALLOCATOR, **threads})
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
+
+
+def compare_shares(calls: dict[str, Call], model: ActionClassifier, args: argparse.Namespace) -> None:
+    """Print one table for each share of clips with one person."""
+    for share in args.alone:
+        clips = torch.randn(args.batch, args.frames, 2, 25, 3)
+        clips[: round(share * args.batch), :, 1] = torch.nan
+        print(f"batch {args.batch}, T_s {args.frames}, {args.threads} threads, one person in {share:.0%} of the clips")
+        compare(calls, model, clips=clips, repeats=args.repeats)
+
+
+def main(flags: Sequence[str] | None) -> None:
+    """Measure Hyperformer."""
+    arguments = flags_of(__doc__ or "")
+    arguments.add_argument("--compile", action="store_true", help="also measure ours through torch.compile")
+    args = arguments.parse_args(flags)
+    settle(args)
     encoder = Hyperformer(layout=LAYOUTS["ntu-25"])
     model = ActionClassifier(encoder, num_classes=60)
     for block in encoder.blocks:
@@ -157,11 +178,7 @@ def main(flags: Sequence[str] | None) -> None:
     calls: dict[str, Call] = {"plain": lambda y: model.head(plain_feature(encoder, y)), "ours": model}
     if args.compile:
         calls["compiled"] = torch.compile(model)
-    for share in args.alone:
-        clips = torch.randn(args.batch, args.frames, 2, 25, 3)
-        clips[: round(share * args.batch), :, 1] = torch.nan
-        print(f"batch {args.batch}, T_s {args.frames}, {args.threads} threads, one person in {share:.0%} of the clips")
-        compare(calls, model, clips=clips, repeats=args.repeats)
+    compare_shares(calls, model, args)
 
 
 if __name__ == "__main__":

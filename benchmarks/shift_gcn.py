@@ -9,8 +9,6 @@ compared first. One shift in time is measured alone too. The two take turns, as 
 allocator is used too.
 """
 
-import os
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -19,8 +17,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from benchmarks.hyperformer import ALLOCATOR, Call, compare, least_costs
-from ski_lvlm.cli import parser, run
+from benchmarks.hyperformer import Call, compare_shares, flags_of, least_costs, settle
+from ski_lvlm.cli import run
 from ski_lvlm.encoders.shift_gcn import Block, JointShift, Projection, ShiftGCN
 from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
 from ski_lvlm.encoders.temporal_shift import TemporalShift
@@ -116,32 +114,16 @@ def compare_shifts(clips: int, frames: int, *, repeats: int) -> None:
 
 
 def main(flags: Sequence[str] | None) -> None:
-    """Print one table for each share of clips with one person."""
-    arguments = parser(__doc__ or "")
-    arguments.add_argument("--batch", type=int, default=16, help="clips")
-    arguments.add_argument("--frames", type=int, default=64, help="T_s")
-    arguments.add_argument(
-        "--alone", type=float, nargs="+", default=[0.0, 0.8], help="shares of clips with one person (NTU: 0.8)"
-    )
-    arguments.add_argument("--threads", type=int, default=2)
-    arguments.add_argument("--repeats", type=int, default=3)
-    args = arguments.parse_args(flags)
-    if any(os.environ.get(name) != value for name, value in ALLOCATOR.items()):
-        threads = {"OMP_NUM_THREADS": str(args.threads)}
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ALLOCATOR, **threads})
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
+    """Measure Shift-GCN."""
+    args = flags_of(__doc__ or "").parse_args(flags)
+    settle(args)
     encoder = ShiftGCN(layout=LAYOUTS["ntu-25"])
     model = ActionClassifier(encoder, num_classes=60)
     for shift in (module for module in encoder.modules() if isinstance(module, TemporalShift)):
         nn.init.uniform_(shift.offset, -4.0, 4.0)
     calls: dict[str, Call] = {"plain": lambda y: model.head(plain_feature(encoder, y)), "ours": model}
     compare_shifts(args.batch, args.frames, repeats=3 * args.repeats)
-    for share in args.alone:
-        clips = torch.randn(args.batch, args.frames, 2, 25, 3)
-        clips[: round(share * args.batch), :, 1] = torch.nan
-        print(f"batch {args.batch}, T_s {args.frames}, {args.threads} threads, one person in {share:.0%} of the clips")
-        compare(calls, model, clips=clips, repeats=args.repeats)
+    compare_shares(calls, model, args)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ the neighbour's class. The same command resumes.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -157,8 +158,6 @@ def measure(split: str, trainings: Sequence[Training], args: argparse.Namespace)
 
 def measure_all(trainings: Sequence[Training], args: argparse.Namespace) -> dict[str, Any]:
     """Return the accuracy among all classes, which the trainings themselves measured."""
-    import json
-
     selection = select([args.data])
     packed = open_skeletons(None, selection.data)
     results = [json.loads((t.folder / "skeleton_pretrain" / "result.json").read_text()) for t in trainings]
