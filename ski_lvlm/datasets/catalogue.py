@@ -121,7 +121,7 @@ class DataSet:
             ValueError: a clip is not of the data set.
         """
         classes = (*self.class_names, None)
-        return [classes[number] for number in self._class_numbers(self.entries(names)).tolist()]
+        return [classes[number] for number in self.class_numbers(self.entries(names)).tolist()]
 
     def class_of(self, name: str) -> str:
         """Return the class of one clip.
@@ -155,7 +155,7 @@ class DataSet:
             return []
         entries = self.entries(names)
         classes = split.seen if part.startswith("seen") else split.unseen
-        is_chosen = np.isin(self._class_numbers(entries), [self._numbers[name] for name in classes])
+        is_chosen = np.isin(self.class_numbers(entries), [self._numbers[name] for name in classes])
         if part != "unseen_all":
             is_chosen &= self._is_in(entries, protocol, is_training=part == "seen_train")
         return [name for name, is_member in zip(names, is_chosen.tolist(), strict=True) if is_member]
@@ -176,10 +176,10 @@ class DataSet:
         else:
             is_member = ~entries.holds(protocol.train, place=f"{place}.train")
         if protocol.classes:
-            is_member &= np.isin(self._class_numbers(entries), [self._numbers[name] for name in protocol.classes])
+            is_member &= np.isin(self.class_numbers(entries), [self._numbers[name] for name in protocol.classes])
         return is_member
 
-    def _class_numbers(self, entries: ClipTable) -> Int[np.ndarray, " clips"]:
+    def class_numbers(self, entries: ClipTable) -> Int[np.ndarray, " clips"]:
         """Return the number of each clip's class, or -1."""
         encoded = entries.column("class").combine_chunks().dictionary_encode()
         by_text = self._by_text
@@ -307,12 +307,9 @@ def _built_in(name: str) -> DataSet:
 
 def _check_classes(data: DataSet, table: ClipTable) -> None:
     """Make sure that every class of the table is described."""
-    names = {text for action in data.description.classes for text in (short_id(action.name), action.id)}
-    texts = table.column("class").combine_chunks().dictionary_encode()
-    for code, text in enumerate(texts.dictionary.to_pylist()):
-        if text not in names:
-            line = int(np.flatnonzero(np.asarray(texts.indices) == code)[0]) + 2
-            raise ValueError(
-                f"{table.file}: line {line} has the class {text!r}, which {data.description.file} does not list; "
-                "correct the line, or add the class"
-            )
+    rows = np.flatnonzero(data.class_numbers(table) < 0)
+    if len(rows):
+        raise ValueError(
+            f"{table.file}: line {rows[0] + 2} has the class {table.value(int(rows[0]), 'class')!r}, which "
+            f"{data.description.file} does not list; correct the line, or add the class"
+        )

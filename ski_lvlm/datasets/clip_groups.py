@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ski_lvlm.datasets.catalogue import DataSet
-from ski_lvlm.storage.clip_names import clip_name
+from ski_lvlm.datasets.clip_table import SHORTENED
 
 _FILES_AND_TIMES = ("clip", "video", "skeleton", "start", "end", "start_frame", "end_frame")
 
@@ -57,9 +57,7 @@ def performances(data: DataSet, names: Sequence[str]) -> list[str]:
 
 
 def _match(pattern: re.Pattern[str], name: str) -> re.Match[str] | None:
-    short = clip_name(name)
-    spellings = (name, short, short.rpartition("/")[2])
-    return next((match for text in spellings if (match := pattern.fullmatch(text))), None)
+    return next((match for shortened in SHORTENED if (match := pattern.fullmatch(shortened(name)))), None)
 
 
 def _without_views(pattern: re.Pattern[str], name: str, views: Sequence[str]) -> str:

@@ -33,7 +33,7 @@ def _without_folders(name: str) -> str:
 
 
 # What a clip's name may be, tried one after the other: as it is, that of a file, that of a file in some folder.
-_SHORTENED: tuple[Callable[[str], str], ...] = (str, clip_name, _without_folders)
+SHORTENED: tuple[Callable[[str], str], ...] = (str, clip_name, _without_folders)
 
 
 class ClipTable:
@@ -61,7 +61,7 @@ class ClipTable:
         Raises:
             ValueError: a name does not fit.
         """
-        for shortened in _SHORTENED:
+        for shortened in SHORTENED:
             column = pa.array(map(shortened, names), pa.string())
             parts = pc.extract_regex(column, f"^(?:{pattern})$")
             if not parts.null_count:
@@ -104,8 +104,10 @@ class ClipTable:
         """Return the row of each name, or -1. A name may be that of a file of the clip."""
         names = list(names)
         rows = np.full(len(names), -1, np.int64)
-        for shortened in _SHORTENED:
+        for shortened in SHORTENED:
             absent = np.flatnonzero(rows < 0)
+            if not len(absent):
+                break
             short = pa.array([shortened(names[number]) for number in absent], pa.string())
             rows[absent] = np.asarray(pc.fill_null(pc.index_in(short, value_set=self._table["clip"]), -1))
         return rows
