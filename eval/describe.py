@@ -59,11 +59,14 @@ def describe(
     **generation: Any,  # noqa: ANN401
 ) -> Iterator[Answer]:
     """Yield an answer to every question about a video. Workers decode ahead, and each clip is encoded once."""
-    from ski_lvlm.datasets.clip_files import clip_reader
+    from ski_lvlm.datasets.catalogue import open_data_set
+    from ski_lvlm.datasets.clip_files import clip_reader, video_clips
     from ski_lvlm.datasets.reading import batched, read_ahead
+    from ski_lvlm.videos.folder import VideoFolder
 
     model, tower = lvlm.model, lvlm.tower
-    read = clip_reader(data, videos, num_frames=tower.num_frames, side=tower.image_size, framing=lvlm.framing)
+    source = video_clips(open_data_set(data), videos) if data else VideoFolder(str(videos))
+    read = clip_reader(source, num_frames=tower.num_frames, side=tower.image_size, framing=lvlm.framing)
     for batch in read_ahead(batched(list(questions), batch_size), read, workers=workers):
         prompts = []
         for clip in batch:

@@ -19,7 +19,7 @@ import argparse
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -158,16 +158,18 @@ def video_source(args: argparse.Namespace, names: Sequence[str] | None) -> Sourc
     from ski_lvlm.datasets.catalogue import open_data_set
     from ski_lvlm.datasets.clip_files import clip_reader, video_clips
     from ski_lvlm.encoders.vision_tower import load_vision_tower
-    from ski_lvlm.videos.folder import check_has_videos, list_videos
+    from ski_lvlm.videos.folder import VideoClip, VideoFolder, check_has_videos
 
+    videos: VideoFolder | Mapping[str, VideoClip]
     if args.data:
-        clips = list(video_clips(open_data_set(args.data), args.ntu))
-    else:
-        videos = list_videos(args.ntu)
-        check_has_videos(args.ntu, videos, flag="--ntu")
+        videos = video_clips(open_data_set(args.data), args.ntu)
         clips = list(videos)
+    else:
+        videos = VideoFolder(args.ntu)
+        check_has_videos(args.ntu, videos.clips, flag="--ntu")
+        clips = list(videos.clips)
     tower = load_vision_tower(args.vision_tower, num_frames=args.num_frames)
-    read = clip_reader(args.data, args.ntu, num_frames=args.num_frames, side=tower.image_size, framing=args.framing)
+    read = clip_reader(videos, num_frames=args.num_frames, side=tower.image_size, framing=args.framing)
     entry = {"tower": tower.model_id, "digest": tower.digest, "num_frames": tower.num_frames, "framing": args.framing}
     entry |= {"width": tower.width, "tokens": tower.num_tokens}
     return Source(clips_in(clips, names), read, tower, entry)

@@ -1,13 +1,13 @@
 """The files of a data set's clips: packed skeletons, videos, and which stretch of a recording a clip is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ski_lvlm.datasets.catalogue import DataSet, open_data_set
+from ski_lvlm.datasets.catalogue import DataSet
 from ski_lvlm.datasets.clip_table import ClipTable
 from ski_lvlm.datasets.joined import MARK
 from ski_lvlm.skeletons.joined import JoinedSkeletons
@@ -69,16 +69,14 @@ def video_clips(data: DataSet, folder: Path | None = None) -> dict[str, VideoCli
 
 
 def clip_reader(
-    data: str | None, folder: Path | None, *, num_frames: int, side: int, framing: str
+    videos: Mapping[str, VideoClip] | VideoFolder, *, num_frames: int, side: int, framing: str
 ) -> Callable[[str], UInt8[Tensor, "T_v 3 H W"]]:
-    """Return a reader of frames by a clip's name, from a data set or a folder of videos.
+    """Return a reader of frames by a clip's name, from a data set's `video_clips` or a folder of videos.
 
     It raises VideoError for a clip that has no video, or one that cannot be read.
     """
-    if data:
-        clips = video_clips(open_data_set(data), folder)
-        return partial(read_listed_clip, clips=clips, num_frames=num_frames, side=side, framing=framing)
-    videos = VideoFolder(str(folder))
+    if isinstance(videos, Mapping):
+        return partial(read_listed_clip, clips=videos, num_frames=num_frames, side=side, framing=framing)
     return partial(read_clip, videos=videos, num_frames=num_frames, side=side, framing=framing)
 
 

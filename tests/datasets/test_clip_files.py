@@ -34,7 +34,7 @@ def test_a_clip_may_be_a_stretch_of_a_recording(untrimmed):
 
 
 def test_a_reader_gives_each_frame_of_a_short_stretch_once(untrimmed):
-    read = clip_reader(str(untrimmed), None, num_frames=100, side=48, framing="centre")
+    read = clip_reader(video_clips(open_data_set(untrimmed)), num_frames=100, side=48, framing="centre")
     assert frame_numbers(read("late")) == list(range(40, 50))
     with pytest.raises(VideoError, match="no video of clip 'no video' among the 3 of the data set"):
         read("no video")
