@@ -50,6 +50,11 @@ class SkeletonTextCard(Card):
     protocol: str
     dataset: str
 
+    @property
+    def has_relu(self) -> bool:
+        """Return whether a ReLU ends the decoders of words and the classifier, as published."""
+        return self.variant == "published"
+
 
 def copy_encoder(source: Path, folder: Path) -> None:
     """Copy a skeleton encoder's card and weights into the folder of a system."""
@@ -60,8 +65,7 @@ def copy_encoder(source: Path, folder: Path) -> None:
 
 def build_synse(card: SkeletonTextCard, *, text_width: int) -> SynSE:
     """Build a card's networks, not yet trained."""
-    has_relu = card.variant == "published"
-    return SynSE(card.skeleton_width, text_width, latent=card.latent, has_word_relu=has_relu)
+    return SynSE(card.skeleton_width, text_width, latent=card.latent, has_word_relu=card.has_relu)
 
 
 def load_recogniser(folder: Path, *, words: Mapping[str, Words] | None = None) -> SynSERecogniser:
@@ -80,9 +84,8 @@ def load_recogniser(folder: Path, *, words: Mapping[str, Words] | None = None) -
     text_encoder = trained_text_encoder(card.text_encoder, folder)
     synse = build_synse(card, text_width=text_encoder.width)
     load_weights(synse, read_safetensors(folder / WEIGHTS), folder, card)
-    has_relu = card.variant == "published"
     table = own_words | dict(words or {})
-    return SynSERecogniser(encoder, synse, text_encoder, words=table, has_relu=has_relu, seed=card.seed).eval()
+    return SynSERecogniser(encoder, synse, text_encoder, words=table, has_relu=card.has_relu, seed=card.seed).eval()
 
 
 def _words(content: Any, file: Path) -> dict[str, Words]:  # noqa: ANN401

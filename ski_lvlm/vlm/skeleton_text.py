@@ -11,7 +11,6 @@ from ski_lvlm.datasets.catalogue import Part
 from ski_lvlm.datasets.clip_files import open_skeletons
 from ski_lvlm.datasets.selection import Selection
 from ski_lvlm.dual_encoders.checkpoints import (
-    WEIGHTS,
     SkeletonEncoderCard,
     load_skeleton_encoder,
     read_card,
@@ -21,6 +20,7 @@ from ski_lvlm.encoders.pretrained import freeze
 from ski_lvlm.encoders.text_encoder import TextEncoder, load_text_encoder
 from ski_lvlm.recipe import SkeletonTextRecipe
 from ski_lvlm.recognition.accuracy import top_k_accuracy
+from ski_lvlm.recognition.recogniser import folder_digest
 from ski_lvlm.skeleton_text.features import FeatureTable, feature_table
 from ski_lvlm.skeleton_text.folder import SkeletonTextCard, build_synse, copy_encoder
 from ski_lvlm.skeleton_text.held_out import held_out_classes
@@ -30,7 +30,6 @@ from ski_lvlm.skeleton_text.synse_classifier import fit_scorer
 from ski_lvlm.skeleton_text.synse_loss import SHORT_CYCLE
 from ski_lvlm.skeleton_text.training import Progress, SynSESchedule, WordTable, train_synse
 from ski_lvlm.skeleton_text.words import words_by_name, words_of
-from ski_lvlm.storage.digests import remembered_digest
 from ski_lvlm.vlm.skeleton_accuracy import Accuracy
 from ski_lvlm.vlm.stage_clips import check_pretraining, selection_of, skeleton_clips
 
@@ -52,7 +51,7 @@ class _Inputs(NamedTuple):
 
     def scores(self, model: SynSE, words: WordTable, features: Tensor) -> Tensor:
         """Return the scores of features for classes by their words."""
-        scorer = fit_scorer(model, *words, has_relu=self.card.variant == "published", seed=self.card.seed)
+        scorer = fit_scorer(model, *words, has_relu=self.card.has_relu, seed=self.card.seed)
         with torch.no_grad():
             return scorer(model.skeleton_encoder(features).mean)
 
@@ -99,8 +98,8 @@ def _inputs(
     seed: int,
     device: torch.device,
 ) -> _Inputs:
-    split = selection.split
-    tables = _feature_tables(recipe, selection, folder, output_dir=output_dir, device=device)
+    split, encoder_card = selection.split, read_card(folder, SkeletonEncoderCard)
+    tables = _feature_tables(recipe, selection, folder, encoder_card, output_dir=output_dir, device=device)
     text_encoder = load_text_encoder(recipe.text_encoder)
     words = {"seen": _vectors(text_encoder, selection, split.seen)}
     if split.unseen:
@@ -112,7 +111,7 @@ def _inputs(
         variant=recipe.variant,
         skeleton_width=width,
         latent=recipe.latent or usual_latent(split.name, width=width),
-        num_frames=read_card(folder, SkeletonEncoderCard).num_frames,
+        num_frames=encoder_card.num_frames,
         split=split.name,
         seen=split.seen,
         text_encoder={"id": text_encoder.model_id, "digest": text_encoder.digest},
@@ -143,17 +142,22 @@ def usual_latent(split: str, *, width: int) -> int:
 
 
 def _feature_tables(
-    recipe: SkeletonTextRecipe, selection: Selection, folder: Path, *, output_dir: Path, device: torch.device
+    recipe: SkeletonTextRecipe,
+    selection: Selection,
+    folder: Path,
+    card: SkeletonEncoderCard,
+    *,
+    output_dir: Path,
+    device: torch.device,
 ) -> dict[Part, FeatureTable]:
     packed = open_skeletons(recipe.prepared, selection.data)
     encoder, preprocessing = load_skeleton_encoder(folder)
     packed.check_made_for(preprocessing)
     encoder = freeze(encoder).to(device)
-    num_frames = read_card(folder, SkeletonEncoderCard).num_frames
-    digest = f"{remembered_digest(folder / SkeletonEncoderCard.FILE)} {remembered_digest(folder / WEIGHTS)}"
+    digest = folder_digest(folder, card)
     tables: dict[Part, FeatureTable] = {}
     for part in _PARTS:
-        clips = skeleton_clips(selection, packed, preprocessing, part, num_frames=num_frames)
+        clips = skeleton_clips(selection, packed, preprocessing, part, num_frames=card.num_frames)
         if len(clips):
             file = output_dir / "features" / f"{part}.safetensors"
             tables[part] = feature_table(
