@@ -7,7 +7,7 @@ _LONGEST_HOLD = 3600.0  # seconds; a server that asks for more is tried again af
 
 
 class Pace:
-    """Token buckets of requests and of tokens a minute, shared by all threads. None is no limit."""
+    """Leaky buckets of requests and of tokens a minute, shared by all threads. None is no limit."""
 
     def __init__(self, *, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
         from throttled import MemoryStore, Throttled, rate_limiter
@@ -23,8 +23,9 @@ class Pace:
                 raise ValueError(f"--{name} is {limit}; expected 1 or more, or leave it out for no limit")
             # requests come a second's worth at a time; the bucket of tokens must hold the largest request
             burst = limit if name == "tokens_per_minute" else max(1, limit // 60)
+            # Not token_bucket, which counts whole seconds: a second's worth comes free at each of their borders.
             quota = rate_limiter.per_min(limit, burst=burst)
-            self._buckets[name] = Throttled(using="token_bucket", quota=quota, store=MemoryStore())
+            self._buckets[name] = Throttled(using="gcra", quota=quota, store=MemoryStore())
 
     def hold(self, seconds: float) -> None:
         """Block all threads for so many seconds, because the server has asked one of them to wait."""
