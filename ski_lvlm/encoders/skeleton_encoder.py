@@ -61,7 +61,7 @@ class SkeletonEncoder(nn.Module, ABC):
             ValueError: another joint layout or dimension than the encoder's, more persons, too few frames, or a clip
                 without anybody.
         """
-        skeleton = self._checked(skeleton)
+        skeleton = self.checked(skeleton)
         present, has_joint = presence_of(skeleton)
         features = self.feature_map(skeleton, present=present, has_joint=has_joint)
         per_person = average_joints(features, None if has_joint is None else self.remaining(has_joint))
@@ -136,7 +136,12 @@ class SkeletonEncoder(nn.Module, ABC):
         x = rearrange(self.entrance_norm(x), "b (m j c) t -> b m t j c", m=self.num_persons, c=self.in_channels)
         return x[present.any(1)]
 
-    def _checked(self, skeleton: Float[Tensor, "B T M J C"]) -> Float[Tensor, "B T P J C"]:
+    def checked(self, skeleton: Float[Tensor, "B T M J C"]) -> Float[Tensor, "B T P J C"]:
+        """Return clips with as many persons as the encoder takes, NaN for those who are missing.
+
+        Raises:
+            ValueError: another joint layout or dimension than the encoder's, more persons, or too few frames.
+        """
         _, frames, persons, joints, channels = skeleton.shape
         if channels != self.in_channels:
             raise ValueError(

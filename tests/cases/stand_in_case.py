@@ -31,10 +31,10 @@ def skeleton_input(*, clips, frames, joints=25, persons=2):
     return rearrange(torch.from_numpy(x.astype(np.float32)), "b c t j m -> b t m j c")
 
 
-def released_shift_gcn():
-    """Return Shift-GCN's stand-in weights in its authors' names."""
+def released_shift_gcn(*, prefix=""):
+    """Return Shift-GCN's stand-in weights in its authors' names, as part of a system that puts `prefix` before them."""
     shapes = json.loads((GOLDEN / "shift_gcn_keys.json").read_text())
-    return {name: _shift_gcn_weight(name, tuple(shape)) for name, shape in shapes.items()}
+    return {name: _shift_gcn_weight(prefix + name, tuple(shape)) for name, shape in shapes.items()}
 
 
 def _shift_gcn_weight(name, shape):
