@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scripts.miniature import MINIATURE
-from scripts.tables import recognition_plan
+from scripts.tables import scales
 from scripts.tables.jobs import Step
 from scripts.tables.methods import Captioner, Encoder, PublishedProjector, TrainedLvlm
 from ski_lvlm.recipe import SkiLvlmRecipe
@@ -17,7 +17,7 @@ VISION_TOWER = "openai/clip-vit-large-patch14"
 class CaptioningScale:
     """Flags beyond the commands' own defaults, which are the paper's."""
 
-    skeletons: recognition_plan.Scale
+    skeletons: scales.Scale
     split: str  # the seen classes that the skeleton encoders learn
     dataset: str  # of scripts/prepare_ntu.py
     video_features: str = ""
@@ -30,9 +30,9 @@ class CaptioningScale:
 
 # Assumption: the paper does not say on which classes of NTU120 the skeleton encoders of its LVLM were trained.
 # NTU lacks 535 skeletons: training skips these clips and logs their number.
-PAPER = CaptioningScale(recognition_plan.PAPER, "ntu120/110-10", "auto", train="--bf16 True --skip_missing True")
+PAPER = CaptioningScale(scales.PAPER, "ntu120/110-10", "auto", train="--bf16 True --skip_missing True")
 SYNTHETIC = CaptioningScale(
-    recognition_plan.SYNTHETIC,
+    scales.SYNTHETIC,
     "synthetic",
     "synthetic",
     video_features=MINIATURE["video_tokens"],

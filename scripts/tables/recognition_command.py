@@ -10,10 +10,11 @@ from scripts.tables import data
 from scripts.tables.command import exit_code, run_or_print, save, table_flags
 from scripts.tables.jobs import ROOT, Runner, Step, subprocess_runner
 from scripts.tables.methods import Recogniser
-from scripts.tables.recognition_plan import PAPER, SYNTHETIC, RecognitionPlan, Scale, replicates, with_backbone
+from scripts.tables.recognition_plan import RecognitionPlan, replicates
 from scripts.tables.recognition_table import as_json, collect, markdown
 from scripts.tables.results import Results
 from scripts.tables.rows import Row, Table
+from scripts.tables.scales import PAPER, SYNTHETIC, Scale, with_backbone
 from ski_lvlm.cli import positive
 from ski_lvlm.datasets.catalogue import open_data_set
 

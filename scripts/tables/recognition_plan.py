@@ -1,64 +1,15 @@
 """Commands behind a row of a recognition table: the stages, with their flags and folders."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
-from scripts.miniature import MINIATURE
 from scripts.tables.jobs import Step
 from scripts.tables.methods import Distilled, FineTuned, NotBuilt, Recogniser, SkeletonAligned, ZeroTraining
 from scripts.tables.rows import Row
+from scripts.tables.scales import Scale, without
 from ski_lvlm.recipe import paper_alpha
 
-Word = TypeVar("Word", str, str | Path)
 ROTATIONS = ("synthetic", "synthetic/1", "synthetic/2")
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Flags beyond the commands' own defaults, which are the paper's."""
-
-    backbone: str = ""  # of the students; empty: the command's default
-    text_encoder: str = ""  # of students and SkeletonCLIP
-    student: str = ""
-    skeletons: str = ""  # both skeleton stages
-    skeleton_pretrain: str = ""
-    skeleton_align: str = ""
-    video_finetune: str = ""
-    distill: str = ""
-    evaluation: str = ""
-    frames: str = ""  # of the cache; empty: videos are decoded
-    repeats: int = 1  # of the rows that are trained more than once
-
-
-PAPER = Scale()
-# A run takes a minute or so: after a crash it starts anew, so checkpoints would cost time and disk for nothing.
-_VIDEOS = f"{MINIATURE['videos']} --save_strategy no"
-SYNTHETIC = Scale(
-    backbone=MINIATURE["backbone"],
-    text_encoder=MINIATURE["text_encoder"],
-    student=MINIATURE["student"],
-    skeletons=f"{MINIATURE['skeletons']} --save_strategy no",
-    skeleton_pretrain=MINIATURE["skeleton_pretrain"],
-    skeleton_align=MINIATURE["skeleton_align"],
-    video_finetune=f"--num_train_epochs 5 --warmup_steps 0.1 {_VIDEOS}",
-    distill=f"--num_train_epochs 2 --untrained_rate 30 {_VIDEOS}",
-    evaluation="--clips all",
-    frames=f"{MINIATURE['frames']} --framing centre",
-    repeats=3,
-)
-
-
-def with_backbone(scale: Scale, backbone: str) -> Scale:
-    """Return the scale with another backbone at its own resolution, whose text tower SkeletonCLIP takes too."""
-    student = " ".join(_without(scale.student.split(), "--side"))
-    frames = " ".join(_without(scale.frames.split(), "--side") + ["--side", "224"]) if scale.frames else ""
-    return replace(scale, backbone=backbone, text_encoder=backbone, student=student, frames=frames)
-
-
-def _without(words: Sequence[Word], flag: str) -> list[Word]:
-    return [w for i, w in enumerate(words) if w != flag and (i == 0 or words[i - 1] != flag)]
 
 
 @dataclass(frozen=True)
@@ -136,7 +87,7 @@ class RecognitionPlan:
     ) -> Step:
         folder = self.out / replicate.folder / (f"{name}-untrained" if untrained else name)
         command: list[str | Path] = ["train_ski_vlm.py", "--stage", stage, "--split", replicate.split]
-        command += [*_without(flags, "--num_train_epochs"), "--num_train_epochs", "0"] if untrained else flags
+        command += [*without(flags, "--num_train_epochs"), "--num_train_epochs", "0"] if untrained else flags
         command += ["--output_dir", folder]
         command += ["--seed", str(replicate.seed)] if replicate.seed else []
         return Step(tuple(command), "result.json", self.out, folder, self.data_steps + needs)

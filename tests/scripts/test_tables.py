@@ -22,10 +22,11 @@ from scripts.tables import jobs as table_jobs
 from scripts.tables.command import exit_code
 from scripts.tables.jobs import FINISHED, Place, Step, in_order, places, run_steps, subprocess_runner
 from scripts.tables.recognition_command import evaluations, flags_of, make, plan_of, table_main
-from scripts.tables.recognition_plan import PAPER, SYNTHETIC, RecognitionPlan, with_backbone
+from scripts.tables.recognition_plan import RecognitionPlan
 from scripts.tables.recognition_table import markdown, verdict
 from scripts.tables.results import Results, Training, number
 from scripts.tables.rows import Row, Table
+from scripts.tables.scales import PAPER, SYNTHETIC, with_backbone
 from tests.cases.command_case import HANG, ROOT
 from tests.cases.data_set_case import write_data_set
 

@@ -1,0 +1,57 @@
+"""Sizes of the runs behind the tables: the paper's, and the miniature."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from scripts.miniature import MINIATURE
+
+Word = TypeVar("Word", str, str | Path)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Flags beyond the commands' own defaults, which are the paper's."""
+
+    backbone: str = ""  # of the students; empty: the command's default
+    text_encoder: str = ""  # of students and SkeletonCLIP
+    student: str = ""
+    skeletons: str = ""  # both skeleton stages
+    skeleton_pretrain: str = ""
+    skeleton_align: str = ""
+    video_finetune: str = ""
+    distill: str = ""
+    evaluation: str = ""
+    frames: str = ""  # of the cache; empty: videos are decoded
+    repeats: int = 1  # of the rows that are trained more than once
+
+
+PAPER = Scale()
+# A run takes a minute or so: after a crash it starts anew, so checkpoints would cost time and disk for nothing.
+_VIDEOS = f"{MINIATURE['videos']} --save_strategy no"
+SYNTHETIC = Scale(
+    backbone=MINIATURE["backbone"],
+    text_encoder=MINIATURE["text_encoder"],
+    student=MINIATURE["student"],
+    skeletons=f"{MINIATURE['skeletons']} --save_strategy no",
+    skeleton_pretrain=MINIATURE["skeleton_pretrain"],
+    skeleton_align=MINIATURE["skeleton_align"],
+    video_finetune=f"--num_train_epochs 5 --warmup_steps 0.1 {_VIDEOS}",
+    distill=f"--num_train_epochs 2 --untrained_rate 30 {_VIDEOS}",
+    evaluation="--clips all",
+    frames=f"{MINIATURE['frames']} --framing centre",
+    repeats=3,
+)
+
+
+def with_backbone(scale: Scale, backbone: str) -> Scale:
+    """Return the scale with another backbone at its own resolution, whose text tower SkeletonCLIP takes too."""
+    student = " ".join(without(scale.student.split(), "--side"))
+    frames = " ".join(without(scale.frames.split(), "--side") + ["--side", "224"]) if scale.frames else ""
+    return replace(scale, backbone=backbone, text_encoder=backbone, student=student, frames=frames)
+
+
+def without(words: Sequence[Word], flag: str) -> list[Word]:
+    """Return a command without a flag and its value."""
+    return [w for i, w in enumerate(words) if w != flag and (i == 0 or words[i - 1] != flag)]
