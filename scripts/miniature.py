@@ -18,6 +18,9 @@ MINIATURE = {
     "skeletons": "--num_frames 32 --batch_size 8 --per_device_train_batch_size 8",
     "skeleton_pretrain": "--num_heads 1 --head_dim 24 --depth 6 --strided 2 4 --num_train_epochs 6 "
     "--optim adamw_torch --learning_rate 3e-3 --lr_scheduler_type cosine --warmup_steps 0.15",
+    "shift_gcn": "--widths 24 24 24 48 48 48 --strided 2 4 --num_train_epochs 6 "
+    "--optim adamw_torch --learning_rate 3e-3 --lr_scheduler_type cosine --warmup_steps 0.15",
+    "synse": "--cycles 3",
     "skeleton_align": "--num_train_epochs 4 --learning_rate 3e-3",
     "frames": "--num_frames 12 --side 96",
     "student": "--num_frames 4 --side 96",

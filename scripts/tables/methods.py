@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Encoder = Literal["pretrained", "aligned"]
+SkeletonEncoder = Literal["hyperformer", "shift_gcn"]
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,17 @@ class FineTuned:
 @dataclass(frozen=True)
 class SkeletonAligned:
     """SkeletonCLIP alone: skeleton encoder pretrained, then aligned with language (Sec. 3.1)."""
+
+    encoder: SkeletonEncoder = "hyperformer"
+
+
+@dataclass(frozen=True)
+class SkeletonText:
+    """A skeleton-text system on a frozen skeleton encoder, by the name of its method (Table 2)."""
+
+    method: str
+    encoder: SkeletonEncoder = "hyperformer"
+    variant: Literal["corrected", "published"] = "corrected"
 
 
 @dataclass(frozen=True)
@@ -77,5 +89,5 @@ class TrainedLvlm:
         return f"video-skeletons_{self.skeletons}{dropout}" if self.skeletons else "video"
 
 
-Recogniser = FineTuned | SkeletonAligned | ZeroTraining | NotBuilt | Distilled
+Recogniser = FineTuned | SkeletonAligned | SkeletonText | ZeroTraining | NotBuilt | Distilled
 Captioner = PublishedProjector | TrainedLvlm

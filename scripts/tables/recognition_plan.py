@@ -4,7 +4,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from scripts.tables.jobs import Step
-from scripts.tables.methods import Distilled, FineTuned, NotBuilt, Recogniser, SkeletonAligned, ZeroTraining
+from scripts.tables.methods import (
+    Distilled,
+    FineTuned,
+    NotBuilt,
+    Recogniser,
+    SkeletonAligned,
+    SkeletonEncoder,
+    SkeletonText,
+    ZeroTraining,
+)
 from scripts.tables.rows import Row
 from scripts.tables.scales import Scale, without
 from ski_lvlm.recipe import paper_alpha
@@ -56,8 +65,10 @@ class RecognitionPlan:
                 return f"{self.scale.backbone} was not pretrained together with a text tower"
             case ZeroTraining():
                 model = self._video_finetune("vificlip", replicate, untrained=True)
-            case SkeletonAligned():
-                model = self._skeleton_align(replicate)
+            case SkeletonAligned(encoder):
+                model = self._skeleton_align(replicate, encoder=encoder)
+            case SkeletonText():
+                model = self._skeleton_text(row.method, replicate)
             case FineTuned(student):
                 model = self._video_finetune(student, replicate)
             case Distilled():
@@ -92,20 +103,42 @@ class RecognitionPlan:
         command += ["--seed", str(replicate.seed)] if replicate.seed else []
         return Step(tuple(command), "result.json", self.out, folder, self.data_steps + needs)
 
-    def _skeleton_pretrain(self, replicate: Replicate, *, untrained: bool = False) -> Step:
-        flags = f"{self.scale.skeletons} {self.scale.skeleton_pretrain}".split()
-        name = "skeleton_pretrain"
-        return self._train(name, name, replicate, *self._skeleton_data(), *flags, untrained=untrained)
+    def _skeleton_pretrain(
+        self, replicate: Replicate, *, encoder: SkeletonEncoder = "hyperformer", untrained: bool = False
+    ) -> Step:
+        stage, changes = "skeleton_pretrain", _encoder_change(encoder)
+        size = self.scale.skeleton_pretrain if encoder == "hyperformer" else self.scale.shift_gcn
+        flags = [*f"{self.scale.skeletons} {size}".split(), *_as_flags(changes)]
+        name = _as_name(stage, changes)
+        return self._train(stage, name, replicate, *self._skeleton_data(), *flags, untrained=untrained)
 
-    def _skeleton_align(self, replicate: Replicate, *, text: str = "frozen", scale: str = "published") -> Step:
-        encoder = self._skeleton_pretrain(replicate)
+    def _skeleton_text(self, method: SkeletonText, replicate: Replicate) -> Step:
+        encoder = self._skeleton_pretrain(replicate, encoder=method.encoder)
+        changes = {"variant": method.variant} if method.variant != "corrected" else {}
+        flags = [
+            *_as_flags({"method": method.method} | changes),
+            *self.scale.skeleton_text.get(method.method, "").split(),
+        ]
+        name = _as_name(method.method, changes | _encoder_change(method.encoder))
+        folders = (*self._skeleton_data(), "--skeleton_encoder", encoder.folder)
+        return self._train("skeleton_text", name, replicate, *folders, *flags, needs=(encoder,))
+
+    def _skeleton_align(
+        self,
+        replicate: Replicate,
+        *,
+        text: str = "frozen",
+        scale: str = "published",
+        encoder: SkeletonEncoder = "hyperformer",
+    ) -> Step:
+        pretrained = self._skeleton_pretrain(replicate, encoder=encoder)
         changes = {"text": text} if text != "frozen" else {}
         changes |= {"scale": scale} if scale != "published" else {}
         flags = f"{self.scale.skeletons} {self.scale.skeleton_align} {self._text('--text_encoder')}".split()
         flags += _as_flags(changes)
-        folders = (*self._skeleton_data(), "--skeleton_encoder", encoder.folder)
-        name = _as_name("skeleton_align", changes)
-        return self._train("skeleton_align", name, replicate, *folders, *flags, needs=(encoder,))
+        folders = (*self._skeleton_data(), "--skeleton_encoder", pretrained.folder)
+        name = _as_name("skeleton_align", changes | _encoder_change(encoder))
+        return self._train("skeleton_align", name, replicate, *folders, *flags, needs=(pretrained,))
 
     def _skeleton_data(self) -> list[str | Path]:
         return self._skeletons() or ["--data", self.data]
@@ -142,6 +175,10 @@ def _changes(method: Distilled) -> dict[str, str]:
     usual = asdict(Distilled(student=method.student))
     changes = {name: value for name, value in asdict(method).items() if value != usual[name]}
     return {name: f"{value:g}" if name == "alpha" else str(value) for name, value in changes.items()}
+
+
+def _encoder_change(encoder: SkeletonEncoder) -> dict[str, str]:
+    return {} if encoder == "hyperformer" else {"encoder": encoder}
 
 
 def _as_flags(changes: dict[str, str]) -> list[str]:

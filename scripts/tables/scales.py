@@ -1,7 +1,7 @@
 """Sizes of the runs behind the tables: the paper's, and the miniature."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +19,9 @@ class Scale:
     student: str = ""
     skeletons: str = ""  # both skeleton stages
     skeleton_pretrain: str = ""
+    shift_gcn: str = ""  # its pretraining, in place of Hyperformer's
     skeleton_align: str = ""
+    skeleton_text: Mapping[str, str] = field(default_factory=dict)  # by method
     video_finetune: str = ""
     distill: str = ""
     evaluation: str = ""
@@ -36,7 +38,9 @@ SYNTHETIC = Scale(
     student=MINIATURE["student"],
     skeletons=f"{MINIATURE['skeletons']} --save_strategy no",
     skeleton_pretrain=MINIATURE["skeleton_pretrain"],
+    shift_gcn=MINIATURE["shift_gcn"],
     skeleton_align=MINIATURE["skeleton_align"],
+    skeleton_text={method: MINIATURE[method] for method in ("synse",)},
     video_finetune=f"--num_train_epochs 5 --warmup_steps 0.1 {_VIDEOS}",
     distill=f"--num_train_epochs 2 --untrained_rate 30 {_VIDEOS}",
     evaluation="--clips all",
