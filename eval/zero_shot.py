@@ -16,18 +16,14 @@ stored in OUT batch by batch, so the same command resumes after a crash.
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ski_lvlm.cli import add_selection_flags, device, parser, positive, run
+from ski_lvlm.cli import add_selection_flags, parser, positive, run
 from ski_lvlm.parallel.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of, take_gpu
 from ski_lvlm.storage.files import write_json
 from ski_lvlm.storage.shards import WHOLE, only_process
 
 if TYPE_CHECKING:
-    from ski_lvlm.datasets.catalogue import DataSet
-    from ski_lvlm.datasets.selection import Selection
-    from ski_lvlm.recognition.class_sentences import ClassSentences
-    from ski_lvlm.recognition.recogniser import Recogniser
     from ski_lvlm.recognition.similarities import Similarities
 
 
@@ -90,19 +86,21 @@ def main(flags: Sequence[str] | None = None) -> int:
         return name_videos(args) if args.classes else evaluate(args)
 
 
-class TestClips(NamedTuple):
-    """The clips of a test, and those that lack the model's input: {"without_skeleton": names}."""
-
-    names: list[str]
-    lacking: dict[str, list[str]]
-
-
 def evaluate(args: argparse.Namespace) -> int:
     """Test on the unseen classes of a split, write and print the result."""
     import numpy as np
 
     from eval.recognition.class_scores import split_scores
     from eval.recognition.confusion import draw_confusion
+    from eval.recognition.inputs import (
+        class_spellings,
+        clips_to_test,
+        compare_clips,
+        load_recognisers,
+        sentences_for,
+        spelling,
+        test_selection,
+    )
     from eval.recognition.recognition_report import report
     from ski_lvlm.recognition.similarities import fused
 
@@ -138,126 +136,6 @@ def evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
-def test_selection(args: argparse.Namespace) -> "Selection":
-    """Open the data set with its split. Without a split, all classes are unseen."""
-    from dataclasses import replace
-
-    from ski_lvlm.datasets.selection import select
-
-    selection = select(args.data, split=args.split, protocol=args.protocol, same_classes=args.same_classes)
-    if args.split:
-        return selection
-    every = replace(selection.split, name=selection.data.name, seen=(), unseen=selection.data.class_names)
-    return replace(selection, split=every)
-
-
-def load_recognisers(args: argparse.Namespace, selection: "Selection") -> list["Recogniser"]:
-    """Load the model, or for "both" the two of them, which must not know the unseen classes."""
-    from ski_lvlm.datasets.clip_files import open_skeletons
-    from ski_lvlm.recognition.recogniser import check_classes, skeleton_recogniser, video_recogniser
-    from ski_lvlm.recognition.skeleton_text_recogniser import holds_skeleton_text, skeleton_text_recogniser
-
-    loaded = []
-    if args.modality != "skeleton":
-        loaded.append(video_recogniser(args.model, videos=args.ntu, cache=args.frames_cache, data=selection.data))
-    if args.modality != "video":
-        packed = open_skeletons(args.prepared, selection.data)
-        if holds_skeleton_text(args.model):
-            check_names_alone(args)
-            loaded.append(skeleton_text_recogniser(args.model, packed, selection.data))
-        else:
-            loaded.append(skeleton_recogniser(args.model, packed))
-    for recogniser in loaded:
-        check_classes(recogniser, selection, folder=args.model, generalised=args.generalised)
-    return loaded
-
-
-def check_names_alone(args: argparse.Namespace) -> None:
-    """Refuse what a skeleton-text model cannot do: sentences, and seen classes beside the unseen ones."""
-    if unusable := [f"--{name}" for name in ("prompt", "descriptions", "generalised") if getattr(args, name)]:
-        raise ValueError(
-            f"{args.model} holds a skeleton-text model, which splits the names of the unseen classes into verbs and "
-            f"nouns; leave out {', '.join(unusable)}"
-        )
-
-
-def spelling(args: argparse.Namespace, recogniser: "Recogniser", data: "DataSet") -> str:
-    """Return the spelling of class names: the flag's, else that of training, which other data sets may not have."""
-    usual = recogniser.names if recogniser.dataset == data.name else "canonical"
-    return str(args.names or usual)
-
-
-def class_spellings(style: str, data: "DataSet", classes: Sequence[str]) -> list[list[str]]:
-    """Return for each class the name to use, and the others that a file of descriptions may have."""
-    names = data.spellings(style, classes=classes)
-    actions = [data.action(name) for name in classes]
-    return [[name, action.id, action.name] for name, action in zip(names, actions, strict=True)]
-
-
-def sentences_for(
-    args: argparse.Namespace, recogniser: "Recogniser", spellings: Sequence[Sequence[str]]
-) -> "ClassSentences":
-    """Return the classes' sentences: out of a file, or first spellings in the flags' or the training's templates."""
-    from ski_lvlm.recognition.class_sentences import described, ensemble
-
-    if args.descriptions:
-        return described(read_descriptions(args.descriptions), spellings, source=str(args.descriptions))
-    return ensemble([names[0] for names in spellings], templates=args.prompt or [recogniser.prompt])
-
-
-def read_descriptions(path: Path) -> dict[str, Any]:
-    """Read a file of sentences by class."""
-    from ski_lvlm.storage.json_files import read_json
-
-    expected = "expected a JSON object {name or A23: sentence or list of sentences}"
-    try:
-        descriptions = read_json(path)
-    except ValueError as error:
-        raise ValueError(f"{error}; {expected}") from error
-    if not isinstance(descriptions, dict):
-        raise ValueError(f"{path}: found a {type(descriptions).__name__}; {expected}")
-    return descriptions
-
-
-def clips_to_test(args: argparse.Namespace, selection: "Selection", recognisers: Sequence["Recogniser"]) -> TestClips:
-    """Return the test clips that have every input of the model."""
-    from ski_lvlm.datasets.catalogue import Part
-    from ski_lvlm.datasets.clip_files import video_clips
-
-    recorded = {name for recogniser in recognisers for name in recogniser.clips}
-    recorded |= set(video_clips(selection.data, args.ntu)) if args.ntu else set()
-    parts: list[Part] = ["unseen_all" if args.clips == "all" else "unseen_test"]
-    parts += ["seen_test"] if args.generalised else []
-    candidates = [name for part in parts for name in selection.clips(sorted(recorded), part)]
-    inputs = {recogniser.modality: frozenset(recogniser.clips) for recogniser in recognisers}
-    lacking = {f"without_{modality}": [n for n in candidates if n not in names] for modality, names in inputs.items()}
-    names = [name for name in candidates if all(name in available for available in inputs.values())]
-    if not names:
-        raise ValueError(
-            f"found {len(recorded)} clips, but none is a test clip of {selection.split.name} that has what --modality "
-            f"{args.modality} looks at; check --data, --ntu, --frames_cache, --prepared and --split, or try --clips all"
-        )
-    return TestClips(names, lacking)
-
-
-def compare_clips(
-    args: argparse.Namespace, recogniser: "Recogniser", sentences: "ClassSentences", names: Sequence[str]
-) -> "Similarities":
-    """Compare clips with classes, and store the cosines in --out."""
-    from ski_lvlm.recognition.similarities import similarities
-
-    return similarities(
-        recogniser,
-        names,
-        sentences,
-        folder=args.out,
-        device=device(args.device),
-        batch_size=args.batch_size,
-        workers=args.workers,
-        shard=shard_of(args),
-    )
-
-
 def report_shard(args: argparse.Namespace, compared: Sequence["Similarities"], result: str) -> int:
     """Print the clips of a shard that could not be read, and what remains to be done."""
     for name, error in {name: error for part in compared for name, error in part.errors.items()}.items():
@@ -268,6 +146,7 @@ def report_shard(args: argparse.Namespace, compared: Sequence["Similarities"], r
 
 def name_videos(args: argparse.Namespace) -> int:
     """Recognise each video among one's own classes, with exit code 1 when no video could be read."""
+    from eval.recognition.inputs import compare_clips, sentences_for
     from eval.recognition.recognition_report import report_names
     from ski_lvlm.recognition.recogniser import video_recogniser
 

@@ -23,7 +23,7 @@ _PENALTY = 0.25  # of the squared weights: scikit-learn's C = 1 in its form for 
 
 @dataclass(frozen=True)
 class GateScores:
-    """What a gate looks at: logits of the seen classes, and probabilities of the unseen ones."""
+    """Scores that a gate looks at: logits of the seen classes, and probabilities of the unseen ones."""
 
     seen: Float[np.ndarray, "N S"]
     unseen: Float[np.ndarray, "N U"]

@@ -8,8 +8,8 @@ from data_curation.checking.file_formats import read_table
 from eval.items.predictions import read_predictions
 from eval.items.questions import read_questions
 from eval.judges.rubrics import OWN_FILE, load_rubrics
+from eval.recognition.inputs import read_descriptions
 from eval.results.score_json import read_json as read_scores
-from eval.zero_shot import read_descriptions
 from ski_lvlm.datasets.instruction_file import read_instructions
 from ski_lvlm.storage.json_files import load_json, read_json
 
