@@ -8,7 +8,10 @@ import numpy as np
 import torch
 from einops import rearrange
 
-from ski_lvlm.encoders.shift_gcn import joint_shift
+from ski_lvlm.encoders.shift_gcn import ShiftGCN, joint_shift
+from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
+from ski_lvlm.published.shift_gcn_weights import load_shift_gcn
+from ski_lvlm.skeletons.layouts import LAYOUTS
 from tests.cases.recordings import GOLDEN
 
 
@@ -35,6 +38,13 @@ def released_shift_gcn(*, prefix=""):
     """Return Shift-GCN's stand-in weights in its authors' names, as part of a system that puts `prefix` before them."""
     shapes = json.loads((GOLDEN / "shift_gcn_keys.json").read_text())
     return {name: _shift_gcn_weight(prefix + name, tuple(shape)) for name, shape in shapes.items()}
+
+
+def published_shift_gcn(*, prefix=""):
+    """Return the published network with these weights, in evaluation mode."""
+    model = ActionClassifier(ShiftGCN(layout=LAYOUTS["ntu-25"]), num_classes=60)
+    load_shift_gcn(model, released_shift_gcn(prefix=prefix))
+    return model.eval()
 
 
 def _shift_gcn_weight(name, shape):

@@ -7,19 +7,11 @@ from einops import reduce
 from ski_lvlm.encoders.clip_maps import mean_map, scrambled_map
 from ski_lvlm.encoders.hyperformer import Hyperformer
 from ski_lvlm.encoders.shift_gcn import ShiftGCN
-from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
-from ski_lvlm.published.shift_gcn_weights import load_shift_gcn
 from ski_lvlm.skeletons.layouts import LAYOUTS
 from tests.cases.reference_weights import reference, relative
-from tests.cases.stand_in_case import released_shift_gcn, skeleton_input
+from tests.cases.stand_in_case import published_shift_gcn, skeleton_input
 
 NTU = LAYOUTS["ntu-25"]
-
-
-def published_backbone():
-    model = ActionClassifier(ShiftGCN(layout=NTU), num_classes=60)
-    load_shift_gcn(model, released_shift_gcn(prefix="pretraining_model."))
-    return model.encoder.eval()
 
 
 def encoders():
@@ -36,7 +28,7 @@ def clips(batch=2, frames=16):
 
 @torch.no_grad()
 def test_maps_of_the_published_backbone():
-    (arrays, _), encoder = reference("star"), published_backbone()
+    (arrays, _), encoder = reference("star"), published_shift_gcn(prefix="pretraining_model.").encoder
     skeleton = skeleton_input(clips=4, frames=16)
     differences = {
         "backbone_pooled": relative(encoder(skeleton).feature, arrays["backbone_pooled"]),

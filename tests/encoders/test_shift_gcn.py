@@ -9,10 +9,9 @@ from ski_lvlm.encoders.presence import presence_of
 from ski_lvlm.encoders.shift_gcn import ShiftGCN, joint_shift
 from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
 from ski_lvlm.encoders.temporal_shift import TemporalShift
-from ski_lvlm.published.shift_gcn_weights import load_shift_gcn
 from ski_lvlm.skeletons.layouts import LAYOUTS
 from tests.cases.recordings import GOLDEN
-from tests.cases.stand_in_case import released_shift_gcn, skeleton_input
+from tests.cases.stand_in_case import published_shift_gcn, skeleton_input
 
 NTU = LAYOUTS["ntu-25"]
 
@@ -25,9 +24,7 @@ def golden():
 
 @pytest.fixture(scope="module")
 def published():
-    model = ActionClassifier(ShiftGCN(layout=NTU), num_classes=60)
-    load_shift_gcn(model, released_shift_gcn())
-    return model.eval()
+    return published_shift_gcn()
 
 
 def narrow(**changes):
