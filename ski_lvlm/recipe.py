@@ -115,6 +115,22 @@ SKELETON_PRETRAIN_SCHEDULES: dict[str, dict[str, Any]] = {
         "seed": 1,
         "decay_at": [60 / 140, 80 / 140, 100 / 140],
     },
+    # From SMIE's code, where the number of epochs was chosen by the seen test clips. Assumption: no weight decay.
+    "st_gcn": {
+        **SKELETON_PRETRAIN_SCHEDULE,
+        "widths": [16, 16, 16, 16, 32, 32, 32, 64, 64, 256],
+        "num_frames": 50,
+        "num_train_epochs": 150,
+        "learning_rate": 5e-3,
+        "weight_decay": 0.0,
+        "optim": "adamw_torch",  # Adam, where weights do not decay
+        "optim_args": None,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": 0,
+        "batch_size": 128,
+        "per_device_train_batch_size": 128,
+        "seed": 5277,
+    },
 }
 
 
@@ -131,7 +147,8 @@ class SkeletonPretrainRecipe(SkeletonDataRecipe):
     )
     encoder: str = _setting(
         "hyperformer",
-        "hyperformer, the paper's g_s. Or shift_gcn, the encoder of SynSE and STAR",
+        "hyperformer, the paper's g_s. shift_gcn, the encoder of SynSE and STAR. st_gcn, the encoder of SMIE's own "
+        "track",
         choices=tuple(SKELETON_PRETRAIN_SCHEDULES),
     )
     num_heads: int = _setting(9, "heads of Hyperformer. 'F_s = 216' is num_heads * head_dim")
@@ -139,7 +156,7 @@ class SkeletonPretrainRecipe(SkeletonDataRecipe):
     depth: int = _setting(10, "number of blocks of Hyperformer")
     widths: list[int] = field(
         default_factory=lambda: [64, 64, 64, 64, 128, 128, 128, 256, 256, 256],
-        metadata={"help": "channels of each block of Shift-GCN. The last is its F_s"},
+        metadata={"help": "channels of each block of Shift-GCN or ST-GCN. The last is its F_s"},
     )
     strided: list[int] = field(
         default_factory=lambda: [5, 8],

@@ -34,13 +34,14 @@ class SkeletonEncoder(nn.Module, ABC):
         depth: number of blocks.
         strided: blocks (counted from 1) that halve the time steps.
         in_channels: channels of a joint (3 for metres in space, 2 for pixels, more for stacked streams).
-        num_persons: persons that the first batch norm distinguishes.
+        num_persons: persons of a clip at most. The first batch norm distinguishes them, unless they share it.
     """
 
     network: ClassVar[str]  # its name in cards, and of --encoder
     title: ClassVar[str]  # its name in messages
     sizes: ClassVar[tuple[str, ...]]  # constructor arguments that are flags of the recipe
     has_partial_steps: ClassVar[bool]  # whether a last odd frame becomes a time step where they are halved
+    has_shared_norm: ClassVar[bool] = False  # whether the first batch norm does not distinguish persons
     strongly_decayed: ClassVar[dict[str, float]] = {}  # ends of weights' names, and multipliers of their weight decay
 
     def __init__(
@@ -52,7 +53,8 @@ class SkeletonEncoder(nn.Module, ABC):
         self.layout, self.width, self.in_channels, self.num_persons = layout, width, in_channels, num_persons
         self.keep_statistics = False
         self.strides = tuple(2 if number in strided else 1 for number in range(1, depth + 1))
-        self.entrance_norm = nn.BatchNorm1d(num_persons * layout.num_joints * in_channels)
+        rows = 1 if self.has_shared_norm else num_persons
+        self.entrance_norm = nn.BatchNorm1d(rows * layout.num_joints * in_channels)
 
     def forward(self, skeleton: Float[Tensor, "B T M J C"]) -> SkeletonTokens:
         """Encode clips, in which NaN marks a person, or a joint of one, who is absent from a frame.
@@ -130,11 +132,16 @@ class SkeletonEncoder(nn.Module, ABC):
         """Apply the first batch norm and return the persons who are present in some frame.
 
         Assumption: this norm, whose channels belong to persons, sees zeros for the absent as in the published networks,
-        so that released weights keep their statistics and a batch without a second person still trains.
+        so that released weights keep their statistics and a batch without a second person still trains. One that all
+        persons share sees those alone who are present in some frame.
         """
-        x = rearrange(skeleton.nan_to_num(0.0), "b t m j c -> b (m j c) t")
+        skeleton, ever = skeleton.nan_to_num(0.0), present.any(1)
+        if self.has_shared_norm:
+            x = rearrange(skeleton, "b t m j c -> b m (j c) t")[ever]
+            return rearrange(self.entrance_norm(x), "n (j c) t -> n t j c", c=self.in_channels)
+        x = rearrange(skeleton, "b t m j c -> b (m j c) t")
         x = rearrange(self.entrance_norm(x), "b (m j c) t -> b m t j c", m=self.num_persons, c=self.in_channels)
-        return x[present.any(1)]
+        return x[ever]
 
     def checked(self, skeleton: Float[Tensor, "B T M J C"]) -> Float[Tensor, "B T P J C"]:
         """Return clips with as many persons as the encoder takes, NaN for those who are missing.

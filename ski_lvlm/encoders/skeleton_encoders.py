@@ -6,11 +6,13 @@ from typing import Any
 from ski_lvlm.encoders.hyperformer import Hyperformer
 from ski_lvlm.encoders.shift_gcn import ShiftGCN
 from ski_lvlm.encoders.skeleton_encoder import SkeletonEncoder
+from ski_lvlm.encoders.st_gcn import STGCN
 from ski_lvlm.skeletons.layouts import layout_named
 
 ENCODERS: dict[str, type[SkeletonEncoder]] = {
     "hyperformer": Hyperformer,
     "shift_gcn": ShiftGCN,
+    "st_gcn": STGCN,
 }
 _LARGEST = 4096  # of any size, so that a damaged file does not ask for all of the memory
 _LISTS = ("strided", "widths")

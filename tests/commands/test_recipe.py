@@ -34,7 +34,7 @@ def test_the_papers_values():
     assert (stage.depth, stage.strided) == (10, [5, 8])
 
 
-def test_shift_gcn_trains_as_its_authors_train_it():
+def test_shift_gcn_and_st_gcn_train_as_their_authors_train_them():
     stage, chosen, args = train_ski_vlm.parse(["--stage", "skeleton_pretrain", "--encoder", "shift_gcn"])
     assert (stage, chosen.encoder, chosen.decay_at) == (
         "skeleton_pretrain",
@@ -42,5 +42,9 @@ def test_shift_gcn_trains_as_its_authors_train_it():
         [60 / 140, 80 / 140, 100 / 140],
     )
     assert (args.learning_rate, args.weight_decay, args.warmup_steps, args.seed) == (0.1, 1e-4, 0, 1)
+    stage, chosen, args = train_ski_vlm.parse(["--stage", "skeleton_pretrain", "--encoder", "st_gcn"])
+    assert (chosen.widths[-1], chosen.num_frames, args.num_train_epochs, args.batch_size) == (256, 50, 150, 128)
+    assert (args.learning_rate, args.weight_decay, args.lr_scheduler_type, args.seed) == (5e-3, 0.0, "cosine", 5277)
+    assert (args.optim, args.optim_args, args.warmup_steps) == ("adamw_torch", None, 0)
     _, usual, usual_args = train_ski_vlm.parse(["--stage", "skeleton_pretrain"])
     assert usual == recipe.SkeletonPretrainRecipe() and usual_args.learning_rate == 0.025

@@ -101,10 +101,11 @@ def test_mistakes_are_told(tmp_path):
         train_ski_vlm.main(pretrain(prepared, tmp_path / "short", "--num_frames", "2", "--strided", "1", "2"))
 
 
-def test_killed_and_started_again_it_ends_with_the_same_weights(tmp_path):
+@pytest.mark.parametrize("encoder", ["shift_gcn", "st_gcn"])
+def test_killed_and_started_again_it_ends_with_the_same_weights(encoder, tmp_path):
     """A real SIGKILL, in the middle of an epoch. The last checkpoint is in the middle of one too."""
     prepared = packed_set(tmp_path / "set")
-    steps = ["--save_strategy", "steps", "--save_steps", "3", "--num_train_epochs", "4"]
+    steps = ["--encoder", encoder, "--save_strategy", "steps", "--save_steps", "3", "--num_train_epochs", "4"]
     steps += ["--per_device_train_batch_size=4"]  # two parts a batch
     assert run([*TRAIN, *pretrain(prepared, tmp_path / "whole", *steps)]).returncode == 0
     again = [*TRAIN, *pretrain(prepared, tmp_path / "killed", *steps)]

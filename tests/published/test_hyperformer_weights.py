@@ -11,10 +11,11 @@ from ski_lvlm.encoders.hyperformer import Hyperformer
 from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
 from ski_lvlm.published.hyperformer_weights import places
 from ski_lvlm.skeletons.layouts import LAYOUTS
+from tests.cases.encoder_case import clips
 from tests.cases.skeleton_case import packed_set
 from tests.cases.text_case import tiny_sentence_encoder
 from tests.commands.test_train_ski_vlm import QUICK
-from tests.encoders.test_hyperformer import clips, released_weights
+from tests.encoders.test_hyperformer import released_weights
 
 
 def network(*, num_classes=48, **changes):
