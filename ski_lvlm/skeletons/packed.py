@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,7 +19,7 @@ from jaxtyping import Float32
 
 from ski_lvlm.skeletons.layouts import Layout, layout_named
 from ski_lvlm.skeletons.preprocessing import Preprocessing
-from ski_lvlm.storage.array_files import array_fault
+from ski_lvlm.storage.array_files import array_fault, npy_header
 from ski_lvlm.storage.files import atomic_path
 from ski_lvlm.storage.json_files import read_json
 from ski_lvlm.storage.shards import only_process
@@ -158,11 +157,11 @@ def packed_writer(folder: Path, *, layout: Layout, cleaning: str, source: str) -
     with only_process(folder), _disk_full_explained(folder):
         try:
             with partial.open("wb") as file:
-                file.write(_header(0))
+                file.write(npy_header((0,), "<f4"))
                 writer = PackedWriter(file, layout)
                 yield writer
                 file.seek(0)
-                file.write(_header(sum(math.prod(shape) for shape in writer.shapes)))
+                file.write(npy_header((sum(math.prod(shape) for shape in writer.shapes),), "<f4"))
                 file.flush()
                 os.fsync(file.fileno())
             frames, persons = ([shape[axis] for shape in writer.shapes] for axis in (0, 1))
@@ -175,13 +174,6 @@ def packed_writer(folder: Path, *, layout: Layout, cleaning: str, source: str) -
                 partial.replace(folder / "joints.npy")
         finally:
             partial.unlink(missing_ok=True)
-
-
-def _header(num_values: int) -> bytes:
-    """Return the `.npy` header of a flat float32 array. Its length is the same for every number of values."""
-    buffer = BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": (num_values,)})
-    return buffer.getvalue()
 
 
 @contextmanager

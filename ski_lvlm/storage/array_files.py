@@ -1,6 +1,10 @@
-"""Explanations of `.npy` and `.npz` files that NumPy does not read: a pointer, Python objects, or a cut file."""
+"""Headers of `.npy` files that grow, and explanations of `.npy` and `.npz` files that NumPy does not read.
+
+Such a file is a pointer, holds Python objects, or is cut.
+"""
 
 import zipfile
+from collections.abc import Sequence
 from io import BufferedIOBase, BytesIO
 from pathlib import Path
 
@@ -10,6 +14,17 @@ from ski_lvlm.storage.git_lfs import PointerError, refuse_pointers
 from ski_lvlm.storage.safe_pickle import UnsafePickleError, load_stream
 
 _NTU_CONVERTER_KEYS = {"nbodys", "skel_body0"}
+
+
+def npy_header(shape: Sequence[int], dtype: str) -> bytes:
+    """Return the beginning of a `.npy` file, whose length does not depend on the shape as long as that is short.
+
+    >>> len(npy_header((7,), "<f4")) == len(npy_header((70_000_000,), "<f4"))
+    True
+    """
+    buffer = BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": dtype, "fortran_order": False, "shape": tuple(shape)})
+    return buffer.getvalue()
 
 
 def array_fault(file: Path, error: Exception, *, remedy: str) -> str:
