@@ -1,4 +1,4 @@
-"""The flags of `build.py`."""
+"""The flags of `build.py`, and those that other commands share with it."""
 
 import argparse
 import os
@@ -102,15 +102,21 @@ def _pairs(group: "Group") -> None:
 
 
 def _money(group: "Group") -> None:
+    add_server_flags(group)
+    add = group.add_argument
+    add("--caption_price", help="the same for the captioner")
+    add("--estimate", action="store_true", help="only estimate the cost of models, after the free steps")
+
+
+def add_server_flags(group: "Group") -> None:
+    """Add the flags of whatever asks a model on a server."""
     add = group.add_argument
     add("--base_url", help="address of the server for openai: and ollama: models")
     add("--budget", type=float, help="maximum spending in dollars, including earlier runs in this folder")
-    add("--price", help="IN,OUT dollars for a million tokens of the question writer. Default: OpenAI's list")
-    add("--caption_price", help="the same for the captioner")
-    add("--estimate", action="store_true", help="only estimate the cost of models, after the free steps")
+    add("--price", help="IN,OUT dollars for a million tokens of the model that writes. Default: OpenAI's list")
     add("--requests_per_minute", type=int, help="limit over all workers. Default: none")
     add("--tokens_per_minute", type=int, help="limit over all workers, for prompts and maximum replies together")
-    add("--attempts", type=int, default=8, help="attempts of one request before its clip is left to the next run")
+    add("--attempts", type=int, default=8, help="attempts of one request before it is left to the next run")
 
 
 def _shards(group: "Group") -> None:

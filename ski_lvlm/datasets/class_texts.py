@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ski_lvlm.datasets.catalogue import DataSet
+from ski_lvlm.storage.files import atomic_path
 from ski_lvlm.storage.text_files import read_text
 
 FILE = "class_texts.csv"
@@ -29,7 +30,9 @@ class ClassTexts(NamedTuple):
     parts: dict[str, str]
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
+    """One line of a table: its number, the name or id of a class, and the texts."""
+
     line: int
     name: str
     texts: ClassTexts
@@ -67,7 +70,7 @@ def texts_of(name: str, table: Mapping[str, ClassTexts]) -> ClassTexts:
 
 @cache
 def _shared() -> dict[str, ClassTexts]:
-    return {row.name.casefold(): row.texts for row in _rows(_SHARED)}
+    return {row.name.casefold(): row.texts for row in read_rows(_SHARED)}
 
 
 def _spelled(data: DataSet, texts: Mapping[str, ClassTexts]) -> dict[str, ClassTexts]:
@@ -82,7 +85,7 @@ def _own(data: DataSet) -> dict[str, ClassTexts]:
     file = data.folder / FILE if data.folder else None
     if file is None or not file.exists():
         return texts
-    for line, text, entry in _rows(file):
+    for line, text, entry in read_rows(file):
         try:
             name = data.action(text).name
         except ValueError as error:
@@ -93,8 +96,30 @@ def _own(data: DataSet) -> dict[str, ClassTexts]:
     return texts
 
 
-def _rows(file: Path) -> Iterator[_Row]:
-    """Yield the rows of a table with the numbers of the lines on which they end."""
+def is_about(sentence: str, part: str) -> bool:
+    """Return whether a sentence begins with its part's name, as all of STAR's do.
+
+    >>> is_about("Feet stand still.", "foot"), is_about("The feet stand still.", "foot")
+    (True, False)
+    """
+    return sentence.startswith((f"{part.title()} ", "Feet " if part == "foot" else f"{part.title()}s "))
+
+
+def write_class_texts(file: Path, texts: Mapping[str, ClassTexts]) -> None:
+    """Write a table of texts by class names."""
+    with atomic_path(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for name, entry in texts.items():
+            writer.writerow([name, entry.definition, entry.motion, *(entry.parts[part] for part in PARTS)])
+
+
+def read_rows(file: Path) -> Iterator[Row]:
+    """Yield the rows of a table. A row's number is that of the line on which it ends.
+
+    Raises:
+        ValueError: no CSV, a missing column, too many or too few cells, or an empty one.
+    """
     rows = csv.DictReader(io.StringIO(read_text(file), newline=""), strict=True)
     try:
         if missing := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
@@ -110,7 +135,7 @@ def _rows(file: Path) -> Iterator[_Row]:
         ) from error
 
 
-def _row(row: Mapping[str | None, str | list[str] | None], file: Path, line: int) -> _Row:
+def _row(row: Mapping[str | None, str | list[str] | None], file: Path, line: int) -> Row:
     if None in row or None in row.values():
         raise ValueError(
             f"{file}: line {line} has too {'many' if None in row else 'few'} cells; expected one for each column: put "
@@ -123,4 +148,4 @@ def _row(row: Mapping[str | None, str | list[str] | None], file: Path, line: int
             "delete the line"
         )
     parts = {part: texts[part] for part in PARTS}
-    return _Row(line, texts["name"], ClassTexts(texts["definition"], texts["motion"], parts))
+    return Row(line, texts["name"], ClassTexts(texts["definition"], texts["motion"], parts))

@@ -1,0 +1,1 @@
+"""Sentences about action classes, written by a language model."""
