@@ -58,6 +58,7 @@ from ski_lvlm.storage.files import write_json
 from ski_lvlm.training.trainer import (
     GlobalBatchArguments,
     JsonLines,
+    check_origin,
     is_finished,
     write_run,
 )
@@ -172,11 +173,12 @@ def main(flags: Sequence[str]) -> None:
         join_deepspeed()
 
     stage = STAGES[name].build(recipe, seed=args.seed)
+    check_origin(output_dir, stage.origin)
     if args.world_size > 1 and torch.cuda.is_available():
         nn.SyncBatchNorm.convert_sync_batchnorm(stage.loss)
     trainer = VlmTrainer(stage, args=args, callbacks=[JsonLines(output_dir / "metrics.jsonl")])
     if args.should_save:
-        write_run(output_dir, recipe=settings, seed=args.seed)
+        write_run(output_dir, recipe={**settings, **stage.origin}, seed=args.seed)
         print(f"{name}: {stage.about}", flush=True)
     result: dict[str, Any] = {"train": {}}
     if args.num_train_epochs:

@@ -327,8 +327,13 @@ class DistillRecipe(StudentRecipe):
 
     prepared: str = _setting("", "packed skeletons: the output of scripts/prepare_ntu.py")
     video_student: str = _setting("", "a video_finetune run")
-    skeleton_clip: str = _setting(
-        "", "a skeleton_align run, or a skeleton_pretrain run, whose projection into language then starts untrained"
+    skeleton_clip: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "the teacher: a skeleton_align run, or a skeleton_pretrain run, whose projection into language "
+            "then starts untrained. With --teacher offline also a skeleton_text run, or several runs together",
+            "action": "extend",
+        },
     )
     alpha: float | None = _setting(None, "'alpha to 0.01 for NTU60 and 10.0 for NTU120', the default. 0 is allowed")
     scale: Scale = _setting(
@@ -338,7 +343,8 @@ class DistillRecipe(StudentRecipe):
     )
     distance: Literal["mse", "kl", "contrastive"] = _setting("mse", "'distillation loss (mean squared error)', Table 5")
     teacher: Literal["online", "offline"] = _setting(
-        "online", "'both ... trainable'. offline: SkeletonCLIP frozen (Table 4)"
+        "online",
+        "'both ... trainable'. offline: the teacher is frozen (Table 4), as every one but SkeletonCLIP has to be",
     )
     level: Literal["logit", "feature", "feature_projected"] = _setting(
         "logit", "'language-contextualized features', or the features z, without or with a projection (Table 4)"

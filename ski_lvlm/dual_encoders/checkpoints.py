@@ -85,6 +85,7 @@ class StudentCard(Card):
     names: str  # the spelling of class names
     protocol: str = "xsub"
     frozen: dict[str, str] = field(default_factory=dict)  # towers that are not in the file, and their digests
+    teachers: list[dict[str, str]] = field(default_factory=list)  # that taught by scores: method, folder and digest
     dataset: str = ""
 
 

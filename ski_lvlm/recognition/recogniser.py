@@ -125,6 +125,7 @@ def skeleton_recogniser(folder: Path, packed: PackedSkeletons) -> Recogniser:
     home = folder / "skeleton_clip" if (folder / "skeleton_clip").is_dir() else folder
     file = SkeletonEncoderCard.FILE
     if not (home / file).is_file():
+        _check_no_foreign_teacher(folder)
         raise ValueError(
             f"found no SkeletonCLIP in {folder}, neither {file} nor skeleton_clip/{file}; give the --output_dir of: "
             "python train_ski_vlm.py --stage skeleton_align (or distill), or use --modality video"
@@ -145,6 +146,17 @@ def skeleton_recogniser(folder: Path, packed: PackedSkeletons) -> Recogniser:
         protocol=card.protocol,
         dataset=card.dataset,
     )
+
+
+def _check_no_foreign_teacher(folder: Path) -> None:
+    """Say where the teachers are that taught a student by scores, and learnt nothing beside it."""
+    teachers = read_card(folder, StudentCard).teachers if (folder / StudentCard.FILE).is_file() else []
+    if teachers:
+        titles = " and ".join(f"{teacher['method']} in {teacher['folder']}" for teacher in teachers)
+        raise ValueError(
+            f"{folder} holds a student alone, since its teacher did not learn beside it ({titles}); use --modality "
+            f"video, or test the teacher itself: --modality skeleton --model {teachers[0]['folder']}"
+        )
 
 
 def folder_digest(folder: Path, card: Card) -> str:

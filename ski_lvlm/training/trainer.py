@@ -5,7 +5,7 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -176,12 +176,27 @@ def is_finished(output_dir: Path, *, settings: dict[str, Any]) -> bool:
         return False
     recipe = read_json(file)
     names = [name for name in settings if name not in _MAY_CHANGE and settings[name] != recipe.get(name)]
-    if names:
-        changes = ", ".join(f"{name} {recipe.get(name)!r}, now {settings[name]!r}" for name in names)
-        raise ValueError(
-            f"{output_dir} was begun with other settings ({changes}); resume with those, or choose another --output_dir"
-        )
+    _refuse(output_dir, recipe, {name: settings[name] for name in names})
     return (output_dir / "result.json").is_file()
+
+
+def check_origin(output_dir: Path, origin: Mapping[str, Any]) -> None:
+    """Refuse to resume a run from other files than it began with. Earlier runs do not name theirs.
+
+    Raises:
+        ValueError: the folder was begun with others.
+    """
+    file = output_dir / "recipe.json"
+    recipe = read_json(file) if file.is_file() else {}
+    _refuse(output_dir, recipe, {name: value for name, value in origin.items() if recipe.get(name, value) != value})
+
+
+def _refuse(output_dir: Path, recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+    if changes:
+        names = ", ".join(f"{name} {recipe.get(name)!r}, now {value!r}" for name, value in changes.items())
+        raise ValueError(
+            f"{output_dir} was begun with other settings ({names}); resume with those, or choose another --output_dir"
+        )
 
 
 def write_run(output_dir: Path, *, recipe: dict[str, Any], seed: int) -> None:

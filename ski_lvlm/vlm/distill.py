@@ -1,4 +1,4 @@
-"""Stage 4, a student and SkeletonCLIP together: SCD, or one of the other alignments of Table 1."""
+"""Stage 4, a student and its teacher: SCD, or one of the other alignments of Table 1."""
 
 import dataclasses
 import os
@@ -7,32 +7,18 @@ from pathlib import Path
 from torch import nn
 
 from ski_lvlm.datasets.clip_files import open_skeletons
-from ski_lvlm.datasets.paired_clips import SkeletonSettings, collate_pairs
+from ski_lvlm.datasets.paired_clips import collate_pairs
 from ski_lvlm.datasets.selection import Selection
-from ski_lvlm.dual_encoders.checkpoints import (
-    SkeletonEncoderCard,
-    StudentCard,
-    frozen_digests,
-    load_skeleton_clip,
-    load_skeleton_encoder,
-    load_student,
-    read_card,
-    save_model,
-)
+from ski_lvlm.dual_encoders.checkpoints import StudentCard, frozen_digests, load_student, save_model
 from ski_lvlm.dual_encoders.language import Student
-from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
 from ski_lvlm.dual_encoders.students import untrained_weights
-from ski_lvlm.encoders.text_encoder import load_text_encoder
-from ski_lvlm.recipe import DistillRecipe, paper_alpha
+from ski_lvlm.recipe import DistillRecipe
 from ski_lvlm.skeletons.packed import PackedSkeletons
-from ski_lvlm.skeletons.preprocessing import Preprocessing
 from ski_lvlm.storage.json_files import read_json
-from ski_lvlm.vlm.alignment import ALIGNMENTS
 from ski_lvlm.vlm.stage_clips import check_same_clips, seen_sentences, selection_of, training_videos
-from ski_lvlm.vlm.stage_losses import Distillation, DistillationLoss, StageLoss
+from ski_lvlm.vlm.teacher_folders import teach_by_scores
+from ski_lvlm.vlm.teaching import StudentSide, teaching_by_scores, teaching_by_skeleton_clip
 from ski_lvlm.vlm.trainer import Stage
-
-TEACHER_FOLDER = "skeleton_clip"
 
 
 def distill(recipe: DistillRecipe, *, seed: int) -> Stage:
@@ -43,18 +29,20 @@ def distill(recipe: DistillRecipe, *, seed: int) -> Stage:
     selection = selection_of(recipe)
     student, student_card = _student(recipe, selection)
     packed = open_skeletons(recipe.prepared, selection.data)
-    teacher, teacher_card = _teacher(recipe, packed, selection, text_encoder=student.text_encoder.model_id)
-    teacher_card = dataclasses.replace(teacher_card, prompt=student_card.prompt)  # both read the same sentences
-    skeletons = SkeletonSettings(packed, Preprocessing.from_json(teacher_card.preprocessing), teacher_card.num_frames)
-    train = training_videos(recipe, selection, student, seed=seed, skeletons=skeletons)
+    side = StudentSide(student, student_card, seen_sentences(student_card, selection.data))
+    folders = _teacher_folders(recipe, packed, selection)
+    has_scores_alone = teach_by_scores(folders)
+    teach = teaching_by_scores if has_scores_alone else teaching_by_skeleton_clip
+    teaching = teach(recipe, folders, packed, selection, side)
+    train = training_videos(recipe, selection, student, seed=seed, skeletons=teaching.skeletons)
+    loss = teaching.loss()
+    teachers = teaching.notes if has_scores_alone else []  # which are not saved
 
     def save(folder: Path) -> None:
-        save_model(folder / TEACHER_FOLDER, teacher.float().eval(), card=teacher_card)
-        card = dataclasses.replace(student_card, stage="distill", frozen=frozen_digests(student))
+        teaching.save(folder)
+        card = dataclasses.replace(student_card, stage="distill", frozen=frozen_digests(student), teachers=teachers)
         save_model(folder, student.float().eval(), card=card)
 
-    prompts, alpha = seen_sentences(student_card, selection.data), paper_alpha(selection.split.name)
-    loss = _loss(recipe, student, teacher, prompts=prompts, usual_alpha=alpha)
     lacking = train.num_without_skeleton
     if recipe.batch_norm == "trained" and lacking and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError(
@@ -69,44 +57,15 @@ def distill(recipe: DistillRecipe, *, seed: int) -> Stage:
         "these train the video side only",
         save=save,
         test=lambda _: {"clips": len(train), "clips_without_skeleton": lacking},
-        untrained=_untrained(recipe, loss, student),
+        untrained=_untrained(recipe, loss, student, beginnings=teaching.new_weights),
         untrained_rate=recipe.untrained_rate,
+        origin={"teachers": [f"{note['method']} {note['digest']}" for note in teaching.notes]},
     )
 
 
-def _loss(
-    recipe: DistillRecipe, student: Student, teacher: SkeletonCLIP, *, prompts: tuple[str, ...], usual_alpha: float
-) -> StageLoss:
-    """Build the loss that the recipe names.
-
-    Raises:
-        ValueError: settings of SCD beside another alignment, or an offline teacher that should learn.
-    """
-    if recipe.alignment != "scd":
-        usual = DistillRecipe()
-        of_scd = ("alpha", "scale", "distance", "teacher", "level")
-        ignored = [name for name in of_scd if getattr(recipe, name) != getattr(usual, name)]
-        if ignored:
-            raise ValueError(f"--alignment {recipe.alignment} has no use for --{', --'.join(ignored)}; leave them out")
-        return ALIGNMENTS[recipe.alignment](student, teacher, prompts=prompts)
-    if recipe.teacher == "offline" and (recipe.teacher_text, recipe.batch_norm) != ("frozen", "frozen"):
-        raise ValueError("an offline teacher learns nothing; leave --teacher_text and --batch_norm frozen")
-    distillation = Distillation(
-        alpha=usual_alpha if recipe.alpha is None else recipe.alpha,
-        distance=recipe.distance,
-        level=recipe.level,
-        scale=recipe.scale,
-        online=recipe.teacher == "online",
-    )
-    return DistillationLoss(student, teacher, prompts=prompts, distillation=distillation)
-
-
-def _untrained(recipe: DistillRecipe, loss: nn.Module, student: Student) -> set[str]:
+def _untrained(recipe: DistillRecipe, loss: nn.Module, student: Student, *, beginnings: tuple[str, ...]) -> set[str]:
     """Return the names of the loss's weights that no stage before has trained."""
-    parts = ["projection.", "to_skeleton."]
-    if read_card(Path(recipe.skeleton_clip), SkeletonEncoderCard).text_encoder is None:
-        parts.append("teacher.projection.")
-    names = {name for name, _ in loss.named_parameters() if name.startswith(tuple(parts))}
+    names = {name for name, _ in loss.named_parameters() if name.startswith(beginnings)}
     # With --num_train_epochs 0 a run writes its untrained model.
     run = Path(recipe.video_student) / "recipe.json"
     if run.is_file() and read_json(run).get("num_train_epochs") == 0:
@@ -133,36 +92,16 @@ def _student(recipe: DistillRecipe, selection: Selection) -> tuple[Student, Stud
     return student, card
 
 
-def _teacher(
-    recipe: DistillRecipe, packed: PackedSkeletons, selection: Selection, *, text_encoder: str
-) -> tuple[SkeletonCLIP, SkeletonEncoderCard]:
-    """Load SkeletonCLIP of stage 2, or of stage 1 with an untrained projection.
+def _teacher_folders(recipe: DistillRecipe, packed: PackedSkeletons, selection: Selection) -> list[Path]:
+    """Return the folders of the teachers.
 
     Raises:
-        ValueError: none was given, it was trained on other actions, or for other skeletons than the packed ones.
+        ValueError: none was given.
     """
-    if not recipe.skeleton_clip:
+    folders = [Path(folder) for folder in recipe.skeleton_clip if folder]
+    if not folders:
         raise ValueError(
             "give --skeleton_clip DIR, the --output_dir of: python train_ski_vlm.py --stage skeleton_align "
             f"--prepared {packed.folder} --split {selection.split.name}"
         )
-    folder = Path(recipe.skeleton_clip)
-    card = read_card(folder, SkeletonEncoderCard)
-    check_same_clips(selection, folder, card)
-    if card.text_encoder is None:
-        encoder, preprocessing = load_skeleton_encoder(folder)
-        text = load_text_encoder(recipe.teacher_text_encoder or text_encoder)
-        teacher = SkeletonCLIP(encoder, text)
-        card = dataclasses.replace(card, text_encoder={"id": text.model_id, "digest": text.digest})
-    else:
-        if recipe.alignment == "scd" and card.scale != recipe.scale:
-            raise ValueError(
-                f"{folder} was aligned with --scale {card.scale}, but --scale is {recipe.scale} here, so its "
-                f"similarities would mean something else; pass --scale {card.scale}, or align again with --scale "
-                f"{recipe.scale}"
-            )
-        teacher, preprocessing = load_skeleton_clip(folder)
-    packed.check_made_for(preprocessing)
-    teacher.text_encoder.requires_grad_(recipe.teacher_text == "trainable")
-    teacher.encoder.keep_statistics = recipe.batch_norm == "frozen"
-    return teacher, dataclasses.replace(card, stage="distill")
+    return folders

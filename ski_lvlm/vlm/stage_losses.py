@@ -77,9 +77,7 @@ class StudentLoss(StageLoss):
     def forward(self, video: UInt8[Tensor, "B T 3 H W"], labels: Int[Tensor, " B"]) -> dict[str, Tensor]:
         """Return the loss, its parts, and the similarities as logits."""
         videos = self.student(video, self.prompts)
-        parts = {"video": language_cross_entropy(videos.similarity, labels, temperature=self.student.temperature)}
-        if videos.own_loss is not None:
-            parts["own"] = videos.own_loss
+        parts = student_parts(videos, labels, temperature=self.student.temperature)
         return {"loss": torch.stack(list(parts.values())).sum(), "logits": videos.similarity, **parts}
 
 
@@ -144,9 +142,7 @@ class DistillationLoss(StageLoss):
         any_skeleton = bool(has_skeleton.any())  # once: on a GPU each such question waits for it
         videos = self.student(video, self.prompts)
         tau = self._tau(self.student)
-        parts = {"video": language_cross_entropy(videos.similarity, labels, temperature=tau)}
-        if videos.own_loss is not None:
-            parts["own"] = videos.own_loss
+        parts = student_parts(videos, labels, temperature=tau)
         if any_skeleton:
             skeletons = self._teach(skeleton[has_skeleton])
             tau_s = self._tau(self.teacher)
@@ -155,15 +151,10 @@ class DistillationLoss(StageLoss):
                 parts["skeleton"] = language_cross_entropy(f_ls, labels[has_skeleton], temperature=tau_s)
             if alpha:
                 parts["distance"] = self._distance(videos, skeletons, has_skeleton, (tau, tau_s))
-        weights = {"distance": alpha}
-        loss = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
+        outcome = total(parts, videos, alpha=alpha, is_training=self.training)
         if not any_skeleton:
-            loss = loss + zero_for(self.teacher, self.projection)
-        measures = {}
-        # the graph is walked twice, which torch.compile does not allow
-        if "distance" in parts and self.training and videos.z.requires_grad and not torch.compiler.is_compiling():
-            measures["gradient_ratio"] = gradient_ratio(alpha * parts["distance"], parts["video"], videos.z)
-        return {"loss": loss, "logits": videos.similarity, **parts, **measures}
+            outcome["loss"] = outcome["loss"] + zero_for(self.teacher, self.projection)
+        return outcome
 
     def _teach(self, skeleton: Float[Tensor, "N U M J _"]) -> InLanguage:
         with torch.set_grad_enabled(self.distillation.online and torch.is_grad_enabled()):
@@ -183,6 +174,28 @@ class DistillationLoss(StageLoss):
 
     def _tau(self, model: DualEncoder) -> Float[Tensor, ""]:
         return temperature_in(self.distillation.scale, model.temperature)
+
+
+def student_parts(
+    videos: InLanguage, labels: Int[Tensor, " B"], *, temperature: Float[Tensor, ""]
+) -> dict[str, Tensor]:
+    """Return the student's parts of a loss: its cross-entropy and, if it has one, its own loss."""
+    parts = {"video": language_cross_entropy(videos.similarity, labels, temperature=temperature)}
+    return parts if videos.own_loss is None else {**parts, "own": videos.own_loss}
+
+
+def total(parts: dict[str, Tensor], videos: InLanguage, *, alpha: float, is_training: bool) -> dict[str, Tensor]:
+    """Return the sum of the parts, of which the distance has the weight alpha, beside the parts and the logits.
+
+    In training `gradient_ratio` is the gradient of alpha * L_D at z^v over that of the video's cross-entropy.
+    """
+    weights = {"distance": alpha}
+    loss = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
+    measures = {}
+    # the graph is walked twice, which torch.compile does not allow
+    if "distance" in parts and is_training and videos.z.requires_grad and not torch.compiler.is_compiling():
+        measures["gradient_ratio"] = gradient_ratio(alpha * parts["distance"], parts["video"], videos.z)
+    return {"loss": loss, "logits": videos.similarity, **parts, **measures}
 
 
 def skeleton_mask(skeleton: Float[Tensor, "B U M J _"]) -> Bool[Tensor, " B"]:

@@ -38,6 +38,7 @@ class Stage:
     untrained: Collection[str] = ()  # names of the loss's weights that were not pretrained
     untrained_rate: float = 1.0  # multiplier of their learning rate
     decay_multipliers: Mapping[str, float] = field(default_factory=dict)  # of the weight decay, by the weights' names
+    origin: Mapping[str, Any] = field(default_factory=dict)  # what a resumed run has to start from too
 
 
 class VlmTrainer(ResumableTrainer):

@@ -2,6 +2,7 @@
 
 import torch
 
+from ski_lvlm.dual_encoders.language import InLanguage
 from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
 from ski_lvlm.dual_encoders.students import build_student
 from ski_lvlm.encoders.hyperformer import Hyperformer
@@ -38,3 +39,20 @@ def without(batch, *clips):
 
 def gradients(module):
     return {name for name, p in module.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+
+
+class Scores(torch.nn.Module):
+    """A skeleton-text model with scores of its own unit: `unit * scores + offset`, at a temperature."""
+
+    def __init__(self, *, seed=0, unit=1.0, offset=0.0, temperature=1.0):
+        super().__init__()
+        self.layer = torch.nn.Linear(25 * 3, len(PROMPTS), bias=False)
+        with torch.no_grad():
+            self.layer.weight.normal_(generator=torch.Generator().manual_seed(seed))
+        self.unit, self.offset, self.temperature = unit, offset, torch.tensor(temperature)
+        self.texts = []
+
+    def forward(self, skeleton, texts):
+        self.texts.append(texts)
+        feature = skeleton.mean((1, 2)).flatten(1)
+        return InLanguage(feature, self.unit * self.layer(feature) + self.offset)

@@ -33,11 +33,13 @@ class Case:
         return VideoFinetuneRecipe(**{**settings, "backbone": self.clip, **changes})
 
     def distill(self, **changes):
-        """Return the recipe of stage 4 with a student that was never fine-tuned."""
+        """Return the recipe of stage 4 with a student that was never fine-tuned. One folder may teach, or a list."""
         settings = {"ntu": self.ntu, "split": "synthetic", "framing": "whole", "prepared": self.prepared}
         skeleton_clip = self.skeleton_clip(changes["scale"]) if "scale" in changes else self.aligned
         models = {"skeleton_clip": skeleton_clip, "video_student": self.student()}
-        return DistillRecipe(**{**settings, **models, **changes})
+        recipe = {**settings, **models, **changes}
+        teachers = recipe["skeleton_clip"]
+        return DistillRecipe(**{**recipe, "skeleton_clip": teachers if isinstance(teachers, list) else [teachers]})
 
     def skeleton_clip(self, scale):
         """Folder of a SkeletonCLIP that was aligned in a scale."""
@@ -79,7 +81,8 @@ def flags(recipe, output_dir, **settings):
     values = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
     values = {name: value for name, value in values.items() if value not in ("", None, [])}
     values |= {"output_dir": output_dir, "num_train_epochs": 1, "learning_rate": 0.01, **QUICK, **settings}
-    return ["--stage", stage, *(part for name, value in values.items() for part in (f"--{name}", str(value)))]
+    words = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
+    return ["--stage", stage, *(str(part) for name, value in words.items() for part in (f"--{name}", *value))]
 
 
 def weights(module):

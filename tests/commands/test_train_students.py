@@ -16,6 +16,7 @@ from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, load_skeleto
 from ski_lvlm.dual_encoders.students import build_student
 from tests.cases.command_case import deepspeed, kill_at, run, torchrun
 from tests.cases.skeleton_case import SEEN, SPLIT, packed_set
+from tests.cases.skeleton_text_case import synse_run
 from tests.cases.student_case import KINDS, changed, flags, weights, write_case
 from tests.commands.test_train_ski_lvlm import needs_compiler
 
@@ -144,6 +145,28 @@ def test_killed_and_started_again_distillation_ends_with_the_same_weights(runs, 
     for file in ("model.safetensors", "skeleton_clip/model.safetensors"):
         whole, killed = (load_file(tmp_path / name / file) for name in commands)
         assert whole.keys() == killed.keys() and all(torch.equal(whole[name], killed[name]) for name in whole)
+
+
+def test_a_student_taught_by_scores_resumes_with_the_same_teacher_alone(case, tmp_path):
+    """A real SIGKILL. Both teachers are read again, and SynSE fits its classifier of the seen names again."""
+    synse, other = (
+        str(synse_run(tmp_path / f"synse_{k}", encoder=case.aligned, text=case.clip, seed=k)) for k in (5, 6)
+    )
+    often = {"num_train_epochs": 4, "save_strategy": "steps", "save_steps": 2}
+
+    def command(name, *teachers):
+        recipe = case.distill(skeleton_clip=[*teachers, case.aligned], teacher="offline")
+        return flags(recipe, tmp_path / name, **often)
+
+    finished(command("whole", synse))
+    kill_at([sys.executable, SCRIPT, *command("killed", synse)], "checkpoint-*", 3, folder=tmp_path)
+    with pytest.raises(ValueError, match="begun with other settings .teachers .*synse .*, now .*synse"):
+        train_ski_vlm.main(command("killed", other))
+    assert "resuming from" in finished(command("killed", synse))
+    whole, killed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
+    assert whole.keys() == killed.keys() and all(torch.equal(whole[name], killed[name]) for name in whole)
+    recipe = json.loads((tmp_path / "killed" / "recipe.json").read_text())
+    assert [teacher.split()[0] for teacher in recipe["teachers"]] == ["synse", "skeleton_clip"]
 
 
 def test_two_processes_of_gpus_equal_one(case, tmp_path):
