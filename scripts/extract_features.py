@@ -100,7 +100,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--data", help="data set: a folder with dataset.json, which may hold videos and packed skeletons itself")
     add("--out", type=Path, required=True, help="features folder")
     add("--vision_tower", default=PAPER_TOWER, help="hub id or folder of a CLIP or SigLIP model, or efficientnet-lite0")
-    add("--skeleton_encoder", type=Path, help="output of train_ski_vlm.py, either stage (for skeleton)")
+    add("--skeleton_encoder", type=Path, help="run of train_ski_vlm.py, any stage of skeletons (for skeleton)")
     add("--num_frames", type=int, default=100, help="video frames per clip, evenly spaced (a shorter clip has fewer)")
     add("--framing", choices=FRAMINGS, default="whole", help="fit the whole frame, or its central square")
     add("--skeleton_tokens", type=cli.positive, default=256, help="tokens of a clip, from several views of it")
@@ -177,18 +177,24 @@ def video_source(args: argparse.Namespace, names: Sequence[str] | None) -> Sourc
 
 def skeleton_source(args: argparse.Namespace, names: Sequence[str] | None) -> Source:
     """Open the clips of the packed set and the skeleton encoder."""
-    from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, load_skeleton_encoder, read_card
+    from ski_lvlm.dual_encoders.checkpoints import (
+        SkeletonEncoderCard,
+        load_skeleton_encoder,
+        read_card,
+        skeleton_encoder_folder,
+    )
     from ski_lvlm.encoders.digest import weights_digest
     from ski_lvlm.encoders.skeleton_views import tokens_of_views, views_for
 
     packed = packed_skeletons(args)
-    encoder, preprocessing = load_skeleton_encoder(args.skeleton_encoder)
+    folder = skeleton_encoder_folder(args.skeleton_encoder)
+    encoder, preprocessing = load_skeleton_encoder(folder)
     packed.check_made_for(preprocessing)
     device = cli.device()
     encoder.requires_grad_(False).to(device)
     views = views_for(
         encoder,
-        trained_frames=read_card(args.skeleton_encoder, SkeletonEncoderCard).num_frames,
+        trained_frames=read_card(folder, SkeletonEncoderCard).num_frames,
         num_tokens=args.skeleton_tokens,
         num_frames=args.skeleton_frames,
         allow_other_speed=args.allow_other_speed,

@@ -62,6 +62,14 @@ class Distilled:
     skeletons: Literal["aligned", "pretrained", "untrained"] = "aligned"
 
 
+@dataclass(frozen=True)
+class Taught:
+    """One run of `--stage distill --teacher offline` with any skeleton-text models as teachers, alone or together."""
+
+    student: str
+    teachers: tuple[SkeletonAligned | SkeletonText, ...]
+
+
 SKI_VIFICLIP = Distilled()
 SKI_XCLIP = Distilled(student="xclip")
 SKI_FROSTER = Distilled(student="froster")
@@ -89,5 +97,5 @@ class TrainedLvlm:
         return f"video-skeletons_{self.skeletons}{dropout}" if self.skeletons else "video"
 
 
-Recogniser = FineTuned | SkeletonAligned | SkeletonText | ZeroTraining | NotBuilt | Distilled
+Recogniser = FineTuned | SkeletonAligned | SkeletonText | ZeroTraining | NotBuilt | Distilled | Taught
 Captioner = PublishedProjector | TrainedLvlm

@@ -12,6 +12,7 @@ from scripts.tables.methods import (
     SkeletonAligned,
     SkeletonEncoder,
     SkeletonText,
+    Taught,
     ZeroTraining,
 )
 from scripts.tables.rows import Row
@@ -65,10 +66,10 @@ class RecognitionPlan:
                 return f"{self.scale.backbone} was not pretrained together with a text tower"
             case ZeroTraining():
                 model = self._video_finetune("vificlip", replicate, untrained=True)
-            case SkeletonAligned(encoder):
-                model = self._skeleton_align(replicate, encoder=encoder)
-            case SkeletonText():
-                model = self._skeleton_text(row.method, replicate)
+            case SkeletonAligned() | SkeletonText():
+                model = self._skeleton_model(row.method, replicate)
+            case Taught():
+                model = self._taught(row.method, replicate)
             case FineTuned(student):
                 model = self._video_finetune(student, replicate)
             case Distilled():
@@ -111,6 +112,11 @@ class RecognitionPlan:
         flags = [*f"{self.scale.skeletons} {size}".split(), *_as_flags(changes)]
         name = _as_name(stage, changes)
         return self._train(stage, name, replicate, *self._skeleton_data(), *flags, untrained=untrained)
+
+    def _skeleton_model(self, method: SkeletonAligned | SkeletonText, replicate: Replicate) -> Step:
+        if isinstance(method, SkeletonText):
+            return self._skeleton_text(method, replicate)
+        return self._skeleton_align(replicate, encoder=method.encoder)
 
     def _skeleton_text(self, method: SkeletonText, replicate: Replicate) -> Step:
         encoder = self._skeleton_pretrain(replicate, encoder=method.encoder)
@@ -168,6 +174,14 @@ class RecognitionPlan:
         flags += _as_flags({name: value for name, value in changes.items() if name not in starts})
         name = _as_name(f"ski_{method.student}", changes)
         return self._train("distill", name, replicate, *flags, *self.scale.distill.split(), needs=(student, teacher))
+
+    def _taught(self, method: Taught, replicate: Replicate) -> Step:
+        student = self._video_finetune(method.student, replicate)
+        teachers = tuple(self._skeleton_model(teacher, replicate) for teacher in method.teachers)
+        flags: list[str | Path] = ["--video_student", student.folder, "--teacher", "offline"]
+        flags += ["--skeleton_clip", *(teacher.folder for teacher in teachers), *self._videos(), *self._skeletons()]
+        name = f"ski_{method.student}-by_{'+'.join(teacher.folder.name for teacher in teachers)}"
+        return self._train("distill", name, replicate, *flags, *self.scale.distill.split(), needs=(student, *teachers))
 
 
 def _changes(method: Distilled) -> dict[str, str]:

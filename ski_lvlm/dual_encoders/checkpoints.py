@@ -137,6 +137,12 @@ def load_weights(module: nn.Module, weights: dict[str, Tensor], folder: Path, ca
         raise ValueError(f"{folder / WEIGHTS} does not fit {card.FILE}: {error}") from error
 
 
+def skeleton_encoder_folder(folder: Path) -> Path:
+    """Return the folder in a run that holds its skeleton encoder: itself, or that of skeleton_text or distill."""
+    places = (folder, folder / "skeleton_encoder", folder / "skeleton_clip")
+    return next((place for place in places if (place / SkeletonEncoderCard.FILE).is_file()), folder)
+
+
 def load_skeleton_encoder(
     folder: Path, *, expected: Preprocessing | None = None
 ) -> tuple[SkeletonEncoder, Preprocessing]:

@@ -20,11 +20,11 @@ _ROUNDING = 1e-6  # of the largest score; scores that differ by less are equal
 
 @runtime_checkable
 class SkeletonTextModel(Protocol):
-    """What can teach: a module that scores skeletons by texts, sentences or names as in its training."""
+    """A module that scores skeletons by texts, which are sentences or names as in its training."""
 
     @property
     def temperature(self) -> Float[Tensor, ""]:
-        """What its scores are divided by to be logits."""
+        """The number by which its scores are divided to be logits."""
 
     def __call__(self, skeleton: Float[Tensor, "B T M J _"], texts: Sequence[str]) -> InLanguage:
         """Return features and scores. The features need not lie in a language space."""
@@ -46,7 +46,7 @@ class Teacher(nn.Module):
 
     @property
     def temperature(self) -> Float[Tensor, ""]:
-        """What the scores are divided by to be logits."""
+        """The number by which the scores are divided to be logits."""
         return temperature_in(self.scale, self.model.temperature)
 
     @torch.no_grad()
@@ -93,5 +93,5 @@ def standardised(scores: Float[Tensor, "B C"]) -> Float[Tensor, "B C"]:
     """
     centred = scores - scores.mean(-1, keepdim=True)
     spread = centred.square().mean(-1, keepdim=True).sqrt()
-    least = _ROUNDING * scores.abs().amax(-1, keepdim=True)
-    return torch.where(spread > least, centred / spread, torch.zeros_like(centred))
+    rounding = _ROUNDING * scores.abs().amax(-1, keepdim=True)
+    return torch.where(spread > rounding, centred / spread, torch.zeros_like(centred))

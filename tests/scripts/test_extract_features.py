@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from scripts.extract_features import clips_in, main, read_names
 from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, load_skeleton_encoder, save_model
 from ski_lvlm.encoders.hyperformer import Hyperformer
+from ski_lvlm.encoders.shift_gcn import ShiftGCN
 from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
 from ski_lvlm.encoders.vision_tower import load_vision_tower
 from ski_lvlm.lvlm.feature_files import FeatureError
@@ -70,6 +72,16 @@ def encoder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def shift_gcn(tmp_path_factory):
+    torch.manual_seed(0)
+    network = ShiftGCN(layout=LAYOUTS["ntu-25"], widths=[8, 12], strided=[2])
+    card = SkeletonEncoderCard("skeleton_pretrain", network.settings, Preprocessing().to_json(), 8, "synthetic", ())
+    folder = tmp_path_factory.mktemp("shift_gcn")
+    save_model(folder, ActionClassifier(network, num_classes=2), card=card)
+    return folder
+
+
 def video_flags(ntu, tower, out):
     flags = ["--ntu", ntu, "--vision_tower", tower, "--out", out, "--modalities", "video", "--num_frames", 10]
     return [str(flag) for flag in (*flags, "--workers", 0)]
@@ -107,6 +119,18 @@ def test_skeleton_tokens_are_the_encoder_s(prepared, encoder, tmp_path):
     entry = features.manifest["skeleton"]
     assert (entry["num_frames"], entry["num_views"], entry["tokens"], entry["width"]) == (16, 2, 8, 24)
     assert entry["preprocessing"] == Preprocessing().to_json()
+
+
+def test_any_encoder_gives_tokens_from_any_run_that_holds_it(prepared, shift_gcn, tmp_path):
+    """Runs of skeleton_text and of distill hold theirs in a sub-folder."""
+    assert main(skeleton_flags(prepared, shift_gcn, tmp_path / "tokens")) == 0
+    expected = FeatureFolder(tmp_path / "tokens").load(CLIPS[0], "skeleton")
+    assert expected.shape == (8, 12) and expected.any()
+    for name in ("skeleton_encoder", "skeleton_clip"):
+        shutil.copytree(shift_gcn, tmp_path / f"run_{name}" / name)
+        assert main(skeleton_flags(prepared, tmp_path / f"run_{name}", tmp_path / f"tokens_{name}")) == 0
+        features = FeatureFolder(tmp_path / f"tokens_{name}")
+        assert torch.equal(features.load(CLIPS[0], "skeleton"), expected)
 
 
 def test_one_view_is_the_test_input_of_training(prepared, encoder, tmp_path):

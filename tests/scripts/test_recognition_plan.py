@@ -1,21 +1,25 @@
-"""Commands behind the rows of skeleton-text systems."""
+"""Commands behind the rows of skeleton-text systems and of the students that they teach."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import train_ski_vlm
+from scripts.table_teachers import STUDENTS, TEACHERS
+from scripts.table_teachers import TABLE as TEACHERS_TABLE
 from scripts.tables.jobs import Step, in_order
-from scripts.tables.methods import SkeletonAligned, SkeletonText
+from scripts.tables.methods import SkeletonAligned, SkeletonText, Taught
 from scripts.tables.recognition_plan import RecognitionPlan, Replicate
 from scripts.tables.rows import Row
 from scripts.tables.scales import PAPER, SYNTHETIC
 
+PLAN = RecognitionPlan(Path("/ntu"), Path("/prepared"), None, Path("/out"), SYNTHETIC)
 
-def commands(method, *, scale=SYNTHETIC, seed=0):
-    plan = RecognitionPlan(Path("/ntu"), Path("/prepared"), None, Path("/out"), scale)
-    row = Row(("Row",), (None,), method, modality="skeleton")
-    step = plan.evaluation(row, Replicate("synthetic", seed))
+
+def commands(method, *, scale=SYNTHETIC, seed=0, modality="skeleton"):
+    row = Row(("Row",), (None,), method, modality=modality)
+    step = replace(PLAN, scale=scale).evaluation(row, Replicate("synthetic", seed))
     assert isinstance(step, Step)
     return {step.folder.relative_to("/out/synthetic").as_posix(): step.command for step in in_order([step])}
 
@@ -33,6 +37,30 @@ def test_a_system_is_trained_on_the_pretrained_encoder_and_tested_by_skeletons()
     assert "--ntu" not in train and value(test, "--modality") == "skeleton"
 
 
+def test_several_models_teach_a_student_together():
+    teachers = (SkeletonAligned(), SkeletonAligned("shift_gcn"), SkeletonText("synse"))
+    steps = commands(Taught("xclip", teachers), modality="video")
+    names = ["skeleton_align", "skeleton_align-encoder_shift_gcn", "synse"]
+    train = steps[f"seed_0/ski_xclip-by_{'+'.join(names)}"]
+    place = train.index("--skeleton_clip") + 1
+    assert [folder.name for folder in train[place : place + 3]] == names and value(train, "--teacher") == "offline"
+    assert value(train, "--video_student").name == "xclip" and value(train, "--untrained_rate") == "30"
+
+
+def test_the_table_of_teachers_has_each_student_by_each_teacher():
+    assert len(TEACHERS_TABLE.rows) == len(TEACHERS) + len(STUDENTS) * (len(TEACHERS) + 4)
+    assert len({row.name for row in TEACHERS_TABLE.rows}) == len(TEACHERS_TABLE.rows)
+    pairs = {(row.name, other.name) for row, other in TEACHERS_TABLE.comparisons()}
+    assert {("XCLIP SynSE", "XCLIP none"), ("XCLIP SynSE", "XCLIP SkeletonCLIP")} <= pairs
+    folders = [
+        step.folder
+        for row in TEACHERS_TABLE.rows
+        for step in [PLAN.evaluation(row, Replicate("synthetic", 0))]
+        if isinstance(step, Step)
+    ]
+    assert len(set(folders)) == len(TEACHERS_TABLE.rows)
+
+
 def test_variants_and_encoders_have_folders_of_their_own():
     steps = commands(SkeletonText("synse", encoder="shift_gcn", variant="published"), scale=PAPER, seed=1)
     train = steps["seed_1/synse-variant_published-encoder_shift_gcn"]
@@ -40,9 +68,19 @@ def test_variants_and_encoders_have_folders_of_their_own():
     assert value(steps["seed_1/skeleton_pretrain-encoder_shift_gcn"], "--encoder") == "shift_gcn"
 
 
-@pytest.mark.parametrize("method", [SkeletonText("synse", encoder="shift_gcn"), SkeletonAligned("shift_gcn")])
+@pytest.mark.parametrize(
+    ("method", "stages"),
+    [
+        (SkeletonText("synse", encoder="shift_gcn"), ["skeleton_pretrain", "skeleton_text"]),
+        (SkeletonAligned("shift_gcn"), ["skeleton_pretrain", "skeleton_align"]),
+        (
+            Taught("vificlip", (SkeletonText("synse"),)),
+            ["video_finetune", "skeleton_pretrain", "skeleton_text", "distill"],
+        ),
+    ],
+)
 @pytest.mark.parametrize("scale", [PAPER, SYNTHETIC])
-def test_every_stage_knows_its_flags(method, scale):
-    stages = [command[1:] for command in commands(method, scale=scale).values() if command[0] == "train_ski_vlm.py"]
-    assert [train_ski_vlm.parse([str(word) for word in command])[0] for command in stages][0] == "skeleton_pretrain"
-    assert len(stages) == 2
+def test_every_stage_knows_its_flags(method, stages, scale):
+    steps = commands(method, scale=scale).values()
+    train = [[str(word) for word in command[1:]] for command in steps if command[0] == "train_ski_vlm.py"]
+    assert [train_ski_vlm.parse(command)[0] for command in train] == stages

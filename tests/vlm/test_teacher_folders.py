@@ -2,13 +2,14 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 
-from ski_lvlm.dual_encoders.checkpoints import StudentCard, load_student, read_card
+from ski_lvlm.dual_encoders.checkpoints import StudentCard, load_student, read_card, skeleton_encoder_folder
 from ski_lvlm.recognition.recogniser import skeleton_recogniser
-from ski_lvlm.skeleton_text.folder import load_recogniser
+from ski_lvlm.skeleton_text.folder import ENCODER, load_recogniser
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.vlm.distill import distill
 from tests.cases.recognition_case import skeleton_run
@@ -49,8 +50,8 @@ def test_the_student_learns_and_the_teachers_do_not(case, synse, tmp_path, kinds
     before = weights(stage.loss)
     run = trainer(stage, tmp_path / "run", logging_steps=1)
     run.train()
-    moved = changed(before, stage.loss)
-    assert moved and all(name.startswith("student.") for name in moved)
+    names = changed(before, stage.loss)
+    assert names and all(name.startswith("student.") for name in names)
     logged = [line for line in run.state.log_history if "gradient_ratio" in line]
     assert len(logged) == 3 and all(line["gradient_ratio"] > 0 for line in logged)
     assert not stage.untrained
@@ -68,10 +69,15 @@ def test_the_folder_holds_the_student_alone_and_names_its_teachers(case, synse, 
         skeleton_recogniser(tmp_path / "run", PackedSkeletons.open(case.folder / "prepared"))
 
 
+def test_the_encoder_of_a_skeleton_text_run_gives_tokens_too(synse):
+    """As scripts/extract_features.py opens it."""
+    assert skeleton_encoder_folder(Path(synse)) == Path(synse) / ENCODER
+
+
 def test_other_weights_are_another_origin(case, synse, tmp_path):
     other = synse_run(tmp_path / "synse", encoder=case.aligned, text=case.clip, seed=6)
-    moved = shutil.copytree(synse, tmp_path / "moved")
-    origins = [distill(by_scores(case, str(folder)), seed=0).origin for folder in (synse, other, moved)]
+    copy = shutil.copytree(synse, tmp_path / "copy")
+    origins = [distill(by_scores(case, str(folder)), seed=0).origin for folder in (synse, other, copy)]
     assert origins[0] == origins[2] != origins[1]
 
 
