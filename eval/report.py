@@ -144,12 +144,14 @@ def _text(value: Any) -> str:  # noqa: ANN401
 
 def zero_shot_rows(folder: Path) -> list[tuple[str, str]]:
     """Return (label, result) of `zero_shot/zero_shot.json`: top-1 on unseen classes, and each class."""
-    unseen = _at(_object(folder / "zero_shot" / "zero_shot.json"), "unseen")
+    result = _object(folder / "zero_shot" / "zero_shot.json") or {}
+    unseen = _at(result, "unseen")
     if not unseen:
         return []
     low, high = unseen["top1_interval"]
     top1 = f"{100 * unseen['top1']:.1f} % ({100 * low:.1f} to {100 * high:.1f}; chance {100 * unseen['chance']:.0f} %)"
     rows = [(f"top-1 of {unseen['clips']} clips of {unseen['classes']} unseen actions, video alone", top1)]
+    rows += [("note", str(result["note"]))] if "note" in result else []
     of_class = unseen["per_class"].items()
     return rows + [(name, "no clips" if share is None else f"{100 * share:.0f} %") for name, share in of_class]
 

@@ -9,8 +9,9 @@
 
 DIR is the --output_dir of train_ski_vlm.py. The first forms write OUT/zero_shot.json and OUT/confusion.png, the one
 with --classes OUT/named_videos.json. Students need no skeletons. "both" is the mean of a student's and a SkeletonCLIP's
-cosines, on clips that have both. A run of --stage skeleton_text is tested by --modality skeleton. Similarities are
-stored in OUT batch by batch, so the same command resumes after a crash.
+cosines, on clips that have both. A run of --stage skeleton_text is tested by --modality skeleton. --generalised is
+calibrated by --rehearsal, a model that lacks some of the seen classes. Similarities are stored in OUT batch by batch,
+so the same command resumes after a crash.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from ski_lvlm.storage.files import write_json
 from ski_lvlm.storage.shards import WHOLE, only_process
 
 if TYPE_CHECKING:
-    from ski_lvlm.recognition.similarities import Similarities
+    from ski_lvlm.datasets.catalogue import Part
 
 
 def parse(flags: Sequence[str] | None) -> argparse.Namespace:
@@ -39,6 +40,12 @@ def parse(flags: Sequence[str] | None) -> argparse.Namespace:
     add("--modality", choices=("video", "skeleton", "both"), default="video", help="input of the model")
     add("--clips", choices=("test", "all"), default="test", help="of unseen classes: test subjects' clips, or all")
     add("--generalised", action="store_true", help="also: seen test clips and unseen clips against all classes")
+    add("--rehearsal", type=Path, help="such a model trained without some of the seen classes, to calibrate on these")
+    add(
+        "--calibration",
+        choices=("stacking", "gate", "published_gate", "none"),
+        help="of --generalised: lowered scores of seen classes, or SynSE's gate (default: stacking with a rehearsal)",
+    )
     add("--classes", help="instead of --split: your own action names, with commas, for --videos")
     add("--videos", type=Path, help="folder of your own videos, also in sub-folders")
     add("--names", help="spelling of class names: canonical, ntu, ski, synse, star (default: as in training)")
@@ -66,6 +73,10 @@ def check_flags(args: argparse.Namespace) -> None:
         )
     if args.prompt and args.descriptions:
         raise ValueError("--descriptions are whole sentences, which leave --prompt nothing to do; give one of the two")
+    if (args.rehearsal or args.calibration) and not args.generalised:
+        raise ValueError("--rehearsal and --calibration are of the generalised test; give --generalised")
+    if args.rehearsal and args.calibration == "none":
+        raise ValueError("--calibration none leaves --rehearsal nothing to do; give one of the two")
     foreign = ("ntu", "prepared", "generalised", "names") if args.classes else ("videos",)
     if unusable := [f"--{name}" for name in foreign if getattr(args, name)]:
         raise ValueError(f"{', '.join(unusable)} cannot be used with --{'classes' if args.classes else 'split'}")
@@ -91,32 +102,30 @@ def evaluate(args: argparse.Namespace) -> int:
     import numpy as np
 
     from eval.recognition.class_scores import split_scores
+    from eval.recognition.comparison import Comparison
     from eval.recognition.confusion import draw_confusion
-    from eval.recognition.inputs import (
-        class_spellings,
-        clips_to_test,
-        compare_clips,
-        load_recognisers,
-        sentences_for,
-        spelling,
-        test_selection,
-    )
+    from eval.recognition.generalised import generalised_result, groups_of_classes
+    from eval.recognition.inputs import clips_to_test, load_recognisers, test_selection
     from eval.recognition.recognition_report import report
-    from ski_lvlm.recognition.similarities import fused
+    from eval.recognition.rehearsal_folder import advice, calibration_of, open_rehearsal
+    from ski_lvlm.recognition.recogniser import check_classes
 
     selection = test_selection(args)
     split, data = selection.split, selection.data
-    recognisers = load_recognisers(args, selection)
-    tested = {*split.unseen, *(split.seen if args.generalised else ())}
-    classes = [name for name in data.class_names if name in tested]
-    sentences = {
-        r.modality: sentences_for(args, r, class_spellings(spelling(args, r, data), data, classes)) for r in recognisers
-    }
-    clips = clips_to_test(args, selection, recognisers)
-    compared = [compare_clips(args, r, sentences[r.modality], clips.names) for r in recognisers]
+    calibration = calibration_of(args, selection)
+    models = load_recognisers(args, args.model, data)
+    for model in models:
+        check_classes(model, selection, folder=args.model, generalised=args.generalised)
+    classes = [name for name in data.class_names if name in {*split.unseen, *(split.seen if args.generalised else ())}]
+    clips = clips_to_test(args, selection, models, parts=parts_to_test(args))
+    test = Comparison(args, selection, models, clips=clips.names, classes=classes)
+    rehearsal = open_rehearsal(args, selection, models, calibration=calibration)
+    comparisons = [test, *([rehearsal.comparison] if rehearsal else [])]
+    for comparison in comparisons:
+        for group in groups_of_classes(comparison, calibration=calibration, is_test=comparison is test):
+            comparison.among(group)
     if shard_of(args) != WHOLE:
-        return report_shard(args, compared, "zero_shot.json")
-    similarities = fused(compared)
+        return report_shard(args, [comparison.errors for comparison in comparisons], "zero_shot.json")
     result = {
         "model": str(args.model),
         "split": split.name,
@@ -124,21 +133,39 @@ def evaluate(args: argparse.Namespace) -> int:
         "protocol": selection.protocol_name,
         "modality": args.modality,
         "clips": args.clips,
-        **split_scores(similarities.values, clips.names, selection=selection, classes=classes),
-        "left_out": clips.lacking | {"unreadable": similarities.errors},
-        "sentences": {modality: dict(zip(classes, used.of_class, strict=True)) for modality, used in sentences.items()},
+        **({"note": optimism()} if any(model.is_optimistic for model in models) else {}),
+        **split_scores(test.among(split.unseen), clips.names, selection=selection),
+        **({"generalised": generalised_result(test, rehearsal, calibration=calibration)} if args.generalised else {}),
+        "left_out": clips.lacking | {"unreadable": test.errors},
+        "sentences": {
+            modality: dict(zip(classes, used.of_class, strict=True)) for modality, used in test.sentences.items()
+        },
     }
     write_json(args.out / "zero_shot.json", result)
     title = f"{split.name}, unseen classes by {args.modality}, {args.clips} clips: top-1 {result['unseen']['top1']:.1%}"
+    title += f"\n{result['note']}" if "note" in result else ""
     matrix = np.array(result["confusion"]["matrix"])
     draw_confusion(matrix, split.unseen, title=title, path=args.out / "confusion.png")
-    report(result, args.out)
+    report(result, args.out, advice=advice(selection) if args.generalised and not rehearsal else "")
     return 0
 
 
-def report_shard(args: argparse.Namespace, compared: Sequence["Similarities"], result: str) -> int:
+def optimism() -> str:
+    """Return the note for a model that was chosen on the unseen test clips."""
+    from ski_lvlm.vlm.skeleton_text import OPTIMISTIC
+
+    return OPTIMISTIC
+
+
+def parts_to_test(args: argparse.Namespace) -> list["Part"]:
+    """Return the parts of the split whose clips are tested."""
+    unseen: list[Part] = ["unseen_all" if args.clips == "all" else "unseen_test"]
+    return [*unseen, "seen_test"] if args.generalised else unseen
+
+
+def report_shard(args: argparse.Namespace, errors: Sequence[dict[str, str]], result: str) -> int:
     """Print the clips of a shard that could not be read, and what remains to be done."""
-    for name, error in {name: error for part in compared for name, error in part.errors.items()}.items():
+    for name, error in {name: error for part in errors for name, error in part.items()}.items():
         print(f"  unreadable {name}: {error}")
     print(f"shard {args.shard} is done; when all are, the same command without --shard writes {args.out / result}")
     return 0
@@ -155,7 +182,7 @@ def name_videos(args: argparse.Namespace) -> int:
     sentences = sentences_for(args, recogniser, [[name] for name in classes])
     compared = compare_clips(args, recogniser, sentences, recogniser.clips)
     if shard_of(args) != WHOLE:
-        return report_shard(args, [compared], "named_videos.json")
+        return report_shard(args, [compared.errors], "named_videos.json")
     probabilities = (compared.values / float(recogniser.model.temperature)).softmax(-1).tolist()
     readable = {n: row for n, row in zip(recogniser.clips, probabilities, strict=True) if n not in compared.errors}
     result = {

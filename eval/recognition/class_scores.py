@@ -5,12 +5,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ski_lvlm.datasets.selection import Selection
 from ski_lvlm.recognition.accuracy import (
     confusion_matrix,
+    count_answers,
     harmonic_mean,
     mean_class_accuracy,
     per_class_accuracy,
@@ -23,36 +24,33 @@ TOP = 5
 
 
 def split_scores(
-    similarity: Float[Tensor, "N C"], names: Sequence[str], *, selection: Selection, classes: Sequence[str]
-) -> dict[str, Any]:
-    """Return all scores of one test, with generalised ones where `classes` are more than the unseen ones.
+    similarity: Float[Tensor, "N U"], names: Sequence[str], *, selection: Selection
+) -> dict[str, dict[str, Any]]:
+    """Return the scores among the unseen classes of a split, and the confusion of these.
 
     Args:
-        similarity: cosines of the clips with `classes`. A row with NaN is skipped.
-        names: the clips.
+        similarity: of the clips with the unseen classes. A row with NaN is skipped.
+        names: the clips. Those of other classes are skipped.
         selection: defines which classes are unseen.
-        classes: of the columns.
 
     Raises:
         ValueError: no readable clip is of an unseen class.
     """
-    readable = (~similarity.isnan().any(1)).nonzero().flatten().tolist()
     split, class_of_clip = selection.split, selection.data.classes_of(names)
-    unseen = [number for number in readable if class_of_clip[number] in split.unseen]
-    if not unseen:
+    rows = [number for number in readable_rows(similarity) if class_of_clip[number] in split.unseen]
+    if not rows:
         raise ValueError(f"none of the {len(names)} clips is a readable one of an unseen class of {split.name}")
-    among_unseen = similarity[unseen][:, [classes.index(name) for name in split.unseen]]
-    truth = torch.tensor(selection.labels([names[number] for number in unseen], split.unseen))
-    confusion = confusion_matrix(among_unseen, truth)
-    scores: dict[str, Any] = {"unseen": unseen_scores(among_unseen, truth, confusion=confusion, classes=split.unseen)}
-    if len(classes) > len(split.unseen):
-        seen_clips = sorted(set(readable) - set(unseen))
-        every = torch.tensor(selection.labels(names, classes))
-        scores["generalised"] = generalised_scores(
-            similarity[seen_clips], every[seen_clips], similarity[unseen], every[unseen]
-        )
-    scores["confusion"] = {"classes": list(split.unseen), "matrix": confusion.tolist()}
-    return scores
+    truth = torch.tensor(selection.labels([names[number] for number in rows], split.unseen))
+    confusion = confusion_matrix(similarity[rows], truth)
+    return {
+        "unseen": unseen_scores(similarity[rows], truth, confusion=confusion, classes=split.unseen),
+        "confusion": {"classes": list(split.unseen), "matrix": confusion.tolist()},
+    }
+
+
+def readable_rows(scores: Float[Tensor, "N C"]) -> list[int]:
+    """Return the positions of the clips that could be read."""
+    return [int(number) for number in (~scores.isnan().any(1)).nonzero().flatten()]
 
 
 def unseen_scores(
@@ -74,41 +72,55 @@ def unseen_scores(
         scores["top5"] = rounded(top_k_accuracy(similarity, truth, k=TOP))
     scores["mean_class"] = rounded(mean_class_accuracy(confusion))
     shares = zip(classes, per_class_accuracy(confusion), strict=True)
+    counts = confusion.diagonal(), confusion.sum(1)
     return scores | {
-        "top1_interval": interval(confusion, measure="top1", over="clips"),
-        "top1_interval_over_classes": interval(confusion, measure="top1", over="classes"),
-        "mean_class_interval": interval(confusion, measure="mean_class", over="clips"),
-        "mean_class_interval_over_classes": interval(confusion, measure="mean_class", over="classes"),
+        "top1_interval": interval(*counts, measure="top1", over="clips"),
+        "top1_interval_over_classes": interval(*counts, measure="top1", over="classes"),
+        "mean_class_interval": interval(*counts, measure="mean_class", over="clips"),
+        "mean_class_interval_over_classes": interval(*counts, measure="mean_class", over="classes"),
         "per_class": {name: None if np.isnan(share) else rounded(share) for name, share in shares},
     }
 
 
 def interval(
-    confusion: Int[np.ndarray, "C C"], *, measure: Literal["top1", "mean_class"], over: Literal["clips", "classes"]
+    correct: Int[np.ndarray, " C"],
+    clips: Int[np.ndarray, " C"],
+    *,
+    measure: Literal["top1", "mean_class"],
+    over: Literal["clips", "classes"],
 ) -> list[float]:
     """Return the 95 % bootstrap interval of an accuracy, from the classes that have clips. See `interval_over`."""
-    counts = zip(confusion.diagonal(), confusion.sum(1), strict=True)
-    correct = [(np.arange(clips) < recognised).astype(float).tolist() for recognised, clips in counts if clips]
-    bounds = interval_over(dict(enumerate(correct)), over, classes_alike=measure == "mean_class")
+    counts = zip(correct, clips, strict=True)
+    of_class = [(np.arange(number) < recognised).astype(float).tolist() for recognised, number in counts if number]
+    bounds = interval_over(dict(enumerate(of_class)), over, classes_alike=measure == "mean_class")
     return [rounded(bound) for bound in bounds]
 
 
-def generalised_scores(
-    seen_similarity: Float[Tensor, "S C"],
-    seen_labels: Int[Tensor, " S"],
-    unseen_similarity: Float[Tensor, "U C"],
-    unseen_labels: Int[Tensor, " U"],
+def answer_scores(
+    answers: Int[Tensor, " N"], labels: Int[Tensor, " N"], *, is_seen: Bool[Tensor, " C"]
 ) -> dict[str, Any]:
-    """Return top-1 of seen test clips and of unseen clips among all classes, and their harmonic mean."""
-    of_seen, of_unseen = top_k_accuracy(seen_similarity, seen_labels), top_k_accuracy(unseen_similarity, unseen_labels)
-    return {
-        "classes": seen_similarity.shape[1],
-        "seen_clips": len(seen_similarity),
-        "unseen_clips": len(unseen_similarity),
-        "seen": rounded(of_seen),
-        "unseen": rounded(of_unseen),
-        "harmonic_mean": rounded(harmonic_mean(of_seen, of_unseen)),
-    }
+    """Return top-1 of clips of seen and of unseen classes with their 95 % intervals, and the harmonic mean.
+
+    Args:
+        answers: classes that the clips were taken for, of all classes.
+        labels: classes of the clips.
+        is_seen: of all classes.
+
+    Raises:
+        ValueError: there is no clip of a seen class, or none of an unseen class.
+    """
+    matrix = count_answers(answers, labels, classes=len(is_seen))
+    scores: dict[str, Any] = {}
+    shares = {}
+    for kind, rows in (("seen", is_seen.numpy()), ("unseen", ~is_seen.numpy())):
+        correct, clips = matrix.diagonal()[rows], matrix.sum(1)[rows]
+        if not clips.sum():
+            raise ValueError(f"none of the clips is a readable one of the {kind} classes; leave out --generalised")
+        shares[kind] = correct.sum() / clips.sum()
+        scores[kind] = rounded(shares[kind])
+        scores[f"{kind}_interval"] = interval(correct, clips, measure="top1", over="clips")
+        scores[f"{kind}_interval_over_classes"] = interval(correct, clips, measure="top1", over="classes")
+    return scores | {"harmonic_mean": rounded(harmonic_mean(float(shares["seen"]), float(shares["unseen"])))}
 
 
 def rounded(share: float) -> float:

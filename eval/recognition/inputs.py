@@ -12,7 +12,7 @@ from ski_lvlm.datasets.clip_files import open_skeletons, video_clips
 from ski_lvlm.datasets.selection import Selection, select
 from ski_lvlm.parallel.gpu_shards import shard_of
 from ski_lvlm.recognition.class_sentences import ClassSentences, described, ensemble
-from ski_lvlm.recognition.recogniser import Recogniser, check_classes, skeleton_recogniser, video_recogniser
+from ski_lvlm.recognition.recogniser import Recogniser, skeleton_recogniser, video_recogniser
 from ski_lvlm.recognition.similarities import Similarities, similarities
 from ski_lvlm.recognition.skeleton_text_recogniser import holds_skeleton_text, skeleton_text_recogniser
 from ski_lvlm.storage.json_files import read_json
@@ -34,29 +34,27 @@ def test_selection(args: argparse.Namespace) -> Selection:
     return replace(selection, split=every)
 
 
-def load_recognisers(args: argparse.Namespace, selection: Selection) -> list[Recogniser]:
-    """Load the model, or for "both" the two of them, which must not know the unseen classes."""
+def load_recognisers(args: argparse.Namespace, folder: Path, data: DataSet) -> list[Recogniser]:
+    """Load the model in a folder, or for "both" the two of them."""
     loaded = []
     if args.modality != "skeleton":
-        loaded.append(video_recogniser(args.model, videos=args.ntu, cache=args.frames_cache, data=selection.data))
+        loaded.append(video_recogniser(folder, videos=args.ntu, cache=args.frames_cache, data=data))
     if args.modality != "video":
-        packed = open_skeletons(args.prepared, selection.data)
-        if holds_skeleton_text(args.model):
+        packed = open_skeletons(args.prepared, data)
+        if holds_skeleton_text(folder):
             check_names_alone(args)
-            loaded.append(skeleton_text_recogniser(args.model, packed, selection.data))
+            loaded.append(skeleton_text_recogniser(folder, packed, data))
         else:
-            loaded.append(skeleton_recogniser(args.model, packed))
-    for recogniser in loaded:
-        check_classes(recogniser, selection, folder=args.model, generalised=args.generalised)
+            loaded.append(skeleton_recogniser(folder, packed))
     return loaded
 
 
 def check_names_alone(args: argparse.Namespace) -> None:
-    """Refuse what a skeleton-text model cannot do: sentences, and seen classes beside the unseen ones."""
-    if unusable := [f"--{name}" for name in ("prompt", "descriptions", "generalised") if getattr(args, name)]:
+    """Refuse sentences for a skeleton-text model."""
+    if unusable := [f"--{name}" for name in ("prompt", "descriptions") if getattr(args, name)]:
         raise ValueError(
-            f"{args.model} holds a skeleton-text model, which splits the names of the unseen classes into verbs and "
-            f"nouns; leave out {', '.join(unusable)}"
+            f"{args.model} holds a skeleton-text model, which makes its own texts of the names of classes; leave out "
+            f"{', '.join(unusable)}"
         )
 
 
@@ -94,12 +92,12 @@ def read_descriptions(path: Path) -> dict[str, Any]:
     return descriptions
 
 
-def clips_to_test(args: argparse.Namespace, selection: Selection, recognisers: Sequence[Recogniser]) -> TestClips:
-    """Return the test clips that have every input of the model."""
+def clips_to_test(
+    args: argparse.Namespace, selection: Selection, recognisers: Sequence[Recogniser], *, parts: Sequence[Part]
+) -> TestClips:
+    """Return the clips of some parts of a split that have every input of the model."""
     recorded = {name for recogniser in recognisers for name in recogniser.clips}
     recorded |= set(video_clips(selection.data, args.ntu)) if args.ntu else set()
-    parts: list[Part] = ["unseen_all" if args.clips == "all" else "unseen_test"]
-    parts += ["seen_test"] if args.generalised else []
     candidates = [name for part in parts for name in selection.clips(sorted(recorded), part)]
     inputs = {recogniser.modality: frozenset(recogniser.clips) for recogniser in recognisers}
     lacking = {f"without_{modality}": [n for n in candidates if n not in names] for modality, names in inputs.items()}

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+CHOICES = ("gamma", "temperature", "threshold")  # numbers of a calibration
 MAX_LISTED = 10  # skipped clips that are printed; the JSON lists them all
 
 
-def report(result: dict[str, Any], out: Path) -> None:
-    """Print the scores, in percent."""
+def report(result: dict[str, Any], out: Path, *, advice: str = "") -> None:
+    """Print the scores, in percent, and how to calibrate the generalised ones."""
     unseen = result["unseen"]
     print(f"{result['split']}, unseen classes by {result['modality']}: {unseen['clips']} {result['clips']} clips")
+    if "note" in result:
+        print(f"  {result['note']}")
     for measure in ("top1", "mean_class"):
         clips, classes = (percent(*unseen[f"{measure}_interval{over}"]) for over in ("", "_over_classes"))
         print(f"  {measure:<10} {percent(unseen[measure])} %  (95 %: {clips} over clips, {classes} over classes)")
@@ -20,12 +23,35 @@ def report(result: dict[str, Any], out: Path) -> None:
     for name, share in unseen["per_class"].items():
         print(f"    {name:<41}{'no clips' if share is None else percent(share) + ' %'}")
     if "generalised" in result:
-        generalised = result["generalised"]
-        shares = ", ".join(f"{key} {percent(generalised[key])} %" for key in ("seen", "unseen", "harmonic_mean"))
-        print(f"  generalised, {generalised['classes']} classes: {shares}")
+        report_generalised(result["generalised"], advice=advice)
     for kind, skipped in result["left_out"].items():
         report_skipped(kind, skipped)
     print(f"written to {out / 'zero_shot.json'} and {out / 'confusion.png'}")
+
+
+def report_generalised(scores: dict[str, Any], *, advice: str) -> None:
+    """Print the accuracies among all classes, before and after calibration."""
+    clips = f"{scores['seen_clips']} seen and {scores['unseen_clips']} unseen clips"
+    print(f"  generalised, {clips} among {scores['classes']} classes:")
+    calibrated = scores.get("calibrated")
+    for title, part in (("uncalibrated", scores), (calibrated and calibrated["by"], calibrated)):
+        if part:
+            print(f"    {title}: harmonic mean {percent(part['harmonic_mean'])} %")
+            for kind in ("seen", "unseen"):
+                of_clips, of_classes = (percent(*part[f"{kind}_interval{over}"]) for over in ("", "_over_classes"))
+                share = f"{percent(part[kind])} %"
+                print(f"      {kind:<8} {share}  (95 %: {of_clips} over clips, {of_classes} over classes)")
+    if calibrated:
+        numbers = ", ".join(f"{name} {calibrated[name]:.4g}" for name in CHOICES if name in calibrated)
+        place = calibrated["chosen_on"]
+        print(f"      {numbers}, chosen on {place['rehearsal']}, without {', '.join(place['held_out'])}")
+        for name in ("harmonic_mean", "gate_accuracy"):
+            if name in place:
+                print(f"      {name.replace('_', ' ')} there: {percent(place[name])} %")
+        if "note" in place:
+            print(f"      {place['note']}")
+    if advice:
+        print(f"    To calibrate, {advice}.")
 
 
 def report_skipped(kind: str, skipped: Sequence[str] | dict[str, str]) -> None:

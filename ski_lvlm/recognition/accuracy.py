@@ -41,9 +41,15 @@ def confusion_matrix(similarity: Float[Tensor, "B C"], labels: Int[Tensor, " B"]
     >>> confusion_matrix(torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.3, 0.4]]), torch.tensor([0, 1, 1])).tolist()
     [[1, 0], [1, 1]]
     """
-    classes = similarity.shape[1]
+    return count_answers(predicted(similarity)[:, 0], labels, classes=similarity.shape[1])
+
+
+def count_answers(
+    answers: Int[Tensor, " B"], labels: Int[Tensor, " B"], *, classes: int
+) -> Int64[np.ndarray, "{classes} {classes}"]:
+    """Count the samples of each class (row) by the answer (column)."""
     matrix = np.zeros((classes, classes), np.int64)
-    np.add.at(matrix, (labels.numpy(), predicted(similarity)[:, 0].numpy()), 1)
+    np.add.at(matrix, (labels.numpy(), answers.numpy()), 1)
     return matrix
 
 

@@ -32,10 +32,10 @@ class _Bests(NamedTuple):
 
 
 def _bests(scores: Float[Tensor, "N C"], is_seen: Bool[Tensor, " C"]) -> _Bests:
-    seen, unseen = (_best(scores, part.nonzero().flatten()) for part in (is_seen, ~is_seen))
+    best_seen, best_unseen = (_best(scores, part.nonzero().flatten()) for part in (is_seen, ~is_seen))
     # A difference of two float32 is exact in float64, so that clips of equal leads are never told apart.
-    of_seen, of_unseen = (scores.gather(1, best[:, None])[:, 0].double() for best in (seen, unseen))
-    return _Bests(seen, unseen, of_seen - of_unseen)
+    of_seen, of_unseen = (scores.gather(1, best[:, None])[:, 0].double() for best in (best_seen, best_unseen))
+    return _Bests(best_seen, best_unseen, of_seen - of_unseen)
 
 
 def _best(scores: Float[Tensor, "N C"], classes: Int64[Tensor, " K"]) -> Int64[Tensor, " N"]:
@@ -43,7 +43,9 @@ def _best(scores: Float[Tensor, "N C"], classes: Int64[Tensor, " K"]) -> Int64[T
 
 
 def stacked(scores: Float[Tensor, "N C"], is_seen: Bool[Tensor, " C"], gamma: float) -> Int64[Tensor, " N"]:
-    """Return the best class of each clip after the seen classes are lowered by `gamma`. An unseen class wins a tie.
+    """Return the best class of each clip after the seen classes are lowered by `gamma`.
+
+    An unseen class wins a tie.
 
     >>> stacked(torch.tensor([[0.9, 0.5], [0.6, 0.5]]), torch.tensor([True, False]), 0.25)
     tensor([0, 1])
@@ -76,18 +78,21 @@ def choose_gamma(scores: Float[Tensor, "N C"], labels: Int[Tensor, " N"], is_see
     candidates = np.unique(np.append(lead, 0.0))
     right_seen = np.sort(lead[(is_of_seen & (bests.seen == labels)).numpy()])
     right_unseen = np.sort(lead[(~is_of_seen & (bests.unseen == labels)).numpy()])
-    seen = len(right_seen) - np.searchsorted(right_seen, candidates, side="right")
-    unseen = np.searchsorted(right_unseen, candidates, side="right")
-    means = _harmonic_means(seen, unseen, clips)
+    num_seen = len(right_seen) - np.searchsorted(right_seen, candidates, side="right")
+    num_unseen = np.searchsorted(right_unseen, candidates, side="right")
+    means = _harmonic_means(num_seen, num_unseen, clips)
     best = np.lexsort((candidates, np.abs(candidates), -means))[0]
     return Stacking(
-        float(candidates[best]), float(seen[best] / clips[0]), float(unseen[best] / clips[1]), float(means[best])
+        float(candidates[best]),
+        float(num_seen[best] / clips[0]),
+        float(num_unseen[best] / clips[1]),
+        float(means[best]),
     )
 
 
 def _harmonic_means(
-    seen: Int64[np.ndarray, " K"], unseen: Int64[np.ndarray, " K"], clips: tuple[int, int]
+    num_seen: Int64[np.ndarray, " K"], num_unseen: Int64[np.ndarray, " K"], clips: tuple[int, int]
 ) -> Float64[np.ndarray, " K"]:
     # A quotient of whole numbers, so that equal means are equal floats.
-    divisor = seen * clips[1] + unseen * clips[0]
-    return np.divide(2 * seen * unseen, divisor, out=np.zeros(len(seen)), where=divisor > 0)
+    divisor = num_seen * clips[1] + num_unseen * clips[0]
+    return np.divide(2 * num_seen * num_unseen, divisor, out=np.zeros(len(divisor)), where=divisor > 0)

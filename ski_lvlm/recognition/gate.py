@@ -1,4 +1,4 @@
-"""SynSE's gate, which says whether a clip shows a seen or an unseen class before the best of those is taken.
+"""SynSE's gate: a clip is taken for one of a seen or of an unseen class before the best of these is.
 
 Paper: Gupta et al., "Syntactically Guided Generative Embeddings for Zero-Shot Skeleton Action Recognition", ICIP 2021,
 and its published code. The threshold was chosen there for "unseen where P(unseen) > threshold", and applied as "unseen
@@ -30,8 +30,7 @@ class GateScores:
 
     def features(self, *, size: int, temperature: float) -> Float64[np.ndarray, "N F"]:
         """Return the `size` largest probabilities of unseen, then of seen classes, each from the largest down."""
-        seen = softmax(self.seen.astype(np.float64) / temperature, axis=1)
-        parts = self.unseen.astype(np.float64), seen
+        parts = self.unseen.astype(np.float64), softmax(self.seen.astype(np.float64) / temperature, axis=1)
         return np.concatenate([-np.sort(-part, axis=1)[:, :size] for part in parts], axis=1)
 
 

@@ -50,6 +50,14 @@ class Recogniser:
     seen: tuple[str, ...]
     protocol: str = "xsub"  # whose training clips it saw
     dataset: str = ""  # whose clips it was trained on
+    kind: str = ""  # models of one kind score on one scale
+    encoder_seen: tuple[str, ...] = ()  # classes that its frozen encoder was trained on
+    is_optimistic: bool = False  # whether it was chosen on the unseen test clips
+
+    @property
+    def scores_depend_on_classes(self) -> bool:
+        """True if a class's score changes with the classes beside it."""
+        return not isinstance(self.model, DualEncoder)
 
 
 def video_recogniser(
@@ -98,6 +106,7 @@ def video_recogniser(
         seen=card.seen,
         protocol=card.protocol,
         dataset=card.dataset,
+        kind=f"a student {card.student} of --stage {card.stage}",
     )
 
 
@@ -145,6 +154,7 @@ def skeleton_recogniser(folder: Path, packed: PackedSkeletons) -> Recogniser:
         seen=card.seen,
         protocol=card.protocol,
         dataset=card.dataset,
+        kind=f"a SkeletonCLIP of --stage {card.stage}",
     )
 
 

@@ -41,4 +41,7 @@ def skeleton_text_recogniser(folder: Path, packed: PackedSkeletons, data: DataSe
         seen=card.seen,
         protocol=card.protocol,
         dataset=card.dataset,
+        kind=f"a skeleton-text model of --method {card.method}",
+        encoder_seen=encoder.seen,
+        is_optimistic=card.select == "unseen_test",
     )

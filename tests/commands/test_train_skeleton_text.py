@@ -65,7 +65,7 @@ def test_zero_shot_measures_what_training_did(home, trained, tmp_path):
     assert result["sentences"]["skeleton"][SPLIT.unseen[0]] == [SPLIT.unseen[0]]
 
 
-@pytest.mark.parametrize("flag", [["--prompt", "a {name}"], ["--generalised"], ["--descriptions", "own.json"]])
+@pytest.mark.parametrize("flag", [["--prompt", "a {name}"], ["--descriptions", "own.json"]])
 def test_zero_shot_refuses_what_names_cannot_do(home, trained, tmp_path, flag):
     with pytest.raises(ValueError, match=f"leave out {flag[0]}"):
         zero_shot_result(home, trained, tmp_path, *flag)

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from eval.recognition.class_scores import split_scores
+from eval.recognition.class_scores import answer_scores, split_scores
 from eval.recognition.confusion import draw_confusion
 from eval.zero_shot import main
 from ski_lvlm.datasets.selection import select
 from ski_lvlm.datasets.skeleton_clips import SkeletonClips
 from ski_lvlm.dual_encoders.checkpoints import load_skeleton_clip
+from ski_lvlm.recognition.calibration import stacked
 from ski_lvlm.recognition.class_sentences import class_prompts
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.videos.frame_cache import FrameCache
@@ -245,6 +246,10 @@ def test_a_model_that_knows_an_unseen_class_is_refused(home, tmp_path):
         (["--classes", "sit,sit", "--videos", "x"], "at least two different names"),
         (["--classes", "sit,stand", "--videos", "x", "--generalised"], "--generalised cannot be used with --classes"),
         (["--split", "synthetic", "--prompt", "{name}", "--descriptions", "x"], "give one of the two"),
+        (["--split", "synthetic", "--rehearsal", "x"], "give --generalised"),
+        (["--split", "synthetic", "--calibration", "gate"], "give --generalised"),
+        (["--split", "synthetic", "--generalised", "--calibration", "none", "--rehearsal", "x"], "nothing to do"),
+        (["--split", "synthetic", "--generalised", "--calibration", "gate"], "train the same .* --rehearsal DIR"),
     ],
 )  # fmt: skip
 def test_flags_that_do_not_go_together(home, tmp_path, flags, says):
@@ -294,19 +299,26 @@ def test_scores_of_known_answers():
     for row, answer in enumerate((6, 23, 23, 1, 6)):
         similarity[row, actions.index(answer)] = 1.0
     similarity[2, actions.index(50)] = 2.0  # a seen class: only the generalised test may choose it
-    result = split_scores(similarity, NAMES, selection=SELECTION, classes=classes)
+    unseen_columns = [classes.index(name) for name in SPLIT.unseen]
+    result = split_scores(similarity[:, unseen_columns], NAMES, selection=SELECTION)
     unseen = result["unseen"]
     assert (unseen["clips"], unseen["top1"], unseen["mean_class"]) == (3, 0.6667, 0.75)
     assert unseen["per_class"] == dict(zip(SPLIT.unseen, (0.5, 1.0, None, None), strict=True))
     assert result["confusion"]["matrix"] == [[1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
-    assert result["generalised"] | {"seen": 0.5, "unseen": 0.3333, "harmonic_mean": 0.4} == result["generalised"]
+    is_seen = torch.tensor([name in SPLIT.seen for name in classes])
+    labels = torch.tensor(SELECTION.labels(NAMES, classes))
+    scores = answer_scores(stacked(similarity, is_seen, 0.0), labels, is_seen=is_seen)
+    assert scores | {"seen": 0.5, "unseen": 0.3333, "harmonic_mean": 0.4} == scores
+    assert scores["seen_interval"] == [0.5, 0.5] and scores["seen_interval_over_classes"] == [0.0, 1.0]
+    lowered = answer_scores(stacked(similarity, is_seen, 1.0), labels, is_seen=is_seen)
+    assert (lowered["seen"], lowered["unseen"], lowered["harmonic_mean"]) == (0.0, 0.6667, 0.0)
 
 
 def test_a_clip_without_similarities_is_not_scored():
     similarity = torch.eye(4)[[0, 0, 1]]
     similarity[1] = torch.nan
-    result = split_scores(similarity, NAMES[:3], selection=SELECTION, classes=SPLIT.unseen)
-    assert result["unseen"]["clips"] == 2 and result["unseen"]["top1"] == 1.0 and "generalised" not in result
+    result = split_scores(similarity, NAMES[:3], selection=SELECTION)
+    assert result["unseen"]["clips"] == 2 and result["unseen"]["top1"] == 1.0
 
 
 def test_top_5_is_there_for_more_than_five_classes():
@@ -314,7 +326,7 @@ def test_top_5_is_there_for_more_than_five_classes():
     unseen = selection.split.unseen
     names = [clip(int(selection.data.action(name).id[1:])) for name in unseen]
     similarity = -(torch.arange(12.0)[None] - torch.arange(12)[:, None] - 3).abs()
-    result = split_scores(similarity, names, selection=selection, classes=unseen)["unseen"]
+    result = split_scores(similarity, names, selection=selection)["unseen"]
     assert result["top1"] < result["top5"] < 1
 
 
