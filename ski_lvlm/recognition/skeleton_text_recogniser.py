@@ -44,4 +44,5 @@ def skeleton_text_recogniser(folder: Path, packed: PackedSkeletons, data: DataSe
         kind=f"a skeleton-text model of --method {card.method}",
         encoder_seen=encoder.seen,
         is_optimistic=card.select == "unseen_test",
+        scores_depend_on_classes=True,
     )
