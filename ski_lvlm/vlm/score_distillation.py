@@ -26,10 +26,17 @@ class ScoreDistillationLoss(StageLoss):
         self, student: Student, teachers: Teachers, *, prompts: Sequence[str], distillation: Distillation
     ) -> None:
         super().__init__(width=student.text_encoder.width)
-        self.student, self.teachers = student, teachers
+        self.student = student
+        # Within a tuple they are no part of this module: nobody trains, casts, shares out or saves them.
+        self._teachers = (teachers,)
         self.prompts, self.distillation = tuple(prompts), distillation
         if distillation.scale == "published":  # its softmax has no temperature
             student.log_scale.requires_grad_(False)
+
+    @property
+    def teachers(self) -> Teachers:
+        """The teachers, on the device of their last batch."""
+        return self._teachers[0]
 
     def forward(
         self,
@@ -49,6 +56,7 @@ class ScoreDistillationLoss(StageLoss):
     def _distance(
         self, f_lv: Float[Tensor, "N C"], skeleton: Float[Tensor, "N U M J _"], tau: Float[Tensor, ""]
     ) -> Float[Tensor, ""]:
+        self.teachers.to(skeleton.device)
         if self.distillation.distance == "kl":
             f_ls = self.teachers.log_probabilities(skeleton)
             return language_distance(f_lv, f_ls, kind="kl", temperatures=(tau, 1.0))

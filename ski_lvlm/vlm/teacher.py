@@ -51,12 +51,13 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def similarities(self, skeleton: Float[Tensor, "B T M J _"]) -> Float[Tensor, "B C"]:
-        """Return the model's own scores of the seen classes."""
-        return scaled(self.model(skeleton, self.texts), self.scale).float()
+        """Return the model's own scores of the seen classes, in fp32 whatever the student is trained in."""
+        with torch.autocast(skeleton.device.type, enabled=False):
+            return scaled(self.model(skeleton.float(), self.texts), self.scale)
 
 
 class Teachers(nn.Module):
-    """One or more teachers. They never learn and stay in evaluation mode.
+    """One or more teachers, which never learn.
 
     Assumption: each one's scores have a unit of their own (cosines, log-sigmoids, logits of a classifier), and some no
     temperature at all. So the scores of a clip are standardised over the classes before they are averaged, as Sun et
@@ -67,10 +68,6 @@ class Teachers(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
         self.eval()
-
-    def train(self, mode: bool = True) -> "Teachers":
-        """Stay in evaluation mode."""
-        return super().train(False)
 
     def logits(self, skeleton: Float[Tensor, "B T M J _"]) -> Float[Tensor, "B C"]:
         """Return the mean of the teachers' standardised scores."""

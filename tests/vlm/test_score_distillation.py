@@ -78,12 +78,26 @@ def test_every_weight_of_the_student_learns_and_none_of_the_teachers(clip, batch
     parts["loss"].backward()
     assert not [name for name, p in loss.named_parameters() if p.requires_grad and p.grad is None]
     assert gradients(loss.student) and not gradients(loss.teachers)
+    assert not any(module.training for module in loss.teachers.modules())
 
 
 @pytest.mark.slow
 def test_the_unit_of_a_teacher_s_scores_does_not_change_what_is_learnt(clip, batch):
     plain, other = (loss_of(clip, Scores(seed=3, **s)).eval() for s in ({}, {"unit": 40.0, "offset": -90.0}))
     assert torch.allclose(plain(**batch)["distance"], other(**batch)["distance"], rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_student_in_another_precision_gets_the_same_lesson(clip, batch):
+    """As DeepSpeed casts a module and its inputs, and as the Trainer's autocast does."""
+    loss = loss_of(clip, Scores(seed=3), distance="kl", scale="cosine").eval()
+    expected = loss.teachers.log_probabilities(batch["skeleton"])
+    assert not any("teacher" in name for name in loss.state_dict())
+    loss.bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(loss.teachers.log_probabilities(batch["skeleton"]), expected)
+    rounded = {**batch, "skeleton": batch["skeleton"].bfloat16()}
+    assert loss(**rounded)["distance"].isfinite()
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ def one(**settings):
 def test_a_teacher_gives_the_model_s_own_scores_and_learns_nothing(skeleton):
     model = Scores(seed=1)
     expected = model(skeleton, NAMES).similarity
-    teachers = Teachers([Teacher(model, NAMES)]).train()
+    teachers = Teachers([Teacher(model, NAMES)])
     assert isinstance(model, SkeletonTextModel)
     assert torch.equal(teachers.members[0].similarities(skeleton), expected) and model.texts[-1] == NAMES
     assert not any(module.training for module in teachers.modules())

@@ -43,15 +43,16 @@ def test_a_skeleton_text_run_teaches_by_its_scores_of_the_seen_names(case, synse
     assert torch.equal(teacher.similarities(skeleton), expected) and expected.shape == (3, 12)
 
 
-@pytest.mark.parametrize("kinds", [("synse",), ("aligned",), ("synse", "aligned")])
+@pytest.mark.parametrize("kinds", [("synse",), ("synse", "aligned"), ("aligned", "aligned")])
 def test_the_student_learns_and_the_teachers_do_not(case, synse, tmp_path, kinds):
     folders = [{"synse": synse, "aligned": case.aligned}[kind] for kind in kinds]
     stage = distill(by_scores(case, *folders), seed=0)
-    before = weights(stage.loss)
+    before, teachers = weights(stage.loss), weights(stage.loss.teachers)
     run = trainer(stage, tmp_path / "run", logging_steps=1)
     run.train()
     names = changed(before, stage.loss)
     assert names and all(name.startswith("student.") for name in names)
+    assert len(stage.loss.teachers.members) == len(kinds) and not changed(teachers, stage.loss.teachers)
     logged = [line for line in run.state.log_history if "gradient_ratio" in line]
     assert len(logged) == 3 and all(line["gradient_ratio"] > 0 for line in logged)
     assert not stage.untrained
