@@ -25,7 +25,7 @@ def rehearsal_selection(
 
     Raises:
         ValueError: the rehearsal is of another kind, knows an unseen class of the test, lacks no seen class, or was
-            trained on test clips.
+            trained or chosen on test clips.
     """
     split = selection.split
     for part, tested in zip(rehearsal, models, strict=True):
@@ -38,6 +38,11 @@ def rehearsal_selection(
             raise ValueError(
                 f"the {part.modality} model in {folder} was trained on {', '.join(leaked)}, unseen classes of "
                 f"{split.name}; a rehearsal must not know them: train it with {rehearsal_flags(selection)}"
+            )
+        if part.is_optimistic:
+            raise ValueError(
+                f"{folder} was chosen on test clips of its unseen classes, some of which the test has too; train the "
+                "rehearsal with --select held_out or last"
             )
     held_out = _held_out(selection, rehearsal, folder)
     remainder = tuple(name for name in split.seen if name not in held_out)
