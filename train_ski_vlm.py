@@ -46,6 +46,7 @@ from ski_lvlm.recipe import (
     SKELETON_ALIGN_SCHEDULE,
     SKELETON_PRETRAIN_SCHEDULE,
     SKELETON_PRETRAIN_SCHEDULES,
+    SKELETON_TEXT_SCHEDULES,
     VIDEO_FINETUNE_SCHEDULE,
     VIDEO_FINETUNE_SCHEDULES,
     DistillRecipe,
@@ -99,7 +100,7 @@ class SkeletonTextArguments:
 
     output_dir: str = field(default=f"runs/{SKELETON_TEXT}", metadata={"help": "folder of the run"})
     seed: int = field(default=5, metadata={"help": "of weights, batches and noise (published)"})
-    use_cpu: bool = field(default=False, metadata={"help": "extract the features on the CPU, even if there is a GPU"})
+    use_cpu: bool = field(default=False, metadata={"help": "extract features and train on the CPU, even with a GPU"})
 
 
 @dataclass
@@ -134,6 +135,8 @@ def parse(flags: Sequence[str]) -> tuple[str, Any, Any]:
     choice, stage_flags = choose.parse_known_args(flags)
     if choice.stage == SKELETON_TEXT:
         arguments = HfArgumentParser((SkeletonTextRecipe, SkeletonTextArguments), description=__doc__)  # type: ignore[arg-type]
+        schedule = SKELETON_TEXT_SCHEDULES[_choice(stage_flags, "--method", SKELETON_TEXT_SCHEDULES)]
+        arguments.set_defaults(**schedule)
         return choice.stage, *arguments.parse_args_into_dataclasses(stage_flags)
     recipe_type, schedule, _ = STAGES[choice.stage]
     if choice.stage in _SCHEDULES:

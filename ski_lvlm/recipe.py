@@ -214,32 +214,56 @@ SKELETON_ALIGN_SCHEDULE: dict[str, Any] = {
 }
 
 
+# What the stage's own flags default to, by method (published, where they are not 0).
+# Every method has a schedule here. Its names are the choices of --method.
+SKELETON_TEXT_SCHEDULES: dict[str, dict[str, Any]] = {
+    "synse": {"rounds": 10, "round_length": 1900, "batch_size": 64, "learning_rate": 1e-4, "seed": 5},
+    "msf": {"rounds": 10, "round_length": 1900, "batch_size": 64, "learning_rate": 1e-4, "seed": 5},
+    "smie": {"rounds": 100, "round_length": 0, "batch_size": 128, "learning_rate": 1e-5, "seed": 0},
+    "ridge": {"rounds": 0, "round_length": 0, "batch_size": 1, "learning_rate": 0.5, "seed": 0},
+}
+
+
 @dataclass(frozen=True)
 class SkeletonTextRecipe:
-    """SynSE on a frozen skeleton encoder's pooled features (Table 2). It is trained on the CPU, in minutes."""
+    """A skeleton-text method on a frozen skeleton encoder's features (Table 2)."""
 
-    method: Literal["synse"] = _setting("synse", "synse: SynSE (Gupta et al., ICIP 2021), by verbs and nouns")
-    variant: Literal["corrected", "published"] = _setting(
-        "corrected",
-        "published: a ReLU ends SynSE's decoders of words and its classifier, although half of the targets are "
-        "negative. corrected: none",
+    method: str = _setting(
+        "synse",
+        "synse: autoencoders of verbs and nouns. msf: the same on sentences. smie: mutual information of pairs. ridge: "
+        "a linear map in closed form, the floor",
+        choices=tuple(SKELETON_TEXT_SCHEDULES),
+    )
+    published: str = _setting(
+        "",
+        "what to do as in the method's published code instead of correctly, with commas, or all. synse and msf: relu. "
+        "smie: rolled_negatives, raw_test",
     )
     skeleton_encoder: str = _setting("", "a skeleton_pretrain run, whose encoder stays frozen")
-    text_encoder: str = _setting("minilm", "of single words: any sentence encoder or CLIP (hub id or folder)")
+    text_encoder: str = _setting("minilm", "of class texts: any sentence encoder or CLIP (hub id or folder)")
+    class_texts: str = _setting(
+        "",
+        "which texts a class is known by: name, definition, or all (name, definition and motion). synse: words (verb "
+        "and noun). Default: the method's own",
+    )
     prepared: str = _setting("", "packed skeletons: the output of scripts/prepare_ntu.py")
     data: list[str] = _data_sets()
     same_classes: str = _setting("", _SAME_CLASSES_HELP)
     split: str = _setting("", _SPLIT_HELP)
     protocol: str = _setting("", _PROTOCOL_HELP)
-    latent: int = _setting(0, "latent dimensions, half for the noun. 0: 100, 200 for NTU120, 20 for narrow features")
-    cycles: int = _setting(10, "cycles of training at most. From the third on every term of the loss is switched on")
-    cycle_length: int = _setting(0, "steps of a cycle. 0: 1700 for ntu60/55-5, else 1900 (published)")
-    batch_size: int = _setting(64, "clips a step (published)")
-    learning_rate: float = _setting(1e-4, "of Adam (published)")
+    latent: int = _setting(
+        0, "latent dimensions of synse and msf. 0: 100, 200 for NTU120, 20 for features narrower than 100"
+    )
+    rounds: int = _setting(10, "rounds of training at most: cycles of synse and msf, epochs of the others")
+    round_length: int = _setting(
+        1900, "steps of a round, each a random batch. 0: an epoch. Published for synse: 1700 for ntu60/55-5"
+    )
+    batch_size: int = _setting(64, "clips a step")
+    learning_rate: float = _setting(1e-4, "highest learning rate")
     select: Literal["held_out", "last", "unseen_test"] = _setting(
         "held_out",
-        "how the number of cycles is chosen. held_out: by seen classes that a rehearsal does not train on. last: all "
-        "--cycles. unseen_test: by the unseen test clips as the published code does, which is optimistic",
+        "how the number of rounds is chosen. held_out: by seen classes that a rehearsal does not train on. last: all "
+        "--rounds. unseen_test: by the unseen test clips as the published code does, which is optimistic",
     )
     held_out: str = _setting("", "seen classes for --select held_out, with commas. Empty: SynSE's own for NTU's splits")
 

@@ -25,7 +25,7 @@ from ski_lvlm.dual_encoders.checkpoints import (
 from ski_lvlm.dual_encoders.language import DualEncoder
 from ski_lvlm.encoders.pretrained import freeze
 from ski_lvlm.recognition.class_sentences import PROMPT
-from ski_lvlm.skeleton_text.recogniser import SynSERecogniser
+from ski_lvlm.skeleton_text.recogniser import SkeletonTextRecogniser
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.skeletons.preprocessing import Preprocessing, is_present, preprocess
 from ski_lvlm.storage.digests import remembered_digest
@@ -40,7 +40,7 @@ class Recogniser:
     """A frozen model, its clips, and its training."""
 
     modality: Modality
-    model: DualEncoder | SynSERecogniser
+    model: DualEncoder | SkeletonTextRecogniser
     digest: str  # of its files
     clips: Sequence[str]  # that it can read
     read: Callable[[str], Tensor]

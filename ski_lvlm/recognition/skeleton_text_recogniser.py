@@ -7,8 +7,8 @@ from ski_lvlm.datasets.catalogue import DataSet
 from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, read_card
 from ski_lvlm.encoders.pretrained import freeze
 from ski_lvlm.recognition.recogniser import Recogniser, folder_digest, whole_skeleton
+from ski_lvlm.skeleton_text.class_strings import class_strings
 from ski_lvlm.skeleton_text.folder import ENCODER, SkeletonTextCard, load_recogniser
-from ski_lvlm.skeleton_text.words import words_by_name
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.skeletons.preprocessing import Preprocessing
 from ski_lvlm.storage.digests import digest
@@ -20,7 +20,7 @@ def holds_skeleton_text(folder: Path) -> bool:
 
 
 def skeleton_text_recogniser(folder: Path, packed: PackedSkeletons, data: DataSet) -> Recogniser:
-    """Load the system of a `skeleton_text` run, with the verbs and nouns that a data set knows.
+    """Load the system of a `skeleton_text` run, with the texts that a data set knows.
 
     Raises:
         ValueError: there is none, or the packed set has another layout or cleaning than it was trained on.
@@ -28,14 +28,14 @@ def skeleton_text_recogniser(folder: Path, packed: PackedSkeletons, data: DataSe
     card, encoder = read_card(folder, SkeletonTextCard), read_card(folder / ENCODER, SkeletonEncoderCard)
     preprocessing = Preprocessing.from_json(encoder.preprocessing)
     packed.check_made_for(preprocessing)
-    words = words_by_name(data)
+    strings = class_strings(data, card.text_kind).table
     return Recogniser(
         "skeleton",
         digest=f"{folder_digest(folder, card)} {folder_digest(folder / ENCODER, encoder)}",
-        model=freeze(load_recogniser(folder, words=words)),
+        model=freeze(load_recogniser(folder, strings=strings)),
         clips=packed.names,
         read=partial(whole_skeleton, packed, num_frames=card.num_frames, preprocessing=preprocessing),
-        origin=f"{packed.folder.resolve()} {packed.source} {digest(words)}",
+        origin=f"{packed.folder.resolve()} {packed.source} {digest(strings)}",
         prompt="{name}",
         names="canonical",
         seen=card.seen,

@@ -1,9 +1,9 @@
 """Pooled features of skeletons, computed once by a frozen encoder and kept on disk."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -21,20 +21,42 @@ from ski_lvlm.storage.weight_files import read_safetensors
 _BATCH = 64
 
 
-class FeatureTable(NamedTuple):
-    """Features of clips and the classes they show, by number."""
+@dataclass(frozen=True)
+class FeatureTable:
+    """Features of clips and the classes they show, by number.
 
-    features: Float[Tensor, "N F"]
+    Features may be mapped from a file. `rows` says where each clip's lies, so that a part of a table copies nothing.
+    """
+
+    features: Float[Tensor, "R *F"]
     labels: Int[Tensor, " N"]
+    rows: Int[Tensor, " N"]
+
+    @classmethod
+    def of(cls, features: Float[Tensor, "N *F"], labels: Int[Tensor, " N"]) -> "FeatureTable":
+        """Return the table of all clips."""
+        return cls(features, labels, torch.arange(len(labels)))
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
     def of_classes(self, numbers: list[int]) -> "FeatureTable":
         """Return the clips of some classes, which are counted anew in the given order."""
-        place = torch.full((int(self.labels.max()) + 1 if len(self.labels) else 1,), -1)
+        place = torch.full((int(self.labels.max()) + 1 if len(self) else 1,), -1)
         for new, old in enumerate(numbers):
             if old < len(place):
                 place[old] = new
         labels = place[self.labels]
-        return FeatureTable(self.features[labels >= 0], labels[labels >= 0])
+        return FeatureTable(self.features, labels[labels >= 0], self.rows[labels >= 0])
+
+    def batch(self, places: Int[Tensor, " B"]) -> Float[Tensor, "B *F"]:
+        """Return the features of clips by their places in the table."""
+        return self.features[self.rows[places]].float()
+
+    def batches(self, size: int = 256) -> Iterator[Float[Tensor, "B *F"]]:
+        """Iterate over the features of all clips, in order."""
+        for places in torch.arange(len(self)).split(size):
+            yield self.batch(places)
 
 
 @torch.no_grad()
@@ -61,7 +83,7 @@ def feature_table(
     labels = torch.tensor(clips.labels, dtype=torch.int64)
     key = digest(encoder, clips.packed.source, json.dumps(clips.names), clips.num_frames)
     if file.is_file() and _key(file) == key:
-        return FeatureTable(read_safetensors(file)["features"], labels)
+        return FeatureTable.of(read_safetensors(file)["features"], labels)
     rows = []
     with progress(file.stem, total=len(clips)) as advance:
         for batch in DataLoader(clips, batch_size=_BATCH, collate_fn=collate):
@@ -72,7 +94,7 @@ def feature_table(
         raise ValueError("the skeleton encoder's features are not numbers; its training diverged: pretrain it again")
     with atomic_path(file) as temporary:
         save_file({"features": features}, temporary, metadata={"key": key})
-    return FeatureTable(features, labels)
+    return FeatureTable.of(features, labels)
 
 
 def _key(file: Path) -> str:

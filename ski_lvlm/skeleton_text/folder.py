@@ -1,4 +1,4 @@
-"""The folder of a trained system: its weights, its card, and a copy of the skeleton encoder it was trained on."""
+"""The folder of a trained method: its weights, its card, and a copy of the skeleton encoder it was trained on."""
 
 import shutil
 from collections.abc import Mapping
@@ -13,11 +13,13 @@ from ski_lvlm.dual_encoders.checkpoints import (
     load_skeleton_encoder,
     load_weights,
     read_card,
+    save_model,
     trained_text_encoder,
 )
-from ski_lvlm.skeleton_text.recogniser import SynSERecogniser
-from ski_lvlm.skeleton_text.synse import SynSE
-from ski_lvlm.skeleton_text.words import Words
+from ski_lvlm.skeleton_text.class_strings import ClassStrings, Strings
+from ski_lvlm.skeleton_text.method import Sizes, SkeletonTextMethod
+from ski_lvlm.skeleton_text.methods import METHODS
+from ski_lvlm.skeleton_text.recogniser import ClassVectors, SkeletonTextRecogniser
 from ski_lvlm.storage.files import atomic_path
 from ski_lvlm.storage.weight_files import read_safetensors
 
@@ -26,7 +28,7 @@ ENCODER = "skeleton_encoder"  # sub-folder
 
 @dataclass(frozen=True)
 class SkeletonTextCard(Card):
-    """The card of a system that matches a frozen encoder's features with class names."""
+    """The card of a method that matches a frozen encoder's features with texts of classes."""
 
     FILE: ClassVar[str] = "skeleton_text.json"
     MODEL: ClassVar[str] = "skeleton-text model"
@@ -36,60 +38,59 @@ class SkeletonTextCard(Card):
 
     stage: str
     method: str
-    variant: str  # published or corrected
-    skeleton_width: int
-    latent: int
+    published: list[str]  # where it is as in its authors' code instead of corrected
+    sizes: dict[str, Any]
     num_frames: int
     split: str
     seen: tuple[str, ...]
     text_encoder: dict[str, str]  # id and digest
-    words: dict[str, list[str]]  # verb and noun of each name of the data set's classes, in small letters
+    text_kind: str  # which texts a class is known by
+    texts: dict[str, list[str]]  # of each name of the data set's classes, in small letters
     seed: int
-    select: str
-    cycles: int  # that the weights were trained for
+    select: str  # how the number of rounds was chosen
+    rounds: int  # that the weights were trained for
     protocol: str
     dataset: str
 
-    @property
-    def has_relu(self) -> bool:
-        """Return whether a ReLU ends the decoders of words and the classifier, as published."""
-        return self.variant == "published"
+
+def build_method(card: SkeletonTextCard) -> SkeletonTextMethod:
+    """Build a card's method, not yet trained.
+
+    Raises:
+        ValueError: there is no such method, or it cannot have these sizes.
+    """
+    if card.method not in METHODS:
+        raise ValueError(f"unknown method {card.method!r}; expected one of {', '.join(METHODS)}")
+    return METHODS[card.method](Sizes(**card.sizes), published=frozenset(card.published), seed=card.seed)
 
 
-def copy_encoder(source: Path, folder: Path) -> None:
-    """Copy a skeleton encoder's card and weights into the folder of a system."""
+def save_method(folder: Path, method: SkeletonTextMethod, *, card: SkeletonTextCard, encoder: Path) -> None:
+    """Write the folder of a trained method, with the encoder of another folder."""
     for name in (SkeletonEncoderCard.FILE, WEIGHTS):
         with atomic_path(folder / ENCODER / name) as temporary:
-            shutil.copyfile(source / name, temporary)
+            shutil.copyfile(encoder / name, temporary)
+    save_model(folder, method.eval(), card=card)
 
 
-def build_synse(card: SkeletonTextCard, *, text_width: int) -> SynSE:
-    """Build a card's networks, not yet trained."""
-    return SynSE(card.skeleton_width, text_width, latent=card.latent, has_word_relu=card.has_relu)
-
-
-def load_recogniser(folder: Path, *, words: Mapping[str, Words] | None = None) -> SynSERecogniser:
-    """Load a system in evaluation mode.
+def load_recogniser(folder: Path, *, strings: Mapping[str, Strings] | None = None) -> SkeletonTextRecogniser:
+    """Load a method in evaluation mode.
 
     Args:
         folder: the --output_dir of --stage skeleton_text.
-        words: verbs and nouns of further class names, which go before those of training.
+        strings: texts of further class names, which go before those of training.
 
     Raises:
         ValueError: there is none, it is damaged, or the text encoder has other weights than in training.
     """
     card = read_card(folder, SkeletonTextCard)
-    own_words = _words(card.words, folder / card.FILE)
+    try:
+        table = {name: tuple(texts) for name, texts in card.texts.items()}
+        method = build_method(card)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / card.FILE} cannot be read ({error}); train the model again") from error
     encoder, _ = load_skeleton_encoder(folder / ENCODER)
     text_encoder = trained_text_encoder(card.text_encoder, folder)
-    synse = build_synse(card, text_width=text_encoder.width)
-    load_weights(synse, read_safetensors(folder / WEIGHTS), folder, card)
-    table = own_words | dict(words or {})
-    return SynSERecogniser(encoder, synse, text_encoder, words=table, has_relu=card.has_relu, seed=card.seed).eval()
-
-
-def _words(content: Any, file: Path) -> dict[str, Words]:  # noqa: ANN401
-    try:
-        return {name: Words(verb, noun) for name, (verb, noun) in content.items()}
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{file} cannot be read ('words': {error}); train the model again") from error
+    load_weights(method, read_safetensors(folder / WEIGHTS), folder, card)
+    class_strings = ClassStrings(card.text_kind, table | dict(strings or {}))
+    vectors = ClassVectors(text_encoder, class_strings, has_unit_length=method.has_unit_texts)
+    return SkeletonTextRecogniser(encoder, method, vectors).eval()

@@ -1,6 +1,6 @@
-"""Recognition of skeletons among class names by SynSE."""
+"""Recognition of skeletons among class names by a trained method."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,62 +10,54 @@ from torch import Tensor, nn
 from ski_lvlm.dual_encoders.language import InLanguage
 from ski_lvlm.encoders.skeleton_encoder import SkeletonEncoder
 from ski_lvlm.encoders.text_encoder import TextEncoder
-from ski_lvlm.skeleton_text.synse import SynSE
-from ski_lvlm.skeleton_text.synse_classifier import fit_scorer
-from ski_lvlm.skeleton_text.words import NO_NOUN, Words, look_up
+from ski_lvlm.skeleton_text.class_strings import ClassStrings
+from ski_lvlm.skeleton_text.method import Scorer, SkeletonTextMethod
 
 
-class WordVectors(nn.Module):
-    """Vectors of verbs and nouns, of length 1.
+class ClassVectors(nn.Module):
+    """Vectors of the texts by which a method knows classes.
 
-    Deviation: the published vectors come from Sentence-BERT (stsb-bert-large). Here any text encoder gives them.
+    Deviation: SynSE's come from Sentence-BERT (stsb-bert-large), STAR's from CLIP. Here any text encoder gives them.
     """
 
-    def __init__(self, text_encoder: TextEncoder) -> None:
+    def __init__(self, text_encoder: TextEncoder, strings: ClassStrings, *, has_unit_length: bool) -> None:
         super().__init__()
-        self.text_encoder = text_encoder
+        self.text_encoder, self.strings, self.has_unit_length = text_encoder, strings, has_unit_length
 
     @torch.no_grad()
-    def forward(self, words: Sequence[Words]) -> tuple[Float[Tensor, "C D"], Float[Tensor, "C D"]]:
-        """Return the vectors of nouns and of verbs, each word read alone."""
-        texts = [*(entry.noun or NO_NOUN for entry in words), *(entry.verb for entry in words)]
-        vectors = F.normalize(self.text_encoder(texts).float(), dim=-1)
-        return vectors[: len(words)], vectors[len(words) :]
+    def forward(self, names: Sequence[str]) -> Float[Tensor, "C K D"]:
+        """Return the vectors of classes. Each text is read alone."""
+        rows = [self.strings.of(name) for name in names]
+        vectors = self.text_encoder([text for row in rows for text in row]).float()
+        vectors = F.normalize(vectors, dim=-1) if self.has_unit_length else vectors
+        return vectors.view(len(rows), -1, vectors.shape[-1])
 
 
-class SynSERecogniser(nn.Module):
-    """A trained SynSE with its skeleton encoder. A class's score depends on the classes beside it."""
+class SkeletonTextRecogniser(nn.Module):
+    """A trained method with its skeleton encoder. It takes class names where dual encoders take sentences."""
 
-    def __init__(
-        self,
-        encoder: SkeletonEncoder,
-        synse: SynSE,
-        text_encoder: TextEncoder,
-        *,
-        words: Mapping[str, Words],
-        has_relu: bool,
-        seed: int,
-    ) -> None:
+    def __init__(self, encoder: SkeletonEncoder, method: SkeletonTextMethod, vectors: ClassVectors) -> None:
         super().__init__()
-        self.encoder, self.synse, self.vectors = encoder, synse, WordVectors(text_encoder)
-        self.words, self.has_relu, self.seed = words, has_relu, seed
-        self._last: tuple[tuple[str, ...], nn.Sequential] | None = None
+        self.encoder, self.method, self.vectors = encoder, method, vectors
+        self._last: tuple[tuple[str, ...], Scorer] | None = None
 
     @property
     def temperature(self) -> Float[Tensor, ""]:
-        """The temperature of its scores, which are logits already."""
-        return torch.ones(())
+        """The temperature of its scores."""
+        return self.method.temperature
+
+    @property
+    def scores_depend_on_classes(self) -> bool:
+        """Return whether a class's score changes with the classes beside it."""
+        return self.method.scores_depend_on_classes
 
     def forward(self, skeleton: Float[Tensor, "B T M J _"], names: Sequence[str]) -> InLanguage:
-        """Compare clips with class names. The first call with other names trains their classifier."""
+        """Compare clips with class names. The first call with other names may train a classifier of them."""
         feature = self.encoder(skeleton).feature
         with torch.autocast(feature.device.type, enabled=False):
-            mean = self.synse.skeleton_encoder(feature.float()).mean
-            return InLanguage(mean, self._scorer(names)(mean))
+            return InLanguage(feature.float(), self._scorer(names)(feature.float()))
 
-    def _scorer(self, names: Sequence[str]) -> nn.Sequential:
+    def _scorer(self, names: Sequence[str]) -> Scorer:
         if self._last is None or self._last[0] != tuple(names):
-            nouns, verbs = self.vectors([look_up(name, self.words) for name in names])
-            scorer = fit_scorer(self.synse, nouns, verbs, has_relu=self.has_relu, seed=self.seed)
-            self._last = tuple(names), scorer
+            self._last = tuple(names), self.method.scorer(self.vectors(names))
         return self._last[1]

@@ -1,73 +1,71 @@
-"""SynSE: autoencoders of skeleton features, verbs and nouns with one latent space (Gupta et al., ICIP 2021)."""
+"""SynSE (Gupta et al., ICIP 2021), and MSF: the same machinery on sentences (MSF-GZSSAR, 2023)."""
 
-from typing import NamedTuple
+from typing import ClassVar
 
+import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ski_lvlm.skeleton_text.autoencoders import Autoencoders
+from ski_lvlm.skeleton_text.method import Scorer, Sizes, SkeletonTextMethod, Step
+from ski_lvlm.skeleton_text.synse_classifier import fit_classifier
+from ski_lvlm.skeleton_text.synse_loss import check_cycle, synse_terms, weights_at
 
 
-class Gaussian(NamedTuple):
-    """Latent distributions of a batch, with independent dimensions."""
+class SynSE(SkeletonTextMethod):
+    """Autoencoders of skeletons, nouns and verbs. A round of the training is a cycle of the loss."""
 
-    mean: Float[Tensor, "B Z"]
-    log_variance: Float[Tensor, "B Z"]
+    title = "SynSE (Gupta et al., ICIP 2021)"
+    text_kinds: ClassVar[tuple[str, ...]] = ("words",)
+    deviations: ClassVar = {"relu": "a ReLU ends the decoders of texts and the classifier"}
+    scores_depend_on_classes = True
+    num_parts: ClassVar[int] = 2  # of the skeleton's latent vector, one for each autoencoder of texts
 
-    def sample(self, noise: Float[Tensor, " B"]) -> Float[Tensor, "B Z"]:
-        """Return one vector of each. A row's noise is the same number for all of its dimensions, as published."""
-        return self.mean + noise[:, None] * torch.exp(0.5 * self.log_variance)
+    def __init__(self, sizes: Sizes, *, published: frozenset[str], seed: int) -> None:
+        super().__init__(sizes, published=published, seed=seed)
+        self.has_relu = "relu" in published
+        self.networks = Autoencoders(
+            sizes.skeleton_width,
+            sizes.text_width * sizes.num_texts // self.num_parts,
+            num_texts=self.num_parts,
+            latent=sizes.latent,
+            has_text_relu=self.has_relu,
+        )
 
+    def check_rounds(self, length: int) -> None:
+        """Refuse cycles that end before their cross-reconstruction begins."""
+        check_cycle(length)
 
-class GaussianEncoder(nn.Module):
-    """Two linear layers: mean and logarithm of the variance."""
+    def loss(
+        self,
+        features: Float[Tensor, "B F"],
+        labels: Int[Tensor, " B"],
+        texts: Float[Tensor, "C K D"],
+        *,
+        step: Step,
+        random: np.random.Generator,
+    ) -> Float[Tensor, ""]:
+        """Return the weighted sum of the terms at a step of a cycle."""
+        noise = random.standard_normal((1 + self.num_parts, len(labels)), dtype=np.float32)
+        batch = self._parts(texts)[:, labels]
+        terms = synse_terms(self.networks, features, batch, torch.from_numpy(noise).to(features.device))
+        return terms.total(weights_at(step.number, cycle=step.round, length=step.round_length))
 
-    def __init__(self, width: int, latent: int) -> None:
-        super().__init__()
-        self.mean, self.log_variance = nn.Linear(width, latent), nn.Linear(width, latent)
+    def scorer(self, texts: Float[Tensor, "C K D"]) -> Scorer:
+        """Train a classifier of skeletons on latent samples of the classes' texts."""
+        classifier = fit_classifier(self.networks, self._parts(texts), has_relu=self.has_relu, seed=self.seed)
+        return lambda features: classifier(self.networks.skeleton_encoder(features).mean)
 
-    def forward(self, inputs: Float[Tensor, "B F"]) -> Gaussian:
-        """Return the latent distribution of each row."""
-        return Gaussian(self.mean(inputs), self.log_variance(inputs))
-
-
-class SynSE(nn.Module):
-    """Three autoencoders. The skeleton's latent vector is the noun's half followed by the verb's half.
-
-    Args:
-        skeleton_width: of the encoder's pooled features, which are not normalised.
-        text_width: of the vectors of verbs and nouns, whose length is 1.
-        latent: Z, dimensions of the skeleton's latent space.
-        has_word_relu: a ReLU ends the decoders of words, as published. Half of their targets are negative.
-
-    Raises:
-        ValueError: the latent space has no two halves.
-    """
-
-    def __init__(self, skeleton_width: int, text_width: int, *, latent: int, has_word_relu: bool) -> None:
-        super().__init__()
-        if latent < 2 or latent % 2:
-            raise ValueError(f"--latent {latent}: found no two equal halves, expected an even number of 2 or more")
-        half = latent // 2
-        self.word_latent = half
-        self.skeleton_encoder = GaussianEncoder(skeleton_width, latent)
-        self.noun_encoder, self.verb_encoder = GaussianEncoder(text_width, half), GaussianEncoder(text_width, half)
-        # Pooled features of a ReLU are not negative, so this one fits its targets.
-        self.skeleton_decoder = nn.Sequential(nn.Linear(latent, skeleton_width), nn.ReLU())
-        self.noun_decoder = _word_decoder(half, text_width, has_relu=has_word_relu)
-        self.verb_decoder = _word_decoder(half, text_width, has_relu=has_word_relu)
-        self.apply(start)
-
-    def decode_words(self, latent: Float[Tensor, "B Z"]) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B D"]]:
-        """Return the noun and the verb that the halves of a skeleton's latent vector stand for."""
-        return self.noun_decoder(latent[:, : self.word_latent]), self.verb_decoder(latent[:, self.word_latent :])
+    def _parts(self, texts: Float[Tensor, "C K D"]) -> Float[Tensor, "P C E"]:
+        """Return what each autoencoder of texts takes: a noun and a verb, or all texts of a class joined."""
+        return rearrange(texts, "c (p k) d -> p c (k d)", p=self.num_parts)
 
 
-def _word_decoder(half: int, width: int, *, has_relu: bool) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(half, width), *([nn.ReLU()] if has_relu else []))
+class MSF(SynSE):
+    """SynSE's machinery with one autoencoder of texts, which takes all texts of a class joined."""
 
-
-def start(module: nn.Module) -> None:
-    """Give a linear layer the weights that the published training starts from."""
-    if isinstance(module, nn.Linear):
-        nn.init.xavier_uniform_(module.weight, gain=0.5)
-        nn.init.zeros_(module.bias)
+    title = "MSF (MSF-GZSSAR, 2023)"
+    text_kinds = ("name",)
+    num_parts = 1

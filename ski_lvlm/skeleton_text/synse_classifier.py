@@ -1,11 +1,11 @@
-"""SynSE's classifier of unseen classes, trained on samples of their words alone."""
+"""SynSE's classifier of unseen classes, trained on samples of their texts alone."""
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ski_lvlm.skeleton_text.synse import SynSE, start
+from ski_lvlm.skeleton_text.autoencoders import Autoencoders, start
 
 SAMPLES = 500  # of each class
 STEPS = 300
@@ -18,29 +18,29 @@ def class_scorer(*, latent: int, classes: int, has_relu: bool) -> nn.Sequential:
 
 
 @torch.enable_grad()
-def fit_scorer(
-    model: SynSE, noun: Float[Tensor, "C D"], verb: Float[Tensor, "C D"], *, has_relu: bool, seed: int
+def fit_classifier(
+    networks: Autoencoders, texts: Float[Tensor, "P C E"], *, has_relu: bool, seed: int
 ) -> nn.Sequential:
-    """Train a scorer of classes by their nouns and verbs, in full batches, on the CPU's random numbers.
+    """Train a classifier of classes by their texts, in full batches, on the CPU's random numbers.
 
     Assumption: it starts like the autoencoders.
 
     Raises:
         ValueError: there are fewer than two classes.
     """
-    if len(noun) < 2:
-        raise ValueError(f"found {len(noun)} class to recognise, expected two or more")
-    device = noun.device
+    _, classes, _ = texts.shape
+    if classes < 2:
+        raise ValueError(f"found {classes} class to recognise, expected two or more")
+    device = texts.device
     random = torch.Generator().manual_seed(seed)
-    noise = torch.randn(2, len(noun) * SAMPLES, generator=random).to(device)
+    noise = torch.randn(len(texts), classes * SAMPLES, generator=random).to(device)
     with torch.no_grad():
-        nouns = model.noun_encoder(noun.repeat_interleave(SAMPLES, 0)).sample(noise[0])
-        verbs = model.verb_encoder(verb.repeat_interleave(SAMPLES, 0)).sample(noise[1])
-    latent = torch.cat([nouns, verbs], -1)
-    labels = torch.arange(len(noun), device=device).repeat_interleave(SAMPLES)
+        gaussians = networks.encode_texts(texts.repeat_interleave(SAMPLES, 1))
+        latent = torch.cat([gaussian.sample(row) for gaussian, row in zip(gaussians, noise, strict=True)], -1)
+    labels = torch.arange(classes, device=device).repeat_interleave(SAMPLES)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        scorer = class_scorer(latent=latent.shape[1], classes=len(noun), has_relu=has_relu).apply(start).to(device)
+        scorer = class_scorer(latent=latent.shape[1], classes=classes, has_relu=has_relu).apply(start).to(device)
     optimizer = torch.optim.Adam(scorer.parameters(), lr=RATE)
     for _ in range(STEPS):
         optimizer.zero_grad()

@@ -1,7 +1,7 @@
-"""Training of SynSE on a table of features, cycle by cycle.
+"""Training of a method on a table of features, round by round.
 
-It has a loop of its own. The Trainer counts epochs over a data set. SynSE's step is one random batch of a table in
-memory, and takes less time than the Trainer's own bookkeeping.
+It has a loop of its own. The Trainer counts epochs over a data set. A step here is one random batch of a table, and
+takes less time than the Trainer's own bookkeeping.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from ski_lvlm.cli import progress as progress_bar
 from ski_lvlm.skeleton_text.features import FeatureTable
-from ski_lvlm.skeleton_text.synse import SynSE
-from ski_lvlm.skeleton_text.synse_loss import cross_start, synse_terms, weights_at
+from ski_lvlm.skeleton_text.method import SkeletonTextMethod, Step
 from ski_lvlm.storage.files import append_jsonl, atomic_path
 from ski_lvlm.storage.weight_files import damage_of
 
@@ -24,130 +24,141 @@ CHECKPOINT = "checkpoint.pt"
 _SAVE_EVERY = 500  # steps
 
 
-class SynSESchedule(NamedTuple):
-    """Length of the training, and its optimiser. Each step is one random batch."""
+class Schedule(NamedTuple):
+    """Length of the training, and its rate. A round is so many random batches, or an epoch if its length is 0."""
 
-    cycles: int
-    cycle_length: int
+    rounds: int
+    round_length: int
     batch_size: int
     learning_rate: float
     seed: int
 
     def check(self) -> None:
-        """Refuse cycles that end before their cross-reconstruction begins.
+        """Refuse what cannot be trained.
 
         Raises:
-            ValueError: they do, or there is nothing to train.
+            ValueError: the message names the flags.
         """
-        first = cross_start(self.cycle_length)
-        if self.cycle_length <= first + 1:
+        if self.rounds < 0 or self.round_length < 0 or self.batch_size < 1 or not 0 < self.learning_rate < 1:
             raise ValueError(
-                f"--cycle_length {self.cycle_length}: cross-reconstruction begins after iteration {first}, so a cycle "
-                "would never have it; give 1700, or more than 1501"
-            )
-        if self.cycles < 1 or self.batch_size < 1 or not 0 < self.learning_rate < 1:
-            raise ValueError(
-                f"--cycles {self.cycles}, --batch_size {self.batch_size}, --learning_rate {self.learning_rate}: "
-                "expected one or more of both, and a rate between 0 and 1"
+                f"--rounds {self.rounds}, --round_length {self.round_length}, --batch_size {self.batch_size}, "
+                f"--learning_rate {self.learning_rate}: expected 0 or more of both, 1 or more, and a rate between 0 "
+                "and 1"
             )
 
-
-class WordTable(NamedTuple):
-    """Vectors of each class's noun and verb."""
-
-    nouns: Float[Tensor, "C D"]
-    verbs: Float[Tensor, "C D"]
+    def steps_of_round(self, clips: int) -> int:
+        """Return the steps of a round over so many clips. An epoch ends with its last full batch."""
+        return self.round_length or max(1, clips // self.batch_size)
 
 
 @dataclass
 class Progress:
-    """Content of a checkpoint beside weights and optimiser: steps, accuracies after cycles, the best weights."""
+    """Content of a checkpoint beside weights and optimiser: steps, accuracies after rounds, the best weights."""
 
     step: int = 0
     accuracies: list[float] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
 
     @property
-    def best_cycle(self) -> int:
-        """Number of cycles, from 1, after which the accuracy was best. Of equals it is the first."""
+    def best_round(self) -> int:
+        """Number of rounds, from 1, after which the accuracy was best. Of equals it is the first."""
         return int(np.argmax(self.accuracies)) + 1
 
 
-def train_synse(
-    model: SynSE,
+def train(
+    model: SkeletonTextMethod,
     table: FeatureTable,
-    words: WordTable,
-    schedule: SynSESchedule,
+    texts: Float[Tensor, "C K D"],
+    schedule: Schedule,
     *,
     folder: Path,
-    accuracy: Callable[[SynSE], float] | None = None,
+    last_round: int | None = None,
+    accuracy: Callable[[SkeletonTextMethod], float] | None = None,
 ) -> Progress:
     """Train from the last checkpoint in `folder`, if there is one.
 
     Batches and noise depend on the seed and the step alone, so that a resumed training repeats them.
 
     Args:
-        model: whose weights are trained in place.
-        table: of the training clips, whose labels are rows of `words`.
-        words: of the training classes.
+        model: whose weights are trained in place, where they are.
+        table: of the training clips, whose labels are rows of `texts`.
+        texts: of the training classes.
         schedule: of the training.
         folder: of the checkpoint and metrics.jsonl.
-        accuracy: measured after each cycle, to choose by.
+        last_round: after which it ends, although the learning rate is that of all rounds.
+        accuracy: measured after each round, to choose by.
     """
     schedule.check()
-    optimizer = torch.optim.Adam(model.parameters(), lr=schedule.learning_rate)
+    model.check_rounds(schedule.round_length)
+    model.initialise(table, texts)
+    if not schedule.rounds:
+        return Progress()
+    optimizer = model.optimizer(schedule.learning_rate)
     progress = _resume(folder / CHECKPOINT, model, optimizer)
-    terms_since: list[float] = []
-    for step in range(progress.step, schedule.cycles * schedule.cycle_length):
-        terms_since.append(_step(model, table, words, schedule, step, optimizer))
-        progress.step = step + 1
-        is_cycle_end = progress.step % schedule.cycle_length == 0
-        if is_cycle_end and accuracy:
-            _note(progress, model, accuracy(model))
-        if is_cycle_end or progress.step % _SAVE_EVERY == 0:
-            loss = sum(terms_since) / len(terms_since)
-            terms_since.clear()
-            last = {"accuracy": progress.accuracies[-1]} if is_cycle_end and accuracy else {}
-            append_jsonl(folder / "metrics.jsonl", {"step": progress.step, "loss": loss, **last})
-            _save(folder / CHECKPOINT, model, optimizer, progress)
+    length = schedule.steps_of_round(len(table))
+    losses: list[float] = []
+    total = (last_round or schedule.rounds) * length
+    with progress_bar(folder.name, total=total, completed=progress.step) as advance:
+        for number in range(progress.step, total):
+            step = Step(*divmod(number, length), length, schedule.rounds)
+            losses.append(_train_step(model, table, texts, schedule, step, optimizer))
+            progress.step = number + 1
+            is_round_end = progress.step % length == 0
+            if is_round_end and accuracy:
+                _note(progress, model, accuracy(model))
+            if is_round_end or progress.step % _SAVE_EVERY == 0:
+                last = {"accuracy": progress.accuracies[-1]} if is_round_end and accuracy else {}
+                append_jsonl(
+                    folder / "metrics.jsonl", {"step": progress.step, "loss": sum(losses) / len(losses), **last}
+                )
+                losses.clear()
+                _save(folder / CHECKPOINT, model, optimizer, progress)
+            advance(1)
     return progress
 
 
-def _step(
-    model: SynSE,
+def _train_step(
+    model: SkeletonTextMethod,
     table: FeatureTable,
-    words: WordTable,
-    schedule: SynSESchedule,
-    step: int,
+    texts: Float[Tensor, "C K D"],
+    schedule: Schedule,
+    step: Step,
     optimizer: torch.optim.Optimizer,
 ) -> float:
-    random = np.random.default_rng((schedule.seed, step))
-    size = min(schedule.batch_size, len(table.labels))
-    rows = torch.from_numpy(random.choice(len(table.labels), size, replace=False))
-    noise = torch.from_numpy(random.standard_normal((3, size), dtype=np.float32))
-    labels = table.labels[rows]
+    random = np.random.default_rng((schedule.seed, step.round * step.round_length + step.number))
+    places = _places(schedule, step, len(table), random)
+    for group in optimizer.param_groups:
+        group["lr"] = schedule.learning_rate * model.rate_multiplier(step)
     optimizer.zero_grad()
-    terms = synse_terms(model, table.features[rows], words.nouns[labels], words.verbs[labels], noise)
-    cycle, iteration = divmod(step, schedule.cycle_length)
-    loss = terms.total(weights_at(iteration, cycle=cycle, length=schedule.cycle_length))
+    features, labels = table.batch(places).to(texts.device), table.labels[places].to(texts.device)
+    loss = model.loss(features, labels, texts, step=step, random=random)
     loss.backward()
     optimizer.step()
     return loss.item()
 
 
-def _note(progress: Progress, model: SynSE, accuracy: float) -> None:
+def _places(schedule: Schedule, step: Step, clips: int, random: np.random.Generator) -> Int[Tensor, " B"]:
+    """Return the clips of a batch: at random, or the next ones of an epoch in random order."""
+    size = min(schedule.batch_size, clips)
+    if schedule.round_length:
+        return torch.from_numpy(random.choice(clips, size, replace=False))
+    order = np.random.default_rng((schedule.seed, step.round)).permutation(clips)
+    return torch.from_numpy(order[step.number * size : (step.number + 1) * size])
+
+
+def _note(progress: Progress, model: SkeletonTextMethod, accuracy: float) -> None:
     progress.accuracies.append(accuracy)
-    if progress.best_cycle == len(progress.accuracies):
+    if progress.best_round == len(progress.accuracies):
         progress.best = {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def _save(file: Path, model: SynSE, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+def _save(file: Path, model: SkeletonTextMethod, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(progress)}
     with atomic_path(file) as temporary:
         torch.save(state, temporary)
 
 
-def _resume(file: Path, model: SynSE, optimizer: torch.optim.Optimizer) -> Progress:
+def _resume(file: Path, model: SkeletonTextMethod, optimizer: torch.optim.Optimizer) -> Progress:
     if not file.is_file():
         return Progress()
     if reason := damage_of(file, checksums=True):

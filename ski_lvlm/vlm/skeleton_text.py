@@ -1,81 +1,75 @@
-"""The stage of skeleton-text systems, which match a frozen encoder's features with class names."""
+"""The stage of skeleton-text methods, which match a frozen encoder's features with texts of classes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ski_lvlm.datasets.catalogue import Part
 from ski_lvlm.datasets.clip_files import open_skeletons
 from ski_lvlm.datasets.selection import Selection
-from ski_lvlm.dual_encoders.checkpoints import (
-    SkeletonEncoderCard,
-    load_skeleton_encoder,
-    read_card,
-    save_model,
-)
+from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, load_skeleton_encoder, read_card
 from ski_lvlm.encoders.pretrained import freeze
-from ski_lvlm.encoders.text_encoder import TextEncoder, load_text_encoder
+from ski_lvlm.encoders.text_encoder import load_text_encoder
 from ski_lvlm.recipe import SkeletonTextRecipe
 from ski_lvlm.recognition.accuracy import top_k_accuracy
 from ski_lvlm.recognition.recogniser import folder_digest
+from ski_lvlm.skeleton_text.class_strings import class_strings
 from ski_lvlm.skeleton_text.features import FeatureTable, feature_table
-from ski_lvlm.skeleton_text.folder import SkeletonTextCard, build_synse, copy_encoder
+from ski_lvlm.skeleton_text.folder import SkeletonTextCard, build_method, save_method
 from ski_lvlm.skeleton_text.held_out import held_out_classes
-from ski_lvlm.skeleton_text.recogniser import WordVectors
-from ski_lvlm.skeleton_text.synse import SynSE
-from ski_lvlm.skeleton_text.synse_classifier import fit_scorer
-from ski_lvlm.skeleton_text.synse_loss import SHORT_CYCLE
-from ski_lvlm.skeleton_text.training import Progress, SynSESchedule, WordTable, train_synse
-from ski_lvlm.skeleton_text.words import words_by_name, words_of
+from ski_lvlm.skeleton_text.method import Sizes, SkeletonTextMethod
+from ski_lvlm.skeleton_text.methods import METHODS
+from ski_lvlm.skeleton_text.recogniser import ClassVectors
+from ski_lvlm.skeleton_text.training import Progress, Schedule, train
 from ski_lvlm.vlm.skeleton_accuracy import Accuracy
 from ski_lvlm.vlm.stage_clips import check_pretraining, selection_of, skeleton_clips
 
 _PARTS: tuple[Part, ...] = ("seen_train", "seen_test", "unseen_test", "unseen_all")
 OPTIMISTIC = "chosen on the unseen test clips, as the published code does: optimistic"
+REHEARSAL = "rehearsal"  # sub-folder of the model that was trained without the classes that are held out
 
 
 class _Inputs(NamedTuple):
+    encoder: Path
     tables: dict[Part, FeatureTable]
-    words: dict[str, WordTable]  # of the seen and the unseen classes
+    texts: dict[str, Float[Tensor, "C K D"]]  # of the seen and the unseen classes
     card: SkeletonTextCard
-    schedule: SynSESchedule
-    text_width: int
+    schedule: Schedule
+    device: torch.device
 
-    def model(self) -> SynSE:
-        """Return the networks as the training starts from them."""
+    def start(self, card: SkeletonTextCard) -> SkeletonTextMethod:
+        """Return the method as its training starts."""
         torch.manual_seed(self.schedule.seed)
-        return build_synse(self.card, text_width=self.text_width)
-
-    def scores(self, model: SynSE, words: WordTable, features: Tensor) -> Tensor:
-        """Return the scores of features for classes by their words."""
-        scorer = fit_scorer(model, *words, has_relu=self.card.has_relu, seed=self.card.seed)
-        with torch.no_grad():
-            return scorer(model.skeleton_encoder(features).mean)
-
-    def accuracy(self, model: SynSE, words: WordTable, table: FeatureTable) -> float:
-        """Return the share of clips that are recognised among the classes."""
-        return top_k_accuracy(self.scores(model, words, table.features), table.labels)
+        return build_method(card).to(self.device)
 
 
 def skeleton_text(recipe: SkeletonTextRecipe, *, output_dir: Path, seed: int, device: torch.device) -> dict[str, Any]:
-    """Train a system, write its folder, and return its result.
+    """Train a method, write its folder, and return its result.
 
-    The encoder runs on `device`. Training runs on the CPU, where a step takes a millisecond or two.
+    The encoder runs on `device`. Methods of a millisecond a step train on the CPU, the others on `device`.
 
     Raises:
         ValueError: a folder or a flag is not as expected. The message says which.
     """
     selection = selection_of(recipe)
-    folder = _encoder_folder(recipe, selection)
-    inputs = _inputs(recipe, selection, folder, output_dir=output_dir, seed=seed, device=device)
-    model, cycles, choice = _trained(recipe, selection, inputs, output_dir)
-    copy_encoder(folder, output_dir)
-    card = SkeletonTextCard(**{**vars(inputs.card), "cycles": cycles})
-    save_model(output_dir, model.eval(), card=card)
+    inputs = _inputs(recipe, selection, output_dir=output_dir, seed=seed, device=device)
+    model, choice = _trained(recipe, selection, inputs, output_dir)
+    save_method(output_dir, model, card=replace(inputs.card, rounds=choice["rounds"]), encoder=inputs.encoder)
     return {"choice": choice, **_tested(model, inputs)}
+
+
+@torch.no_grad()
+def scores(model: SkeletonTextMethod, texts: Float[Tensor, "C K D"], table: FeatureTable) -> Float[Tensor, "N C"]:
+    """Return the scores of all clips of a table, on the CPU."""
+    scorer = model.eval().scorer(texts)
+    rows = torch.cat([scorer(features.to(texts.device)).float().cpu() for features in table.batches()])
+    model.train()
+    return rows
 
 
 def _encoder_folder(recipe: SkeletonTextRecipe, selection: Selection) -> Path:
@@ -90,42 +84,55 @@ def _encoder_folder(recipe: SkeletonTextRecipe, selection: Selection) -> Path:
 
 
 def _inputs(
-    recipe: SkeletonTextRecipe,
-    selection: Selection,
-    folder: Path,
-    *,
-    output_dir: Path,
-    seed: int,
-    device: torch.device,
+    recipe: SkeletonTextRecipe, selection: Selection, *, output_dir: Path, seed: int, device: torch.device
 ) -> _Inputs:
-    split, encoder_card = selection.split, read_card(folder, SkeletonEncoderCard)
+    split, method = selection.split, METHODS[recipe.method]
+    schedule = Schedule(recipe.rounds, recipe.round_length, recipe.batch_size, recipe.learning_rate, seed)
+    schedule.check()
+    folder = _encoder_folder(recipe, selection)
+    encoder_card = read_card(folder, SkeletonEncoderCard)
     tables = _feature_tables(recipe, selection, folder, encoder_card, output_dir=output_dir, device=device)
     text_encoder = load_text_encoder(recipe.text_encoder)
-    words = {"seen": _vectors(text_encoder, selection, split.seen)}
+    kind = recipe.class_texts or method.text_kinds[0]
+    if kind not in method.text_kinds:
+        raise ValueError(
+            f"--class_texts {kind}: --method {recipe.method} takes {' or '.join(method.text_kinds)}; leave it out"
+        )
+    strings = class_strings(selection.data, kind)
+    vectors = ClassVectors(text_encoder, strings, has_unit_length=method.has_unit_texts)
+    home = device if method.is_heavy else torch.device("cpu")
+    texts = {"seen": vectors(split.seen).to(home)}
     if split.unseen:
-        words["unseen"] = _vectors(text_encoder, selection, split.unseen)
+        texts["unseen"] = vectors(split.unseen).to(home)
     width = tables["seen_train"].features.shape[1]
+    _, num_texts, text_width = texts["seen"].shape
+    sizes = Sizes(
+        skeleton_width=width,
+        text_width=text_width,
+        num_texts=num_texts,
+        num_classes=len(split.seen),
+        latent=recipe.latent or usual_latent(split.name, width=width),
+        layout=str(encoder_card.encoder["layout"]),
+    )
+    names = method.deviations if recipe.published == "all" else filter(None, recipe.published.split(","))
     card = SkeletonTextCard(
         stage="skeleton_text",
         method=recipe.method,
-        variant=recipe.variant,
-        skeleton_width=width,
-        latent=recipe.latent or usual_latent(split.name, width=width),
+        published=sorted(names),
+        sizes=sizes._asdict(),
         num_frames=encoder_card.num_frames,
         split=split.name,
         seen=split.seen,
         text_encoder={"id": text_encoder.model_id, "digest": text_encoder.digest},
-        words={name: list(entry) for name, entry in words_by_name(selection.data).items()},
+        text_kind=kind,
+        texts={name: list(row) for name, row in strings.table.items()},
         seed=seed,
-        select=recipe.select,
-        cycles=0,
+        select=recipe.select if recipe.rounds else "last",
+        rounds=0,
         protocol=selection.protocol_name,
         dataset=selection.data.name,
     )
-    length = recipe.cycle_length or (SHORT_CYCLE if split.name == "ntu60/55-5" else 1900)
-    schedule = SynSESchedule(recipe.cycles, length, recipe.batch_size, recipe.learning_rate, seed)
-    schedule.check()
-    return _Inputs(tables, words, card, schedule, text_encoder.width)
+    return _Inputs(folder, tables, texts, card, schedule, home)
 
 
 def usual_latent(split: str, *, width: int) -> int:
@@ -166,72 +173,77 @@ def _feature_tables(
     return tables
 
 
-def _vectors(text_encoder: TextEncoder, selection: Selection, classes: Sequence[str]) -> WordTable:
-    return WordTable(*WordVectors(text_encoder)([words_of(selection.data.action(name)) for name in classes]))
-
-
 def _trained(
     recipe: SkeletonTextRecipe, selection: Selection, inputs: _Inputs, output_dir: Path
-) -> tuple[SynSE, int, dict[str, Any]]:
-    """Return the trained networks, the number of cycles, and how that number was chosen."""
-    table, words, schedule = inputs.tables["seen_train"], inputs.words, inputs.schedule
-    model = inputs.model()
-    if recipe.select == "unseen_test":
+) -> tuple[SkeletonTextMethod, dict[str, Any]]:
+    """Return the trained method, and how its number of rounds was chosen."""
+    table, texts, schedule, select = inputs.tables["seen_train"], inputs.texts, inputs.schedule, inputs.card.select
+    model = inputs.start(inputs.card)
+    if select == "unseen_test":
         test = inputs.tables.get("unseen_test")
         if test is None:
             raise ValueError("--select unseen_test: the split has no test clips of unseen classes; give --select last")
-        progress = train_synse(
+        progress = train(
             model,
             table,
-            words["seen"],
+            texts["seen"],
             schedule,
             folder=output_dir,
-            accuracy=lambda candidate: inputs.accuracy(candidate, words["unseen"], test),
+            accuracy=lambda candidate: top_k_accuracy(scores(candidate, texts["unseen"], test), test.labels),
         )
         model.load_state_dict(progress.best)
-        return model, progress.best_cycle, _choice(recipe, progress, note=OPTIMISTIC)
-    if recipe.select == "last":
-        train_synse(model, table, words["seen"], schedule, folder=output_dir)
-        return model, schedule.cycles, {"select": "last", "cycles": schedule.cycles}
+        return model, {**_choice(select, progress), "note": OPTIMISTIC}
+    if select == "last":
+        train(model, table, texts["seen"], schedule, folder=output_dir)
+        return model, {"select": "last", "rounds": schedule.rounds}
     names = recipe.held_out.split(",") if recipe.held_out else ()
     classes = held_out_classes(selection, names)
-    progress = _rehearsal(selection, inputs, classes, output_dir / "rehearsal")
-    train_synse(model, table, words["seen"], schedule._replace(cycles=progress.best_cycle), folder=output_dir)
-    return model, progress.best_cycle, {**_choice(recipe, progress), "held_out": list(classes)}
+    progress = _rehearsal(selection, inputs, classes, output_dir / REHEARSAL)
+    train(model, table, texts["seen"], schedule, folder=output_dir, last_round=progress.best_round)
+    return model, {**_choice(select, progress), "held_out": list(classes)}
 
 
 def _rehearsal(selection: Selection, inputs: _Inputs, held_out: Sequence[str], folder: Path) -> Progress:
-    """Train without some of the seen classes, and recognise their training clips after each cycle."""
-    whole, vectors = inputs.tables["seen_train"], inputs.words["seen"]
-    away = [number for number, name in enumerate(selection.split.seen) if name in held_out]
-    remainder = [number for number in range(len(selection.split.seen)) if number not in away]
-    table, words = whole.of_classes(away), WordTable(*(part[away] for part in vectors))
-    if not len(table.labels):
+    """Train without some of the seen classes, and recognise their training clips after each round.
+
+    The best of these models is kept, because generalised tests are calibrated with it.
+
+    Deviation: SynSE's authors hold the classes out of the encoder's training too.
+    """
+    whole, vectors, seen = inputs.tables["seen_train"], inputs.texts["seen"], selection.split.seen
+    away = [number for number, name in enumerate(seen) if name in held_out]
+    remainder = [number for number in range(len(seen)) if number not in away]
+    table = whole.of_classes(away)
+    if not len(table):
         raise ValueError(f"no training clip shows a class that is held out ({', '.join(held_out)}); give --select last")
-    return train_synse(
-        inputs.model(),
+    sizes = {**inputs.card.sizes, "num_classes": len(remainder)}
+    card = replace(inputs.card, sizes=sizes, seen=tuple(seen[number] for number in remainder))
+    model = inputs.start(card)
+    progress = train(
+        model,
         whole.of_classes(remainder),
-        WordTable(*(part[remainder] for part in vectors)),
+        vectors[remainder],
         inputs.schedule,
         folder=folder,
-        accuracy=lambda candidate: inputs.accuracy(candidate, words, table),
+        accuracy=lambda candidate: top_k_accuracy(scores(candidate, vectors[away], table), table.labels),
     )
+    model.load_state_dict(progress.best)
+    save_method(folder, model, card=replace(card, rounds=progress.best_round), encoder=inputs.encoder)
+    return progress
 
 
-def _choice(recipe: SkeletonTextRecipe, progress: Progress, *, note: str = "") -> dict[str, Any]:
+def _choice(select: str, progress: Progress) -> dict[str, Any]:
     accuracies = [round(accuracy, 4) for accuracy in progress.accuracies]
-    choice = {"select": recipe.select, "cycles": progress.best_cycle, "accuracy_after_cycle": accuracies}
-    return {**choice, **({"note": note} if note else {})}
+    return {"select": select, "rounds": progress.best_round, "accuracy_after_round": accuracies}
 
 
-def _tested(model: SynSE, inputs: _Inputs) -> dict[str, Accuracy]:
+def _tested(model: SkeletonTextMethod, inputs: _Inputs) -> dict[str, Accuracy]:
     results: dict[str, Accuracy] = {}
     for part, table in inputs.tables.items():
         if part == "seen_train":
             continue
-        words = inputs.words["seen" if part == "seen_test" else "unseen"]
-        scores = inputs.scores(model, words, table.features)
-        clips, classes = scores.shape
+        of_clips = scores(model, inputs.texts["seen" if part == "seen_test" else "unseen"], table)
+        clips, classes = of_clips.shape
         results[part] = {"clips": clips, "classes": classes, "chance": round(1 / classes, 4)}
-        results[part]["top1"] = round(top_k_accuracy(scores, table.labels), 4)
+        results[part]["top1"] = round(top_k_accuracy(of_clips, table.labels), 4)
     return results

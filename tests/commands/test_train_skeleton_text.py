@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 import train_ski_vlm
 from eval import zero_shot
-from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard
+from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, read_card
 from ski_lvlm.skeleton_text.folder import SkeletonTextCard, load_recogniser
 from tests.cases.command_case import ROOT, kill_at, run
 from tests.cases.recognition_case import skeleton_run
@@ -30,7 +30,7 @@ def home(tmp_path_factory):
 
 def flags(home, output_dir, *more, split="synthetic"):
     places = ["--skeleton_encoder", home / "encoder", "--prepared", home / "prepared", "--text_encoder", home / "text"]
-    settings = ["--split", split, "--cycles", "1", "--cycle_length", "1700", "--batch_size", "4", "--use_cpu", "True"]
+    settings = ["--split", split, "--rounds", "1", "--round_length", "1700", "--batch_size", "4", "--use_cpu", "True"]
     return ["--stage", "skeleton_text", "--output_dir", *map(str, [output_dir, *places]), *settings, *more]
 
 
@@ -51,8 +51,8 @@ def zero_shot_result(home, model, out, *more):
 
 def test_the_folder_says_what_was_trained_and_how_it_was_chosen(trained):
     card = json.loads((trained / SkeletonTextCard.FILE).read_text())
-    assert (card["method"], card["variant"], card["select"], card["cycles"]) == ("synse", "corrected", "last", 1)
-    assert card["latent"] == 20 and tuple(card["seen"]) == SPLIT.seen
+    assert (card["method"], card["published"], card["select"], card["rounds"]) == ("synse", [], "last", 1)
+    assert card["sizes"]["latent"] == 20 and tuple(card["seen"]) == SPLIT.seen
     result = json.loads((trained / "result.json").read_text())
     assert result["unseen_test"]["classes"] == 4 and result["unseen_test"]["clips"] == 4
     assert result["seen_test"]["clips"] == 12 and "note" not in result["choice"]
@@ -74,16 +74,19 @@ def test_zero_shot_refuses_what_names_cannot_do(home, trained, tmp_path, flag):
 def test_held_out_seen_classes_choose_by_default(home, tmp_path):
     train_ski_vlm.main(flags(home, tmp_path / "run"))
     choice = json.loads((tmp_path / "run" / "result.json").read_text())["choice"]
-    assert choice["select"] == "held_out" and choice["cycles"] == 1 and len(choice["held_out"]) == 3
+    assert choice["select"] == "held_out" and choice["rounds"] == 1 and len(choice["held_out"]) == 3
     assert set(choice["held_out"]) < set(SPLIT.seen)
+    rehearsal = read_card(tmp_path / "run" / "rehearsal", SkeletonTextCard)
+    assert set(rehearsal.seen) == set(SPLIT.seen) - set(choice["held_out"])
+    load_recogniser(tmp_path / "run" / "rehearsal")
 
 
 def test_choosing_on_unseen_clips_is_called_optimistic(home, tmp_path, capsys):
-    train_ski_vlm.main(flags(home, tmp_path / "run", "--select", "unseen_test", "--variant", "published"))
+    train_ski_vlm.main(flags(home, tmp_path / "run", "--select", "unseen_test", "--published", "all"))
     assert "optimistic" in capsys.readouterr().out
     result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert result["choice"]["accuracy_after_cycle"] == [result["unseen_test"]["top1"]]
-    assert load_recogniser(tmp_path / "run").has_relu
+    assert result["choice"]["accuracy_after_round"] == [result["unseen_test"]["top1"]]
+    assert load_recogniser(tmp_path / "run").method.has_relu
 
 
 def test_features_are_computed_once(home, trained, tmp_path):
@@ -111,8 +114,10 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(home, trained, t
     ("more", "message"),
     [
         (["--skeleton_encoder", ""], "give --skeleton_encoder DIR"),
-        (["--latent", "7"], "expected an even number"),
-        (["--cycle_length", "900"], "would never have it"),
+        (["--latent", "7"], "expected a multiple of 2"),
+        (["--round_length", "900"], "would never have it"),
+        (["--class_texts", "name"], "--method synse takes words"),
+        (["--method", "smie", "--published", "relu"], "has rolled_negatives, raw_test to choose"),
         (["--held_out", "hand waving,pickup"], "is not a seen class"),
         (["--prepared", "nowhere"], "make them with scripts/prepare_ntu.py"),
     ],
@@ -132,7 +137,13 @@ def test_an_encoder_that_saw_unseen_classes_is_refused(home, tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"words": [3]}, "'words'"), ({"latent": 40}, "does not fit"), ({"extra": 1}, "cannot be read")],
+    [
+        ({"texts": [3]}, "cannot be read"),
+        ({"sizes": {"latent": 40}}, "cannot be read"),
+        ({"method": "none"}, "unknown method 'none'"),
+        ({"published": 3}, "cannot be read"),
+        ({"extra": 1}, "cannot be read"),
+    ],
 )
 def test_a_card_of_another_model_is_told(trained, tmp_path, change, message):
     shutil.copytree(trained, tmp_path / "run")
@@ -140,3 +151,19 @@ def test_a_card_of_another_model_is_told(trained, tmp_path, change, message):
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     with pytest.raises(ValueError, match=message):
         load_recogniser(tmp_path / "run")
+
+
+@pytest.mark.parametrize(("method", "rounds"), [("msf", "1"), ("smie", "2"), ("ridge", "0")])
+def test_every_method_is_trained_and_tested_by_the_same_commands(home, tmp_path, method, rounds):
+    length = "1700" if method == "msf" else "0"
+    more = ["--method", method, "--rounds", rounds, "--round_length", length]
+    train_ski_vlm.main(flags(home, tmp_path / "run", *more))
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["choice"]["select"] == ("last" if method == "ridge" else "held_out")
+    tested = zero_shot_result(home, tmp_path / "run", tmp_path / "test")
+    assert tested["unseen"]["top1"] == pytest.approx(result["unseen_test"]["top1"], abs=1e-4)
+
+
+def test_a_method_brings_its_own_schedule(home):
+    _, recipe, args = train_ski_vlm.parse(["--stage", "skeleton_text", "--method", "smie"])
+    assert (recipe.rounds, recipe.learning_rate, args.seed) == (100, 1e-5, 0)

@@ -1,13 +1,16 @@
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from ski_lvlm.skeleton_text.synse import SynSE
-from ski_lvlm.skeleton_text.synse_classifier import class_scorer, fit_scorer
+from ski_lvlm.skeleton_text.autoencoders import Autoencoders
+from ski_lvlm.skeleton_text.method import Sizes, Step
+from ski_lvlm.skeleton_text.methods import METHODS
+from ski_lvlm.skeleton_text.synse_classifier import class_scorer, fit_classifier
 from ski_lvlm.skeleton_text.synse_loss import cross_start, kl_divergence, synse_terms, weights_at
 from tests.cases.reference_weights import reference, relative
 
-PARTS = {"sequence": "skeleton", "n_text": "noun", "v_text": "verb"}
+PARTS = {"sequence": "skeleton_{}", "n_text": "text_{}s.0", "v_text": "text_{}s.1"}
 LAYERS = {"mu_transformation.0": "mean", "logvar_transformation.0": "log_variance", "model.0": "0"}
 
 
@@ -18,32 +21,36 @@ def own_name(published):
         published.rsplit(".")[-1],
     )
     part, kind = tower.rsplit("_", 1)
-    return f"{PARTS[part]}_{kind}.{LAYERS[layer]}.{leaf}"
+    return f"{PARTS[part].format(kind)}.{LAYERS[layer]}.{leaf}"
+
+
+def published_networks():
+    return Autoencoders(256, 1024, num_texts=2, latent=100, has_text_relu=True)
 
 
 @pytest.fixture(scope="module")
 def golden():
     arrays, weights = reference("synse")
-    model = SynSE(256, 1024, latent=100, has_word_relu=True)
+    model = published_networks()
     model.load_state_dict({own_name(k): v for k, v in weights.items() if not k.startswith("classifier")})
     scorer = class_scorer(latent=100, classes=5, has_relu=True)
     scorer.load_state_dict({k.removeprefix("classifier.model."): v for k, v in weights.items() if k[0] == "c"})
-    words = {name: F.normalize(arrays[name], dim=-1)[arrays["target"]] for name in ("noun", "verb")}
+    words = torch.stack([F.normalize(arrays[name], dim=-1)[arrays["target"]] for name in ("noun", "verb")])
     return model, scorer, arrays, words
 
 
 def terms_of(golden):
     model, _, arrays, words = golden
-    return synse_terms(model, arrays["skeleton"], words["noun"], words["verb"], arrays["eps"])
+    return synse_terms(model, arrays["skeleton"], words, arrays["eps"])
 
 
 def outputs(golden):
     model, scorer, arrays, words = golden
     with torch.no_grad():
         skeleton = model.skeleton_encoder(arrays["skeleton"])
-        noun, verb = model.noun_encoder(words["noun"]), model.verb_encoder(words["verb"])
+        noun, verb = model.encode_texts(words)
         z_s, z_n, z_v = (g.sample(e) for g, e in zip((skeleton, noun, verb), arrays["eps"], strict=True))
-        noun_of_skeleton, verb_of_skeleton = model.decode_words(z_s)
+        noun_of_skeleton, verb_of_skeleton = model.decode_texts(z_s)
         return {
             "skeleton_mu": skeleton.mean,
             "skeleton_logvar": skeleton.log_variance,
@@ -68,7 +75,7 @@ def test_terms_are_the_published_ones(golden):
         "reconstruction": (terms.reconstruction, ("s_recons", "nt_recons", "vt_recons")),
         "cross": (terms.cross, ("nt_crecons", "vt_crecons", "s_crecons")),
         "skeleton_kl": (terms.skeleton_kl, ("s_kl",)),
-        "word_kl": (terms.word_kl, ("nt_kl", "vt_kl")),
+        "text_kl": (terms.text_kl, ("nt_kl", "vt_kl")),
     }
     for value, names in pairs.values():
         assert relative(value.detach(), sum(arrays[f"term_{name}"] for name in names)) < 1e-5
@@ -84,13 +91,13 @@ def test_the_loss_follows_the_published_schedule(golden, length, cycle):
 
 def test_five_steps_of_adam_are_the_published_ones(golden):
     _, _, arrays, words = golden
-    model = SynSE(256, 1024, latent=100, has_word_relu=True)
+    model = published_networks()
     model.load_state_dict(golden[0].state_dict())
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
     losses = []
     for iteration in range(1695, 1700):
         optimizer.zero_grad()
-        terms = synse_terms(model, arrays["skeleton"], words["noun"], words["verb"], arrays["eps"])
+        terms = synse_terms(model, arrays["skeleton"], words, arrays["eps"])
         loss = terms.total(weights_at(iteration, cycle=2, length=1700))
         loss.backward()
         optimizer.step()
@@ -100,20 +107,23 @@ def test_five_steps_of_adam_are_the_published_ones(golden):
     assert size == pytest.approx(arrays["adam_skeleton_encoder_mu_weight_mean_abs"].item(), rel=1e-5)
 
 
-def test_corrected_decoders_reach_negative_numbers():
+def tiny(*, has_text_relu=False, latent=10, num_texts=2):
     torch.manual_seed(0)
+    return Autoencoders(6, 7, num_texts=num_texts, latent=latent, has_text_relu=has_text_relu)
+
+
+def test_corrected_decoders_reach_negative_numbers():
     latent = torch.randn(8, 10)
-    published, corrected = (SynSE(6, 7, latent=10, has_word_relu=relu) for relu in (True, False))
-    assert min(words.min() for words in published.decode_words(latent)) == 0
-    assert min(words.min() for words in corrected.decode_words(latent)) < 0
+    published, corrected = (tiny(has_text_relu=relu).decode_texts(latent) for relu in (True, False))
+    assert published.min() == 0 and corrected.min() < 0
 
 
 def test_published_size_is_that_of_the_paper_s_code():
-    assert sum(p.numel() for p in SynSE(256, 1024, latent=100, has_word_relu=True).parameters()) == 386_704
+    assert sum(p.numel() for p in published_networks().parameters()) == 386_704
 
 
 def test_a_divergence_is_zero_for_the_standard_normal():
-    model = SynSE(6, 7, latent=10, has_word_relu=False)
+    model = tiny()
     torch.nn.init.zeros_(model.skeleton_encoder.mean.weight)
     torch.nn.init.zeros_(model.skeleton_encoder.log_variance.weight)
     assert kl_divergence(model.skeleton_encoder(torch.ones(3, 6))).item() == 0
@@ -125,17 +135,29 @@ def test_each_cycle_begins_without_divergence_and_cross_terms():
 
 
 @pytest.mark.parametrize("latent", [0, 1, 7])
-def test_a_latent_space_without_halves_is_told(latent):
-    with pytest.raises(ValueError, match="expected an even number"):
-        SynSE(6, 7, latent=latent, has_word_relu=False)
+def test_a_latent_space_without_halves_is_refused(latent):
+    with pytest.raises(ValueError, match="expected a multiple of 2"):
+        tiny(latent=latent)
 
 
-def test_a_scorer_is_the_same_every_time_and_needs_two_classes():
-    torch.manual_seed(0)
-    model = SynSE(6, 7, latent=10, has_word_relu=False)
-    words = F.normalize(torch.randn(2, 3, 7), dim=-1)
+def test_a_classifier_is_the_same_every_time_and_needs_two_classes():
+    networks, words = tiny(), F.normalize(torch.randn(2, 3, 7), dim=-1)
     with torch.no_grad():
-        first, second = (fit_scorer(model, *words, has_relu=False, seed=3)[0].weight for _ in range(2))
+        first, second = (fit_classifier(networks, words, has_relu=False, seed=3)[0].weight for _ in range(2))
     assert torch.equal(first, second)
     with pytest.raises(ValueError, match="found 1 class"):
-        fit_scorer(model, words[0, :1], words[1, :1], has_relu=False, seed=3)
+        fit_classifier(networks, words[:, :1], has_relu=False, seed=3)
+
+
+@pytest.mark.parametrize(("name", "parts", "width"), [("synse", 2, 7), ("msf", 1, 14)])
+def test_msf_joins_what_synse_takes_apart(name, parts, width):
+    sizes = Sizes(skeleton_width=6, text_width=7, num_texts=2, num_classes=3, latent=4)
+    method, texts = METHODS[name](sizes, published=frozenset({"relu"}), seed=0), torch.randn(3, 2, 7)
+    assert [decoder[0].out_features for decoder in method.networks.text_decoders] == [width] * parts
+    batch = torch.rand(5, 6), torch.tensor([0, 1, 2, 0, 1])
+    step = Step(round=2, number=1650, round_length=1700, rounds=3)
+    method.loss(*batch, texts, step=step, random=np.random.default_rng(0)).backward()
+    assert all(parameter.grad is not None for parameter in method.parameters())
+    assert method.scorer(texts)(batch[0]).shape == (5, 3)
+    with pytest.raises(ValueError, match="--published temperature: .* has relu to choose"):
+        METHODS[name](sizes, published=frozenset({"temperature"}), seed=0)

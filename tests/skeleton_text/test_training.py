@@ -3,62 +3,93 @@ import torch
 import torch.nn.functional as F
 
 from ski_lvlm.skeleton_text.features import FeatureTable
-from ski_lvlm.skeleton_text.synse import SynSE
-from ski_lvlm.skeleton_text.training import CHECKPOINT, SynSESchedule, WordTable, train_synse
+from ski_lvlm.skeleton_text.method import Sizes
+from ski_lvlm.skeleton_text.methods import METHODS
+from ski_lvlm.skeleton_text.training import CHECKPOINT, Schedule, train
 
-SCHEDULE = SynSESchedule(cycles=1, cycle_length=1700, batch_size=8, learning_rate=1e-4, seed=5)
+# Rounds that are long enough for SynSE's cycles, or epochs of 1 step.
+SCHEDULES = {
+    "synse": Schedule(rounds=1, round_length=1700, batch_size=8, learning_rate=1e-4, seed=5),
+    "msf": Schedule(rounds=1, round_length=1700, batch_size=8, learning_rate=1e-4, seed=5),
+    "smie": Schedule(rounds=4, round_length=300, batch_size=8, learning_rate=1e-3, seed=0),
+}
 
 
-@pytest.fixture
-def inputs():
+def start(method, *, texts=2):
     torch.manual_seed(0)
-    table = FeatureTable(torch.rand(12, 6), torch.arange(12) % 3)
-    words = WordTable(*F.normalize(torch.randn(2, 3, 7), dim=-1))
-    return SynSE(6, 7, latent=4, has_word_relu=False), table, words
+    table = FeatureTable.of(torch.rand(12, 6), torch.arange(12) % 3)
+    vectors = F.normalize(torch.randn(3, texts, 7), dim=-1)
+    sizes = Sizes(skeleton_width=6, text_width=7, num_texts=texts, num_classes=3, latent=4)
+    return METHODS[method](sizes, published=frozenset(), seed=5), table, vectors
 
 
 def test_classes_of_a_table_are_counted_anew():
-    table = FeatureTable(torch.arange(6.0)[:, None], torch.tensor([0, 1, 2, 0, 1, 2]))
+    table = FeatureTable.of(torch.arange(6.0)[:, None], torch.tensor([0, 1, 2, 0, 1, 2]))
     part = table.of_classes([2, 0])
-    assert part.features[:, 0].tolist() == [0, 2, 3, 5] and part.labels.tolist() == [1, 0, 1, 0]
+    assert part.batch(torch.arange(4))[:, 0].tolist() == [0, 2, 3, 5] and part.labels.tolist() == [1, 0, 1, 0]
+    again = part.of_classes([1])
+    assert len(again) == 2 and [rows.tolist() for rows in again.batches(1)] == [[[0.0]], [[3.0]]]
+
+
+def test_an_epoch_has_every_clip_once_and_no_incomplete_batch(tmp_path):
+    model, table, texts = start("smie")
+    batches = []
+    model.loss = lambda features, labels, texts, **_: (
+        batches.append(features) or sum(p.sum() for p in model.parameters())
+    )
+    train(model, table, texts, SCHEDULES["smie"]._replace(rounds=1, round_length=0, batch_size=5), folder=tmp_path)
+    rows = torch.cat(batches)
+    assert [len(batch) for batch in batches] == [5, 5] and len(rows.unique(dim=0)) == 10
 
 
 @pytest.mark.parametrize(
-    "change", [{"cycle_length": 1500}, {"cycle_length": 100}, {"cycles": 0}, {"batch_size": 0}, {"learning_rate": 2.0}]
+    "change", [{"round_length": 1500}, {"round_length": 100}, {"rounds": -1}, {"batch_size": 0}, {"learning_rate": 2.0}]
 )
-def test_a_schedule_that_trains_nothing_is_told(change, inputs, tmp_path):
+def test_a_schedule_that_trains_nothing_is_refused(change, tmp_path):
     with pytest.raises(ValueError, match="--"):
-        train_synse(*inputs, SCHEDULE._replace(**change), folder=tmp_path)
+        train(*start("synse"), SCHEDULES["synse"]._replace(**change), folder=tmp_path)
 
 
 @pytest.mark.slow
-def test_interrupted_it_ends_with_the_same_weights(inputs, tmp_path):
-    model, table, words = inputs
-    start = {name: value.clone() for name, value in model.state_dict().items()}
-    train_synse(model, table, words, SCHEDULE, folder=tmp_path / "whole", accuracy=lambda _: 0.5)
+@pytest.mark.parametrize("method", SCHEDULES)
+def test_interrupted_it_ends_with_the_same_weights(method, tmp_path):
+    model, table, texts = start(method)
+    schedule, initial = SCHEDULES[method], {name: value.clone() for name, value in model.state_dict().items()}
+    train(model, table, texts, schedule, folder=tmp_path / "whole", accuracy=lambda _: 0.5)
     whole = {name: value.clone() for name, value in model.state_dict().items()}
 
     def stop(_):
         raise KeyboardInterrupt
 
-    model.load_state_dict(start)
+    model.load_state_dict(initial)
     with pytest.raises(KeyboardInterrupt):
-        train_synse(model, table, words, SCHEDULE, folder=tmp_path / "cut", accuracy=stop)
-    model.load_state_dict(start)
-    progress = train_synse(model, table, words, SCHEDULE, folder=tmp_path / "cut", accuracy=lambda _: 0.5)
-    assert progress.step == 1700 and progress.accuracies == [0.5] and progress.best_cycle == 1
+        train(model, table, texts, schedule, folder=tmp_path / "cut", accuracy=stop)
+    model.load_state_dict(initial)
+    progress = train(model, table, texts, schedule, folder=tmp_path / "cut", accuracy=lambda _: 0.5)
+    assert progress.step == schedule.rounds * schedule.round_length and progress.best_round == 1
+    assert progress.accuracies == [0.5] * schedule.rounds
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in whole.items())
-    assert not torch.equal(whole["noun_decoder.0.weight"], start["noun_decoder.0.weight"])
+    assert any(not torch.equal(value, initial[name]) for name, value in whole.items())
+
+
+def test_it_ends_after_the_chosen_round_at_the_rates_of_all_rounds(tmp_path):
+    model, table, texts = start("smie")
+    schedule, weights = SCHEDULES["smie"]._replace(round_length=2), []
+    keep = lambda model: weights.append(model.network.layers[0].weight.clone()) or 0.0  # noqa: E731
+    train(model, table, texts, schedule, folder=tmp_path / "all", accuracy=keep)
+    model, table, texts = start("smie")
+    train(model, table, texts, schedule, folder=tmp_path / "two", last_round=2)
+    assert torch.equal(model.network.layers[0].weight, weights[1])
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"nonsense"])
-def test_a_damaged_checkpoint_is_told(content, inputs, tmp_path):
+def test_a_damaged_checkpoint_is_refused(content, tmp_path):
     (tmp_path / CHECKPOINT).write_bytes(content)
     with pytest.raises(ValueError, match="is damaged .*delete it to train again"):
-        train_synse(*inputs, SCHEDULE, folder=tmp_path)
+        train(*start("synse"), SCHEDULES["synse"], folder=tmp_path)
 
 
-def test_a_checkpoint_of_another_training_is_told(inputs, tmp_path):
+def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     torch.save({"model": {}}, tmp_path / CHECKPOINT)
     with pytest.raises(ValueError, match="is of another training"):
-        train_synse(*inputs, SCHEDULE, folder=tmp_path)
+        train(*start("synse"), SCHEDULES["synse"], folder=tmp_path)
