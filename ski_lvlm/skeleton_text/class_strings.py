@@ -1,37 +1,54 @@
-"""The texts by which a method knows a class: its words, its name, or sentences about it."""
+"""The texts by which a method knows a class: its words, its name, or sentences about it.
 
-from collections.abc import Callable, Mapping
+Kinds: `words` are noun and verb, `name` and `definition` are one text, `all` are name, definition and motion, `parts` are
+the name alone and the sentence of each body part behind the name.
+"""
+
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ski_lvlm.datasets.catalogue import DataSet
-from ski_lvlm.skeleton_text.words import NO_NOUN, Words, words_by_name, words_of_name
+from ski_lvlm.datasets.class_texts import PARTS, ClassTexts, class_texts, texts_of
+from ski_lvlm.skeleton_text.words import NO_NOUN, Words, look_up, words_by_name
 
 Strings = tuple[str, ...]
 
 
 class ClassStrings(NamedTuple):
-    """Texts of classes by their names in small letters. Other names get theirs by a rule of their kind."""
+    """Texts of one kind by class names in small letters. Names that are not there get theirs by a rule."""
 
     kind: str
     table: Mapping[str, Strings]
 
     def of(self, name: str) -> Strings:
-        """Return the texts of a class."""
-        return self.table.get(name.casefold()) or _RULES[self.kind](name)
+        """Return the texts of a class.
+
+        Raises:
+            ValueError: the name is empty.
+        """
+        if not name.strip():
+            raise ValueError(f"found the class name {name!r}, expected at least one word")
+        return self.table.get(name.casefold()) or _strings(name, self.kind, words={}, texts={})
 
 
 def class_strings(data: DataSet, kind: str) -> ClassStrings:
-    """Return the texts of all classes of a data set under each of their names and spellings."""
+    """Return the texts of all classes of a data set under each of their names and spellings.
+
+    Sentences are there for the names of other data sets too.
+    """
+    words, texts = words_by_name(data), class_texts(data) if kind != "words" else {}
+    names = words if kind == "words" else {**words, **texts}
+    return ClassStrings(kind, {name: _strings(name, kind, words=words, texts=texts) for name in names})
+
+
+def _strings(name: str, kind: str, *, words: Mapping[str, Words], texts: Mapping[str, ClassTexts]) -> Strings:
     if kind == "words":
-        return ClassStrings(kind, {name: _noun_and_verb(words) for name, words in words_by_name(data).items()})
-    return ClassStrings(kind, {})
-
-
-def _noun_and_verb(words: Words) -> Strings:
-    return words.noun or NO_NOUN, words.verb
-
-
-_RULES: dict[str, Callable[[str], Strings]] = {
-    "words": lambda name: _noun_and_verb(words_of_name(name)),
-    "name": lambda name: (name,),
-}
+        verb, noun = look_up(name, words)
+        return noun or NO_NOUN, verb
+    sentences = texts_of(name, texts)
+    return {
+        "name": (name,),
+        "definition": (sentences.definition,),
+        "all": (name, sentences.definition, sentences.motion),
+        "parts": (name, *(f"{name},{sentences.parts[part]}" for part in PARTS)),
+    }[kind]

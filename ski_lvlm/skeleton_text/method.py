@@ -15,7 +15,7 @@ Scorer = Callable[[Float[Tensor, "B *F"]], Float[Tensor, "B C"]]
 
 
 class Sizes(NamedTuple):
-    """What a method's networks are built for. The card keeps it."""
+    """Sizes that a method's networks are built for. The card keeps them."""
 
     skeleton_width: int  # of the encoder's features
     text_width: int  # of one text's vector

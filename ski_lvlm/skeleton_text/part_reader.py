@@ -68,7 +68,7 @@ class PartReader(nn.Module):
 
 
 class PartScores(NamedTuple):
-    """Numbers of all queries of each part of each clip, zeros for a part of which no joint is ever there."""
+    """Numbers of all queries by part and clip. A part of which no joint is ever there has zeros."""
 
     scores: Float[Tensor, "B P I"]
     has_part: Bool[Tensor, "B P"]
@@ -80,7 +80,7 @@ class PartScores(NamedTuple):
 
 
 class PartNetwork(nn.Module):
-    """A reader of each body part, and maps of class names and of part texts into the space of the readers' numbers.
+    """A reader of each body part, and maps of texts into the space of the readers' numbers.
 
     Args:
         feature_width: F, of a joint at a time step.

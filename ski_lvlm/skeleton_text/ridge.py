@@ -20,7 +20,7 @@ class Ridge(SkeletonTextMethod):
     """
 
     title = "ridge"
-    text_kinds = ("name",)
+    text_kinds = ("name", "definition", "all")
     mean: Float[Tensor, " F"]
     spread: Float[Tensor, " F"]
     weight: Float[Tensor, "F E"]

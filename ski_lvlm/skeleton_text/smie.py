@@ -22,7 +22,7 @@ class SMIE(SkeletonTextMethod):
     """A network that scores pairs of a skeleton and a text, trained to tell a clip's own class from others."""
 
     title = "SMIE (Zhou et al., ACM MM 2023)"
-    text_kinds: ClassVar[tuple[str, ...]] = ("name",)
+    text_kinds: ClassVar[tuple[str, ...]] = ("name", "definition", "all")
     deviations: ClassVar = {
         "rolled_negatives": "negatives are the next skeletons of a batch, also of the same class",
         "raw_test": "features are normalised in training alone",

@@ -67,5 +67,5 @@ class MSF(SynSE):
     """SynSE's machinery with one autoencoder of texts, which takes all texts of a class joined."""
 
     title = "MSF (MSF-GZSSAR, 2023)"
-    text_kinds = ("name",)
+    text_kinds = ("all", "name", "definition")
     num_parts = 1

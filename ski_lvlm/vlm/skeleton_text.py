@@ -210,14 +210,14 @@ def _rehearsal(selection: Selection, inputs: _Inputs, held_out: Sequence[str], f
 
     Deviation: SynSE's authors hold the classes out of the encoder's training too.
     """
-    whole, vectors, seen = inputs.tables["seen_train"], inputs.texts["seen"], selection.split.seen
-    away = [number for number, name in enumerate(seen) if name in held_out]
-    remainder = [number for number in range(len(seen)) if number not in away]
+    whole, vectors, names = inputs.tables["seen_train"], inputs.texts["seen"], selection.split.seen
+    away = [number for number, name in enumerate(names) if name in held_out]
+    remainder = [number for number in range(len(names)) if number not in away]
     table = whole.of_classes(away)
     if not len(table):
         raise ValueError(f"no training clip shows a class that is held out ({', '.join(held_out)}); give --select last")
     sizes = {**inputs.card.sizes, "num_classes": len(remainder)}
-    card = replace(inputs.card, sizes=sizes, seen=tuple(seen[number] for number in remainder))
+    card = replace(inputs.card, sizes=sizes, seen=tuple(names[number] for number in remainder))
     model = inputs.start(card)
     progress = train(
         model,
