@@ -1,7 +1,7 @@
 """The texts by which a method knows a class: its words, its name, or sentences about it.
 
-Kinds: `words` are noun and verb, `name` and `definition` are one text, `all` are name, definition and motion, `parts` are
-the name alone and the sentence of each body part behind the name.
+Kinds: `words` are noun and verb, `name` and `definition` are one text, `all` are name, definition and motion. `parts`
+are the name alone, and the sentence of each body part behind the name.
 """
 
 from collections.abc import Mapping

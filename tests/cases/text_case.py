@@ -47,7 +47,7 @@ def tiny_clip(folder, *, logit_scale=3.0):
     return str(folder)
 
 
-def tiny_sentence_encoder(folder, *, seed=0):
+def tiny_sentence_encoder(folder, *, seed=0, max_tokens=16):
     """A BERT of two layers, 16-d language space."""
     torch.manual_seed(seed)
     tokenizer = tiny_tokenizer()
@@ -57,7 +57,7 @@ def tiny_sentence_encoder(folder, *, seed=0):
         intermediate_size=32,
         num_hidden_layers=2,
         num_attention_heads=2,
-        max_position_embeddings=16,
+        max_position_embeddings=max_tokens,
     )
     BertModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

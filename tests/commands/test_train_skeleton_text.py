@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def home(tmp_path_factory):
     """encoder/ of a pretraining, prepared/ of four performers, and text/."""
     home = tmp_path_factory.mktemp("home")
-    tiny_sentence_encoder(home / "text")
+    tiny_sentence_encoder(home / "text", max_tokens=77)
     skeleton_run(home / "encoder", text=str(home / "text"))
     packed_set(home / "prepared")
     return home
