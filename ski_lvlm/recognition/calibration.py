@@ -57,8 +57,11 @@ def stacked(scores: Float[Tensor, "N C"], is_seen: Bool[Tensor, " C"], gamma: fl
 def choose_gamma(scores: Float[Tensor, "N C"], labels: Int[Tensor, " N"], is_seen: Bool[Tensor, " C"]) -> Stacking:
     """Return the number that gives the best harmonic mean of seen and unseen accuracy.
 
-    An accuracy changes only where the number reaches the lead of a clip's best seen class. So these leads and 0 are all
-    the candidates there are. Of equally good ones it is the closest to 0.
+    An accuracy changes only where the number reaches the lead of a clip that is right among its own kind of classes. So
+    the numbers between two such leads are alike, and no other needs to be tried. Of equally good intervals it is the
+    closest to 0.
+    Assumption: the middle of the interval, or 0 where it is inside. An end lies on a clip, and would be right for half
+    of the clips like it.
 
     Args:
         scores: of a rehearsal, whose unseen classes are held-out seen ones.
@@ -74,25 +77,25 @@ def choose_gamma(scores: Float[Tensor, "N C"], labels: Int[Tensor, " N"], is_see
         raise ValueError(
             f"found {clips[0]} clips of seen classes and {clips[1]} of held-out ones, expected some of both"
         )
-    lead = bests.lead.numpy()
-    candidates = np.unique(np.append(lead, 0.0))
-    right_seen = np.sort(lead[(is_of_seen & (bests.seen == labels)).numpy()])
-    right_unseen = np.sort(lead[(~is_of_seen & (bests.unseen == labels)).numpy()])
-    num_seen = len(right_seen) - np.searchsorted(right_seen, candidates, side="right")
-    num_unseen = np.searchsorted(right_unseen, candidates, side="right")
-    means = _harmonic_means(num_seen, num_unseen, clips)
-    best = np.lexsort((candidates, np.abs(candidates), -means))[0]
-    return Stacking(
-        float(candidates[best]),
-        float(num_seen[best] / clips[0]),
-        float(num_unseen[best] / clips[1]),
-        float(means[best]),
-    )
-
-
-def _harmonic_means(
-    num_seen: Int64[np.ndarray, " K"], num_unseen: Int64[np.ndarray, " K"], clips: tuple[int, int]
-) -> Float64[np.ndarray, " K"]:
+    right_seen = np.sort(bests.lead[is_of_seen & (bests.seen == labels)].numpy())
+    right_unseen = np.sort(bests.lead[~is_of_seen & (bests.unseen == labels)].numpy())
+    edges = np.unique(np.concatenate([right_seen, right_unseen, [-np.inf, np.inf]]))
+    num_seen = len(right_seen) - np.searchsorted(right_seen, edges[:-1], side="right")
+    num_unseen = np.searchsorted(right_unseen, edges[:-1], side="right")
     # A quotient of whole numbers, so that equal means are equal floats.
     divisor = num_seen * clips[1] + num_unseen * clips[0]
-    return np.divide(2 * num_seen * num_unseen, divisor, out=np.zeros(len(divisor)), where=divisor > 0)
+    means = np.divide(2 * num_seen * num_unseen, divisor, out=np.zeros(len(divisor)), where=divisor > 0)
+    best = np.lexsort((_distances(edges), -means))[0]
+    shares = float(num_seen[best] / clips[0]), float(num_unseen[best] / clips[1])
+    return Stacking(_representative(float(edges[best]), float(edges[best + 1])), *shares, float(means[best]))
+
+
+def _distances(edges: Float64[np.ndarray, " K"]) -> Float64[np.ndarray, " _"]:
+    """Return how far each interval [edge, next edge) is from 0."""
+    low, high = edges[:-1], edges[1:]
+    return np.where((low <= 0) & (high > 0), 0.0, np.minimum(np.abs(low), np.abs(high)))
+
+
+def _representative(low: float, high: float) -> float:
+    # An interval without an end has a harmonic mean of 0. It is the best only where all are, and then has 0 inside.
+    return 0.0 if low <= 0 < high else (low + high) / 2

@@ -25,11 +25,11 @@ def shares(scores, labels, gamma):
 
 
 def test_a_hand_computed_example():
-    """Leads of the seen classes are 0.25, 0.5, 0.75 and -0.5. Of 0.25 and 0.5, one seen clip is lost at 0.5."""
+    """Leads of the seen classes are 0.25, 0.5, 0.75 and -0.5. Everything is right from 0.25 to 0.5."""
     scores = torch.tensor([[1.0, 0, 0.75, 0], [1.0, 0, 0, 0.5], [1.0, 0, 0.25, 0], [0, 0, 0, 0.5]])
     labels = torch.tensor([2, 0, 0, 3])
     best = choose_gamma(scores, labels, IS_SEEN)
-    assert best == (0.25, 1.0, 1.0, 1.0)
+    assert best == (0.375, 1.0, 1.0, 1.0)
     assert stacked(scores, IS_SEEN, best.gamma).tolist() == [2, 0, 0, 3]
     assert stacked(scores, IS_SEEN, 0.0).tolist() == [0, 0, 0, 3]
     assert stacked(scores, IS_SEEN, 0.5).tolist() == [2, 3, 0, 3]
@@ -44,8 +44,28 @@ def test_no_other_number_is_better(seed):
     every = [leads[0] - 1, *leads, *((low + high) / 2 for low, high in pairwise(leads)), leads[-1] + 1]
     means = {gamma: harmonic_mean(*shares(scores, labels, gamma)) for gamma in every}
     assert best.harmonic_mean == pytest.approx(max(means.values()))
-    equals = [gamma for gamma in leads if means[gamma] == pytest.approx(best.harmonic_mean, abs=1e-12)]
-    assert abs(best.gamma) == min(map(abs, equals))
+    closer = [gamma for gamma in every if abs(gamma) < abs(best.gamma)]
+    equals = [gamma for gamma in closer if means[gamma] == pytest.approx(best.harmonic_mean, abs=1e-12)]
+    assert all(shares(scores, labels, gamma) == shares(scores, labels, best.gamma) for gamma in equals)
+
+
+def test_of_equally_good_numbers_it_is_the_middle_of_those_closest_to_0():
+    """Unseen clips are right from 0.5 and from 2 on. Seen ones are lost at 1, 3 and 4."""
+    leads = torch.tensor([0.5, 1.0, 2.0, 3.0, 4.0])
+    scores = torch.stack([leads, torch.full((5,), -9.0), torch.zeros(5), torch.full((5,), -9.0)], dim=1)
+    labels = torch.tensor([2, 0, 2, 0, 0])
+    best = choose_gamma(scores, labels, IS_SEEN)
+    assert best.harmonic_mean == pytest.approx(harmonic_mean(2 / 3, 1.0)) and best.gamma == 2.5
+    assert choose_gamma(scores, torch.tensor([0, 0, 0, 0, 2]), IS_SEEN).gamma == 0.0
+
+
+@pytest.mark.parametrize("shift", [-3.0, 3.0])
+def test_seen_classes_are_raised_where_unseen_ones_win_too_often(shift):
+    scores, labels = scores_of(4)
+    moved = scores + torch.tensor([shift, shift, 0.0, 0.0])
+    assert choose_gamma(moved, labels, IS_SEEN).gamma == pytest.approx(
+        choose_gamma(scores, labels, IS_SEEN).gamma + shift, abs=1e-5
+    )
 
 
 def test_calibration_raises_the_harmonic_mean_of_a_model_that_prefers_seen_classes():
