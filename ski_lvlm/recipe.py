@@ -220,6 +220,7 @@ SKELETON_TEXT_SCHEDULES: dict[str, dict[str, Any]] = {
     "synse": {"rounds": 10, "round_length": 1900, "batch_size": 64, "learning_rate": 1e-4, "seed": 5},
     "msf": {"rounds": 10, "round_length": 1900, "batch_size": 64, "learning_rate": 1e-4, "seed": 5},
     "smie": {"rounds": 100, "round_length": 0, "batch_size": 128, "learning_rate": 1e-5, "seed": 0},
+    "star": {"rounds": 40, "round_length": 0, "batch_size": 64, "learning_rate": 0.01, "seed": 1},
     "ridge": {"rounds": 0, "round_length": 0, "batch_size": 1, "learning_rate": 0.5, "seed": 0},
 }
 
@@ -230,14 +231,14 @@ class SkeletonTextRecipe:
 
     method: str = _setting(
         "synse",
-        "synse: autoencoders of verbs and nouns. msf: the same on sentences. smie: mutual information of pairs. ridge: "
-        "a linear map in closed form, the floor",
+        "synse: autoencoders of verbs and nouns. msf: the same on sentences. smie: mutual information of pairs. star: "
+        "body parts and sentences about them. ridge: a linear map in closed form, the floor",
         choices=tuple(SKELETON_TEXT_SCHEDULES),
     )
     published: str = _setting(
         "",
         "what to do as in the method's published code instead of correctly, with commas, or all. synse and msf: relu. "
-        "smie: rolled_negatives, raw_test",
+        "smie: rolled_negatives, raw_test. star: scrambled_map, no_temperature, transductive",
     )
     skeleton_encoder: str = _setting("", "a skeleton_pretrain run, whose encoder stays frozen")
     text_encoder: str = _setting("minilm", "of class texts: any sentence encoder or CLIP (hub id or folder)")
@@ -252,7 +253,9 @@ class SkeletonTextRecipe:
     split: str = _setting("", _SPLIT_HELP)
     protocol: str = _setting("", _PROTOCOL_HELP)
     latent: int = _setting(
-        0, "latent dimensions of synse and msf. 0: 100, 200 for NTU120, 20 for features narrower than 100"
+        0,
+        "latent dimensions of synse and msf. 0: 100, 200 for NTU120, 20 for features narrower than 100. Or queries of "
+        "star for each part. 0: 100, 32 for narrow features",
     )
     rounds: int = _setting(10, "rounds of training at most: cycles of synse and msf, epochs of the others")
     round_length: int = _setting(

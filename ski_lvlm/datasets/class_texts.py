@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ski_lvlm.datasets.catalogue import DataSet
+from ski_lvlm.skeletons.parts import PARTS
 from ski_lvlm.storage.files import atomic_path
 from ski_lvlm.storage.text_files import read_text
 
 FILE = "class_texts.csv"
-PARTS = ("head", "hand", "arm", "hip", "leg", "foot")
 COLUMNS = ("name", "definition", "motion", *PARTS)
 _SHARED = Path(__file__).parent / "descriptions" / FILE
 

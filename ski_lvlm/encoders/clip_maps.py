@@ -34,7 +34,7 @@ def scrambled_map(encoder: SkeletonEncoder, skeleton: Float[Tensor, "B T M J C"]
     if has_joint is not None:
         raise ValueError(
             "some joints are absent, but expected were all of them, since the published map knows no absent joints; "
-            "give --variant corrected"
+            "leave out --published scrambled_map"
         )
     features = encoder.feature_map(skeleton, present=present.new_ones(present.shape))
     clips, persons = len(skeleton), skeleton.shape[2]

@@ -4,7 +4,6 @@ STAR's maps are large: 205 kB a clip, 7 GB for the training clips of NTU60. They
 another start goes on behind the last whole batch.
 """
 
-import json
 import math
 import os
 import shutil
@@ -21,8 +20,8 @@ from torch.utils.data import DataLoader, Subset
 
 from ski_lvlm.cli import progress
 from ski_lvlm.datasets.skeleton_clips import SkeletonClips, collate
+from ski_lvlm.skeleton_text.features import FeatureTable, clips_key
 from ski_lvlm.storage.array_files import array_fault, npy_header
-from ski_lvlm.storage.digests import digest
 from ski_lvlm.storage.files import write_json
 from ski_lvlm.storage.json_files import read_json
 
@@ -40,17 +39,30 @@ class _State:
 
     @property
     def header(self) -> bytes:
-        """The beginning of the file."""
+        """Return the beginning of the file."""
         return npy_header(self.shape, _TYPE.str)
 
     @property
     def size(self) -> int:
-        """Bytes of the file so far."""
+        """Return the bytes of the file so far."""
         return self.size_of(self.clips)
 
     def size_of(self, clips: int) -> int:
         """Return the bytes of a file of so many clips."""
         return len(self.header) + clips * math.prod(self.shape[1:]) * _TYPE.itemsize
+
+
+def map_table(
+    map_of: Callable[[Tensor], Float[Tensor, "B F U J"]],
+    clips: SkeletonClips,
+    *,
+    file: Path,
+    encoder: str,
+    device: torch.device,
+) -> FeatureTable:
+    """Return the maps of clips as `feature_maps` does, with the classes that the clips show."""
+    maps = feature_maps(map_of, clips, file=file, encoder=encoder, device=device)
+    return FeatureTable.of(maps, torch.tensor(clips.labels, dtype=torch.int64))
 
 
 def feature_maps(
@@ -73,7 +85,7 @@ def feature_maps(
     Raises:
         ValueError: a map is not finite or too large for half precision, the disk is too small, or the file is damaged.
     """
-    key = digest(encoder, clips.packed.source, json.dumps(clips.names), clips.num_frames)
+    key = clips_key(encoder, clips)
     state = _read_state(file, key)
     if state is None or state.clips < len(clips) or not _has_size(file, state.size):
         _write(map_of, clips, file, key, device)

@@ -81,7 +81,7 @@ def feature_table(
         ValueError: a feature is not finite.
     """
     labels = torch.tensor(clips.labels, dtype=torch.int64)
-    key = digest(encoder, clips.packed.source, json.dumps(clips.names), clips.num_frames)
+    key = clips_key(encoder, clips)
     if file.is_file() and _key(file) == key:
         return FeatureTable.of(read_safetensors(file)["features"], labels)
     rows = []
@@ -95,6 +95,11 @@ def feature_table(
     with atomic_path(file) as temporary:
         save_file({"features": features}, temporary, metadata={"key": key})
     return FeatureTable.of(features, labels)
+
+
+def clips_key(encoder: str, clips: SkeletonClips) -> str:
+    """Return a digest of all that features depend on."""
+    return digest(encoder, clips.packed.source, json.dumps(clips.names), clips.num_frames)
 
 
 def _key(file: Path) -> str:

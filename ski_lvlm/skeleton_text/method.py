@@ -9,8 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ski_lvlm.encoders.skeleton_encoder import SkeletonEncoder
 from ski_lvlm.skeleton_text.features import FeatureTable
 
+Encoding = Callable[[SkeletonEncoder, Float[Tensor, "B T M J _"]], Float[Tensor, "B *F"]]
 Scorer = Callable[[Float[Tensor, "B *F"]], Float[Tensor, "B C"]]
 
 
@@ -23,6 +25,7 @@ class Sizes(NamedTuple):
     num_classes: int  # seen ones
     latent: int = 0  # dimensions of a latent space, where there is one
     layout: str = ""  # of joints, for methods that look at body parts
+    num_unseen: int = 0  # classes without clips whose texts the training reads too
 
 
 class Step(NamedTuple):
@@ -32,6 +35,11 @@ class Step(NamedTuple):
     number: int  # in the round
     round_length: int
     rounds: int
+
+
+def pooled(encoder: SkeletonEncoder, skeleton: Float[Tensor, "B T M J _"]) -> Float[Tensor, "B F"]:
+    """Return the mean of a clip's tokens."""
+    return encoder(skeleton).feature
 
 
 class SkeletonTextMethod(nn.Module, ABC):
@@ -50,6 +58,7 @@ class SkeletonTextMethod(nn.Module, ABC):
     deviations: ClassVar[Mapping[str, str]] = {}  # names for --published, and what the published code does
     has_unit_texts: ClassVar[bool] = True  # whether vectors of texts are divided by their length
     scores_depend_on_classes: ClassVar[bool] = False  # whether a class's score changes with the classes beside it
+    has_maps: ClassVar[bool] = False  # whether its features are maps of joints and time steps
     is_heavy: ClassVar[bool] = False  # whether a GPU trains it faster than the CPU
 
     def __init__(self, sizes: Sizes, *, published: frozenset[str], seed: int) -> None:
@@ -59,6 +68,16 @@ class SkeletonTextMethod(nn.Module, ABC):
                 f"--published {','.join(unknown)}: {self.title} has {', '.join(self.deviations) or 'none'} to choose"
             )
         self.sizes, self.published, self.seed = sizes, published, seed
+
+    @classmethod
+    def encoding(cls, published: frozenset[str]) -> Encoding:
+        """Return the function that reads the method's features from an encoder."""
+        return pooled
+
+    @classmethod
+    def usual_latent(cls, split: str, *, width: int) -> int:
+        """Return the usual dimensions of the latent space for a split and the width of features."""
+        return 0
 
     @property
     def temperature(self) -> Float[Tensor, ""]:

@@ -91,6 +91,9 @@ class PartNetwork(nn.Module):
         width: of a query. Must divide by `heads`.
         hidden: width between the two layers of a text's map.
         heads: of the attention.
+
+    Raises:
+        ValueError: the heads have no equal width, or one query has no direction to compare.
     """
 
     def __init__(
@@ -106,6 +109,11 @@ class PartNetwork(nn.Module):
         heads: int = 4,
     ) -> None:
         super().__init__()
+        if width % heads or queries < 2:
+            raise ValueError(
+                f"{queries} queries of width {width}: expected 2 or more, and a width that divides by {heads}; choose "
+                "another --latent, or a text encoder of another width"
+            )
         self.parts = {part: list(joints) for part, joints in parts.items()}
         self.readers = nn.ModuleDict(
             {part: PartReader(feature_width, queries=queries, width=width, heads=heads) for part in parts}

@@ -53,9 +53,11 @@ class SkeletonTextRecogniser(nn.Module):
 
     def forward(self, skeleton: Float[Tensor, "B T M J _"], names: Sequence[str]) -> InLanguage:
         """Compare clips with class names. The first call with other names may train a classifier of them."""
-        feature = self.encoder(skeleton).feature
-        with torch.autocast(feature.device.type, enabled=False):
-            return InLanguage(feature.float(), self._scorer(names)(feature.float()))
+        features = self.method.encoding(self.method.published)(self.encoder, skeleton)
+        with torch.autocast(features.device.type, enabled=False):
+            features = features.float()
+            z = features if features.ndim == 2 else features.nanmean((2, 3))
+            return InLanguage(z, self._scorer(names)(features))
 
     def _scorer(self, names: Sequence[str]) -> Scorer:
         if self._last is None or self._last[0] != tuple(names):

@@ -34,6 +34,19 @@ class SynSE(SkeletonTextMethod):
             has_text_relu=self.has_relu,
         )
 
+    @classmethod
+    def usual_latent(cls, split: str, *, width: int) -> int:
+        """Return SynSE's size of the skeleton's latent space: 200 for NTU120's splits, else 100.
+
+        Assumption: 20 for features narrower than 100, as of the quickstart's encoder.
+
+        >>> [SynSE.usual_latent(split, width=216) for split in ("ntu120/96-24", "ntu60/55-5")]
+        [200, 100]
+        """
+        if width < 100:
+            return 20
+        return 200 if split.startswith("ntu120") else 100
+
     def check_rounds(self, length: int) -> None:
         """Refuse cycles that end before their cross-reconstruction begins."""
         check_cycle(length)

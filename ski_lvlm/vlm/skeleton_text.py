@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from ski_lvlm.recipe import SkeletonTextRecipe
 from ski_lvlm.recognition.accuracy import top_k_accuracy
 from ski_lvlm.recognition.recogniser import folder_digest
 from ski_lvlm.skeleton_text.class_strings import class_strings
+from ski_lvlm.skeleton_text.feature_maps import map_table
 from ski_lvlm.skeleton_text.features import FeatureTable, feature_table
 from ski_lvlm.skeleton_text.folder import SkeletonTextCard, build_method, save_method
 from ski_lvlm.skeleton_text.held_out import held_out_classes
@@ -91,7 +93,8 @@ def _inputs(
     schedule.check()
     folder = _encoder_folder(recipe, selection)
     encoder_card = read_card(folder, SkeletonEncoderCard)
-    tables = _feature_tables(recipe, selection, folder, encoder_card, output_dir=output_dir, device=device)
+    published = frozenset(method.deviations if recipe.published == "all" else filter(None, recipe.published.split(",")))
+    tables = _feature_tables(recipe, selection, folder, encoder_card, published, output_dir=output_dir, device=device)
     text_encoder = load_text_encoder(recipe.text_encoder)
     kind = recipe.class_texts or method.text_kinds[0]
     if kind not in method.text_kinds:
@@ -111,14 +114,14 @@ def _inputs(
         text_width=text_width,
         num_texts=num_texts,
         num_classes=len(split.seen),
-        latent=recipe.latent or usual_latent(split.name, width=width),
+        latent=recipe.latent or method.usual_latent(split.name, width=width),
         layout=str(encoder_card.encoder["layout"]),
+        num_unseen=len(split.unseen) if "transductive" in published else 0,
     )
-    names = method.deviations if recipe.published == "all" else filter(None, recipe.published.split(","))
     card = SkeletonTextCard(
         stage="skeleton_text",
         method=recipe.method,
-        published=sorted(names),
+        published=sorted(published),
         sizes=sizes._asdict(),
         num_frames=encoder_card.num_frames,
         split=split.name,
@@ -135,41 +138,30 @@ def _inputs(
     return _Inputs(folder, tables, texts, card, schedule, home)
 
 
-def usual_latent(split: str, *, width: int) -> int:
-    """Return SynSE's size of the skeleton's latent space: 200 for NTU120's splits, else 100.
-
-    Assumption: 20 for features narrower than 100, as of the quickstart's encoder.
-
-    >>> usual_latent("ntu120/96-24", width=256), usual_latent("ntu60/55-5", width=216), usual_latent("own", width=24)
-    (200, 100, 20)
-    """
-    if width < 100:
-        return 20
-    return 200 if split.startswith("ntu120") else 100
-
-
 def _feature_tables(
     recipe: SkeletonTextRecipe,
     selection: Selection,
     folder: Path,
     card: SkeletonEncoderCard,
+    published: frozenset[str],
     *,
     output_dir: Path,
     device: torch.device,
 ) -> dict[Part, FeatureTable]:
+    method = METHODS[recipe.method]
+    encoding = method.encoding(published)
+    table_of, suffix = (map_table, "npy") if method.has_maps else (feature_table, "safetensors")
     packed = open_skeletons(recipe.prepared, selection.data)
     encoder, preprocessing = load_skeleton_encoder(folder)
     packed.check_made_for(preprocessing)
     encoder = freeze(encoder).to(device)
-    digest = folder_digest(folder, card)
+    digest = f"{folder_digest(folder, card)} {encoding.__name__}"
     tables: dict[Part, FeatureTable] = {}
     for part in _PARTS:
         clips = skeleton_clips(selection, packed, preprocessing, part, num_frames=card.num_frames)
         if len(clips):
-            file = output_dir / "features" / f"{part}.safetensors"
-            tables[part] = feature_table(
-                lambda batch: encoder(batch).feature, clips, file=file, encoder=digest, device=device
-            )
+            file = output_dir / "features" / f"{part}.{suffix}"
+            tables[part] = table_of(partial(encoding, encoder), clips, file=file, encoder=digest, device=device)
     return tables
 
 
@@ -178,6 +170,7 @@ def _trained(
 ) -> tuple[SkeletonTextMethod, dict[str, Any]]:
     """Return the trained method, and how its number of rounds was chosen."""
     table, texts, schedule, select = inputs.tables["seen_train"], inputs.texts, inputs.schedule, inputs.card.select
+    training_texts = torch.cat(list(texts.values())) if inputs.card.sizes["num_unseen"] else texts["seen"]
     model = inputs.start(inputs.card)
     if select == "unseen_test":
         test = inputs.tables.get("unseen_test")
@@ -186,7 +179,7 @@ def _trained(
         progress = train(
             model,
             table,
-            texts["seen"],
+            training_texts,
             schedule,
             folder=output_dir,
             accuracy=lambda candidate: top_k_accuracy(scores(candidate, texts["unseen"], test), test.labels),
@@ -194,12 +187,12 @@ def _trained(
         model.load_state_dict(progress.best)
         return model, {**_choice(select, progress), "note": OPTIMISTIC}
     if select == "last":
-        train(model, table, texts["seen"], schedule, folder=output_dir)
+        train(model, table, training_texts, schedule, folder=output_dir)
         return model, {"select": "last", "rounds": schedule.rounds}
     names = recipe.held_out.split(",") if recipe.held_out else ()
     classes = held_out_classes(selection, names)
     progress = _rehearsal(selection, inputs, classes, output_dir / REHEARSAL)
-    train(model, table, texts["seen"], schedule, folder=output_dir, last_round=progress.best_round)
+    train(model, table, training_texts, schedule, folder=output_dir, last_round=progress.best_round)
     return model, {**_choice(select, progress), "held_out": list(classes)}
 
 
@@ -216,13 +209,18 @@ def _rehearsal(selection: Selection, inputs: _Inputs, held_out: Sequence[str], f
     table = whole.of_classes(away)
     if not len(table):
         raise ValueError(f"no training clip shows a class that is held out ({', '.join(held_out)}); give --select last")
-    sizes = {**inputs.card.sizes, "num_classes": len(remainder)}
+    is_transductive = inputs.card.sizes["num_unseen"] > 0
+    sizes = {
+        **inputs.card.sizes,
+        "num_classes": len(remainder),
+        "num_unseen": len(away) if is_transductive else 0,
+    }
     card = replace(inputs.card, sizes=sizes, seen=tuple(names[number] for number in remainder))
     model = inputs.start(card)
     progress = train(
         model,
         whole.of_classes(remainder),
-        vectors[remainder],
+        vectors[remainder + away if is_transductive else remainder],
         inputs.schedule,
         folder=folder,
         accuracy=lambda candidate: top_k_accuracy(scores(candidate, vectors[away], table), table.labels),

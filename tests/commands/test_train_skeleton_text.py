@@ -2,6 +2,7 @@ import json
 import shutil
 import sys
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -108,6 +109,45 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(home, trained, t
     assert run(again).returncode == 0
     whole, killed = (load_file(folder / "model.safetensors") for folder in (trained, tmp_path / "run"))
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
+
+
+STAR = ["--method", "star", "--rounds", "2", "--round_length", "0", "--latent", "4"]
+
+
+@pytest.fixture(scope="module")
+def star(home, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "star"
+    train_ski_vlm.main(flags(home, folder, *STAR))
+    return folder
+
+
+def test_star_is_trained_on_maps_and_tested_by_names(home, star, tmp_path):
+    card = read_card(star, SkeletonTextCard)
+    assert (card.method, card.published, card.sizes["latent"], card.sizes["num_unseen"]) == ("star", [], 4, 0)
+    assert len(card.texts[SPLIT.seen[0].casefold()]) == 7
+    maps = np.load(star / "features" / "seen_train.npy", mmap_mode="r")
+    assert maps.dtype == np.float16 and maps.shape[1::2] == (card.sizes["skeleton_width"], 25)
+    expected = json.loads((star / "result.json").read_text())["unseen_test"]["top1"]
+    assert zero_shot_result(home, star, tmp_path)["unseen"]["top1"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_star_as_published_reads_the_texts_of_unseen_classes(home, tmp_path):
+    train_ski_vlm.main(flags(home, tmp_path / "run", *STAR, "--published", "all"))
+    classes = {"run": (12, 4), "run/rehearsal": (9, 3)}
+    for folder, (seen, unseen) in classes.items():
+        card = read_card(tmp_path / folder, SkeletonTextCard)
+        assert (card.sizes["num_classes"], card.sizes["num_unseen"]) == (seen, unseen)
+        assert len(load_recogniser(tmp_path / folder).method.network.class_offsets["head"]) == seen + unseen
+
+
+@pytest.mark.parametrize(("file", "count"), [("seen_train.json", 1), ("checkpoint.pt", 2)])
+def test_star_killed_and_started_again_ends_with_the_same_bytes(home, star, tmp_path, file, count):
+    again = [sys.executable, str(ROOT / "train_ski_vlm.py"), *flags(home, tmp_path / "run", *STAR)]
+    kill_at(again, file, count, folder=tmp_path)
+    assert not (tmp_path / "run" / "result.json").exists()
+    assert run(again).returncode == 0
+    for name in ("model.safetensors", "features/seen_train.npy", "features/unseen_test.npy"):
+        assert (tmp_path / "run" / name).read_bytes() == (star / name).read_bytes()
 
 
 @pytest.mark.parametrize(
