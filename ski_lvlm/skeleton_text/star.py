@@ -93,15 +93,19 @@ class STAR(SkeletonTextMethod):
         step: Step,
         random: np.random.Generator,
     ) -> Float[Tensor, ""]:
-        """Return the weighted sum of the terms. The texts of unseen classes come last, if the training reads them."""
-        terms = part_terms(
-            self.network,
-            features,
-            labels,
-            texts[:, self.rows],
-            temperature=self.temperature.item(),
-            num_seen=self.sizes.num_classes,
-        )
+        """Return the weighted sum of the terms, on a GPU with products in bf16.
+
+        The texts of unseen classes come last, if the training reads them.
+        """
+        with torch.autocast(features.device.type, torch.bfloat16, enabled=features.is_cuda):
+            terms = part_terms(
+                self.network,
+                features,
+                labels,
+                texts[:, self.rows],
+                temperature=self.temperature.item(),
+                num_seen=self.sizes.num_classes,
+            )
         return terms.total()
 
     def scorer(self, texts: Float[Tensor, "C K D"]) -> Scorer:

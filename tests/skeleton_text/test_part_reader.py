@@ -244,6 +244,19 @@ def test_half_precision_maps_are_read_in_the_weights_precision():
     assert read.dtype == torch.float32 and torch.equal(read, network.read(features.half().float()).scores)
 
 
+def test_products_in_bf16_give_nearly_the_same_loss_and_gradients(golden):
+    network, losses, gradients = golden[0], [], []
+    for is_half in (False, True):
+        network.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_half):
+            loss = terms_of(golden).total()
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append(torch.cat([p.grad.flatten() for p in network.readers.parameters()]))
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)
+    assert F.cosine_similarity(*gradients, dim=0) > 0.98
+
+
 def test_a_layout_without_hands_has_five_parts():
     parts = body_parts(LAYOUTS["coco-17"])
     network = narrow(parts=parts)
