@@ -1,6 +1,6 @@
 """The contract of a teacher by scores, for SCD with any skeleton-text model or several of them.
 
-Paper: Sec. 3.2, where SkeletonCLIP can be substituted with any skeleton-text model.
+Paper: Sec. 3: SkeletonCLIP "can be substituted with any skeleton-text model".
 """
 
 from collections.abc import Sequence
