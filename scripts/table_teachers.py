@@ -35,6 +35,7 @@ TEACHERS: dict[str, SkeletonAligned | SkeletonText] = {
     SKELETON_CLIP: SkeletonAligned(),
     SHIFT_GCN_CLIP: SkeletonAligned("shift_gcn"),
     "SynSE": SkeletonText("synse"),
+    "SMIE": SkeletonText("smie"),
 }
 TEACHERS_ALONE: list[Row[Recogniser]] = [
     Row(("–", name), NONE, model, modality="skeleton", repeated=True) for name, model in TEACHERS.items()

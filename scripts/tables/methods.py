@@ -27,7 +27,7 @@ class SkeletonText:
 
     method: str
     encoder: SkeletonEncoder = "hyperformer"
-    variant: Literal["corrected", "published"] = "corrected"
+    published: str = ""  # names for --published
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ class RecognitionPlan:
 
     def _skeleton_text(self, method: SkeletonText, replicate: Replicate) -> Step:
         encoder = self._skeleton_pretrain(replicate, encoder=method.encoder)
-        changes = {"variant": method.variant} if method.variant != "corrected" else {}
+        changes = {"published": method.published} if method.published else {}
         flags = [
             *_as_flags({"method": method.method} | changes),
             *self.scale.skeleton_text.get(method.method, "").split(),

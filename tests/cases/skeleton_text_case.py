@@ -3,7 +3,7 @@
 import train_ski_vlm
 from tests.cases.skeleton_case import packed_set
 
-SHORT = ["--cycles", "1", "--cycle_length", "1700", "--batch_size", "4", "--select", "last", "--use_cpu", "True"]
+SHORT = ["--rounds", "1", "--round_length", "1700", "--batch_size", "4", "--select", "last", "--use_cpu", "True"]
 
 
 def synse_run(folder, *, encoder, text, seed=5):

@@ -33,7 +33,7 @@ def test_a_system_is_trained_on_the_pretrained_encoder_and_tested_by_skeletons()
     assert list(steps) == [f"seed_0/{name}" for name in ("skeleton_pretrain", "synse", "synse/zero_shot_skeleton")]
     train, test = steps["seed_0/synse"], steps["seed_0/synse/zero_shot_skeleton"]
     assert value(train, "--skeleton_encoder") == Path("/out/synthetic/seed_0/skeleton_pretrain")
-    assert (value(train, "--method"), value(train, "--cycles")) == ("synse", "3")
+    assert (value(train, "--method"), value(train, "--rounds")) == ("synse", "3")
     assert "--ntu" not in train and value(test, "--modality") == "skeleton"
 
 
@@ -62,9 +62,9 @@ def test_the_table_of_teachers_has_each_student_by_each_teacher():
 
 
 def test_variants_and_encoders_have_folders_of_their_own():
-    steps = commands(SkeletonText("synse", encoder="shift_gcn", variant="published"), scale=PAPER, seed=1)
-    train = steps["seed_1/synse-variant_published-encoder_shift_gcn"]
-    assert value(train, "--variant") == "published" and value(train, "--seed") == "1" and "--cycles" not in train
+    steps = commands(SkeletonText("synse", encoder="shift_gcn", published="relu"), scale=PAPER, seed=1)
+    train = steps["seed_1/synse-published_relu-encoder_shift_gcn"]
+    assert value(train, "--published") == "relu" and value(train, "--seed") == "1" and "--rounds" not in train
     assert value(steps["seed_1/skeleton_pretrain-encoder_shift_gcn"], "--encoder") == "shift_gcn"
 
 
