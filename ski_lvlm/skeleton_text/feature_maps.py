@@ -1,4 +1,4 @@
-"""Maps of clips, computed once by a frozen encoder and kept on disk in half precision, where they are read row by row.
+"""Maps of clips, computed once by a frozen encoder and read from disk row by row, in half precision.
 
 STAR's maps are large: 205 kB a clip, 7 GB for the training clips of NTU60. They are appended batch by batch, so that
 another start goes on behind the last whole batch.

@@ -17,7 +17,9 @@ _NTU_CONVERTER_KEYS = {"nbodys", "skel_body0"}
 
 
 def npy_header(shape: Sequence[int], dtype: str) -> bytes:
-    """Return the beginning of a `.npy` file, whose length does not depend on the shape as long as that is short.
+    """Return the beginning of a `.npy` file.
+
+    Its length does not depend on the size of the array, so that it can be written again when the array has grown.
 
     >>> len(npy_header((7,), "<f4")) == len(npy_header((70_000_000,), "<f4"))
     True
