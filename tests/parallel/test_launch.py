@@ -1,6 +1,7 @@
 """The processes that a training command starts, and the batch of each of them."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -124,3 +125,20 @@ def test_no_port_is_fixed_where_deepspeed_runs_alone(monkeypatch):
     monkeypatch.setattr(os, "environ", environment)
     launch.stand_alone()
     assert (environment["RANK"], environment["WORLD_SIZE"], environment["MASTER_PORT"]) == ("0", "1", "0")
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no shared memory in the file system")
+def test_shared_buffers_of_this_process_are_removed_and_no_others(monkeypatch):
+    for name, value in (("MASTER_ADDR", f"test-{os.getpid()}"), ("MASTER_PORT", "1"), ("RANK", "0")):
+        monkeypatch.setenv(name, value)
+    own, other = (
+        Path(f"/dev/shm/deepspeed_allreduce_buffer_{os.getuid()}_test-{os.getpid()}_1_{rank}") for rank in (0, 1)
+    )
+    try:
+        own.touch()
+        other.touch()
+        launch._remove_shared_buffers()
+        launch._remove_shared_buffers()
+        assert not own.exists() and other.exists()
+    finally:
+        other.unlink()
