@@ -5,12 +5,14 @@ from typing import TypedDict
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ski_lvlm.skeletons.layouts import layout_named
+from ski_lvlm.skeletons.motion_frames import frames_to_keep
 from ski_lvlm.skeletons.packed import PackedSkeletons
-from ski_lvlm.skeletons.preprocessing import Preprocessing, preprocess
+from ski_lvlm.skeletons.preprocessing import Preprocessing, preprocess, whole_joints
 
 
 class LabelledSkeleton(TypedDict):
@@ -59,9 +61,38 @@ class SkeletonClips(Dataset[LabelledSkeleton]):
         """Return clip `key`, or clip `key[1]` as epoch `key[0]` augments it."""
         epoch, clip = key if isinstance(key, tuple) else (0, key)
         rng = None if self.seed is None else np.random.default_rng((self.seed, epoch, clip))
-        joints = self.packed.get(self.names[clip])
-        skeleton = preprocess(joints, num_frames=self.num_frames, preprocessing=self.preprocessing, rng=rng)
+        skeleton = preprocess(self.joints(clip), num_frames=self.num_frames, preprocessing=self.preprocessing, rng=rng)
         return {"skeleton": torch.from_numpy(skeleton), "label": self.labels[clip]}
+
+    def joints(self, clip: int) -> Float32[np.ndarray, "T M J D"]:
+        """Return the joints of a clip as they are before the preprocessing."""
+        return self.packed.get(self.names[clip])
+
+
+class ShortenedClips(SkeletonClips):
+    """Clips for evaluation from which frames are removed, by `frames_to_keep`, before they are preprocessed.
+
+    Assumption: what is left is resized to T_s as any clip. SMIE's own frames, 20 of 50, go in as they are.
+
+    Args:
+        clips: whole ones.
+        draw: numbers on which, with the clip's place, the removal depends.
+    """
+
+    def __init__(self, clips: SkeletonClips, *, draw: tuple[int, ...]) -> None:
+        super().__init__(
+            clips.packed,
+            clips.names,
+            labels=clips.labels,
+            num_frames=clips.num_frames,
+            preprocessing=clips.preprocessing,
+        )
+        self.draw = draw
+
+    def joints(self, clip: int) -> Float32[np.ndarray, "T M J D"]:
+        """Return the joints in the frames that are kept."""
+        joints = whole_joints(super().joints(clip), layout=layout_named(self.preprocessing.layout))
+        return joints[frames_to_keep(joints, rng=np.random.default_rng((*self.draw, clip)))]
 
 
 def collate(samples: Sequence[LabelledSkeleton]) -> SkeletonBatch:

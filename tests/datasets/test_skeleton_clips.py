@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from ski_lvlm.datasets.skeleton_clips import SkeletonClips, collate
+from ski_lvlm.datasets.skeleton_clips import ShortenedClips, SkeletonClips, collate
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.skeletons.preprocessing import Preprocessing
 from ski_lvlm.training.epoch_sampler import EpochSampler
@@ -49,6 +49,16 @@ def test_an_absent_second_person_stays_absent(packed):
     assert batch["skeleton"].shape == (2, 16, 2, 25, 3)
     assert batch["skeleton"][0, :, 1].isnan().all() and not batch["skeleton"][1].isnan().any()
     assert batch["labels"].tolist() == [0, 11]
+
+
+def test_shortened_clips_keep_two_fifths_of_the_frames_and_the_encoder_s_length(packed):
+    whole = training(packed, seed=None)
+    first, again, other = (ShortenedClips(whole, draw=(0, number)) for number in (0, 0, 1))
+    assert len(whole.joints(2)) == 40 and len(first.joints(2)) == 16
+    assert first[2]["skeleton"].shape == (16, 2, 25, 3) and first.labels == whole.labels
+    assert same(first[2], again[2]) and not same(first[2], other[2]) and not same(first[2], whole[2])
+    frames = {frame.tobytes() for frame in whole.joints(2)}
+    assert {frame.tobytes() for frame in first.joints(2)} <= frames
 
 
 def test_every_epoch_sees_every_clip_once_in_an_order_of_its_own():
