@@ -252,6 +252,14 @@ class SkeletonTextRecipe:
     same_classes: str = _setting("", _SAME_CLASSES_HELP)
     split: str = _setting("", _SPLIT_HELP)
     protocol: str = _setting("", _PROTOCOL_HELP)
+    track: Literal["synse", "own"] = _setting(
+        "synse",
+        "of smie. synse: whole clips, as in Table 2. own: also clips without their liveliest frames, from which a text "
+        "must be harder to tell by a margin. Published for --encoder st_gcn",
+    )
+    num_shortened: int = _setting(
+        4, "versions of each training clip for --track own. The published code shortens anew in every step"
+    )
     latent: int = _setting(
         0,
         "latent dimensions of synse and msf. 0: 100, 200 for NTU120, 20 for features narrower than 100. Or queries of "

@@ -26,6 +26,7 @@ class Sizes(NamedTuple):
     latent: int = 0  # dimensions of a latent space, where there is one
     layout: str = ""  # of joints, for methods that look at body parts
     num_unseen: int = 0  # classes without clips whose texts the training reads too
+    num_shortened: int = 0  # shortened versions of each training clip, whose features lie behind the whole one's
 
 
 class Step(NamedTuple):
@@ -59,6 +60,7 @@ class SkeletonTextMethod(nn.Module, ABC):
     has_unit_texts: ClassVar[bool] = True  # whether vectors of texts are divided by their length
     scores_depend_on_classes: ClassVar[bool] = False  # whether a class's score changes with the classes beside it
     has_maps: ClassVar[bool] = False  # whether its features are maps of joints and time steps
+    has_own_track: ClassVar[bool] = False  # whether it can learn from shortened clips beside the whole ones
     is_heavy: ClassVar[bool] = False  # whether a GPU trains it faster than the CPU
 
     def __init__(self, sizes: Sizes, *, published: frozenset[str], seed: int) -> None:

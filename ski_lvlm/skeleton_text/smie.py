@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -11,6 +12,7 @@ from ski_lvlm.skeleton_text.method import Scorer, Sizes, SkeletonTextMethod, Ste
 from ski_lvlm.skeleton_text.pair_scorer import (
     PairScorer,
     information,
+    margin_loss,
     next_ones,
     normalised,
     other_classes,
@@ -19,7 +21,14 @@ from ski_lvlm.skeleton_text.pair_scorer import (
 
 
 class SMIE(SkeletonTextMethod):
-    """A network that scores pairs of a skeleton and a text, trained to tell a clip's own class from others."""
+    """A network that scores pairs of a skeleton and a text, trained to tell a clip's own class from others.
+
+    On its own track, with `sizes.num_shortened`, training clips have features of shortened versions behind those of the
+    whole clip. Information must then grow with the frames, by a margin.
+
+    Deviation: the published code shortens each clip anew in every step. Here a few versions are encoded once, and each
+    step draws one of them. The encoder is frozen, so this differs in the number of versions alone.
+    """
 
     title = "SMIE (Zhou et al., ACM MM 2023)"
     text_kinds: ClassVar[tuple[str, ...]] = ("name", "definition", "all")
@@ -27,6 +36,7 @@ class SMIE(SkeletonTextMethod):
         "rolled_negatives": "negatives are the next skeletons of a batch, also of the same class",
         "raw_test": "features are normalised in training alone",
     }
+    has_own_track = True
     is_heavy = True
 
     def __init__(self, sizes: Sizes, *, published: frozenset[str], seed: int) -> None:
@@ -39,24 +49,40 @@ class SMIE(SkeletonTextMethod):
 
     def loss(
         self,
-        features: Float[Tensor, "B F"],
+        features: Float[Tensor, "B F *V"],
         labels: Int[Tensor, " B"],
         texts: Float[Tensor, "C K D"],
         *,
         step: Step,
         random: np.random.Generator,
     ) -> Float[Tensor, ""]:
-        """Return the negative of the information's bound."""
-        skeletons, text = normalised(features), texts.flatten(1)[labels]
+        """Return the negative of the information's bound, on the own track with the margin's term."""
+        skeletons, text = normalised(_whole(features)), texts.flatten(1)[labels]
         pairs = next_ones(labels) if "rolled_negatives" in self.published else other_classes(labels, random)
-        negatives, negative_texts = (part.to(features.device) for part in pairs)
-        return -information(self.network, skeletons, text, skeletons[negatives], text[negative_texts])
+        places, text_places = (part.to(features.device) for part in pairs)
+        negatives = skeletons[places], text[text_places]
+        bound = information(self.network, skeletons, text, *negatives)
+        if not self.sizes.num_shortened:
+            return -bound
+        shortened = normalised(_shortened(features, random))
+        return margin_loss(bound, information(self.network, shortened, text, *negatives))
 
     def scorer(self, texts: Float[Tensor, "C K D"]) -> Scorer:
         """Return the logarithm of the probability that a skeleton and a class's texts belong together."""
 
-        def scores(features: Float[Tensor, "B F"]) -> Float[Tensor, "B C"]:
-            skeletons = features if "raw_test" in self.published else normalised(features)
+        def scores(features: Float[Tensor, "B F *V"]) -> Float[Tensor, "B C"]:
+            skeletons = _whole(features) if "raw_test" in self.published else normalised(_whole(features))
             return F.logsigmoid(self.network.pairwise(skeletons, texts.flatten(1)))
 
         return scores
+
+
+def _whole(features: Float[Tensor, "B F *V"]) -> Float[Tensor, "B F"]:
+    return features if features.ndim == 2 else features[..., 0]
+
+
+def _shortened(features: Float[Tensor, "B F V"], random: np.random.Generator) -> Float[Tensor, "B F"]:
+    """Return the features of a random shortened version of each clip."""
+    clips, _, versions = features.shape
+    places = torch.from_numpy(random.integers(1, versions, clips)).to(features.device)
+    return features[torch.arange(clips, device=features.device), :, places]

@@ -27,6 +27,7 @@ from ski_lvlm.skeleton_text.held_out import held_out_classes
 from ski_lvlm.skeleton_text.method import Sizes, SkeletonTextMethod
 from ski_lvlm.skeleton_text.methods import METHODS
 from ski_lvlm.skeleton_text.recogniser import ClassVectors
+from ski_lvlm.skeleton_text.shortened_features import with_shortened
 from ski_lvlm.skeleton_text.training import Progress, Schedule, train
 from ski_lvlm.vlm.skeleton_accuracy import Accuracy
 from ski_lvlm.vlm.stage_clips import check_pretraining, selection_of, skeleton_clips
@@ -94,7 +95,9 @@ def _inputs(
     folder = _encoder_folder(recipe, selection)
     encoder_card = read_card(folder, SkeletonEncoderCard)
     published = frozenset(method.deviations if recipe.published == "all" else filter(None, recipe.published.split(",")))
-    tables = _feature_tables(recipe, selection, folder, encoder_card, published, output_dir=output_dir, device=device)
+    tables = _feature_tables(
+        recipe, selection, folder, encoder_card, published, output_dir=output_dir, seed=seed, device=device
+    )
     text_encoder = load_text_encoder(recipe.text_encoder)
     kind = recipe.class_texts or method.text_kinds[0]
     if kind not in method.text_kinds:
@@ -117,6 +120,7 @@ def _inputs(
         latent=recipe.latent or method.usual_latent(split.name, width=width),
         layout=str(encoder_card.encoder["layout"]),
         num_unseen=len(split.unseen) if "transductive" in published else 0,
+        num_shortened=_num_shortened(recipe),
     )
     card = SkeletonTextCard(
         stage="skeleton_text",
@@ -138,6 +142,16 @@ def _inputs(
     return _Inputs(folder, tables, texts, card, schedule, home)
 
 
+def _num_shortened(recipe: SkeletonTextRecipe) -> int:
+    if recipe.track == "synse":
+        return 0
+    if not METHODS[recipe.method].has_own_track:
+        raise ValueError(f"--track own: --method {recipe.method} has none; leave it out, or give --method smie")
+    if recipe.num_shortened < 1:
+        raise ValueError(f"--num_shortened {recipe.num_shortened}: expected 1 or more for --track own")
+    return recipe.num_shortened
+
+
 def _feature_tables(
     recipe: SkeletonTextRecipe,
     selection: Selection,
@@ -146,9 +160,10 @@ def _feature_tables(
     published: frozenset[str],
     *,
     output_dir: Path,
+    seed: int,
     device: torch.device,
 ) -> dict[Part, FeatureTable]:
-    method = METHODS[recipe.method]
+    method, num_shortened = METHODS[recipe.method], _num_shortened(recipe)
     encoding = method.encoding(published)
     table_of, suffix = (map_table, "npy") if method.has_maps else (feature_table, "safetensors")
     packed = open_skeletons(recipe.prepared, selection.data)
@@ -161,7 +176,19 @@ def _feature_tables(
         clips = skeleton_clips(selection, packed, preprocessing, part, num_frames=card.num_frames)
         if len(clips):
             file = output_dir / "features" / f"{part}.{suffix}"
-            tables[part] = table_of(partial(encoding, encoder), clips, file=file, encoder=digest, device=device)
+            encode = partial(encoding, encoder)
+            tables[part] = table_of(encode, clips, file=file, encoder=digest, device=device)
+            if part == "seen_train" and num_shortened:
+                tables[part] = with_shortened(
+                    tables[part],
+                    encode,
+                    clips,
+                    number=num_shortened,
+                    seed=seed,
+                    file=file,
+                    encoder=digest,
+                    device=device,
+                )
     return tables
 
 

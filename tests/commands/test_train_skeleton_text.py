@@ -158,6 +158,8 @@ def test_star_killed_and_started_again_ends_with_the_same_bytes(home, star, tmp_
         (["--round_length", "900"], "would never have it"),
         (["--class_texts", "name"], "--method synse takes words"),
         (["--method", "smie", "--published", "relu"], "has rolled_negatives, raw_test to choose"),
+        (["--track", "own"], "--method synse has none"),
+        (["--track", "own", "--method", "smie", "--num_shortened", "0"], "--num_shortened 0: expected 1 or more"),
         (["--held_out", "hand waving,pickup"], "is not a seen class"),
         (["--prepared", "nowhere"], "make them with scripts/prepare_ntu.py"),
     ],
@@ -202,6 +204,34 @@ def test_every_method_is_trained_and_tested_by_the_same_commands(home, tmp_path,
     assert result["choice"]["select"] == ("last" if method == "ridge" else "held_out")
     tested = zero_shot_result(home, tmp_path / "run", tmp_path / "test")
     assert tested["unseen"]["top1"] == pytest.approx(result["unseen_test"]["top1"], abs=1e-4)
+
+
+def test_smie_s_own_track_learns_from_shortened_clips_and_survives_a_kill(home, tmp_path):
+    own = ["--method", "smie", "--track", "own", "--num_shortened", "2", "--rounds", "6", "--round_length", "0"]
+    whole = tmp_path / "whole"
+    train_ski_vlm.main(flags(home, whole, *own, "--learning_rate", "1e-3", "--select", "last"))
+    features = [load_file(file)["features"] for file in sorted((whole / "features").glob("seen_train*"))]
+    assert len(features) == 3 and not torch.equal(features[0], features[1])
+    assert not torch.equal(features[1], features[2])
+    assert json.loads((whole / SkeletonTextCard.FILE).read_text())["sizes"]["num_shortened"] == 2
+    tested = zero_shot_result(home, whole, tmp_path / "test")
+    result = json.loads((whole / "result.json").read_text())
+    assert tested["unseen"]["top1"] == pytest.approx(result["unseen_test"]["top1"], abs=1e-4)
+
+    again = flags(home, tmp_path / "killed", *own, "--learning_rate", "1e-3", "--select", "last")
+    again = [sys.executable, str(ROOT / "train_ski_vlm.py"), *again]
+    kill_at(again, "checkpoint.pt", 4, folder=tmp_path)
+    assert not (tmp_path / "killed" / "result.json").exists()
+    assert run(again).returncode == 0
+    weights, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(weights[name], resumed[name]) for name in weights)
+
+
+def test_smie_s_own_track_can_hold_classes_out(home, tmp_path):
+    own = ["--method", "smie", "--track", "own", "--num_shortened", "1", "--rounds", "1", "--round_length", "0"]
+    train_ski_vlm.main(flags(home, tmp_path / "run", *own))
+    choice = json.loads((tmp_path / "run" / "result.json").read_text())["choice"]
+    assert choice["select"] == "held_out" and len(choice["accuracy_after_round"]) == 1
 
 
 def test_a_method_brings_its_own_schedule(home):

@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ski_lvlm.skeleton_text.method import Sizes
+from ski_lvlm.skeleton_text.method import Sizes, Step
 from ski_lvlm.skeleton_text.pair_scorer import (
     PairScorer,
     information,
@@ -55,17 +55,48 @@ def test_scores_and_bounds_are_the_published_ones(golden):
     assert relative(-full, arrays["loss_sota"]) < 1e-5
 
 
+def method_of(golden, **changes):
+    sizes = Sizes(**{"skeleton_width": 256, "text_width": 768, "num_texts": 1, "num_classes": 20, **changes})
+    method = SMIE(sizes, published=frozenset({"rolled_negatives"}), seed=0)
+    method.network.load_state_dict(golden[0].state_dict())
+    return method
+
+
+def loss_of(method, golden, features):
+    random = np.random.default_rng(0)
+    step = Step(0, 0, 1, 1)
+    return method.loss(features, golden[1]["label"], golden[2][:, None], step=step, random=random)
+
+
 @pytest.mark.parametrize("track", ["sota", "main"])
-def test_five_steps_of_adam_are_the_published_ones(golden, track):
-    optimizer, losses = torch.optim.Adam(golden[0].parameters(), lr=1e-5), []
+def test_the_loss_of_each_track_and_five_steps_are_the_published_ones(golden, track):
+    arrays = golden[1]
+    versions = [arrays["visual"], arrays["visual_masked"], arrays["visual_masked"]]
+    features = arrays["visual"] if track == "sota" else torch.stack(versions, -1)
+    method = method_of(golden, num_shortened=0 if track == "sota" else 2)
+    optimizer, losses = method.optimizer(1e-5), []
     for _ in range(5):
-        full, masked = bounds(golden)
-        loss = -full if track == "sota" else margin_loss(full, masked)
+        loss = loss_of(method, golden, features)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert relative(losses, golden[1][f"adam_losses_{track}"]) < 1e-5
+    assert losses[0] == pytest.approx(float(arrays[f"loss_{track}"]), rel=1e-5)
+    assert relative(losses, arrays[f"adam_losses_{track}"]) < 1e-5
+
+
+def test_each_step_draws_one_of_the_shortened_versions(golden):
+    method, arrays = method_of(golden, num_shortened=3), golden[1]
+    other = arrays["visual"].flip(-1)
+    features = torch.stack([arrays["visual"], arrays["visual_masked"], other, other * 2 + 1], -1)
+    step, texts = Step(0, 0, 1, 1), golden[2][:, None]
+    losses = [
+        method.loss(features, arrays["label"], texts, step=step, random=np.random.default_rng(seed)).item()
+        for seed in (0, 0, 1, 2, 3)
+    ]
+    assert losses[0] == losses[1] and len(set(losses)) > 2
+    with torch.no_grad():
+        assert torch.equal(method.scorer(texts)(features), method.scorer(texts)(arrays["visual"]))
 
 
 @pytest.mark.parametrize(("way", "prediction"), [("raw", "published"), ("normalised", "normalised")])
