@@ -23,6 +23,7 @@ MINIATURE = {
     "synse": "--rounds 3",
     "msf": "--rounds 3",
     "smie": "--rounds 10 --round_length 100 --learning_rate 1e-3",
+    "star": "--rounds 20",
     "skeleton_align": "--num_train_epochs 4 --learning_rate 3e-3",
     "frames": "--num_frames 12 --side 96",
     "student": "--num_frames 4 --side 96",

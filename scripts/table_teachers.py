@@ -36,6 +36,7 @@ TEACHERS: dict[str, SkeletonAligned | SkeletonText] = {
     SHIFT_GCN_CLIP: SkeletonAligned("shift_gcn"),
     "SynSE": SkeletonText("synse"),
     "SMIE": SkeletonText("smie"),
+    "STAR": SkeletonText("star"),
 }
 ENSEMBLE = (SKELETON_CLIP, "SynSE", "SMIE")
 TEACHERS_ALONE: list[Row[Recogniser]] = [

@@ -16,7 +16,7 @@ from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, load_skeleto
 from ski_lvlm.dual_encoders.students import build_student
 from tests.cases.command_case import deepspeed, kill_at, run, torchrun
 from tests.cases.skeleton_case import SEEN, SPLIT, packed_set
-from tests.cases.skeleton_text_case import synse_run
+from tests.cases.skeleton_text_case import skeleton_text_run
 from tests.cases.student_case import KINDS, changed, flags, weights, write_case
 from tests.commands.test_train_ski_lvlm import needs_compiler
 
@@ -150,7 +150,7 @@ def test_killed_and_started_again_distillation_ends_with_the_same_weights(runs, 
 def test_a_student_taught_by_scores_resumes_with_the_same_teacher_alone(case, tmp_path):
     """A real SIGKILL. Both teachers are read again, and SynSE fits its classifier of the seen names again."""
     synse, other = (
-        str(synse_run(tmp_path / f"synse_{k}", encoder=case.aligned, text=case.clip, seed=k)) for k in (5, 6)
+        str(skeleton_text_run(tmp_path / f"synse_{k}", encoder=case.aligned, text=case.clip, seed=k)) for k in (5, 6)
     )
     often = {"num_train_epochs": 4, "save_strategy": "steps", "save_steps": 2}
 

@@ -10,12 +10,14 @@ import torch
 from ski_lvlm.dual_encoders.checkpoints import StudentCard, load_student, read_card, skeleton_encoder_folder
 from ski_lvlm.recognition.recogniser import skeleton_recogniser
 from ski_lvlm.skeleton_text.folder import ENCODER, load_recogniser
+from ski_lvlm.skeleton_text.methods import METHODS
 from ski_lvlm.skeletons.packed import PackedSkeletons
 from ski_lvlm.vlm.distill import distill
 from tests.cases.recognition_case import skeleton_run
 from tests.cases.skeleton_case import SPLIT
-from tests.cases.skeleton_text_case import synse_run
+from tests.cases.skeleton_text_case import skeleton_text_run
 from tests.cases.student_case import changed, trainer, weights, write_case
+from tests.cases.text_case import tiny_sentence_encoder
 
 pytestmark = pytest.mark.slow
 
@@ -27,20 +29,29 @@ def case(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def synse(case):
-    return str(synse_run(case.folder / "synse", encoder=case.aligned, text=case.clip))
+    return str(skeleton_text_run(case.folder / "synse", encoder=case.aligned, text=case.clip))
+
+
+@pytest.fixture(scope="module")
+def sentences(case):
+    """A text encoder that takes whole sentences."""
+    return tiny_sentence_encoder(case.folder / "sentences", max_tokens=77)
 
 
 def by_scores(case, *teachers, **changes):
     return case.distill(**{"skeleton_clip": list(teachers), "teacher": "offline", **changes})
 
 
-def test_a_skeleton_text_run_teaches_by_its_scores_of_the_seen_names(case, synse):
-    stage = distill(by_scores(case, synse), seed=0)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_teaches_by_its_scores_of_the_seen_names(case, sentences, tmp_path, method):
+    folder = skeleton_text_run(tmp_path / method, encoder=case.aligned, text=sentences, method=method)
+    stage = distill(by_scores(case, str(folder)), seed=0)
     present = [k for k, name in enumerate(stage.train.names) if name in stage.train.skeletons.packed]
     skeleton = stage.collate([stage.train[k] for k in present[:3]])["skeleton"]
     (teacher,) = stage.loss.teachers.members
-    expected = load_recogniser(case.folder / "synse")(skeleton, SPLIT.seen).similarity
+    expected = load_recogniser(folder)(skeleton, SPLIT.seen).similarity
     assert torch.equal(teacher.similarities(skeleton), expected) and expected.shape == (3, 12)
+    trainer(stage, tmp_path / "run", max_steps=1).train()
 
 
 @pytest.mark.parametrize("kinds", [("synse",), ("synse", "aligned"), ("aligned", "aligned")])
@@ -76,7 +87,7 @@ def test_the_encoder_of_a_skeleton_text_run_gives_tokens_too(synse):
 
 
 def test_other_weights_are_another_origin(case, synse, tmp_path):
-    other = synse_run(tmp_path / "synse", encoder=case.aligned, text=case.clip, seed=6)
+    other = skeleton_text_run(tmp_path / "synse", encoder=case.aligned, text=case.clip, seed=6)
     copy = shutil.copytree(synse, tmp_path / "copy")
     origins = [distill(by_scores(case, str(folder)), seed=0).origin for folder in (synse, other, copy)]
     assert origins[0] == origins[2] != origins[1]
