@@ -20,8 +20,8 @@ MINIATURE = {
     "--optim adamw_torch --learning_rate 3e-3 --lr_scheduler_type cosine --warmup_steps 0.15",
     "shift_gcn": "--widths 24 24 24 48 48 48 --strided 2 4 --num_train_epochs 6 "
     "--optim adamw_torch --learning_rate 3e-3 --lr_scheduler_type cosine --warmup_steps 0.15",
-    "synse": "--rounds 3",
-    "msf": "--rounds 3",
+    "synse": "--rounds 3 --round_length 1700",
+    "msf": "--rounds 3 --round_length 1700",
     "smie": "--rounds 10 --round_length 100 --learning_rate 1e-3",
     "star": "--rounds 20",
     "skeleton_align": "--num_train_epochs 4 --learning_rate 3e-3",

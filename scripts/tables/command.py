@@ -15,7 +15,7 @@ def table_flags(description: str) -> argparse.ArgumentParser:
     p = parser(description)
     p.add_argument("--data", default="synthetic", help="synthetic, ntu (at the paper's scale), or a data set's folder")
     p.add_argument("--prepared", type=Path, help="output of scripts/prepare_ntu.py (default: made)")
-    p.add_argument("--rows", metavar="SUBSTRING", default="", help="run only rows whose name contains it")
+    p.add_argument("--rows", metavar="SUBSTRING", nargs="+", default=[""], help="run only rows whose names contain one")
     add_job_flags(p)
     p.add_argument("--dry_run", action="store_true", help="print the commands that are left to run, and stop")
     return p

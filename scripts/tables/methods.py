@@ -26,20 +26,13 @@ class SkeletonText:
     """A skeleton-text system on a frozen skeleton encoder, by the name of its method (Table 2)."""
 
     method: str
-    encoder: SkeletonEncoder = "hyperformer"
+    encoder: SkeletonEncoder | None = "hyperformer"  # None: the scale's
     published: str = ""  # names for --published
 
 
 @dataclass(frozen=True)
 class ZeroTraining:
     """A jointly pretrained image and text backbone without further training."""
-
-
-@dataclass(frozen=True)
-class NotBuilt:
-    """A row with the published number alone."""
-
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -97,5 +90,5 @@ class TrainedLvlm:
         return f"video-skeletons_{self.skeletons}{dropout}" if self.skeletons else "video"
 
 
-Recogniser = FineTuned | SkeletonAligned | SkeletonText | ZeroTraining | NotBuilt | Distilled | Taught
+Recogniser = FineTuned | SkeletonAligned | SkeletonText | ZeroTraining | Distilled | Taught
 Captioner = PublishedProjector | TrainedLvlm

@@ -11,7 +11,7 @@ from scripts.tables.command import exit_code, run_or_print, save, table_flags
 from scripts.tables.jobs import ROOT, Runner, Step, subprocess_runner
 from scripts.tables.methods import Recogniser
 from scripts.tables.recognition_plan import RecognitionPlan, replicates
-from scripts.tables.recognition_table import as_json, collect, markdown
+from scripts.tables.recognition_table import as_json, collect, encoder_notes, markdown
 from scripts.tables.results import Results
 from scripts.tables.rows import Row, Table
 from scripts.tables.scales import PAPER, SYNTHETIC, Scale, with_backbone
@@ -135,7 +135,7 @@ def make(table: Table[Recogniser], args: argparse.Namespace, *, runner: Runner =
     if failed is None:
         return TableRun(None, [], plan.out)
     results = collect(table, plan=plan, columns=columns, seeds=seeds)
-    text = markdown(results, toy=args.data == "synthetic")
+    text = markdown(results, toy=args.data == "synthetic", notes=encoder_notes(table, plan.scale))
     save(plan.out, table.name, text=text, data={**as_json(results), "scale": asdict(plan.scale)})
     return TableRun(results, failed, plan.out)
 

@@ -7,7 +7,6 @@ from scripts.tables.jobs import Step
 from scripts.tables.methods import (
     Distilled,
     FineTuned,
-    NotBuilt,
     Recogniser,
     SkeletonAligned,
     SkeletonEncoder,
@@ -60,8 +59,6 @@ class RecognitionPlan:
     def evaluation(self, row: Row[Recogniser], replicate: Replicate) -> Step | str:
         """Return the last step of one number, which needs all others, or the reason why there is none."""
         match row.method:
-            case NotBuilt(reason):
-                return reason
             case ZeroTraining() if self.scale.text_encoder and self.scale.text_encoder != self.scale.backbone:
                 return f"{self.scale.backbone} was not pretrained together with a text tower"
             case ZeroTraining():
@@ -119,13 +116,14 @@ class RecognitionPlan:
         return self._skeleton_align(replicate, encoder=method.encoder)
 
     def _skeleton_text(self, method: SkeletonText, replicate: Replicate) -> Step:
-        encoder = self._skeleton_pretrain(replicate, encoder=method.encoder)
+        network = method.encoder or self.scale.skeleton_text_encoder
+        encoder = self._skeleton_pretrain(replicate, encoder=network)
         changes = {"published": method.published} if method.published else {}
         flags = [
             *_as_flags({"method": method.method} | changes),
-            *self.scale.skeleton_text.get(method.method, "").split(),
+            *self.scale.skeleton_text_flags(method.method, replicate.split).split(),
         ]
-        name = _as_name(method.method, changes | _encoder_change(method.encoder))
+        name = _as_name(method.method, changes | _encoder_change(network))
         folders = (*self._skeleton_data(), "--skeleton_encoder", encoder.folder)
         return self._train("skeleton_text", name, replicate, *folders, *flags, needs=(encoder,))
 

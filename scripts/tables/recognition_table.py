@@ -7,15 +7,21 @@ from statistics import fmean, harmonic_mean
 from typing import Any
 
 from scripts.tables.markdown import NOTHING, empty_rows, grid, span, with_spread
-from scripts.tables.methods import NotBuilt, Recogniser
+from scripts.tables.methods import Recogniser, SkeletonText
 from scripts.tables.recognition_plan import RecognitionPlan, replicates
 from scripts.tables.results import Number, Results, Training, verdict_of
 from scripts.tables.rows import Row, Table, heading
+from scripts.tables.scales import Scale
 
 ENOUGH_CLASSES = 8  # fewer say too little of classes in general to call one row better
 LEGEND = (
     "Ours: top-1 on the unseen classes in percent, mean over trainings ± their standard deviation (number of "
     "trainings). 95 %: bootstrap interval over classes."
+)
+ON_SHIFT_GCN = "Rows of skeleton-text methods stand on a frozen Shift-GCN, the published encoder of SynSE, SMIE and STAR."
+ON_HYPERFORMER = (
+    'Rows of skeleton-text methods stand on our frozen Hyperformer ("SynSE on our Hyperformer"). The published numbers '
+    "beside them stand on Shift-GCN."
 )
 TOY = "The synthetic set is a toy in miniature: its numbers say whether everything runs, and nothing about NTU."
 
@@ -68,8 +74,8 @@ def our_mean(row: Row[Recogniser], results: Results) -> float | None:
     return harmonic_mean(means) if len(means) == len(numbers) else None
 
 
-def markdown(results: Results, *, toy: bool) -> str:
-    """Write the table with its legend, and the comparisons below it."""
+def markdown(results: Results, *, toy: bool, notes: Sequence[str] = ()) -> str:
+    """Write the table with its legend and notes, and the comparisons below it."""
     table = results.table
     parts = [
         f"## {table.caption}",
@@ -79,6 +85,7 @@ def markdown(results: Results, *, toy: bool) -> str:
     chances = [f"{heading(column)} {chance:.1f}" for column, chance in _chances(results).items()]
     parts += [f"Chance: {', '.join(chances)}."] if chances else []
     parts += [TOY] if toy else []
+    parts += notes
     parts += empty_rows(results)
     if comparisons := results.comparisons():
         titles = ["Row", "minus", "column", "verdict", "points", "95 %", "pairs of classes"]
@@ -90,7 +97,16 @@ def markdown(results: Results, *, toy: bool) -> str:
             for c in comparisons
         ]
         parts.append(grid(titles, lines, words=4))
+    parts += [table.note] if table.note else []
     return "\n\n".join(parts) + "\n"
+
+
+def encoder_notes(table: Table[Recogniser], scale: Scale) -> list[str]:
+    """Return on which encoder the rows of skeleton-text methods stand, where the scale decides it."""
+    methods = (row.method for row in table.rows)
+    if not any(isinstance(method, SkeletonText) and method.encoder is None for method in methods):
+        return []
+    return [ON_SHIFT_GCN if scale.skeleton_text_encoder == "shift_gcn" else ON_HYPERFORMER]
 
 
 def _chances(results: Results) -> dict[str, float]:
@@ -105,7 +121,7 @@ def _headings(results: Results) -> list[str]:
     table = results.table
     cells = list(table.labels)
     for split in table.columns:
-        cells.append(f"{heading(split)} paper")
+        cells += [f"{heading(split)} paper"] if table.has_published else []
         cells += _our_headings(split) if split in results.columns else []
     if table.has_mean:
         cells += ["Harmonic Mean paper", *(["ours"] if _has_all_columns(results) else [])]
@@ -123,7 +139,7 @@ def _has_all_columns(results: Results) -> bool:
 def _line(row: Row[Recogniser], results: Results) -> list[str]:
     cells = list(row.cells)
     for split, published in zip(results.table.columns, row.published, strict=True):
-        cells.append(_number(published))
+        cells += [_number(published)] if results.table.has_published else []
         cells += _ours(row, results, split) if split in results.columns else []
     if results.table.has_mean:
         cells += [_number(row.mean), *([_number(our_mean(row, results))] if _has_all_columns(results) else [])]
@@ -171,7 +187,6 @@ def _row_json(row: Row[Recogniser], results: Results) -> dict[str, Any]:
         "cells": list(row.cells),
         "published": dict(zip(results.table.columns, row.published, strict=True)),
         "published_harmonic_mean": row.mean,
-        "built": not isinstance(row.method, NotBuilt),
         "ours": {column: _number_json(cell) for column, cell in numbers.items() if cell},
         "harmonic_mean": our_mean(row, results),
         "empty": {column: reason for (name, column), reason in results.reasons.items() if name == row.name},

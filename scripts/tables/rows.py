@@ -1,11 +1,13 @@
 """Tables of the paper as data: rows as printed, the published numbers, and the method behind ours."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 Method = TypeVar("Method")
 
 YES, NO, TRAINING_ONLY = "✓", "✗", "○"
+NTU_SPLITS = ("ntu60/55-5", "ntu60/48-12", "ntu120/110-10", "ntu120/96-24")
 V_T, T_S, V_T_S = (YES, YES, NO), (NO, YES, YES), (YES, YES, YES)
 SKI = (YES, YES, TRAINING_ONLY)  # "skeleton features were used only during training"
 
@@ -37,7 +39,8 @@ class Row(Generic[Method]):
 class Table(Generic[Method]):
     """A table of the paper: caption, headings, one column of numbers for each split or metric, and rows.
 
-    Every other row is compared with the row called `reference`, if there is one.
+    Every other row is compared with the row called `reference`, if there is one. `note` is Markdown that is printed
+    below.
     """
 
     name: str
@@ -46,6 +49,12 @@ class Table(Generic[Method]):
     columns: tuple[str, ...]
     rows: tuple[Row[Method], ...]
     reference: str | None = None
+    note: str = ""
+
+    @property
+    def has_published(self) -> bool:
+        """Return whether the paper has a number in any cell."""
+        return any(value is not None for row in self.rows for value in row.published)
 
     @property
     def has_mean(self) -> bool:
@@ -56,17 +65,19 @@ class Table(Generic[Method]):
         """Return the row called `name`."""
         return next(row for row in self.rows if row.name == name)
 
-    def matching(self, substring: str) -> list[Row[Method]]:
-        """Return the rows whose name contains a text, in any case.
+    def matching(self, substrings: Sequence[str]) -> list[Row[Method]]:
+        """Return the rows whose name contains one of several texts, in any case.
 
         Raises:
-            ValueError: none does.
+            ValueError: a text is in no name.
         """
-        rows = [row for row in self.rows if substring.lower() in row.name.lower()]
-        if not rows:
-            names = "; ".join(row.name for row in self.rows)
-            raise ValueError(f"found --rows {substring!r}, which is in the name of no row; the rows are {names}")
-        return rows
+        names = [row.name.lower() for row in self.rows]
+        for substring in substrings:
+            if not any(substring.lower() in name for name in names):
+                rows = "; ".join(row.name for row in self.rows)
+                raise ValueError(f"found --rows {substring!r}, which is in the name of no row; the rows are {rows}")
+        lowered = [substring.lower() for substring in substrings]
+        return [row for row, name in zip(self.rows, names, strict=True) if any(part in name for part in lowered)]
 
     def comparisons(self) -> list[tuple[Row[Method], Row[Method]]]:
         """Return the pairs of a row and its baseline."""
