@@ -39,9 +39,7 @@ VERDICT = (
 def note() -> str:
     """Return the numbers as Markdown, with what follows from them."""
     head = ["Later, skeletons alone", "year", *map(heading, NTU_SPLITS), "remark"]
-    rows = [
-        [system.name, str(system.year), *map(_cell, system.published), system.remark] for system in LATER_SYSTEMS
-    ]
+    rows = [[system.name, str(system.year), *map(_cell, system.published), system.remark] for system in LATER_SYSTEMS]
     return f"{VERDICT}\n\n{grid(head, rows, words=2)}"
 
 

@@ -18,7 +18,7 @@ LEGEND = (
     "Ours: top-1 on the unseen classes in percent, mean over trainings ± their standard deviation (number of "
     "trainings). 95 %: bootstrap interval over classes."
 )
-ON_SHIFT_GCN = "Rows of skeleton-text methods stand on a frozen Shift-GCN, the published encoder of SynSE, SMIE and STAR."
+ON_SHIFT_GCN = "Rows of skeleton-text methods stand on a frozen Shift-GCN, as published for SynSE, SMIE and STAR."
 ON_HYPERFORMER = (
     'Rows of skeleton-text methods stand on our frozen Hyperformer ("SynSE on our Hyperformer"). The published numbers '
     "beside them stand on Shift-GCN."

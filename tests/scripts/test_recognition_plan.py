@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import train_ski_vlm
+from scripts.table_published import TABLE as PUBLISHED_TABLE
 from scripts.table_teachers import STUDENTS, TEACHERS
 from scripts.table_teachers import TABLE as TEACHERS_TABLE
 from scripts.tables.jobs import Step, in_order
@@ -13,15 +14,17 @@ from scripts.tables.methods import SkeletonAligned, SkeletonText, Taught
 from scripts.tables.recognition_plan import RecognitionPlan, Replicate
 from scripts.tables.rows import Row
 from scripts.tables.scales import PAPER, SYNTHETIC
+from ski_lvlm.skeleton_text.methods import METHODS
 
 PLAN = RecognitionPlan(Path("/ntu"), Path("/prepared"), None, Path("/out"), SYNTHETIC)
 
 
-def commands(method, *, scale=SYNTHETIC, seed=0, modality="skeleton"):
+def commands(method, *, scale=SYNTHETIC, seed=0, modality="skeleton", split="synthetic"):
     row = Row(("Row",), (None,), method, modality=modality)
-    step = replace(PLAN, scale=scale).evaluation(row, Replicate("synthetic", seed))
+    step = replace(PLAN, scale=scale).evaluation(row, Replicate(split, seed))
     assert isinstance(step, Step)
-    return {step.folder.relative_to("/out/synthetic").as_posix(): step.command for step in in_order([step])}
+    folder = Path("/out") / split.replace("/", "_")
+    return {step.folder.relative_to(folder).as_posix(): step.command for step in in_order([step])}
 
 
 def value(command, flag):
@@ -66,6 +69,34 @@ def test_variants_and_encoders_have_folders_of_their_own():
     train = steps["seed_1/synse-published_relu-encoder_shift_gcn"]
     assert value(train, "--published") == "relu" and value(train, "--seed") == "1" and "--rounds" not in train
     assert value(steps["seed_1/skeleton_pretrain-encoder_shift_gcn"], "--encoder") == "shift_gcn"
+
+
+def test_the_scale_decides_on_the_encoder_where_a_row_names_none():
+    assert "seed_0/synse" in commands(SkeletonText("synse", encoder=None))
+    full = commands(SkeletonText("synse", encoder=None), scale=PAPER)
+    assert value(full["seed_0/skeleton_pretrain-encoder_shift_gcn"], "--encoder") == "shift_gcn"
+
+
+@pytest.mark.parametrize(
+    ("method", "split", "flag", "expected"),
+    [
+        ("synse", "ntu60/55-5", "--round_length", "1700"),
+        ("msf", "ntu60/48-12", "--round_length", None),
+        ("star", "ntu120/96-24", "--rounds", "30"),
+        ("star", "ntu60/48-12", "--rounds", None),
+    ],
+)
+def test_each_split_has_the_published_schedule(method, split, flag, expected):
+    steps = commands(SkeletonText(method), scale=PAPER, split=split)
+    train = steps[f"seed_0/{method}"]
+    assert (value(train, flag) if flag in train else None) == expected
+
+
+def test_each_published_way_is_compared_with_the_corrected_method():
+    pairs = [(row.name, other.name) for row, other in PUBLISHED_TABLE.comparisons()]
+    ways = [f"{method.title.partition(' (')[0]} {way}" for method in METHODS.values() for way in method.deviations]
+    assert [row for row, _ in pairs] == ways and ("SMIE raw_test", "SMIE corrected") in pairs
+    assert all(row.method.published in row.name for row in PUBLISHED_TABLE.rows)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from scripts.tables import data, recognition_command, recognition_table
 from scripts.tables import jobs as table_jobs
 from scripts.tables.command import exit_code
 from scripts.tables.jobs import FINISHED, Place, Step, in_order, places, run_steps, subprocess_runner
+from scripts.tables.later_systems import note
 from scripts.tables.recognition_command import evaluations, flags_of, make, plan_of, table_main
 from scripts.tables.recognition_plan import RecognitionPlan
 from scripts.tables.recognition_table import markdown, verdict
@@ -206,8 +207,13 @@ def test_rows_of_other_names_are_not_run(tmp_path, runner):
         *("frames", "skeleton_pretrain", "skeleton_align", "vificlip"),  # of SkeletonCLIP, and ViFiCLIP + SkeletonCLIP
         *("ski_vificlip-alignment_fusion", "zero_shot_skeleton", "zero_shot_both"),
     }
-    with pytest.raises(ValueError, match=r"in the name of no row; the rows are Contrastive Loss; KL"):
-        made(TABLE_5, tmp_path, runner, "--rows", "nothing like it")
+    with pytest.raises(ValueError, match=r"'nothing'[^$]* no row; the rows are Contrastive Loss; KL"):
+        made(TABLE_5, tmp_path, runner, "--rows", "kl", "nothing")
+
+
+def test_rows_are_picked_by_several_texts_in_the_table_s_order():
+    picked = TABLE_2.matching(["floor", "SynSE", "synse (gupta"])
+    assert [row.method.method for row in picked] == ["synse", "ridge"]
 
 
 def test_a_folder_with_the_result_of_other_settings_is_refused(tmp_path, runner, monkeypatch):
@@ -454,7 +460,8 @@ def test_the_zero_training_row_says_why_it_is_empty(tmp_path, runner):
     assert runner.folders == []
     text = (result.out / "table_2.md").read_text()
     assert "– CLIP (Radford et al. 2021): efficientnet-lite0 was not pretrained together with a text tower." in text
-    assert "STAR (Chen et al. 2024): not built." in text
+    assert "; STAR (Chen et al. 2024); MSF (MSF-GZSSAR 2023) †; " in text and text.count("not run.") == 1
+    assert "SynSE on our Hyperformer" in text and text.endswith(f"{note()}\n")
     assert "| CLIP (Radford et al. 2021) | ✓ | ✓ | ✗ | 54.5 | 20.2 | 35.0 | 15.2 | – |  |" in text
 
 
