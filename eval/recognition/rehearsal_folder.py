@@ -11,8 +11,7 @@ from ski_lvlm.datasets.selection import Selection
 from ski_lvlm.recognition.recogniser import Recogniser
 from ski_lvlm.recognition.rehearsal import rehearsal_flags, rehearsal_note, rehearsal_selection
 from ski_lvlm.recognition.skeleton_text_recogniser import holds_skeleton_text
-
-REHEARSAL = "rehearsal"  # sub-folder of a skeleton-text model
+from ski_lvlm.vlm.skeleton_text import REHEARSAL
 
 
 def rehearsal_folder(args: argparse.Namespace) -> Path | None:

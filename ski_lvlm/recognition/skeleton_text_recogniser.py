@@ -29,10 +29,11 @@ def skeleton_text_recogniser(folder: Path, packed: PackedSkeletons, data: DataSe
     preprocessing = Preprocessing.from_json(encoder.preprocessing)
     packed.check_made_for(preprocessing)
     strings = class_strings(data, card.text_kind).table
+    model = freeze(load_recogniser(folder, strings=strings))
     return Recogniser(
         "skeleton",
         digest=f"{folder_digest(folder, card)} {folder_digest(folder / ENCODER, encoder)}",
-        model=freeze(load_recogniser(folder, strings=strings)),
+        model=model,
         clips=packed.names,
         read=partial(whole_skeleton, packed, num_frames=card.num_frames, preprocessing=preprocessing),
         origin=f"{packed.folder.resolve()} {packed.source} {digest(strings)}",
@@ -41,8 +42,13 @@ def skeleton_text_recogniser(folder: Path, packed: PackedSkeletons, data: DataSe
         seen=card.seen,
         protocol=card.protocol,
         dataset=card.dataset,
-        kind=f"a skeleton-text model of --method {card.method}",
+        kind=_kind(card),
         encoder_seen=encoder.seen,
         is_optimistic=card.select == "unseen_test",
-        scores_depend_on_classes=True,
+        scores_depend_on_classes=model.scores_depend_on_classes,
     )
+
+
+def _kind(card: SkeletonTextCard) -> str:
+    published = f" --published {','.join(card.published)}" if card.published else ""
+    return f"a skeleton-text model of --method {card.method} --class_texts {card.text_kind}{published}"

@@ -8,31 +8,18 @@ import torch
 from safetensors.torch import load_file
 
 import train_ski_vlm
-from eval import zero_shot
 from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, read_card
 from ski_lvlm.skeleton_text.folder import SkeletonTextCard, load_recogniser
 from tests.cases.command_case import ROOT, kill_at, run
-from tests.cases.recognition_case import skeleton_run
-from tests.cases.skeleton_case import SPLIT, packed_set
-from tests.cases.text_case import tiny_sentence_encoder
+from tests.cases.skeleton_case import SPLIT
+from tests.cases.skeleton_text_commands import encoder_home, flags, zero_shot_result
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """encoder/ of a pretraining, prepared/ of four performers, and text/."""
-    home = tmp_path_factory.mktemp("home")
-    tiny_sentence_encoder(home / "text", max_tokens=77)
-    skeleton_run(home / "encoder", text=str(home / "text"))
-    packed_set(home / "prepared")
-    return home
-
-
-def flags(home, output_dir, *more, split="synthetic"):
-    places = ["--skeleton_encoder", home / "encoder", "--prepared", home / "prepared", "--text_encoder", home / "text"]
-    settings = ["--split", split, "--rounds", "1", "--round_length", "1700", "--batch_size", "4", "--use_cpu", "True"]
-    return ["--stage", "skeleton_text", "--output_dir", *map(str, [output_dir, *places]), *settings, *more]
+    return encoder_home(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +27,6 @@ def trained(home, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "synse"
     train_ski_vlm.main(flags(home, folder, "--select", "last"))
     return folder
-
-
-def zero_shot_result(home, model, out, *more):
-    places = ["--model", model, "--prepared", home / "prepared", "--split", "synthetic", "--out", out]
-    assert (
-        zero_shot.main([*map(str, places), "--modality", "skeleton", "--device", "cpu", "--workers", "0", *more]) == 0
-    )
-    return json.loads((out / "zero_shot.json").read_text())
 
 
 def test_the_folder_says_what_was_trained_and_how_it_was_chosen(trained):
