@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from ski_lvlm.training.trainer import GlobalBatchArguments, accumulation_steps, write_run
+from ski_lvlm.training.trainer import GlobalBatchArguments, accumulation_steps, check_origin, write_run
 
 
 @pytest.mark.parametrize(("per_device", "processes", "expected"), [(4, 8, 1), (4, 4, 2), (4, 1, 8), (32, 1, 1)])
@@ -71,3 +71,13 @@ def test_a_run_leaves_recipe_seed_and_versions(tmp_path):
     assert run["seed"] == 7
     assert run["versions"]["torch"] == torch.__version__
     assert json.loads((tmp_path / "recipe.json").read_text()) == {"batch_size": 32}
+
+
+def test_a_run_goes_on_from_what_it_began_with_and_from_nothing_else(tmp_path):
+    check_origin(tmp_path, {"teachers": ["synse 1a"]})  # nothing is there yet
+    write_run(tmp_path, recipe={"batch_size": 32}, seed=7)
+    check_origin(tmp_path, {"teachers": ["synse 1a"]})  # of a time when runs did not note it
+    write_run(tmp_path, recipe={"batch_size": 32, "teachers": ["synse 1a"]}, seed=7)
+    check_origin(tmp_path, {"teachers": ["synse 1a"]})
+    with pytest.raises(ValueError, match=r"begun with other settings .teachers \['synse 1a'\], now \['synse 2b'\]"):
+        check_origin(tmp_path, {"teachers": ["synse 2b"]})
