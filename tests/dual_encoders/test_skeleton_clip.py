@@ -144,7 +144,7 @@ def test_the_card_names_the_network_and_an_older_one_is_of_a_hyperformer(tmp_pat
     settings = model.encoder.settings
     save_model(tmp_path, model, card=card(model, encoder={k: v for k, v in settings.items() if k != "network"}))
     assert load_skeleton_encoder(tmp_path)[0].settings == settings
-    save_model(tmp_path, model, card=card(model, encoder={**settings, "network": "st_gcn"}))
+    save_model(tmp_path, model, card=card(model, encoder={**settings, "network": "unheard"}))
     with pytest.raises(ValueError, match=r"skeleton_encoder.json describes no encoder \(unknown skeleton encoder"):
         load_skeleton_encoder(tmp_path)
 

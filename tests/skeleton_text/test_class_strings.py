@@ -4,7 +4,7 @@ from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.skeleton_text.class_strings import class_strings
 from ski_lvlm.skeleton_text.methods import METHODS
 
-KINDS = {kind for method in METHODS.values() for kind in method.text_kinds}
+KINDS = sorted({kind for method in METHODS.values() for kind in method.text_kinds})
 
 
 @pytest.mark.parametrize("kind", KINDS)
