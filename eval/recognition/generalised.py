@@ -23,7 +23,7 @@ class Rehearsal(NamedTuple):
 
     folder: Path
     comparison: Comparison
-    note: str  # where it is easier than the test
+    notes: tuple[str, ...]  # where it differs from the test
 
     def chosen_on(self, rows: Sequence[int]) -> dict[str, Any]:
         """Return the clips and classes that were looked at."""
@@ -35,7 +35,7 @@ class Rehearsal(NamedTuple):
             "held_out": list(split.unseen),
             "seen_clips": len(rows) - held_out,
             "held_out_clips": held_out,
-            **({"note": self.note} if self.note else {}),
+            "notes": list(self.notes),
         }
 
 
@@ -107,10 +107,16 @@ def by_gate(
     clips = gate_rows(practice)
     is_seen = seen_classes(practice)[true_classes(practice, clips)].numpy()
     gate = choose_gate(gate_scores(practice, clips), is_seen, size=size)
-    choice = gate_choice(gate) | {"chosen_on": rehearsal.chosen_on(clips) | {"gate_accuracy": rounded(gate.accuracy)}}
+    place = rehearsal.chosen_on(clips) | {"gate_accuracy": rounded(gate.accuracy)}
+    held_out, unseen_classes = len(splits[1].unseen), len(splits[0].unseen)
+    if held_out != unseen_classes:
+        place["notes"].append(
+            f"the gate compares probabilities among {held_out} held-out classes with those among {unseen_classes} "
+            "unseen ones; it wants equally many"
+        )
     is_unseen = gate.is_unseen(gate_scores(test, rows), as_published=as_published)
     of_unseen, of_seen = (best_class(test, classes, rows) for classes in (splits[0].unseen, splits[0].seen))
-    return choice, torch.where(torch.from_numpy(is_unseen), of_unseen, of_seen)
+    return gate_choice(gate) | {"chosen_on": place}, torch.where(torch.from_numpy(is_unseen), of_unseen, of_seen)
 
 
 def gate_choice(gate: Gate) -> dict[str, float | int]:

@@ -48,8 +48,8 @@ def report_generalised(scores: dict[str, Any], *, advice: str) -> None:
         for name in ("harmonic_mean", "gate_accuracy"):
             if name in place:
                 print(f"      {name.replace('_', ' ')} there: {percent(place[name])} %")
-        if "note" in place:
-            print(f"      {place['note']}")
+        for note in place["notes"]:
+            print(f"      {note}")
     if advice:
         print(f"    To calibrate, {advice}.")
 

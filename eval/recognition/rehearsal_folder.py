@@ -9,7 +9,7 @@ from eval.recognition.generalised import Rehearsal
 from eval.recognition.inputs import clips_to_test, load_recognisers
 from ski_lvlm.datasets.selection import Selection
 from ski_lvlm.recognition.recogniser import Recogniser
-from ski_lvlm.recognition.rehearsal import rehearsal_flags, rehearsal_note, rehearsal_selection
+from ski_lvlm.recognition.rehearsal import rehearsal_flags, rehearsal_notes, rehearsal_selection
 from ski_lvlm.recognition.skeleton_text_recogniser import holds_skeleton_text
 from ski_lvlm.vlm.skeleton_text import REHEARSAL
 
@@ -57,4 +57,4 @@ def open_rehearsal(
     clips = clips_to_test(args, practice, loaded, parts=("unseen_test", "seen_test")).names
     classes = [name for name in practice.data.class_names if name in selection.split.seen]
     comparison = Comparison(args, practice, loaded, clips=clips, classes=classes)
-    return Rehearsal(folder, comparison, rehearsal_note(loaded, practice.split.unseen))
+    return Rehearsal(folder, comparison, rehearsal_notes(loaded, practice.split.unseen))

@@ -88,11 +88,11 @@ def rehearsal_flags(selection: Selection) -> str:
     return f'{f"--data {data.name} " if data.name in BUILT_IN else ""}--split "{ids}"'
 
 
-def rehearsal_note(rehearsal: Sequence[Recogniser], held_out: Sequence[str]) -> str:
-    """Return where a rehearsal is easier than the test, or nothing."""
+def rehearsal_notes(rehearsal: Sequence[Recogniser], held_out: Sequence[str]) -> tuple[str, ...]:
+    """Return where a rehearsal is easier than the test."""
     if not {name for part in rehearsal for name in part.encoder_seen} & set(held_out):
-        return ""
-    return "the frozen skeleton encoder was trained on the held-out classes, so they are easier than unseen ones"
+        return ()
+    return ("the frozen skeleton encoder was trained on the held-out classes, so they are easier than unseen ones",)
 
 
 def spread(classes: Sequence[str | None], *, limit: int) -> list[int]:

@@ -32,7 +32,8 @@ def test_a_model_is_calibrated_by_its_own_rehearsal(home, synse, tmp_path, capsy
     held_out = json.loads((synse / "result.json").read_text())["choice"]["held_out"]
     assert place["rehearsal"] == str(synse / "rehearsal") and place["held_out"] == held_out
     assert (place["seen_clips"], place["held_out_clips"]) == (9, 3)
-    assert "easier than unseen ones" in place["note"] and place["note"] in capsys.readouterr().out
+    (note,) = place["notes"]
+    assert "easier than unseen ones" in note and note in capsys.readouterr().out
     assert result["unseen"] == zero_shot_result(home, synse, tmp_path / "plain")["unseen"]
 
 

@@ -53,7 +53,7 @@ def test_the_shift_is_chosen_on_test_clips_of_seen_classes_alone(home, tmp_path,
     result = evaluated(home, tmp_path)["generalised"]
     calibrated, place = result["calibrated"], result["calibrated"]["chosen_on"]
     assert calibrated["by"] == "stacking" and place["held_out"] == list(HELD_OUT)
-    assert (place["seen_clips"], place["held_out_clips"], "note" in place) == (18, 6, False)
+    assert (place["seen_clips"], place["held_out_clips"], place["notes"]) == (18, 6, [])
     names = [*clips_of(HELD_OUT), *clips_of(REMAINDER)]
     classes = [name for name in SELECTION.data.class_names if name in SPLIT.seen]
     labels = torch.tensor(SELECTION.labels(names, classes))
@@ -92,6 +92,7 @@ def test_a_gate_is_trained_on_the_same_clips(home, tmp_path, calibration, capsys
     assert calibrated["by"] == calibration and calibrated["size"] == 3
     assert 1 <= calibrated["temperature"] <= 9 and 0.25 <= calibrated["threshold"] <= 0.74
     assert (calibrated["chosen_on"]["seen_clips"], calibrated["chosen_on"]["held_out_clips"]) == (18, 6)
+    assert "among 3 held-out classes with those among 4 unseen ones" in calibrated["chosen_on"]["notes"][0]
     assert 0 <= calibrated["unseen"] <= 1 and "threshold" in capsys.readouterr().out
 
 

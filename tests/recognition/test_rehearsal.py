@@ -7,7 +7,7 @@ import torch
 from ski_lvlm.datasets.selection import select
 from ski_lvlm.dual_encoders.language import DualEncoder
 from ski_lvlm.recognition.recogniser import Recogniser
-from ski_lvlm.recognition.rehearsal import rehearsal_flags, rehearsal_note, rehearsal_selection
+from ski_lvlm.recognition.rehearsal import rehearsal_flags, rehearsal_notes, rehearsal_selection
 from tests.cases.data_set_case import write_data_set
 from tests.cases.skeleton_case import SELECTION, SPLIT
 
@@ -56,8 +56,9 @@ def test_a_rehearsal_that_leaks_is_refused(changes, message):
 
 
 def test_an_encoder_that_knows_the_held_out_classes_is_noted():
-    assert rehearsal_note([REHEARSAL], HELD_OUT) == ""
-    assert "easier than unseen ones" in rehearsal_note([replace(REHEARSAL, encoder_seen=SPLIT.seen)], HELD_OUT)
+    assert rehearsal_notes([REHEARSAL], HELD_OUT) == ()
+    (note,) = rehearsal_notes([replace(REHEARSAL, encoder_seen=SPLIT.seen)], HELD_OUT)
+    assert "easier than unseen ones" in note
 
 
 def test_the_advice_names_a_split_that_can_be_trained_on(tmp_path):
