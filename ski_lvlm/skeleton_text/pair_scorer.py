@@ -1,11 +1,11 @@
 """SMIE's network and loss: a Jensen-Shannon bound on the mutual information of skeletons and texts."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -13,7 +13,11 @@ _MARGIN, _MARGIN_WEIGHT = 0.1, 0.5
 
 
 class PairScorer(nn.Module):
-    """Estimator of mutual information: two hidden layers on a skeleton's vector beside a text's."""
+    """Estimator of mutual information: two hidden layers on a skeleton's vector beside a text's.
+
+    The first layer is linear in both, so it is a sum of two halves. Each is computed once for a skeleton and once for a
+    text, however many pairs they are in.
+    """
 
     def __init__(self, skeleton_width: int, text_width: int) -> None:
         super().__init__()
@@ -23,13 +27,29 @@ class PairScorer(nn.Module):
 
     def forward(self, skeleton: Float[Tensor, "B F"], text: Float[Tensor, "B D"]) -> Float[Tensor, " B"]:
         """Return one score for each pair."""
-        return self.layers(torch.cat([skeleton, text], -1))[:, 0]
+        return self.of_halves(self.skeleton_half(skeleton), self.text_half(text))
+
+    def skeleton_half(self, skeleton: Float[Tensor, "B F"]) -> Float[Tensor, "B H"]:
+        """Return what skeletons add to the first layer."""
+        return F.linear(skeleton, self._first.weight[:, : skeleton.shape[-1]])
+
+    def text_half(self, text: Float[Tensor, "B D"]) -> Float[Tensor, "B H"]:
+        """Return what texts add to the first layer, with its bias."""
+        return F.linear(text, self._first.weight[:, -text.shape[-1] :], self._first.bias)
+
+    @property
+    def _first(self) -> nn.Linear:
+        first = self.layers[0]
+        assert isinstance(first, nn.Linear)
+        return first
+
+    def of_halves(self, skeleton: Float[Tensor, "*#P H"], text: Float[Tensor, "*#P H"]) -> Float[Tensor, "..."]:
+        """Return the scores of pairs by their halves."""
+        return self.layers[1:](skeleton + text)[..., 0]
 
     def pairwise(self, skeleton: Float[Tensor, "B F"], texts: Float[Tensor, "C D"]) -> Float[Tensor, "B C"]:
         """Return the score of every skeleton with every text."""
-        clips, classes = len(skeleton), len(texts)
-        pairs = repeat(skeleton, "b f -> (b c) f", c=classes), repeat(texts, "c d -> (b c) d", b=clips)
-        return rearrange(self(*pairs), "(b c) -> b c", c=classes)
+        return self.of_halves(self.skeleton_half(skeleton)[:, None], self.text_half(texts)[None])
 
 
 def normalised(skeleton: Float[Tensor, "B F"]) -> Float[Tensor, "B F"]:
@@ -38,7 +58,7 @@ def normalised(skeleton: Float[Tensor, "B F"]) -> Float[Tensor, "B F"]:
 
 
 def information(
-    scorer: PairScorer,
+    scorer: Callable[[Float[Tensor, "B F"], Float[Tensor, "B D"]], Float[Tensor, " B"]],
     positive: Float[Tensor, "B F"],
     text: Float[Tensor, "B D"],
     negative: Float[Tensor, "N F"],

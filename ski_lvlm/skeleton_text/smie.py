@@ -57,15 +57,17 @@ class SMIE(SkeletonTextMethod):
         random: np.random.Generator,
     ) -> Float[Tensor, ""]:
         """Return the negative of the information's bound, on the own track with the margin's term."""
-        skeletons, text = normalised(_whole(features)), texts.flatten(1)[labels]
+        network = self.network
+        skeletons = network.skeleton_half(normalised(_whole(features)))
+        text = network.text_half(texts.flatten(1))[labels]
         pairs = next_ones(labels) if "rolled_negatives" in self.published else other_classes(labels, random)
         places, text_places = (part.to(features.device) for part in pairs)
         negatives = skeletons[places], text[text_places]
-        bound = information(self.network, skeletons, text, *negatives)
+        bound = information(network.of_halves, skeletons, text, *negatives)
         if not self.sizes.num_shortened:
             return -bound
-        shortened = normalised(_shortened(features, random))
-        return margin_loss(bound, information(self.network, shortened, text, *negatives))
+        shortened = network.skeleton_half(normalised(_shortened(features, random)))
+        return margin_loss(bound, information(network.of_halves, shortened, text, *negatives))
 
     def scorer(self, texts: Float[Tensor, "C K D"]) -> Scorer:
         """Return the logarithm of the probability that a skeleton and a class's texts belong together."""
