@@ -227,7 +227,7 @@ SKELETON_TEXT_SCHEDULES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class SkeletonTextRecipe:
-    """A skeleton-text method on a frozen skeleton encoder's features (Table 2)."""
+    """A skeleton-text method on a skeleton encoder's features (Table 2)."""
 
     method: str = _setting(
         "synse",
@@ -240,7 +240,12 @@ class SkeletonTextRecipe:
         "what to do as in the method's published code instead of correctly, with commas, or all. synse and msf: relu. "
         "smie: rolled_negatives, raw_test. star: scrambled_map, no_temperature, transductive",
     )
-    skeleton_encoder: str = _setting("", "a skeleton_pretrain run, whose encoder stays frozen")
+    skeleton_encoder: str = _setting("", "a skeleton_pretrain run")
+    encoder_rate: float = _setting(
+        0.0,
+        "learning-rate multiplier of the skeleton encoder, which then learns too. 0: it stays frozen, as in all "
+        "published methods",
+    )
     text_encoder: str = _setting("minilm", "of class texts: any sentence encoder or CLIP (hub id or folder)")
     class_texts: str = _setting(
         "",

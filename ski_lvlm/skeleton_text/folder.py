@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from safetensors.torch import save_file
+
 from ski_lvlm.dual_encoders.checkpoints import (
     WEIGHTS,
     Card,
@@ -20,6 +22,7 @@ from ski_lvlm.skeleton_text.class_strings import ClassStrings, Strings
 from ski_lvlm.skeleton_text.method import Sizes, SkeletonTextMethod
 from ski_lvlm.skeleton_text.methods import METHODS
 from ski_lvlm.skeleton_text.recogniser import ClassVectors, SkeletonTextRecogniser
+from ski_lvlm.skeleton_text.with_encoder import WithEncoder
 from ski_lvlm.storage.files import atomic_path
 from ski_lvlm.storage.weight_files import read_safetensors
 
@@ -65,10 +68,15 @@ def build_method(card: SkeletonTextCard) -> SkeletonTextMethod:
 
 
 def save_method(folder: Path, method: SkeletonTextMethod, *, card: SkeletonTextCard, encoder: Path) -> None:
-    """Write the folder of a trained method, with the encoder of another folder."""
+    """Write the folder of a trained method, with the encoder of another folder or with the one that it trained."""
     for name in (SkeletonEncoderCard.FILE, WEIGHTS):
         with atomic_path(folder / ENCODER / name) as temporary:
             shutil.copyfile(encoder / name, temporary)
+    if isinstance(method, WithEncoder):
+        weights = {f"encoder.{name}": value for name, value in method.encoder.state_dict().items()}
+        with atomic_path(folder / ENCODER / WEIGHTS) as temporary:
+            save_file({name: value.cpu().contiguous() for name, value in weights.items()}, temporary)
+        method = method.method
     save_model(folder, method.eval(), card=card)
 
 

@@ -128,7 +128,7 @@ def _train_step(
     random = np.random.default_rng((schedule.seed, step.round * step.round_length + step.number))
     places = _places(schedule, step, len(table), random)
     for group in optimizer.param_groups:
-        group["lr"] = schedule.learning_rate * model.rate_multiplier(step)
+        group["lr"] = schedule.learning_rate * model.rate_multiplier(step) * group.get("multiplier", 1.0)
     optimizer.zero_grad()
     features, labels = table.batch(places).to(texts.device), table.labels[places].to(texts.device)
     loss = model.loss(features, labels, texts, step=step, random=random)

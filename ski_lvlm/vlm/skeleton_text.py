@@ -1,4 +1,4 @@
-"""The stage of skeleton-text methods, which match a frozen encoder's features with texts of classes."""
+"""The stage of skeleton-text methods, which match a skeleton encoder's features with texts of classes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,6 +29,7 @@ from ski_lvlm.skeleton_text.methods import METHODS
 from ski_lvlm.skeleton_text.recogniser import ClassVectors
 from ski_lvlm.skeleton_text.shortened_features import with_shortened
 from ski_lvlm.skeleton_text.training import Progress, Schedule, train
+from ski_lvlm.skeleton_text.with_encoder import WithEncoder, skeleton_table
 from ski_lvlm.vlm.skeleton_accuracy import Accuracy
 from ski_lvlm.vlm.stage_clips import check_pretraining, selection_of, skeleton_clips
 
@@ -44,17 +45,21 @@ class _Inputs(NamedTuple):
     card: SkeletonTextCard
     schedule: Schedule
     device: torch.device
+    encoder_rate: float
 
     def start(self, card: SkeletonTextCard) -> SkeletonTextMethod:
-        """Return the method as its training starts."""
+        """Return the method as its training starts, with its encoder if that is trained too."""
         torch.manual_seed(self.schedule.seed)
-        return build_method(card).to(self.device)
+        method = build_method(card)
+        if self.encoder_rate:
+            method = WithEncoder(method, load_skeleton_encoder(self.encoder)[0], multiplier=self.encoder_rate)
+        return method.to(self.device).train()
 
 
 def skeleton_text(recipe: SkeletonTextRecipe, *, output_dir: Path, seed: int, device: torch.device) -> dict[str, Any]:
     """Train a method, write its folder, and return its result.
 
-    The encoder runs on `device`. Methods of a millisecond a step train on the CPU, the others on `device`.
+    The encoder runs on `device`. Beside a frozen encoder, methods of a millisecond a step train on the CPU.
 
     Raises:
         ValueError: a folder or a flag is not as expected. The message says which.
@@ -92,10 +97,12 @@ def _inputs(
     split, method = selection.split, METHODS[recipe.method]
     schedule = Schedule(recipe.rounds, recipe.round_length, recipe.batch_size, recipe.learning_rate, seed)
     schedule.check()
+    if not 0 <= recipe.encoder_rate < float("inf"):
+        raise ValueError(f"--encoder_rate {recipe.encoder_rate}: expected 0, or a multiplier above it")
     folder = _encoder_folder(recipe, selection)
     encoder_card = read_card(folder, SkeletonEncoderCard)
     published = frozenset(method.deviations if recipe.published == "all" else filter(None, recipe.published.split(",")))
-    tables = _feature_tables(
+    tables, encoder_width = _feature_tables(
         recipe, selection, folder, encoder_card, published, output_dir=output_dir, seed=seed, device=device
     )
     text_encoder = load_text_encoder(recipe.text_encoder)
@@ -106,18 +113,17 @@ def _inputs(
         )
     strings = class_strings(selection.data, kind)
     vectors = ClassVectors(text_encoder, strings, has_unit_length=method.has_unit_texts)
-    home = device if method.is_heavy else torch.device("cpu")
+    home = device if method.is_heavy or recipe.encoder_rate else torch.device("cpu")
     texts = {"seen": vectors(split.seen).to(home)}
     if split.unseen:
         texts["unseen"] = vectors(split.unseen).to(home)
-    width = tables["seen_train"].features.shape[1]
     _, num_texts, text_width = texts["seen"].shape
     sizes = Sizes(
-        skeleton_width=width,
+        skeleton_width=encoder_width,
         text_width=text_width,
         num_texts=num_texts,
         num_classes=len(split.seen),
-        latent=recipe.latent or method.usual_latent(split.name, width=width),
+        latent=recipe.latent or method.usual_latent(split.name, width=encoder_width),
         layout=str(encoder_card.encoder["layout"]),
         num_unseen=len(split.unseen) if "transductive" in published else 0,
         num_shortened=_num_shortened(recipe),
@@ -139,7 +145,7 @@ def _inputs(
         protocol=selection.protocol_name,
         dataset=selection.data.name,
     )
-    return _Inputs(folder, tables, texts, card, schedule, home)
+    return _Inputs(folder, tables, texts, card, schedule, home, recipe.encoder_rate)
 
 
 def _num_shortened(recipe: SkeletonTextRecipe) -> int:
@@ -147,6 +153,8 @@ def _num_shortened(recipe: SkeletonTextRecipe) -> int:
         return 0
     if not METHODS[recipe.method].has_own_track:
         raise ValueError(f"--track own: --method {recipe.method} has none; leave it out, or give --method smie")
+    if recipe.encoder_rate:
+        raise ValueError("--track own reads features of shortened clips from a frozen encoder; leave --encoder_rate 0")
     if recipe.num_shortened < 1:
         raise ValueError(f"--num_shortened {recipe.num_shortened}: expected 1 or more for --track own")
     return recipe.num_shortened
@@ -162,7 +170,8 @@ def _feature_tables(
     output_dir: Path,
     seed: int,
     device: torch.device,
-) -> dict[Part, FeatureTable]:
+) -> tuple[dict[Part, FeatureTable], int]:
+    """Return the features of each part, or its skeletons if the encoder is trained too, and the encoder's width."""
     method, num_shortened = METHODS[recipe.method], _num_shortened(recipe)
     encoding = method.encoding(published)
     table_of, suffix = (map_table, "npy") if method.has_maps else (feature_table, "safetensors")
@@ -174,7 +183,9 @@ def _feature_tables(
     tables: dict[Part, FeatureTable] = {}
     for part in _PARTS:
         clips = skeleton_clips(selection, packed, preprocessing, part, num_frames=card.num_frames)
-        if len(clips):
+        if len(clips) and recipe.encoder_rate:
+            tables[part] = skeleton_table(clips)
+        elif len(clips):
             file = output_dir / "features" / f"{part}.{suffix}"
             encode = partial(encoding, encoder)
             tables[part] = table_of(encode, clips, file=file, encoder=digest, device=device)
@@ -189,7 +200,7 @@ def _feature_tables(
                     encoder=digest,
                     device=device,
                 )
-    return tables
+    return tables, encoder.width
 
 
 def _trained(

@@ -139,6 +139,9 @@ def test_star_killed_and_started_again_ends_with_the_same_bytes(home, star, tmp_
         (["--method", "smie", "--published", "relu"], "has rolled_negatives, raw_test to choose"),
         (["--track", "own"], "--method synse has none"),
         (["--track", "own", "--method", "smie", "--num_shortened", "0"], "--num_shortened 0: expected 1 or more"),
+        (["--encoder_rate", "-1"], "expected 0, or a multiplier"),
+        (["--method", "ridge", "--rounds", "0", "--encoder_rate", "1"], "has a closed form; leave it 0"),
+        (["--method", "smie", "--track", "own", "--encoder_rate", "1"], "leave --encoder_rate 0"),
         (["--held_out", "hand waving,pickup"], "is not a seen class"),
         (["--prepared", "nowhere"], "make them with scripts/prepare_ntu.py"),
     ],
@@ -216,3 +219,36 @@ def test_smie_s_own_track_can_hold_classes_out(home, tmp_path):
 def test_a_method_brings_its_own_schedule(home):
     _, recipe, args = train_ski_vlm.parse(["--stage", "skeleton_text", "--method", "smie"])
     assert (recipe.rounds, recipe.learning_rate, args.seed) == (100, 1e-5, 0)
+
+
+def encoder_weights(folder):
+    return {k: v for k, v in load_file(folder / "model.safetensors").items() if k.startswith("encoder.")}
+
+
+@pytest.mark.parametrize("method", ["smie", "star"])
+def test_the_encoder_learns_too_where_it_is_asked_to(home, tmp_path, method):
+    more = ["--method", method, "--rounds", "3", "--round_length", "0", "--learning_rate", "0.01"]
+    train_ski_vlm.main(flags(home, tmp_path / "run", *more, "--encoder_rate", "0.1"))
+    start, end = encoder_weights(home / "encoder"), encoder_weights(tmp_path / "run" / "skeleton_encoder")
+    assert start.keys() == end.keys()
+    changed = {name for name in start if not torch.equal(start[name], end[name])}
+    assert any(name.endswith("weight") for name in changed)
+    assert not any("running_" in name for name in changed), "statistics of batch norms are those of pretraining"
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    tested = zero_shot_result(home, tmp_path / "run", tmp_path / "test")
+    assert tested["unseen"]["top1"] == pytest.approx(result["unseen_test"]["top1"], abs=1e-4)
+    assert not (tmp_path / "run" / "features").exists()
+
+
+def test_killed_while_the_encoder_learns_it_ends_with_the_same_weights(home, tmp_path):
+    more = ["--method", "smie", "--rounds", "12", "--round_length", "0", "--encoder_rate", "1", "--select", "last"]
+    commands = {
+        name: [sys.executable, str(ROOT / "train_ski_vlm.py"), *flags(home, tmp_path / name, *more)]
+        for name in ("whole", "killed")
+    }
+    assert run(commands["whole"]).returncode == 0
+    kill_at(commands["killed"], "checkpoint.pt", 2, folder=tmp_path)
+    assert run(commands["killed"]).returncode == 0
+    for part in ("", "skeleton_encoder"):
+        whole, killed = (load_file(tmp_path / name / part / "model.safetensors") for name in commands)
+        assert all(torch.equal(whole[name], killed[name]) for name in whole)
