@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
+from scripts.tables.scales import SMALL
 from ski_lvlm.cli import parser, positive, run
 from ski_lvlm.datasets.catalogue import Part
 from ski_lvlm.datasets.clip_files import open_skeletons
@@ -34,10 +35,6 @@ from ski_lvlm.skeletons.preprocessing import Preprocessing, preprocess
 from ski_lvlm.storage.files import write_json
 
 ROOT = Path(__file__).parents[1]
-SHARED = "--num_frames 48 --batch_size 16 --per_device_train_batch_size 16 --optim adamw_torch --save_strategy no"
-SHARED += " --lr_scheduler_type cosine --dataloader_num_workers 0 --disable_tqdm True"
-PRETRAIN = "--num_heads 3 --depth 6 --strided 2 4 --num_train_epochs 25 --learning_rate 2e-3 --warmup_steps 0.1"
-ALIGN = "--num_train_epochs 12 --learning_rate 1e-3"
 PARTS: dict[str, Part] = {"seen": "seen_test", "unseen": "unseen_test", "unseen, all clips": "unseen_all"}
 
 
@@ -51,15 +48,15 @@ class Training(NamedTuple):
 
 def train(training: Training, args: argparse.Namespace) -> None:
     """Run the stages of one training, each unless it is finished."""
-    stages = {"skeleton_pretrain": PRETRAIN}
+    stages = {"skeleton_pretrain": SMALL.skeleton_pretrain}
     if training.split != "all":
         encoder = f"--skeleton_encoder {training.folder / 'skeleton_pretrain'}"
-        stages["skeleton_align"] = f"{ALIGN} {encoder} --text_encoder {args.text_encoder}"
+        stages["skeleton_align"] = f"{SMALL.skeleton_align} {encoder} --text_encoder {args.text_encoder}"
     for stage, flags in stages.items():
         out = training.folder / stage
         command = [sys.executable, str(ROOT / "train_ski_vlm.py"), "--stage", stage, "--data", args.data]
         command += ["--split", training.split, "--seed", str(training.seed), "--output_dir", str(out)]
-        command += [*SHARED.split(), *flags.split(), *args.flags.split()]
+        command += [*SMALL.skeletons.split(), *flags.split(), *args.flags.split()]
         out.mkdir(parents=True, exist_ok=True)
         environment = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
         with (out / "log.txt").open("a") as log:

@@ -14,7 +14,7 @@ from scripts.tables.recognition_plan import RecognitionPlan, replicates
 from scripts.tables.recognition_table import as_json, collect, encoder_notes, markdown
 from scripts.tables.results import Results
 from scripts.tables.rows import Row, Table
-from scripts.tables.scales import PAPER, SYNTHETIC, Scale, with_backbone
+from scripts.tables.scales import PAPER, SCALES, SYNTHETIC, Scale, with_backbone
 from ski_lvlm.cli import positive
 from ski_lvlm.datasets.catalogue import open_data_set
 
@@ -29,7 +29,10 @@ def flags_of(table: Table[Recogniser], description: str) -> argparse.ArgumentPar
         "--columns", nargs="+", help=f"only these splits: some of {', '.join(table.columns)}, or the folder's"
     )
     p.add_argument(
-        "--scale", choices=("paper", "miniature"), default="paper", help="of the runs on a folder's data set"
+        "--scale",
+        choices=tuple(SCALES),
+        default="paper",
+        help="of the runs on a folder's data set. small: a narrow encoder for some hundred clips",
     )
     p.add_argument("--seeds", type=positive, help="trainings of each row (default: 1, or 3 for some synthetic rows)")
     p.add_argument("--backbone", help="of the students: a CLIP or SigLIP (hub id or folder), or efficientnet-lite0")
@@ -62,7 +65,7 @@ def _own_plan(args: argparse.Namespace) -> RecognitionPlan:
     data_set = open_data_set(args.data)
     if foreign := [f"--{name}" for name in ("ntu", "prepared") if getattr(args, name)]:
         raise ValueError(f"{', '.join(foreign)} cannot be used with --data {args.data}, which has its own files")
-    scale = PAPER if args.scale == "paper" else SYNTHETIC
+    scale = SCALES[args.scale]
     scale = with_backbone(scale, args.backbone) if args.backbone and args.backbone != scale.backbone else scale
     steps: tuple[Step, ...] = ()
     out, frames = args.out or ROOT / "runs" / "tables" / data_set.name, args.frames_cache
