@@ -28,6 +28,7 @@ class SkeletonText:
     method: str
     encoder: SkeletonEncoder | None = "hyperformer"  # None: the scale's
     published: str = ""  # names for --published
+    select: Literal["held_out", "last"] = "held_out"
 
 
 @dataclass(frozen=True)

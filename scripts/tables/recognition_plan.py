@@ -119,6 +119,7 @@ class RecognitionPlan:
         network = method.encoder or self.scale.skeleton_text_encoder
         encoder = self._skeleton_pretrain(replicate, encoder=network)
         changes = {"published": method.published} if method.published else {}
+        changes |= {"select": method.select} if method.select != "held_out" else {}
         flags = [
             *_as_flags({"method": method.method} | changes),
             *self.scale.skeleton_text_flags(method.method, replicate.split).split(),

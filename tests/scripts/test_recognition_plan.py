@@ -64,6 +64,11 @@ def test_the_table_of_teachers_has_each_student_by_each_teacher():
     assert len(set(folders)) == len(TEACHERS_TABLE.rows)
 
 
+def test_a_system_that_chooses_nothing_has_a_folder_of_its_own():
+    train = commands(SkeletonText("smie", select="last"))["seed_0/smie-select_last"]
+    assert value(train, "--select") == "last"
+
+
 def test_variants_and_encoders_have_folders_of_their_own():
     steps = commands(SkeletonText("synse", encoder="shift_gcn", published="relu"), scale=PAPER, seed=1)
     train = steps["seed_1/synse-published_relu-encoder_shift_gcn"]
