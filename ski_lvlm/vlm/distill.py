@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import nn
@@ -54,13 +55,20 @@ def distill(recipe: DistillRecipe, *, seed: int) -> Stage:
         train=train,
         collate=collate_pairs,
         about=f"{len(train)} videos of {len(student_card.seen)} seen actions, {lacking} of them without a skeleton: "
-        "these train the video side only",
+        f"these train the video side only. Taught by {', '.join(map(_with_accuracy, teaching.notes))}",
         save=save,
         test=lambda _: {"clips": len(train), "clips_without_skeleton": lacking},
         untrained=_untrained(recipe, loss, student, beginnings=teaching.new_weights),
         untrained_rate=recipe.untrained_rate,
         origin={"teachers": [f"{note['method']} {note['digest']}" for note in teaching.notes]},
     )
+
+
+def _with_accuracy(note: Mapping[str, str]) -> str:
+    """Return the name of a teacher and how many seen actions it recognised in the test of its own training."""
+    file = Path(note["folder"]) / "result.json"
+    test = read_json(file).get("seen_test", {}) if file.is_file() else {}
+    return note["method"] + (f" (seen_test {test['top1']:.1%}, chance {test['chance']:.1%})" if test else "")
 
 
 def _untrained(recipe: DistillRecipe, loss: nn.Module, student: Student, *, beginnings: tuple[str, ...]) -> set[str]:

@@ -52,6 +52,8 @@ def test_every_method_teaches_by_its_scores_of_the_seen_names(case, sentences, t
     expected = load_recogniser(folder)(skeleton, SPLIT.seen).similarity
     assert torch.equal(teacher.similarities(skeleton), expected) and expected.shape == (3, 12)
     trainer(stage, tmp_path / "run", max_steps=1).train()
+    accuracy = json.loads((folder / "result.json").read_text())["seen_test"]["top1"]
+    assert stage.about.endswith(f"Taught by {method} (seen_test {accuracy:.1%}, chance 8.3%)")
 
 
 @pytest.mark.parametrize("kinds", [("synse",), ("synse", "aligned"), ("aligned", "aligned")])
