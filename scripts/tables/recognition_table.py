@@ -187,7 +187,11 @@ def _row_json(row: Row[Recogniser], results: Results) -> dict[str, Any]:
         "cells": list(row.cells),
         "published": dict(zip(results.table.columns, row.published, strict=True)),
         "published_harmonic_mean": row.mean,
-        "ours": {column: _number_json(cell) for column, cell in numbers.items() if cell},
+        "ours": {
+            column: {**_number_json(cell), "per_class": results.per_class(row, column)}
+            for column, cell in numbers.items()
+            if cell
+        },
         "harmonic_mean": our_mean(row, results),
         "empty": {column: reason for (name, column), reason in results.reasons.items() if name == row.name},
     }

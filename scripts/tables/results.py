@@ -115,6 +115,12 @@ class Results:
         trainings = self.trainings.get((row.name, column))
         return number(list(trainings.values()), self.group_of) if trainings else None
 
+    def per_class(self, row: Row[Any], column: str) -> dict[str, float]:
+        """Return the mean over trainings of each class of a cell, or of each item of a video."""
+        trainings = self.trainings.get((row.name, column), {}).values()
+        values = grouped((item, value) for training in trainings for item, value in training.values.items())
+        return {item: fmean(values[item]) for item in sorted(values)}
+
     def comparisons(self, columns: Iterable[str] | None = None) -> list[Comparison]:
         """Return the difference of each row and its baselines, in every column that has both."""
         pairs = self.table.comparisons()

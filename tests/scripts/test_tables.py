@@ -487,6 +487,7 @@ def test_the_json_has_every_number(tmp_path, runner):
     assert online["published"] == {"ntu60/48-12": 52.0, "ntu120/110-10": 77.5}
     assert online["ours"]["synthetic"]["per_seed"] == [62.5] and online["ours"]["synthetic"]["chance"] == 25.0
     assert online["ours"]["synthetic"]["spread"] is None
+    assert online["ours"]["synthetic"]["per_class"] == {"A23": 50.0, "A6": 50.0, "A60": 75.0, "A64": 75.0}
     assert table["scale"]["backbone"] == "efficientnet-lite0" and len(table["comparisons"]) == 3
 
 
