@@ -58,11 +58,16 @@ class Progress:
     step: int = 0
     accuracies: list[float] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
+    idle_rounds: int = 0  # at the beginning, whose learning rate is 0
 
     @property
     def best_round(self) -> int:
-        """Number of rounds, from 1, after which the accuracy was best. Of equals it is the first."""
-        return int(np.argmax(self.accuracies)) + 1
+        """Number of rounds, from 1, after which the accuracy was best. Of equals it is the first.
+
+        Weights that no step has changed yet are no choice, unless there are no others.
+        """
+        idle = self.idle_rounds if self.idle_rounds < len(self.accuracies) else 0
+        return idle + int(np.argmax(self.accuracies[idle:])) + 1
 
 
 def train(
@@ -105,6 +110,7 @@ def train(
             progress.step = number + 1
             is_round_end = progress.step % length == 0
             if is_round_end and accuracy:
+                progress.idle_rounds += progress.idle_rounds == step.round and not model.rate_multiplier(step)
                 _note(progress, model, accuracy(model))
             if is_round_end or progress.step % _SAVE_EVERY == 0:
                 last = {"accuracy": progress.accuracies[-1]} if is_round_end and accuracy else {}

@@ -66,7 +66,8 @@ def test_interrupted_it_ends_with_the_same_weights(method, tmp_path):
         train(model, table, texts, schedule, folder=tmp_path / "cut", accuracy=stop)
     model.load_state_dict(initial)
     progress = train(model, table, texts, schedule, folder=tmp_path / "cut", accuracy=lambda _: 0.5)
-    assert progress.step == schedule.rounds * schedule.round_length and progress.best_round == 1
+    assert progress.step == schedule.rounds * schedule.round_length
+    assert progress.best_round == (2 if method == "smie" else 1), "SMIE's first round has the rate 0"
     assert progress.accuracies == [0.5] * schedule.rounds
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in whole.items())
     assert any(not torch.equal(value, initial[name]) for name, value in whole.items())
