@@ -5,8 +5,7 @@ and one in time both move whole rows of memory.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -14,11 +13,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from ski_lvlm.encoders.skeleton_encoder import SkeletonEncoder
+from ski_lvlm.encoders.graph_encoder import GraphEncoder
 from ski_lvlm.encoders.temporal_shift import TemporalShift
-from ski_lvlm.skeletons.layouts import Layout
-
-WIDTHS = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
 
 
 def joint_shift(num_joints: int, num_channels: int) -> Int[Tensor, " JC"]:
@@ -131,7 +127,7 @@ class Block(nn.Module):
         return F.relu(y)
 
 
-class ShiftGCN(SkeletonEncoder):
+class ShiftGCN(GraphEncoder):
     """Skeleton encoder of SynSE and STAR: ten blocks over joints and time, tokens averaged over joints and persons.
 
     A joint exchanges channels with all joints, in the order of the layout, whose bones are not used.
@@ -143,45 +139,18 @@ class ShiftGCN(SkeletonEncoder):
     The published network knows no such joints.
     Assumption: the initial weights of 1x1 convolutions are normal with the variance 2 / outputs.
 
-    Args:
-        layout: joints of the skeletons.
-        widths: channels of each block. The last is the width F of a token.
-        strided: blocks (counted from 1) that halve the time steps, rounding down.
-        in_channels: channels of a joint (3 for metres in space, 2 for pixels, more for stacked streams).
-        num_persons: persons that the first batch norm distinguishes.
+    Time steps are halved rounding down.
     """
 
     network: ClassVar[str] = "shift_gcn"
     title: ClassVar[str] = "Shift-GCN"
-    sizes: ClassVar[tuple[str, ...]] = ("widths", "strided")
+    published_widths: ClassVar[tuple[int, ...]] = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
     has_partial_steps: ClassVar[bool] = False
     strongly_decayed: ClassVar[dict[str, float]] = {".joints.weight": 10.0}  # 1e-3 beside 1e-4, as published
 
-    def __init__(
-        self,
-        *,
-        layout: Layout,
-        widths: Sequence[int] = WIDTHS,
-        strided: Sequence[int] = (5, 8),
-        in_channels: int = 3,
-        num_persons: int = 2,
-    ) -> None:
-        if not widths:
-            raise ValueError("widths is empty; expected one number of channels for each block, such as 64 64 128")
-        super().__init__(
-            layout=layout,
-            width=widths[-1],
-            depth=len(widths),
-            strided=strided,
-            in_channels=in_channels,
-            num_persons=num_persons,
-        )
-        self.widths = tuple(widths)
-        sizes = zip((in_channels, *widths), widths, self.strides, strict=False)
-        self.blocks = nn.ModuleList(
-            Block(before, width, num_joints=layout.num_joints, stride=stride, has_residual=number > 1)
-            for number, (before, width, stride) in enumerate(sizes, start=1)
-        )
+    def block(self, before: int, width: int, *, stride: int, number: int) -> nn.Module:
+        """Return a block. The first has no outer residual."""
+        return Block(before, width, num_joints=self.layout.num_joints, stride=stride, has_residual=number > 1)
 
     def feature_map(
         self,
@@ -198,8 +167,3 @@ class ShiftGCN(SkeletonEncoder):
             has_joint = has_joint if has_joint is None else self.halved(has_joint, stride)
         x = rearrange(x, "j c t n -> n c t j")
         return x if has_joint is None else x * has_joint[:, None]
-
-    @property
-    def own_settings(self) -> dict[str, Any]:
-        """Return the widths of the blocks."""
-        return {"widths": list(self.widths)}

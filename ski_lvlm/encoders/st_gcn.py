@@ -1,7 +1,7 @@
 """The skeleton encoder ST-GCN (Yan et al. 2018) in SMIE's sizes: each joint hears its neighbours, then its own past."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -10,11 +10,10 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from ski_lvlm.encoders.graph_encoder import GraphEncoder
 from ski_lvlm.encoders.hyper_attention import hop_distances
-from ski_lvlm.encoders.skeleton_encoder import SkeletonEncoder
 from ski_lvlm.skeletons.layouts import Layout
 
-WIDTHS = (16, 16, 16, 16, 32, 32, 32, 64, 64, 256)
 _SUBSETS = 3  # of a joint's neighbours
 _KERNEL = 9  # time steps
 _DROPOUT = 0.5  # from the second block on
@@ -98,7 +97,7 @@ class Block(nn.Module):
         return rearrange(F.relu(y), "n d u j -> n u j d")
 
 
-class STGCN(SkeletonEncoder):
+class STGCN(GraphEncoder):
     """Skeleton encoder of SMIE's own track: ten blocks over neighbours and time, tokens averaged over joints, persons.
 
     The share that a joint takes from each neighbour is learned in each block, from the layout's graph on. All persons
@@ -111,19 +110,14 @@ class STGCN(SkeletonEncoder):
     The published network knows no such joints.
     Assumption: the initial weights are those of torch's layers.
 
-    Args:
-        layout: joints, bones and centre of the skeletons.
-        widths: channels of each block. The last is the width F of a token.
-        strided: blocks (counted from 1) that halve the time steps, rounding up.
-        in_channels: channels of a joint (3 for metres in space, 2 for pixels, more for stacked streams).
-        num_persons: persons of a clip at most.
+    Time steps are halved rounding up.
     """
 
     subsets: Tensor
 
     network: ClassVar[str] = "st_gcn"
     title: ClassVar[str] = "ST-GCN"
-    sizes: ClassVar[tuple[str, ...]] = ("widths", "strided")
+    published_widths: ClassVar[tuple[int, ...]] = (16, 16, 16, 16, 32, 32, 32, 64, 64, 256)
     has_partial_steps: ClassVar[bool] = True
     has_shared_norm: ClassVar[bool] = True
 
@@ -131,28 +125,19 @@ class STGCN(SkeletonEncoder):
         self,
         *,
         layout: Layout,
-        widths: Sequence[int] = WIDTHS,
+        widths: Sequence[int] | None = None,
         strided: Sequence[int] = (5, 8),
         in_channels: int = 3,
         num_persons: int = 2,
     ) -> None:
-        if not widths:
-            raise ValueError("widths is empty; expected one number of channels for each block, such as 16 16 32")
         super().__init__(
-            layout=layout,
-            width=widths[-1],
-            depth=len(widths),
-            strided=strided,
-            in_channels=in_channels,
-            num_persons=num_persons,
+            layout=layout, widths=widths, strided=strided, in_channels=in_channels, num_persons=num_persons
         )
-        self.widths = tuple(widths)
         self.register_buffer("subsets", spatial_subsets(layout))  # kept, since released weights bring their own
-        sizes = zip((in_channels, *widths), widths, self.strides, strict=False)
-        self.blocks = nn.ModuleList(
-            Block(before, width, num_joints=layout.num_joints, stride=stride, is_first=number == 1)
-            for number, (before, width, stride) in enumerate(sizes, start=1)
-        )
+
+    def block(self, before: int, width: int, *, stride: int, number: int) -> nn.Module:
+        """Return a block. The first has no outer residual and no dropout."""
+        return Block(before, width, num_joints=self.layout.num_joints, stride=stride, is_first=number == 1)
 
     def feature_map(
         self,
@@ -167,8 +152,3 @@ class STGCN(SkeletonEncoder):
             x = block(_masked(x, has_joint), self.subsets, has_joint)
             has_joint = has_joint if has_joint is None else self.halved(has_joint, stride)
         return rearrange(_masked(x, has_joint), "n u j c -> n c u j")
-
-    @property
-    def own_settings(self) -> dict[str, Any]:
-        """Return the widths of the blocks."""
-        return {"widths": list(self.widths)}
