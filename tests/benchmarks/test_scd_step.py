@@ -85,6 +85,7 @@ def test_padding_after_the_end_of_a_sentence_changes_nothing(checkpoint):
     assert torch.allclose(encoder(prompts), PaddedText(encoder)(prompts), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_table_shows_each_part_of_each_way(turns):
     quick = dict.fromkeys(turns["ours"]["seconds"], (0.001, 0.002))
     slow = dict.fromkeys(quick, (0.01, 0.02))
