@@ -18,6 +18,7 @@ LEGEND = (
     "Ours: top-1 on the unseen classes in percent, mean over trainings ± their standard deviation (number of "
     "trainings). 95 %: bootstrap interval over classes."
 )
+ALL_SPLITS = "all splits"  # heading of the column of several splits together
 ON_SHIFT_GCN = "Rows of skeleton-text methods stand on a frozen Shift-GCN, as published for SynSE, SMIE and STAR."
 ON_HYPERFORMER = (
     'Rows of skeleton-text methods stand on our frozen Hyperformer ("SynSE on our Hyperformer"). The published numbers '
@@ -36,7 +37,10 @@ def read_training(path: Path) -> Training:
 def collect(
     table: Table[Recogniser], *, plan: RecognitionPlan, columns: Sequence[str], seeds: Mapping[str, int]
 ) -> Results:
-    """Read the finished evaluations of up to `seeds` trainings of each row."""
+    """Read the finished evaluations of up to `seeds` trainings of each row.
+
+    Several splits of one's own data set have a column more, of all of them together.
+    """
     trainings: dict[tuple[str, str], dict[int, Training]] = {}
     reasons: dict[tuple[str, str], str] = {}
     for row, column in ((row, column) for row in table.rows for column in columns):
@@ -49,7 +53,27 @@ def collect(
                 trainings.setdefault((row.name, column), {})[replicate.seed] = training
             else:
                 reasons[row.name, column] = "not run"
-    return Results(table, tuple(columns), trainings, verdict, reasons=reasons)
+    own = [column for column in columns if column not in table.columns]
+    if len(own) < 2:
+        return Results(table, tuple(columns), trainings, verdict, reasons=reasons)
+    for row in table.rows:
+        if together := _together({column: trainings.get((row.name, column), {}) for column in own}):
+            trainings[row.name, ALL_SPLITS] = together
+    return Results(table, (*columns, ALL_SPLITS), trainings, verdict, reasons=reasons)
+
+
+def _together(of_columns: Mapping[str, Mapping[int, Training]]) -> dict[int, Training]:
+    """Return by seed the trainings of all splits as one, with the classes of all. Each split weighs the same."""
+    seeds = set.intersection(*(set(trainings) for trainings in of_columns.values()))
+    joined = {}
+    for seed in sorted(seeds):
+        parts = {column: trainings[seed] for column, trainings in of_columns.items()}
+        joined[seed] = Training(
+            fmean(part.mean for part in parts.values()),
+            {f"{column}: {name}": value for column, part in parts.items() for name, value in part.values.items()},
+            fmean(part.chance for part in parts.values()),
+        )
+    return joined
 
 
 def verdict(points: Number, baseline: Number) -> str:

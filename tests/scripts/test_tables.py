@@ -569,6 +569,20 @@ def test_a_data_set_of_ones_own_has_its_splits_as_columns(tmp_path):
         recognition_command.columns_of(TABLE_1, args)
 
 
+def test_several_splits_of_ones_own_stand_together_too(tmp_path):
+    splits = {"A": {"unseen": ["wave", "fold"]}, "B": {"unseen": ["sweep", "pour tea"]}}
+    folder = write_data_set(tmp_path / "home", splits=splits)
+    args = ["--data", str(folder), "--scale", "small", "--out", str(tmp_path / "out"), "--seeds", "2"]
+    by_split = {"home_A": (0.25, 0.25, 0.75, 0.75), "home_B": (1.0, 1.0, 1.0, 1.0)}
+    runner = FakeRunner()
+    runner.accuracies = lambda _: by_split[runner.folders[-1].parents[2].name]
+    flags = flags_of(TABLE_2, "").parse_args([*args, "--rows", "SynSE", "Floor"])
+    results = make(TABLE_2, flags, runner=runner).results
+    cell = results.number(TABLE_2.matching(["SynSE"])[0], "all splits")
+    assert (cell.mean, cell.groups, cell.values, cell.per_training) == (75.0, 8, 16, (75.0, 75.0))
+    assert [c.column for c in results.comparisons()] == ["home/A", "home/B", "all splits"]
+
+
 def test_data_that_does_not_fit_is_refused(tmp_path):
     with pytest.raises(ValueError, match="--data ntu without --ntu"):
         plan_of(flags_of(TABLE_1, "").parse_args(["--data", "ntu"]))
