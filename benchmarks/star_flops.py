@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import in_turns
 from ski_lvlm.cli import run
-from ski_lvlm.skeleton_text.part_reader import PartNetwork, PartReader
+from ski_lvlm.skeleton_text.methods.part_reader import PartNetwork, PartReader
 from ski_lvlm.skeletons.layouts import LAYOUTS
 from ski_lvlm.skeletons.parts import body_parts
 

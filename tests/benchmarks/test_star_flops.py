@@ -1,7 +1,7 @@
 import torch
 
 from benchmarks.star_flops import folded_read, operations, plain_read, step
-from ski_lvlm.skeleton_text.part_reader import PartNetwork
+from ski_lvlm.skeleton_text.methods.part_reader import PartNetwork
 from ski_lvlm.skeletons.layouts import LAYOUTS
 from ski_lvlm.skeletons.parts import body_parts
 

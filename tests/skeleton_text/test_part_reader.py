@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from einops import rearrange
 
 from ski_lvlm.encoders.clip_maps import scrambled_map
-from ski_lvlm.skeleton_text.part_loss import part_terms
-from ski_lvlm.skeleton_text.part_reader import PartNetwork
+from ski_lvlm.skeleton_text.methods.part_loss import part_terms
+from ski_lvlm.skeleton_text.methods.part_reader import PartNetwork
 from ski_lvlm.skeletons.layouts import LAYOUTS
 from ski_lvlm.skeletons.parts import PARTS, body_parts
 from tests.cases.reference_weights import GOLDEN, fill_random, reference, relative

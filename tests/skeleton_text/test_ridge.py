@@ -4,7 +4,7 @@ import torch
 
 from ski_lvlm.skeleton_text.features import FeatureTable
 from ski_lvlm.skeleton_text.method import Sizes, Step
-from ski_lvlm.skeleton_text.ridge import Ridge
+from ski_lvlm.skeleton_text.methods.ridge import Ridge
 from ski_lvlm.skeleton_text.training import Schedule, train
 
 SIZES = Sizes(skeleton_width=5, text_width=4, num_texts=2, num_classes=6)

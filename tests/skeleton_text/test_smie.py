@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from ski_lvlm.skeleton_text.method import Sizes, Step
-from ski_lvlm.skeleton_text.pair_scorer import (
+from ski_lvlm.skeleton_text.methods.pair_scorer import (
     PairScorer,
     information,
     margin_loss,
@@ -13,7 +13,7 @@ from ski_lvlm.skeleton_text.pair_scorer import (
     other_classes,
     rate_at,
 )
-from ski_lvlm.skeleton_text.smie import SMIE
+from ski_lvlm.skeleton_text.methods.smie import SMIE
 from tests.cases.reference_weights import reference, relative
 
 LAYERS = {"l0": "layers.0", "l1": "layers.2", "l2": "layers.4"}

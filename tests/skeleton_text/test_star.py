@@ -8,7 +8,7 @@ from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.encoders.clip_maps import mean_map, scrambled_map
 from ski_lvlm.skeleton_text.class_strings import class_strings
 from ski_lvlm.skeleton_text.method import Sizes, Step
-from ski_lvlm.skeleton_text.star import STAR
+from ski_lvlm.skeleton_text.methods.star import STAR
 
 SIZES = Sizes(skeleton_width=12, text_width=8, num_texts=7, num_classes=3, latent=6, layout="ntu-25")
 

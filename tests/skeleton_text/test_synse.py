@@ -3,11 +3,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ski_lvlm.skeleton_text.autoencoders import Autoencoders
 from ski_lvlm.skeleton_text.method import Sizes, Step
 from ski_lvlm.skeleton_text.methods import METHODS
-from ski_lvlm.skeleton_text.synse_classifier import class_scorer, fit_classifier
-from ski_lvlm.skeleton_text.synse_loss import cross_start, kl_divergence, synse_terms, weights_at
+from ski_lvlm.skeleton_text.methods.autoencoders import Autoencoders
+from ski_lvlm.skeleton_text.methods.synse_classifier import class_scorer, fit_classifier
+from ski_lvlm.skeleton_text.methods.synse_loss import cross_start, kl_divergence, synse_terms, weights_at
 from tests.cases.reference_weights import reference, relative
 
 PARTS = {"sequence": "skeleton_{}", "n_text": "text_{}s.0", "v_text": "text_{}s.1"}

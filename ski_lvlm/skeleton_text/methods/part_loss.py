@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ski_lvlm.dual_encoders.language import cosine_similarity
-from ski_lvlm.skeleton_text.part_reader import PartNetwork, PartScores
+from ski_lvlm.skeleton_text.methods.part_reader import PartNetwork, PartScores
 
 
 class PartTerms(NamedTuple):

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ski_lvlm.skeleton_text.method import Scorer, Sizes, SkeletonTextMethod, Step
-from ski_lvlm.skeleton_text.pair_scorer import (
+from ski_lvlm.skeleton_text.methods.pair_scorer import (
     PairScorer,
     information,
     margin_loss,

@@ -8,10 +8,10 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ski_lvlm.skeleton_text.autoencoders import Autoencoders
 from ski_lvlm.skeleton_text.method import Scorer, Sizes, SkeletonTextMethod, Step
-from ski_lvlm.skeleton_text.synse_classifier import fit_classifier
-from ski_lvlm.skeleton_text.synse_loss import check_cycle, synse_terms, weights_at
+from ski_lvlm.skeleton_text.methods.autoencoders import Autoencoders
+from ski_lvlm.skeleton_text.methods.synse_classifier import fit_classifier
+from ski_lvlm.skeleton_text.methods.synse_loss import check_cycle, synse_terms, weights_at
 
 
 class SynSE(SkeletonTextMethod):

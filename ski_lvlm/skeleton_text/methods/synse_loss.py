@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from ski_lvlm.skeleton_text.autoencoders import Autoencoders, Gaussian
+from ski_lvlm.skeleton_text.methods.autoencoders import Autoencoders, Gaussian
 
 SHORT_CYCLE = 1700  # iterations, whose cross-reconstruction begins earlier
 CROSS_FROM = {True: 1400, False: 1500}  # by whether the cycle is the short one

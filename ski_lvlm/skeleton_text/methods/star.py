@@ -10,8 +10,8 @@ from torch import Tensor
 from ski_lvlm.dual_encoders.language import cosine_similarity
 from ski_lvlm.encoders.clip_maps import mean_map, scrambled_map
 from ski_lvlm.skeleton_text.method import Encoding, Scorer, Sizes, SkeletonTextMethod, Step
-from ski_lvlm.skeleton_text.part_loss import part_terms
-from ski_lvlm.skeleton_text.part_reader import PartNetwork
+from ski_lvlm.skeleton_text.methods.part_loss import part_terms
+from ski_lvlm.skeleton_text.methods.part_reader import PartNetwork
 from ski_lvlm.skeletons.layouts import layout_named
 from ski_lvlm.skeletons.parts import PARTS, body_parts
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ski_lvlm.skeleton_text.autoencoders import Autoencoders, start
+from ski_lvlm.skeleton_text.methods.autoencoders import Autoencoders, start
 
 SAMPLES = 500  # of each class
 STEPS = 300
