@@ -152,7 +152,7 @@ def evaluate(args: argparse.Namespace) -> int:
 
 def optimism() -> str:
     """Return the note for a model that was chosen on the unseen test clips."""
-    from ski_lvlm.vlm.skeleton_text import OPTIMISTIC
+    from ski_lvlm.skeleton_text.folder import OPTIMISTIC
 
     return OPTIMISTIC
 

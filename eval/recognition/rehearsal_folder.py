@@ -11,7 +11,7 @@ from ski_lvlm.datasets.selection import Selection
 from ski_lvlm.recognition.recogniser import Recogniser
 from ski_lvlm.recognition.rehearsal import rehearsal_flags, rehearsal_notes, rehearsal_selection
 from ski_lvlm.recognition.skeleton_text_recogniser import holds_skeleton_text
-from ski_lvlm.vlm.skeleton_text import REHEARSAL
+from ski_lvlm.skeleton_text.folder import REHEARSAL
 
 
 def rehearsal_folder(args: argparse.Namespace) -> Path | None:

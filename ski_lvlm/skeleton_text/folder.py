@@ -27,6 +27,8 @@ from ski_lvlm.storage.files import atomic_path
 from ski_lvlm.storage.weight_files import read_safetensors
 
 ENCODER = "skeleton_encoder"  # sub-folder
+REHEARSAL = "rehearsal"  # sub-folder of the model that was trained without the classes that are held out
+OPTIMISTIC = "chosen on the unseen test clips, as the published code does: optimistic"
 
 
 @dataclass(frozen=True)
