@@ -53,11 +53,11 @@ def collect(
                 trainings.setdefault((row.name, column), {})[replicate.seed] = training
             else:
                 reasons[row.name, column] = "not run"
-    own = [column for column in columns if column not in table.columns]
-    if len(own) < 2:
+    data_set_columns = [column for column in columns if column not in table.columns]
+    if len(data_set_columns) < 2:
         return Results(table, tuple(columns), trainings, verdict, reasons=reasons)
     for row in table.rows:
-        if together := _together({column: trainings.get((row.name, column), {}) for column in own}):
+        if together := _together({column: trainings.get((row.name, column), {}) for column in data_set_columns}):
             trainings[row.name, ALL_SPLITS] = together
     return Results(table, (*columns, ALL_SPLITS), trainings, verdict, reasons=reasons)
 
