@@ -98,6 +98,8 @@ def train(
     model.initialise(table, texts)
     if not schedule.rounds:
         return Progress()
+    if not list(model.parameters()):
+        raise ValueError(f"--rounds {schedule.rounds}: {model.title} has a closed form and no steps; leave it 0")
     optimizer = model.optimizer(schedule.learning_rate)
     progress = _resume(folder / CHECKPOINT, model, optimizer)
     length = schedule.steps_of_round(len(table))

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from ski_lvlm.skeleton_text.features import FeatureTable
-from ski_lvlm.skeleton_text.method import Sizes, Step
+from ski_lvlm.skeleton_text.method import Sizes
 from ski_lvlm.skeleton_text.methods.ridge import Ridge
 from ski_lvlm.skeleton_text.training import Schedule, train
 
@@ -41,10 +41,8 @@ def test_classes_without_clips_weigh_nothing(inputs, tmp_path):
     assert torch.equal(*weights)
 
 
-def test_it_has_no_steps(inputs):
+def test_it_has_no_steps(inputs, tmp_path):
     table, texts = inputs
-    with pytest.raises(ValueError, match="leave --rounds 0"):
-        step = Step(round=0, number=0, round_length=1, rounds=1)
-        Ridge(SIZES, published=frozenset(), seed=0).loss(
-            table.features, table.labels, texts, step=step, random=np.random.default_rng(0)
-        )
+    method = Ridge(SIZES, published=frozenset(), seed=0)
+    with pytest.raises(ValueError, match="--rounds 1: ridge has a closed form and no steps; leave it 0"):
+        train(method, table, texts, Schedule(1, 0, 1, 0.5, 0), folder=tmp_path)

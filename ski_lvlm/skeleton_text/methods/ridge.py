@@ -63,8 +63,8 @@ class Ridge(SkeletonTextMethod):
         step: Step,
         random: np.random.Generator,
     ) -> Float[Tensor, ""]:
-        """Refuse steps of training, because the map has a closed form."""
-        raise ValueError("--method ridge has a closed form; leave --rounds 0")
+        """Refuse steps, because the map has a closed form."""
+        raise NotImplementedError
 
     def scorer(self, texts: Float[Tensor, "C K D"]) -> Scorer:
         """Return the cosines with the joined texts of each class."""
