@@ -11,9 +11,14 @@ from ski_lvlm.skeleton_text.words import Words, look_up, words_by_name, words_of
     ("name", "words"),
     [
         ("pick up the bag", ("pick up", "bag")),
-        ("jumping", ("jumping", "")),
-        ("Pour hot tea", ("Pour", "hot tea")),
-        ("sit down", ("sit down", "")),
+        ("jumping", ("jump", "")),
+        ("Pour hot tea", ("pour", "tea")),
+        ("sitting down", ("sit down", "")),
+        ("hand waving", ("wave", "hand")),
+        ("put something into a bag", ("put", "something")),
+        ("wearing a hat/cap (in a shop)", ("wear", "hat")),
+        ("(both hands)", ("both", "hands")),
+        ("VYPNOUT světlo", ("vypnout", "světlo")),
     ],
 )
 def test_a_name_is_split_by_rule(name, words):
@@ -29,6 +34,13 @@ def test_all_classes_of_ntu_have_a_verb_and_most_a_noun():
     words = [words_of(action) for action in open_data_set("ntu120").description.classes]
     assert all(entry.verb for entry in words)
     assert sum(not entry.noun for entry in words) == 17
+
+
+def test_the_rule_agrees_with_most_of_the_hand_made_table():
+    classes = open_data_set("ntu120").description.classes
+    pairs = [(words_of_name(action.name), words_of(action)) for action in classes]
+    verbs, nouns = (sum(rule[part] == table[part] for rule, table in pairs) for part in (0, 1))
+    assert verbs >= 70 and nouns >= 60  # of 120. The table has words that no name has
 
 
 def test_a_name_is_found_under_each_spelling():
