@@ -1,13 +1,16 @@
 """The processes that hold vision-language models, with a test double that speaks their protocol and misbehaves."""
 
+import io
 import os
 import signal
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
+from data_curation.captioning import vision_process
 from data_curation.captioning.vision_pool import Loading, VisionPool, visible_gpus, worker_command
 from data_curation.ledger import Failed
 from tests.cases.command_case import HANG, is_running, until
@@ -24,6 +27,8 @@ if sys.argv[1:] == ["refused"]:
     print(json.dumps({"id": None, "error": "no such model"}), flush=True)
     sys.exit(2)
 sys.stderr.write("loading 100%\\n")
+while sys.argv[1:] and not os.path.exists(sys.argv[1]):  # until somebody has read it
+    time.sleep(0.01)
 print(json.dumps({"ready": True, "commit": "c0ffee"}), flush=True)
 for text in sys.stdin:
     request = json.loads(text)
@@ -171,12 +176,19 @@ def test_closing_ends_the_processes(start):
     pool.close()  # twice does no harm
 
 
-def test_progress_of_loading_is_passed_on_but_later_chatter_is_not(start, capfd):
-    pool = start()
+def test_progress_of_loading_is_passed_on_but_later_chatter_is_not(start, tmp_path, monkeypatch):
+    printed = io.StringIO()
+
+    def write(text):
+        printed.write(text)
+        (tmp_path / "printed").touch()
+
+    # The two pipes of a process have no order between them. So it is not ready before its line was printed.
+    monkeypatch.setattr(vision_process.sys, "stderr", SimpleNamespace(write=write))
+    pool = start(str(tmp_path / "printed"))
     with pytest.raises(Failed):
         ask(pool, "die")
-    said = capfd.readouterr().err
-    assert "loading 100%" in said and "out of memory" not in said
+    assert printed.getvalue() == "loading 100%\n"
 
 
 def python_double(folder, says):

@@ -651,7 +651,7 @@ def test_train_ski_vlm_accepts_the_flags_of_every_row():
             stage, recipe, args = parsed[shape]
             assert stage == flags[1] and recipe.split == flags[3] and str(args.output_dir) in flags
     assert {stage for stage, _, _ in parsed.values()} == {
-        *("skeleton_pretrain", "skeleton_align", "video_finetune", "distill")
+        *("skeleton_pretrain", "skeleton_align", "skeleton_text", "video_finetune", "distill")
     }
 
 
