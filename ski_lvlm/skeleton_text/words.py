@@ -50,7 +50,8 @@ class _Tagged(NamedTuple):
     @property
     def is_verb(self) -> bool:
         # Names have gerunds where sentences have participles, which the tagger takes for nouns now and then.
-        return self.tag.startswith("VB") or (self.text.endswith("ing") and self.tag != "JJ")
+        # They have no past, which it takes "left" for.
+        return self.tag in ("VB", "VBG", "VBP", "VBZ") or (self.text.endswith("ing") and self.tag != "JJ")
 
     @property
     def is_noun(self) -> bool:

@@ -15,6 +15,7 @@ from ski_lvlm.skeleton_text.words import Words, look_up, words_by_name, words_of
         ("Pour hot tea", ("pour", "tea")),
         ("sitting down", ("sit down", "")),
         ("hand waving", ("wave", "hand")),
+        ("swipe left", ("swipe", "")),
         ("put something into a bag", ("put", "something")),
         ("wearing a hat/cap (in a shop)", ("wear", "hat")),
         ("(both hands)", ("both", "hands")),
