@@ -33,13 +33,8 @@ class Comparison:
         clips: Sequence[str],
         classes: Sequence[str],
     ) -> None:
-        self.args, self.selection, self.models, self.clips, self.classes = (
-            args,
-            selection,
-            models,
-            clips,
-            tuple(classes),
-        )
+        self.args, self.selection, self.models = args, selection, models
+        self.clips, self.classes = clips, tuple(classes)
         data = selection.data
         self.sentences: dict[str, ClassSentences] = {
             model.modality: sentences_for(args, model, class_spellings(spelling(args, model, data), data, classes))

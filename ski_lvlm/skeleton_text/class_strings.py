@@ -36,9 +36,14 @@ def class_strings(data: DataSet, kind: str) -> ClassStrings:
 
     Sentences are there for the names of other data sets too.
     """
-    words, texts = words_by_name(data), class_texts(data) if kind != "words" else {}
-    names = words if kind == "words" else {**words, **texts}
-    return ClassStrings(kind, {name: _strings(name, kind, words=words, texts=texts) for name in names})
+    if kind == "words":
+        words = words_by_name(data)
+        return ClassStrings(kind, {name: _strings(name, kind, words=words, texts={}) for name in words})
+    texts = class_texts(data)
+    classes = data.description.classes
+    spellings = [text.casefold() for action in classes for text in (action.name, *action.spellings.values())]
+    names = dict.fromkeys([*spellings, *texts])
+    return ClassStrings(kind, {name: _strings(name, kind, words={}, texts=texts) for name in names})
 
 
 def _strings(name: str, kind: str, *, words: Mapping[str, Words], texts: Mapping[str, ClassTexts]) -> Strings:

@@ -37,9 +37,15 @@ def measure_accuracy(
         return {"clips": 0}
     loader = DataLoader(dataset, batch_size=batch_size, collate_fn=collate)
     scores = torch.cat([scores_of(batch["skeleton"].to(device)).float().cpu() for batch in loader])
-    labels, classes = torch.tensor(dataset.labels), scores.shape[1]
-    result: Accuracy = {"clips": len(labels), "classes": classes, "chance": round(1 / classes, 4)}
-    result["top1"] = round(top_k_accuracy(scores, labels), 4)
-    if classes > 5:
+    labels = torch.tensor(dataset.labels)
+    result = top1_of(scores, labels)
+    if result["classes"] > 5:
         result["top5"] = round(top_k_accuracy(scores, labels, k=5), 4)
     return result
+
+
+def top1_of(scores: Tensor, labels: Tensor) -> Accuracy:
+    """Return the share of clips whose best score [N C] is that of their class."""
+    clips, classes = scores.shape
+    chance, top1 = round(1 / classes, 4), round(top_k_accuracy(scores, labels), 4)
+    return {"clips": clips, "classes": classes, "chance": chance, "top1": top1}

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ski_lvlm.datasets.catalogue import Part
 from ski_lvlm.datasets.selection import Selection
 from ski_lvlm.recipe import SkeletonTextRecipe
 from ski_lvlm.recognition.accuracy import top_k_accuracy
@@ -17,9 +18,11 @@ from ski_lvlm.skeleton_text.folder import OPTIMISTIC, REHEARSAL, save_method
 from ski_lvlm.skeleton_text.held_out import held_out_classes
 from ski_lvlm.skeleton_text.method import SkeletonTextMethod
 from ski_lvlm.skeleton_text.training import Progress, train
-from ski_lvlm.vlm.skeleton_accuracy import Accuracy
+from ski_lvlm.vlm.skeleton_accuracy import Accuracy, top1_of
 from ski_lvlm.vlm.skeleton_text_inputs import Inputs, read_inputs
 from ski_lvlm.vlm.stage_clips import selection_of
+
+_TESTS: dict[str, tuple[Part, ...]] = {"seen": ("seen_test",), "unseen": ("unseen_test", "unseen_all")}
 
 
 def skeleton_text(recipe: SkeletonTextRecipe, *, output_dir: Path, seed: int, device: torch.device) -> dict[str, Any]:
@@ -38,12 +41,20 @@ def skeleton_text(recipe: SkeletonTextRecipe, *, output_dir: Path, seed: int, de
 
 
 @torch.no_grad()
-def scores(model: SkeletonTextMethod, texts: Float[Tensor, "C K D"], table: FeatureTable) -> Float[Tensor, "N C"]:
-    """Return the scores of all clips of a table, on the CPU."""
+def scores(
+    model: SkeletonTextMethod, texts: Float[Tensor, "C K D"], *tables: FeatureTable
+) -> list[Float[Tensor, "_ C"]]:
+    """Return the scores of all clips of each table, on the CPU. A classifier of the texts is trained once for all."""
     scorer = model.eval().scorer(texts)
-    rows = torch.cat([scorer(features.to(texts.device)).float().cpu() for features in table.batches()])
+    rows = [
+        torch.cat([scorer(features.to(texts.device)).float().cpu() for features in table.batches()]) for table in tables
+    ]
     model.train()
     return rows
+
+
+def _accuracy(model: SkeletonTextMethod, texts: Float[Tensor, "C K D"], table: FeatureTable) -> float:
+    return top_k_accuracy(scores(model, texts, table)[0], table.labels)
 
 
 def _trained(
@@ -63,7 +74,7 @@ def _trained(
             training_texts,
             schedule,
             folder=output_dir,
-            accuracy=lambda candidate: top_k_accuracy(scores(candidate, texts["unseen"], test), test.labels),
+            accuracy=lambda candidate: _accuracy(candidate, texts["unseen"], test),
         )
         model.load_state_dict(progress.best)
         return model, {**_choice(select, progress), "note": OPTIMISTIC}
@@ -104,7 +115,7 @@ def _rehearsal(selection: Selection, inputs: Inputs, held_out: Sequence[str], fo
         vectors[remainder + away if is_transductive else remainder],
         inputs.schedule,
         folder=folder,
-        accuracy=lambda candidate: top_k_accuracy(scores(candidate, vectors[away], table), table.labels),
+        accuracy=lambda candidate: _accuracy(candidate, vectors[away], table),
     )
     model.load_state_dict(progress.best)
     save_method(folder, model, card=replace(card, rounds=progress.best_round), encoder=inputs.encoder)
@@ -118,11 +129,9 @@ def _choice(select: str, progress: Progress) -> dict[str, Any]:
 
 def _tested(model: SkeletonTextMethod, inputs: Inputs) -> dict[str, Accuracy]:
     results: dict[str, Accuracy] = {}
-    for part, table in inputs.tables.items():
-        if part == "seen_train":
-            continue
-        of_clips = scores(model, inputs.texts["seen" if part == "seen_test" else "unseen"], table)
-        clips, classes = of_clips.shape
-        results[part] = {"clips": clips, "classes": classes, "chance": round(1 / classes, 4)}
-        results[part]["top1"] = round(top_k_accuracy(of_clips, table.labels), 4)
+    for classes, parts in _TESTS.items():
+        tables = {part: inputs.tables[part] for part in parts if part in inputs.tables}
+        if tables:
+            of_clips = scores(model, inputs.texts[classes], *tables.values())
+            results |= {part: top1_of(rows, tables[part].labels) for part, rows in zip(tables, of_clips, strict=True)}
     return results
