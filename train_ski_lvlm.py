@@ -29,10 +29,13 @@ from ski_lvlm.datasets.instruction_file import read_instructions
 from ski_lvlm.encoders.vision_tower import CLIP_L14, load_vision_tower
 from ski_lvlm.llm.conversation import PLACEHOLDER_IDS, Encoded, marked
 from ski_lvlm.llm.limits import pad_id
+from ski_lvlm.lvlm.collator import InstructCollator
 from ski_lvlm.lvlm.features import FeatureError, FeatureFolder
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.projector import Projector
-from ski_lvlm.lvlm.samples import InstructCollator, InstructDataset, SampleSettings, drop_unusable, token_statistics
+from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings
+from ski_lvlm.lvlm.token_statistics import token_statistics
+from ski_lvlm.lvlm.usable_samples import drop_unusable
 from ski_lvlm.parallel.launch import (
     adapted_flags,
     check_shared_folder,

@@ -13,7 +13,8 @@ from ski_lvlm.llm.conversation import IGNORED, encode
 from ski_lvlm.llm.loading import load_llm
 from ski_lvlm.lvlm.features import FeatureFolder
 from ski_lvlm.lvlm.model import SkiLvlm
-from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings, drop_unusable
+from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings
+from ski_lvlm.lvlm.usable_samples import drop_unusable
 from tests.cases.lvlm_case import TOKENS, write_case
 from tests.cases.template_case import CHATML, LLAMA_3, QWEN_3
 from tests.cases.tiny_llm import tiny_llm

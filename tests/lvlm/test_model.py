@@ -9,10 +9,11 @@ from torch.nn import functional
 from ski_lvlm.datasets.instruction_file import read_instructions
 from ski_lvlm.encoders.digest import weights_digest
 from ski_lvlm.llm.conversation import IGNORED, PLACEHOLDER_IDS
+from ski_lvlm.lvlm.collator import InstructCollator
 from ski_lvlm.lvlm.features import FeatureFolder
 from ski_lvlm.lvlm.inference import LoadedLvlm
 from ski_lvlm.lvlm.model import SkiLvlm
-from ski_lvlm.lvlm.samples import InstructCollator, InstructDataset, SampleSettings
+from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings
 from ski_lvlm.lvlm.trained import trained_digest, trained_names
 from tests.cases.lvlm_case import CLIPS, TOKENS, write_case
 from tests.cases.tiny_llm import tiny_llm

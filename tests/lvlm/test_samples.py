@@ -4,9 +4,12 @@ import torch
 
 from ski_lvlm.datasets.instruction_file import read_instructions
 from ski_lvlm.llm.conversation import IGNORED, PLACEHOLDER_IDS
+from ski_lvlm.lvlm.collator import InstructCollator
 from ski_lvlm.lvlm.features import FeatureError, FeatureFolder
 from ski_lvlm.lvlm.padding import left_padded
-from ski_lvlm.lvlm.samples import InstructCollator, InstructDataset, SampleSettings, drop_unusable, token_statistics
+from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings
+from ski_lvlm.lvlm.token_statistics import token_statistics
+from ski_lvlm.lvlm.usable_samples import drop_unusable
 from tests.cases.lvlm_case import CLIPS, TOKENS, write_features, write_instructions
 from tests.cases.tiny_llm import tiny_tokenizer
 

@@ -1,0 +1,34 @@
+"""Batches of samples for the LLM."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ski_lvlm.llm.conversation import IGNORED
+from ski_lvlm.lvlm.padding import left_padded
+from ski_lvlm.lvlm.samples import InstructSample
+
+
+class InstructCollator:
+    """Collator of samples into batches in which every modality is present, if need be with no tokens at all."""
+
+    def __init__(self, pad_id: int, token_widths: Mapping[str, int]) -> None:
+        self.pad_id = pad_id
+        # An absent modality runs through its projector as an empty tensor, so that all ranks make the same calls.
+        self.token_widths = dict(token_widths)
+
+    def __call__(self, samples: Sequence[InstructSample]) -> dict[str, Any]:
+        """Return the arguments of `SkiLvlm.forward`."""
+        return {
+            "ids": left_padded([s.ids for s in samples], self.pad_id),
+            "labels": left_padded([s.labels for s in samples], IGNORED),
+            "attention_mask": left_padded([torch.ones_like(s.ids) for s in samples], 0),
+            "features": {name: self._stacked(samples, name) for name in self.token_widths},
+        }
+
+    def _stacked(self, samples: Sequence[InstructSample], modality: str) -> Float[Tensor, "_ _"]:
+        present = [s.features[modality] for s in samples if modality in s.features]
+        return torch.cat(present) if present else torch.empty(0, self.token_widths[modality])
