@@ -29,6 +29,7 @@ def test_nothing_is_asked_twice_even_by_another_run(tmp_path):
         assert first.prompt_tokens == again.prompt_tokens == 3
 
 
+@pytest.mark.slow
 def test_whatever_differs_is_another_request(tmp_path):
     image = [Message("What?", images=(PNG + b"1",))]
     requests = [

@@ -52,6 +52,7 @@ def test_all_clips_are_answered_by_one_batch(curate, tmp_path):
     assert all("response_format" in body for body in requests)
 
 
+@pytest.mark.slow
 def test_many_requests_are_several_batches(curate):
     store = Batches()
     curate(store, requests=2)
@@ -68,6 +69,7 @@ def test_missing_pairs_go_into_further_batches_within_bounds(curate):
     assert statuses(records) == ["done"] * 5
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_wait_is_collected_by_the_next(curate):
     store = Batches(patience=2)
     with pytest.raises(StillRunning, match="in_progress: 0 of 0|run the same command again to collect"):
@@ -77,6 +79,7 @@ def test_a_run_that_does_not_wait_is_collected_by_the_next(curate):
     assert len(store.batches) == 1 and len(requests) == 5
 
 
+@pytest.mark.slow
 def test_a_submission_whose_answer_was_lost_is_not_paid_twice(curate):
     store = Batches(lost_answers=1)
     records, _ = curate(store)
@@ -84,6 +87,7 @@ def test_a_submission_whose_answer_was_lost_is_not_paid_twice(curate):
     assert len(store.batches) == 1
 
 
+@pytest.mark.slow
 def test_killed_between_submitting_and_noting_it_the_batch_is_found_by_its_mark(curate, tmp_path):
     store = Batches(patience=9)
     with pytest.raises(StillRunning):
@@ -95,6 +99,7 @@ def test_killed_between_submitting_and_noting_it_the_batch_is_found_by_its_mark(
     assert statuses(records) == ["done"] * 5 and len(store.batches) == 1
 
 
+@pytest.mark.slow
 def test_killed_before_submitting_the_requests_go_out_with_the_next_run(curate, tmp_path):
     store = Batches(patience=9)
     with pytest.raises(StillRunning):
@@ -108,6 +113,7 @@ def test_killed_before_submitting_the_requests_go_out_with_the_next_run(curate, 
     assert "never submitted" in [r["status"] for r in read_manifest(tmp_path, "batches")]
 
 
+@pytest.mark.slow
 def test_requests_that_a_batch_left_out_go_into_the_next(curate):
     store = Batches(never_begun=2)
     records, _ = curate(store)
@@ -155,6 +161,7 @@ def test_a_batch_of_a_size_that_is_not_taken_is_refused(curate, requests):
         curate(Batches(), requests=requests)
 
 
+@pytest.mark.slow
 def test_only_what_the_budget_pays_is_submitted(curate, tmp_path):
     store = Batches()
     price = Price(0.0, 1e6)  # a request may need 320 tokens, and needs 2

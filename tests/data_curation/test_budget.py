@@ -63,6 +63,7 @@ def test_tokens_are_rather_over_than_underestimated():
     assert 11 <= text_tokens("The right hand rises to the head and stays there.") <= 18
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limits", "cost", "number", "least"),
     [
@@ -94,6 +95,7 @@ def test_no_limits_do_not_wait_and_impossible_ones_say_so(monkeypatch):
         Pace(requests_per_minute=0, tokens_per_minute=None)
 
 
+@pytest.mark.slow
 def test_all_wait_when_the_server_has_asked_one_to():
     pace = Pace(requests_per_minute=None, tokens_per_minute=None)
     started = time.monotonic()

@@ -57,6 +57,7 @@ def test_a_data_set_gets_a_line_for_each_class(describe, tmp_path, capsys):
     assert describe("--data", home) == (0, [])
 
 
+@pytest.mark.slow
 def test_lines_by_hand_stay_and_stopped_work_goes_on(describe, tmp_path):
     home = write_data_set(tmp_path / "home")
     out = ("--data", home, "--out", tmp_path / "out")

@@ -82,6 +82,7 @@ def test_templates_ask_of_no_objects_since_their_captions_measure_none():
     }
 
 
+@pytest.mark.slow
 def test_a_model_is_asked_once_if_it_answers_well(asked):
     written, requests = asked(reply(GOOD, OTHER))
     assert written.pairs == [Pair(**GOOD), Pair(**OTHER)]

@@ -26,6 +26,7 @@ def clips(batch=2, frames=16):
     return torch.randn(batch, frames, 2, 25, 3, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_maps_of_the_published_backbone():
     (arrays, _), encoder = reference("star"), published_shift_gcn(prefix="pretraining_model.").encoder

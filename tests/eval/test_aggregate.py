@@ -96,6 +96,7 @@ def test_not_run_metrics_leave_no_average_of_five_but_one_of_those_run():
     assert found["average"] is None and found["average_interval"][0] < found["average_of_run"] < 60
 
 
+@pytest.mark.slow
 def test_the_same_numbers_whatever_the_order_of_records():
     tasks = tasks_of(40)
     graded = graded_by(tasks, lambda n, k: (n * 7 + k) % 51 / 10, repeats=2)

@@ -301,6 +301,7 @@ def test_grades_of_two_versions_of_a_judge_do_not_stand_side_by_side(tmp_path):
     assert table(tmp_path)["digest"]
 
 
+@pytest.mark.slow
 def test_a_metric_that_cannot_be_computed_costs_no_grade(tmp_path, monkeypatch):
     monkeypatch.setattr(grade_mode, "reference_metrics", lambda records: 1 / 0)
     path = write(tmp_path, records(2))

@@ -81,6 +81,7 @@ def test_a_reply_that_was_cut_names_the_remedy():
     assert judgement.reason.startswith("unparsed: cut at --max_tokens 200") and judgement.last.cut
 
 
+@pytest.mark.slow
 def test_every_attempt_keeps_the_pace(monkeypatch):
     pace, waits = Pace(requests_per_minute=6000, tokens_per_minute=None), []
     monkeypatch.setattr(pace, "wait", waits.append)

@@ -232,6 +232,7 @@ def test_what_models_write_stays_text(tmp_path):
     assert all(attributes["src"].startswith("data:image/") for tag, attributes in tags.found if tag == "img")
 
 
+@pytest.mark.slow
 def test_nothing_at_all_is_a_page_too(tmp_path):
     html = page(evaluation(tmp_path, [], [], {}, average_of_run=None))
     assert html.count("no item has a grade") == 1 and "there are no grades" in html and "not computed" in html

@@ -31,6 +31,7 @@ def test_a_strip_keeps_the_videos_aspect(tmp_path):
         video_strip(str(tmp_path / "none.avi"), num_frames=2)
 
 
+@pytest.mark.slow
 def test_a_drawing_depends_on_what_is_drawn_alone():
     from matplotlib.figure import Figure
 

@@ -91,6 +91,7 @@ def test_sums_are_of_as_many_rows_as_there_are():
     assert interval_of_sums(np.ones((7, 2), np.int64), lambda sums: sums.prod(1)) == (49, 49)
 
 
+@pytest.mark.slow
 def test_five_metrics_of_charades_take_no_more_than_a_moment():
     measures = [{f"v{n}": [float(n % 6)] for n in range(1863)}] * 5
     start = time.process_time()

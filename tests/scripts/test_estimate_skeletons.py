@@ -53,6 +53,7 @@ def test_a_folder_of_videos_becomes_a_packed_set(tmp_path, capsys):
     ]
 
 
+@pytest.mark.slow
 def test_a_second_run_estimates_only_what_is_missing_and_packs_with_another_limit(tmp_path, double):
     folder = videos(tmp_path / "videos")
     estimate(folder, tmp_path / "out")

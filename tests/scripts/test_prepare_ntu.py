@@ -98,6 +98,7 @@ def test_clips_on_the_missing_list_are_left_out_of_ntu_but_not_of_the_synthetic_
     assert ON_MISSING_LIST in PackedSkeletons.open(tmp_path / "marked")
 
 
+@pytest.mark.slow
 def test_an_action_beyond_60_makes_it_ntu120(tmp_path, capsys):
     stranger = "S001C001P001R001A061"  # no set-up of NTU60 holds it
     ntu = fill(tmp_path / "ntu", ["S018C001P008R001A061", stranger])

@@ -184,6 +184,7 @@ def test_a_run_killed_between_rows_goes_on_there(tmp_path, runner):
     assert resumed.folders and not before & set(resumed.folders)
 
 
+@pytest.mark.slow
 def test_a_failed_row_leaves_the_others(tmp_path, runner, capsys):
     runner.refuses = lambda folder: "distance_kl" in folder.name
     result = made(TABLE_5, tmp_path, runner)

@@ -81,6 +81,7 @@ def test_what_is_no_address_is_refused_by_the_flags_name(text, protocol):
         ChatClient(f"{protocol}:m", base_url=text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["me:hush hush@host", "http://me:hush@host:x", "http://me:hu/sh@host/v1", "me:hush@"])
 def test_a_wrong_address_is_not_quoted_with_its_password(text):
     with pytest.raises(ChatError) as raised:

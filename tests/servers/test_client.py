@@ -133,6 +133,7 @@ def test_bytes_that_are_no_image_are_the_callers_mistake():
     assert double.requests == []
 
 
+@pytest.mark.slow
 @both_protocols
 @pytest.mark.parametrize(
     "failure",
@@ -158,6 +159,7 @@ def test_passing_failures_are_repeated_and_end(protocol, failure, caplog):
         assert len(double.requests) == 3 + 4, "no call beyond the bound"
 
 
+@pytest.mark.slow
 @both_protocols
 def test_retry_after_is_waited_for_or_given_up(protocol):
     pause = Answer(status=429, headers={"Retry-After": "0.3"}, body=b"later")
@@ -179,6 +181,7 @@ def test_retry_after_as_a_date():
     assert retry_after_seconds(None) is retry_after_seconds("tomorrow") is None
 
 
+@pytest.mark.slow
 @both_protocols
 def test_silence_times_out(protocol):
     with chat_double(plan=lambda _: Answer(after=threading.Event())) as double:

@@ -75,6 +75,7 @@ def test_pictures_stay_with_the_question():
     assert without_system([RULES, *turns])[1:] == turns[1:] and without_system(turns) == turns
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [400, 500])
 def test_a_refusal_of_the_question_itself_teaches_nothing(status):
     with chat_double(plan=lambda _: Answer(status=status, body=b"a role play about a system is not allowed")) as double:
@@ -164,6 +165,7 @@ def test_a_ping_has_the_shape_of_the_questions_to_come():
         assert request["temperature"] == 0.5 and request["response_format"]["json_schema"]["schema"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [400, 422, 500])
 @pytest.mark.parametrize("refused", [{"schema"}, {"system"}, {"schema", "system"}], ids=sorted)
 def test_a_ping_finds_out_what_a_refusal_without_words_is_about(status, refused):
@@ -181,6 +183,7 @@ def test_a_ping_finds_out_what_a_refusal_without_words_is_about(status, refused)
     assert judgement.last.omitted == tuple(sorted({"schema": "response_format"}.get(name, name) for name in refused))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "requests"), [(400, 4), (500, 4), (401, 1), (402, 1), (429, 1), (503, 1)])
 def test_a_ping_that_is_refused_for_good_tells_the_first_refusal(status, requests):
     with chat_double() as double:

@@ -124,6 +124,7 @@ def test_a_web_page_is_told_with_the_address_to_try(status):
             client_of(double, "ollama").chat(ChatRequest([Message("hi")]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "listed"),
     [

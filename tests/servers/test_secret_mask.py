@@ -39,6 +39,7 @@ def test_white_space_around_a_key_is_left_out(monkeypatch, protocol, around):
     assert double.headers[0]["authorization"] == "Bearer sk-very-hushed"
 
 
+@pytest.mark.slow
 @both_protocols
 @pytest.mark.parametrize("key", ["sk-very\nhushed", "sk-very hushed", "“sk-hushed”", "sk-hushéd", "sk-hushed\x7f1"])
 def test_a_key_that_no_header_carries_is_refused_without_being_quoted(monkeypatch, protocol, key):
@@ -80,6 +81,7 @@ def test_a_short_key_is_masked_where_it_stands_alone():
     assert Mask("k", "")("key 'k' of ok") == "key '***' of ok" and Mask("")("key") == "key"
 
 
+@pytest.mark.slow
 @both_protocols
 @pytest.mark.parametrize("status", [200, 400, 402, 404, 422, 500])
 @pytest.mark.parametrize("spell", [str, repr, json.dumps, lambda key: repr(key.encode())])

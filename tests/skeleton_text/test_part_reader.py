@@ -128,23 +128,27 @@ def published_gradient_norms(golden):
         return dict(zip(file["grad_names"].tolist(), file["grad_norms"].tolist(), strict=True))
 
 
+@pytest.mark.slow
 def test_heads_and_losses_are_the_published_ones(golden):
     differences = {name: relative(value, golden[1][name]) for name, value in outputs(golden).items()}
     assert max(differences.values()) < 1e-5, differences
 
 
+@pytest.mark.slow
 def test_answers_are_the_published_ones(golden):
     values, arrays = outputs(golden), golden[1]
     assert torch.equal(values["zsl_scores"].argmax(1), arrays["zsl_pred"])
     assert torch.equal(values["gzsl_scores"].argmax(1), arrays["gzsl_pred"])
 
 
+@pytest.mark.slow
 def test_gradients_are_the_published_ones(golden):
     norms, expected = gradient_norms(golden), published_gradient_norms(golden)
     assert norms.keys() == expected.keys()
     assert max(abs(norms[name] / expected[name] - 1) for name in norms) < 1e-4
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_with_the_published_backbone_and_map_too(golden):
     encoder = published_shift_gcn(prefix="pretraining_model.").encoder
@@ -160,6 +164,7 @@ def test_with_the_published_backbone_and_map_too(golden):
     assert max(differences.values()) < 1e-5, differences
 
 
+@pytest.mark.slow
 def test_has_the_published_number_of_parameters(golden):
     _, weights = reference("star")
     published = sum(
@@ -244,6 +249,7 @@ def test_half_precision_maps_are_read_in_the_weights_precision():
     assert read.dtype == torch.float32 and torch.equal(read, network.read(features.half().float()).scores)
 
 
+@pytest.mark.slow
 def test_products_in_bf16_give_nearly_the_same_loss_and_gradients(golden):
     network, losses, gradients = golden[0], [], []
     for is_half in (False, True):

@@ -140,6 +140,7 @@ def test_a_latent_space_without_halves_is_refused(latent):
         tiny(latent=latent)
 
 
+@pytest.mark.slow
 def test_a_classifier_is_the_same_every_time_and_needs_two_classes():
     networks, words = tiny(), F.normalize(torch.randn(2, 3, 7), dim=-1)
     with torch.no_grad():

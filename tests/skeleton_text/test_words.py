@@ -7,6 +7,7 @@ from ski_lvlm.datasets.description import read_description
 from ski_lvlm.skeleton_text.words import Words, look_up, words_by_name, words_of, words_of_name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "words"),
     [
