@@ -32,7 +32,7 @@ from ski_lvlm.llm.limits import pad_id
 from ski_lvlm.lvlm.collator import InstructCollator
 from ski_lvlm.lvlm.features import FeatureError, FeatureFolder
 from ski_lvlm.lvlm.model import SkiLvlm
-from ski_lvlm.lvlm.projector import Projector
+from ski_lvlm.lvlm.projectors.projector import Projector
 from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings
 from ski_lvlm.lvlm.token_statistics import token_statistics
 from ski_lvlm.lvlm.usable_samples import drop_unusable

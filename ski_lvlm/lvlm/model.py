@@ -24,7 +24,7 @@ from ski_lvlm.llm.prompting import Prompting
 from ski_lvlm.llm.sampling import MAX_NEW_TOKENS
 from ski_lvlm.lvlm.config import SkiLvlmConfig
 from ski_lvlm.lvlm.padding import left_padded, unpadded_positions
-from ski_lvlm.lvlm.projector import Projector, Statistics
+from ski_lvlm.lvlm.projectors.projector import Projector, Statistics
 from ski_lvlm.lvlm.splice import delimit, splice, trained_positions
 from ski_lvlm.lvlm.trained import hide_frozen, trained_names, without_projectors
 from ski_lvlm.parallel.partitioned import gathered

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from ski_lvlm.lvlm.features import FeatureFolder
-from ski_lvlm.lvlm.projector import Statistics
+from ski_lvlm.lvlm.projectors.projector import Statistics
 
 
 def token_statistics(features: FeatureFolder, clips: Sequence[str], modality: str, *, limit: int = 500) -> Statistics:

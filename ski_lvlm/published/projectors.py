@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ski_lvlm.encoders.vision_tower import load_vision_tower
 from ski_lvlm.lvlm.model import SkiLvlm
-from ski_lvlm.lvlm.projector import Projector
+from ski_lvlm.lvlm.projectors.projector import Projector
 from ski_lvlm.published.weights import Place, PublishedWeightsError, load_places, read_published
 from ski_lvlm.storage.json_files import read_json
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 import train_ski_lvlm
 from ski_lvlm.encoders.vision_tower import CLIP_L14
 from ski_lvlm.lvlm.features import FeatureFolder
-from ski_lvlm.lvlm.projector import PROJECTORS
+from ski_lvlm.lvlm.projectors.projector import PROJECTORS
 from ski_lvlm.parallel.launch import adapted_flags
 from ski_lvlm.recipe import SkiLvlmRecipe
 from ski_lvlm.storage.files import write_json

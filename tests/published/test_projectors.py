@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from transformers import AutoTokenizer
 
 from ski_lvlm.lvlm.inference import LoadedLvlm
-from ski_lvlm.lvlm.projector import Projector
+from ski_lvlm.lvlm.projectors.projector import Projector
 from ski_lvlm.published.projectors import delimiters_of, load_video_projector, video_chatgpt, video_projector_of
 from ski_lvlm.published.weights import PublishedWeightsError
 from tests.cases.tiny_llm import tiny_llm

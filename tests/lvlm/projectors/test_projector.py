@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ski_lvlm.lvlm.projector import Projector, Statistics
+from ski_lvlm.lvlm.projectors.projector import Projector, Statistics
 
 
 def test_sizes_of_equation_4():

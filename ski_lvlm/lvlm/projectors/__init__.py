@@ -1,0 +1,1 @@
+"""Projectors from tokens to embeddings of the language model, one kind a file."""
