@@ -12,19 +12,15 @@ from scripts.tables.methods import Recogniser, SkeletonText
 from scripts.tables.recognition_command import table_main
 from scripts.tables.rows import NTU_SPLITS, Row, Table
 from ski_lvlm.cli import run
+from ski_lvlm.recipe import SKELETON_TEXT_DEVIATIONS
 
 CORRECTED = "corrected"
-# Names for --published, by the methods' titles and names. They are those of METHODS, which would load torch for --help.
-DEVIATIONS: dict[tuple[str, str], tuple[str, ...]] = {
-    ("SynSE", "synse"): ("relu",),
-    ("MSF", "msf"): ("relu",),
-    ("SMIE", "smie"): ("rolled_negatives", "raw_test"),
-    ("STAR", "star"): ("scrambled_map", "no_temperature", "transductive"),
-}
+TITLES = {"synse": "SynSE", "msf": "MSF", "smie": "SMIE", "star": "STAR"}
 
 
-def rows_of(title: str, method: str) -> list[Row[Recogniser]]:
+def rows_of(method: str) -> list[Row[Recogniser]]:
     """Return the rows of a method: corrected, and one for each thing that its published code does otherwise."""
+    title = TITLES[method]
     corrected = f"{title} {CORRECTED}"
     return [
         Row(
@@ -35,14 +31,14 @@ def rows_of(title: str, method: str) -> list[Row[Recogniser]]:
             against=(corrected,) if name else (),
             repeated=True,
         )
-        for name in ("", *DEVIATIONS[title, method])
+        for name in ("", *SKELETON_TEXT_DEVIATIONS[method])
     ]
 
 
 TABLE: Table[Recogniser] = Table(
     *("table_published", "Corrected and published: zero-shot top-1 (%)", ("Method", "As published")),
     NTU_SPLITS,
-    tuple(row for title, method in DEVIATIONS for row in rows_of(title, method)),
+    tuple(row for method in TITLES for row in rows_of(method)),
 )
 
 

@@ -224,6 +224,22 @@ SKELETON_TEXT_SCHEDULES: dict[str, dict[str, Any]] = {
     "ridge": {"rounds": 0, "round_length": 0, "batch_size": 1, "learning_rate": 0.5, "seed": 0},
 }
 
+# What a method's published code does otherwise than is right: names for --published, by method.
+SKELETON_TEXT_DEVIATIONS: dict[str, dict[str, str]] = {
+    "synse": (_RELU := {"relu": "a ReLU ends the decoders of texts and the classifier"}),
+    "msf": _RELU,
+    "smie": {
+        "rolled_negatives": "negatives are the next skeletons of a batch, also of the same class",
+        "raw_test": "features are normalised in training alone",
+    },
+    "star": {
+        "scrambled_map": "persons are averaged over neighbours in memory, which are joints and time steps of one",
+        "no_temperature": "cosines are not divided by a temperature",
+        "transductive": "names and part sentences of unseen classes take part in the training",
+    },
+    "ridge": {},
+}
+
 
 @dataclass(frozen=True)
 class SkeletonTextRecipe:
@@ -237,8 +253,8 @@ class SkeletonTextRecipe:
     )
     published: str = _setting(
         "",
-        "what to do as in the method's published code instead of correctly, with commas, or all. synse and msf: relu. "
-        "smie: rolled_negatives, raw_test. star: scrambled_map, no_temperature, transductive",
+        "what to do as in the method's published code instead of correctly, with commas, or all. "
+        + " ".join(f"{name}: {', '.join(ways)}." for name, ways in SKELETON_TEXT_DEVIATIONS.items() if ways),
     )
     skeleton_encoder: str = _setting("", "a skeleton_pretrain run")
     encoder_rate: float = _setting(

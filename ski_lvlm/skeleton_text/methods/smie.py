@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ski_lvlm.recipe import SKELETON_TEXT_DEVIATIONS
 from ski_lvlm.skeleton_text.method import Scorer, Sizes, SkeletonTextMethod, Step
 from ski_lvlm.skeleton_text.methods.pair_scorer import (
     PairScorer,
@@ -32,10 +33,7 @@ class SMIE(SkeletonTextMethod):
 
     title = "SMIE (Zhou et al., ACM MM 2023)"
     text_kinds: ClassVar[tuple[str, ...]] = ("name", "definition", "all")
-    deviations: ClassVar = {
-        "rolled_negatives": "negatives are the next skeletons of a batch, also of the same class",
-        "raw_test": "features are normalised in training alone",
-    }
+    deviations: ClassVar = SKELETON_TEXT_DEVIATIONS["smie"]
     has_own_track = True
     is_heavy = True
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ski_lvlm.dual_encoders.language import cosine_similarity
 from ski_lvlm.encoders.clip_maps import mean_map, scrambled_map
+from ski_lvlm.recipe import SKELETON_TEXT_DEVIATIONS
 from ski_lvlm.skeleton_text.method import Encoding, Scorer, Sizes, SkeletonTextMethod, Step
 from ski_lvlm.skeleton_text.methods.part_loss import part_terms
 from ski_lvlm.skeleton_text.methods.part_reader import PartNetwork
@@ -33,11 +34,7 @@ class STAR(SkeletonTextMethod):
 
     title = "STAR (Chen et al., ACM MM 2024)"
     text_kinds: ClassVar[tuple[str, ...]] = ("parts",)
-    deviations: ClassVar = {
-        "scrambled_map": "persons are averaged over neighbours in memory, which are joints and time steps of one",
-        "no_temperature": "cosines are not divided by a temperature",
-        "transductive": "names and part sentences of unseen classes take part in the training",
-    }
+    deviations: ClassVar = SKELETON_TEXT_DEVIATIONS["star"]
     has_unit_texts = False
     has_maps = True
     is_heavy = True

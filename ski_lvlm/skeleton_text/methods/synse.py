@@ -8,6 +8,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ski_lvlm.recipe import SKELETON_TEXT_DEVIATIONS
 from ski_lvlm.skeleton_text.method import Scorer, Sizes, SkeletonTextMethod, Step
 from ski_lvlm.skeleton_text.methods.autoencoders import Autoencoders
 from ski_lvlm.skeleton_text.methods.synse_classifier import fit_classifier
@@ -19,7 +20,7 @@ class SynSE(SkeletonTextMethod):
 
     title = "SynSE (Gupta et al., ICIP 2021)"
     text_kinds: ClassVar[tuple[str, ...]] = ("words",)
-    deviations: ClassVar = {"relu": "a ReLU ends the decoders of texts and the classifier"}
+    deviations: ClassVar = SKELETON_TEXT_DEVIATIONS["synse"]
     scores_depend_on_classes = True
     num_parts: ClassVar[int] = 2  # of the skeleton's latent vector, one for each autoencoder of texts
 
