@@ -76,6 +76,35 @@ class SkiLvlmRecipe:
 
 
 @dataclass(frozen=True)
+class AdapterRecipe:
+    """Training of the language model itself, which the paper leaves frozen: an adapter, or all of its weights."""
+
+    lora_rank: int = _setting(
+        0, "train LoRA adapters of this rank in the language model, beside the projectors. 0: none, as in the paper"
+    )
+    lora_alpha: float | None = _setting(None, "scale of the adapters is alpha / rank. Default: twice the rank")
+    lora_dropout: float = _setting(
+        0.0, "dropout before the adapters. Any above 0 keeps a copy of each input, which doubles the memory of a step"
+    )
+    lora_target: str = _setting(
+        "all-linear", "layers with adapters: names with commas, as q_proj,v_proj. all-linear: all but the output layer"
+    )
+    dora: bool = _setting(False, "DoRA: adapters that also learn the length of each column of the weights")
+    load_in_4bit: bool = _setting(
+        False, "hold the frozen language model in 4 bits (NF4 of bitsandbytes). With --lora_rank it is QLoRA"
+    )
+    adapter_learning_rate: float | None = _setting(
+        None, "learning rate of the adapters, or of the language model with --train llm. Default: --learning_rate"
+    )
+    train: str = _setting(
+        "projectors",
+        "projectors: as in the paper, with adapters if --lora_rank asks for them. llm: the whole language model too. A "
+        "checkpoint then holds all its weights and two values of the optimiser for each, in fp32",
+        choices=["projectors", "llm"],
+    )
+
+
+@dataclass(frozen=True)
 class SkeletonDataRecipe:
     """The skeletons of both stages of SkeletonCLIP."""
 
