@@ -33,6 +33,7 @@ from ski_lvlm.lvlm.collator import InstructCollator
 from ski_lvlm.lvlm.features import FeatureError, FeatureFolder
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.projectors.projector import Projector
+from ski_lvlm.lvlm.projectors.settings import chosen_settings
 from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings
 from ski_lvlm.lvlm.token_statistics import token_statistics
 from ski_lvlm.lvlm.usable_samples import drop_unusable
@@ -98,7 +99,7 @@ def build_model(recipe: SkiLvlmRecipe, features: FeatureFolder, clips: Sequence[
     model = SkiLvlm.build(
         base_llm=recipe.base_llm,
         token_widths={name: features.width(name) for name in modalities},
-        projector=recipe.projector,
+        projectors=chosen_settings(recipe, modalities),
         chat_template=recipe.chat_template,
         manifest=features.manifest,
         statistics=statistics or None,
@@ -178,6 +179,7 @@ def main(flags: list[str]) -> None:
         context=model.prompting.context,
         chat_template=recipe.chat_template,
         skeleton_dropout=recipe.skeleton_dropout,
+        projectors=model.projector_settings,
         seed=args.seed,
     )
     dataset = InstructDataset(conversations, features, model.tokenizer, sample_settings)

@@ -35,12 +35,14 @@ def batch(samples: int) -> dict[str, Tensor | dict[str, Tensor]]:
     labels = ids.clone()
     labels[:, :-ANSWER] = IGNORED
     features = {name: torch.randn(samples * count, width) for name, (count, width) in TOKENS.items()}
-    return {"ids": ids, "labels": labels, "attention_mask": torch.ones_like(ids), "features": features}
+    counts = {name: torch.full((samples,), count) for name, (count, _) in TOKENS.items()}
+    masks = {"labels": labels, "attention_mask": torch.ones_like(ids)}
+    return {"ids": ids, **masks, "features": features, "token_counts": counts}
 
 
 def loss_of_all(model: SkiLvlm, inputs: dict) -> Tensor:
     """Compute the loss the usual way: logits for every position, of which those without a label are ignored."""
-    embeddings = model.embed(inputs["ids"], inputs["features"])
+    embeddings = model.embed(inputs["ids"], inputs["features"], inputs["token_counts"])
     logits = model.llm(inputs_embeds=embeddings, attention_mask=inputs["attention_mask"], use_cache=False).logits
     shifted = logits[:, :-1].float().flatten(0, 1)
     return functional.cross_entropy(shifted, inputs["labels"][:, 1:].flatten(), ignore_index=IGNORED)

@@ -64,8 +64,14 @@ class SkiLvlmRecipe:
     projector: str = _setting(
         "linear",
         "network from tokens to the language model's width. linear: one layer, as in the paper. mlp: two layers with a "
-        "GELU, as in LLaVA-1.5",
+        "GELU, as in LLaVA-1.5. resampler: learned queries that attend to the tokens. temporal: a convolution over "
+        "time, for skeleton tokens alone",
     )
+    skeleton_projector: str = _setting("", "another kind for the skeleton tokens. Default: as --projector")
+    projector_queries: int = _setting(64, "resampler: embeddings of a clip, however many tokens it has")
+    projector_heads: int = _setting(8, "resampler: heads of the attention, which must divide the tokens' width")
+    projector_kernel: int = _setting(9, "temporal: tokens that become one embedding, an odd number")
+    projector_stride: int = _setting(4, "temporal: tokens from one embedding to the next, so 256 tokens become 64")
     standardise: bool = _setting(False, "shift and scale the tokens' channels before the projector (not in the paper)")
     chat_template: str = _setting("auto", "auto: the LLM's own, else Vicuna v1.1. Or vicuna")
     model_max_length: int = _setting(2048, "longest sample in tokens, projected ones included (published code)")

@@ -29,7 +29,7 @@ def provenance(
     return {
         "command": list(command),
         "model": {"baseline": args.baseline, "source": str(source.resolve())},
-        "projectors": {"kind": config.projector, "digest": trained_digest(model)},
+        "projectors": {"kind": config.projectors["video"]["kind"], "digest": trained_digest(model)},
         "delimited": config.delimited,
         "language_model": {
             "id": config.base_llm,

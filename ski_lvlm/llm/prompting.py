@@ -39,9 +39,9 @@ class Prompting:
         if not self.end_ids:
             logger.warning("%s has no token that ends an answer; all run to the limit", llm.tokenizer.name_or_path)
 
-    def ids(self, question: str, video_tokens: int, *, delimited: Collection[str] = ()) -> Int[Tensor, " L"]:
-        """Return the token ids of a question about a video of so many tokens."""
-        counts = {"video": video_tokens}
+    def ids(self, question: str, video_embeddings: int, *, delimited: Collection[str] = ()) -> Int[Tensor, " L"]:
+        """Return the token ids of a question about a video of so many embeddings."""
+        counts = {"video": video_embeddings}
         return encode_question(question, self._template, self.prompt, token_counts=counts, delimited=delimited)
 
     def problem(self, ids: Int[Tensor, " L"]) -> str | None:

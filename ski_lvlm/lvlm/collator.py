@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ski_lvlm.llm.conversation import IGNORED
@@ -27,8 +27,14 @@ class InstructCollator:
             "labels": left_padded([s.labels for s in samples], IGNORED),
             "attention_mask": left_padded([torch.ones_like(s.ids) for s in samples], 0),
             "features": {name: self._stacked(samples, name) for name in self.token_widths},
+            "token_counts": {name: _counts(samples, name) for name in self.token_widths},
         }
 
     def _stacked(self, samples: Sequence[InstructSample], modality: str) -> Float[Tensor, "_ _"]:
         present = [s.features[modality] for s in samples if modality in s.features]
         return torch.cat(present) if present else torch.empty(0, self.token_widths[modality])
+
+
+def _counts(samples: Sequence[InstructSample], modality: str) -> Int[Tensor, " _"]:
+    counts = [len(s.features[modality]) for s in samples if modality in s.features]
+    return torch.tensor(counts, dtype=torch.long)

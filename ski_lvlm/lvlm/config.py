@@ -1,11 +1,13 @@
 """Configuration of a SKI-LVLM, as it is saved beside the trained weights."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from transformers import PretrainedConfig
 
 from ski_lvlm.llm.chat_template import DATE
+from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
 
 
 class SkiLvlmConfig(PretrainedConfig):
@@ -21,6 +23,7 @@ class SkiLvlmConfig(PretrainedConfig):
         llm_width: int = 0,
         token_widths: Mapping[str, int] | None = None,
         projector: str = "linear",
+        projectors: Mapping[str, Mapping[str, Any]] | None = None,
         standardised: bool = False,
         delimited: Collection[str] = (),
         chat_template: str = "auto",
@@ -33,7 +36,8 @@ class SkiLvlmConfig(PretrainedConfig):
         self.llm_digest = llm_digest
         self.llm_width = llm_width
         self.token_widths = dict(token_widths or {})
-        self.projector = projector
+        kinds = {modality: asdict(ProjectorSettings(projector)) for modality in self.token_widths}
+        self.projectors = {**kinds, **(projectors or {})}  # earlier models name one kind for all modalities
         self.standardised = standardised
         self.delimited = sorted(delimited)  # modalities whose tokens stand between a start and an end token
         self.chat_template = chat_template

@@ -4,6 +4,7 @@ Only the projectors are trained and saved. An answer takes video tokens and a qu
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +26,7 @@ from ski_lvlm.llm.sampling import MAX_NEW_TOKENS
 from ski_lvlm.lvlm.config import SkiLvlmConfig
 from ski_lvlm.lvlm.padding import left_padded, unpadded_positions
 from ski_lvlm.lvlm.projectors.projector import Projector, Statistics
+from ski_lvlm.lvlm.projectors.settings import ProjectorSettings, settings_of
 from ski_lvlm.lvlm.splice import delimit, splice, trained_positions
 from ski_lvlm.lvlm.trained import hide_frozen, trained_names, without_projectors
 from ski_lvlm.parallel.partitioned import gathered
@@ -53,12 +55,13 @@ class SkiLvlm(PreTrainedModel):
         self.tokenizer: PreTrainedTokenizerBase = llm.tokenizer
         self.prompting = Prompting(llm, config.prompt, chat_template=config.chat_template, day=config.date)
         config.prompt = self.prompting.prompt
+        self.projector_settings = settings_of(config.projectors)
         self.projectors = nn.ModuleDict(
             {
                 modality: Projector(
                     width,
                     config.llm_width,
-                    kind=config.projector,
+                    settings=self.projector_settings[modality],
                     standardised=config.standardised,
                     delimited=modality in config.delimited,
                 )
@@ -77,7 +80,7 @@ class SkiLvlm(PreTrainedModel):
         *,
         base_llm: str,
         token_widths: Mapping[str, int],
-        projector: str = "linear",
+        projectors: Mapping[str, ProjectorSettings] | None = None,
         chat_template: str = "auto",
         manifest: Mapping[str, Any] | None = None,
         statistics: Mapping[str, Statistics] | None = None,
@@ -85,7 +88,8 @@ class SkiLvlm(PreTrainedModel):
     ) -> "SkiLvlm":
         """Build a SKI-LVLM with untrained projectors (fp32) before the LLM `base_llm` (held in `dtype`).
 
-        With `statistics` of each modality's training tokens the projectors standardise them.
+        `projectors` are linear where it does not name another kind. With `statistics` of each modality's training
+        tokens the projectors standardise them.
         """
         llm = load_llm(base_llm, dtype=dtype)
         embeddings = cast(nn.Embedding, llm.model.get_input_embeddings())
@@ -94,7 +98,7 @@ class SkiLvlm(PreTrainedModel):
             llm_digest=weights_digest(llm.model),
             llm_width=embeddings.embedding_dim,
             token_widths=token_widths,
-            projector=projector,
+            projectors={modality: asdict(settings) for modality, settings in (projectors or {}).items()},
             standardised=statistics is not None,
             chat_template=chat_template,
             manifest=manifest,
@@ -117,13 +121,20 @@ class SkiLvlm(PreTrainedModel):
         self.llm.train(mode and self.llm.is_activation_checkpointing)
         return self
 
-    def embed(self, ids: Int[Tensor, "B L"], features: Mapping[str, Float[Tensor, "_ _"]]) -> Float[Tensor, "B L K"]:
+    def embed(
+        self,
+        ids: Int[Tensor, "B L"],
+        features: Mapping[str, Float[Tensor, "_ _"]],
+        token_counts: Mapping[str, Int[Tensor, " _"]],
+    ) -> Float[Tensor, "B L K"]:
         """Return the LLM's input: word embeddings, with projected tokens at the placeholders.
 
-        `features` holds each modality's tokens of the whole batch, [N F], in the order of the samples.
+        `features` holds each modality's tokens of the whole batch, [N F], in the order of the samples, and
+        `token_counts` how many of them each clip has.
         """
         embeddings = self.llm.get_input_embeddings()(ids.clamp(min=0))
-        embeddings = splice(embeddings, ids, {name: self.projectors[name](tokens) for name, tokens in features.items()})
+        projected = {name: self.projectors[name](tokens, token_counts[name]) for name, tokens in features.items()}
+        embeddings = splice(embeddings, ids, projected)
         delimiters = {name: self.projectors[name].get_buffer("delimiters") for name in self.config.delimited}
         return delimit(embeddings, ids, delimiters)
 
@@ -132,6 +143,7 @@ class SkiLvlm(PreTrainedModel):
         ids: Int[Tensor, "B L"],
         attention_mask: Int[Tensor, "B L"],
         features: Mapping[str, Float[Tensor, "_ _"]],
+        token_counts: Mapping[str, Int[Tensor, " _"]],
         labels: Int[Tensor, "B L"],
         num_items_in_batch: Tensor | int | None = None,
     ) -> CausalLMOutput:
@@ -142,7 +154,7 @@ class SkiLvlm(PreTrainedModel):
         """
         positions = trained_positions(labels)
         logits = self.llm(
-            inputs_embeds=self.embed(ids, features),
+            inputs_embeds=self.embed(ids, features, token_counts),
             attention_mask=attention_mask,
             position_ids=unpadded_positions(attention_mask),
             logits_to_keep=positions,
@@ -178,7 +190,8 @@ class SkiLvlm(PreTrainedModel):
         padding = pad_id(self.tokenizer)
         ids = left_padded(prompts, padding).to(self.device)
         attention_mask = left_padded([torch.ones_like(prompt) for prompt in prompts], 0).to(self.device)
-        embeddings = self.embed(ids, {"video": torch.cat(list(video_tokens)).to(self.device)})
+        counts = torch.tensor([len(tokens) for tokens in video_tokens], device=self.device)
+        embeddings = self.embed(ids, {"video": torch.cat(list(video_tokens)).to(self.device)}, {"video": counts})
         generate = cast(Callable[..., Int[Tensor, "B L"]], self.llm.generate)
         generated = generate(
             inputs_embeds=embeddings,
@@ -197,7 +210,8 @@ class SkiLvlm(PreTrainedModel):
 
     def prompt_ids(self, video_tokens: int, question: str) -> Int[Tensor, " L"]:
         """Return the token ids of a question about a video of so many tokens, as in training."""
-        return self.prompting.ids(question, video_tokens, delimited=self.config.delimited)
+        embeddings = self.projector_settings["video"].count(video_tokens)
+        return self.prompting.ids(question, embeddings, delimited=self.config.delimited)
 
     def save_pretrained(  # type: ignore[override]
         self,
@@ -248,6 +262,7 @@ class SkiLvlm(PreTrainedModel):
             if absent := sorted(set(modalities) - set(config.token_widths)):
                 raise ValueError(f"{folder}: trained on {list(config.token_widths)} alone, expected {absent} as well")
             config.token_widths = {name: config.token_widths[name] for name in modalities}
+            config.projectors = {name: config.projectors[name] for name in modalities}
             config.delimited = [name for name in config.delimited if name in modalities]
         model = cls(config, llm)
         weights = without_projectors(read_safetensors(folder / WEIGHTS), unused)

@@ -1,7 +1,7 @@
 """Samples for the LLM from instruction pairs and features."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from jaxtyping import Float, Int
@@ -13,6 +13,7 @@ from ski_lvlm.datasets.instruction_file import Conversation
 from ski_lvlm.llm.conversation import PLACEHOLDER_IDS, Encoded, encode
 from ski_lvlm.llm.limits import Context
 from ski_lvlm.lvlm.features import FeatureFolder
+from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
 from ski_lvlm.storage.digests import digest_number
 
 
@@ -39,6 +40,7 @@ class SampleSettings:
     chat_template: str = "auto"
     skeleton_dropout: float = 0.0
     seed: int = 0
+    projectors: Mapping[str, ProjectorSettings] = field(default_factory=dict)  # linear where there is none
 
     @property
     def limit(self) -> LengthLimit:
@@ -47,6 +49,10 @@ class SampleSettings:
             return LengthLimit(self.max_length, "raise --model_max_length")
         remedy = f"the language model reads no more ({self.context.source}); shorten them or take one that does"
         return LengthLimit(self.context.tokens, remedy)
+
+    def embeddings(self, modality: str, tokens: int) -> int:
+        """Return the number of embeddings that the language model reads of so many tokens."""
+        return self.projectors.get(modality, ProjectorSettings()).count(tokens)
 
 
 class InstructSample(NamedTuple):
@@ -89,15 +95,17 @@ class InstructDataset(Dataset[InstructSample]):
     def encode(self, conversation: Conversation, token_counts: Mapping[str, int]) -> Encoded:
         """Return ids and labels of a conversation whose modalities have so many tokens, not truncated."""
         template = self.settings.chat_template
-        return encode(conversation.turns, self.tokenizer, token_counts=token_counts, chat_template=template)
+        counts = {name: self.settings.embeddings(name, tokens) for name, tokens in token_counts.items()}
+        return encode(conversation.turns, self.tokenizer, token_counts=counts, chat_template=template)
 
     def _check_whole(self, conversation: Conversation, ids: Int[Tensor, " L"], features: Mapping[str, Tensor]) -> None:
         limit = self.settings.limit
         for modality, tokens in features.items():
             count = int((ids == PLACEHOLDER_IDS[modality]).sum())
-            if count != len(tokens):
+            expected = self.settings.embeddings(modality, len(tokens))
+            if count != expected:
                 raise ValueError(
-                    f"conversation {conversation.id!r}: only {count} of {len(tokens)} {modality} tokens fit into "
+                    f"conversation {conversation.id!r}: only {count} of {expected} {modality} tokens fit into "
                     f"{limit.tokens}; shorten the question, or {limit.remedy}"
                 )
 

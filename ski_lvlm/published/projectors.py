@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ski_lvlm.encoders.vision_tower import load_vision_tower
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.projectors.projector import Projector
+from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
 from ski_lvlm.published.weights import Place, PublishedWeightsError, load_places, read_published
 from ski_lvlm.storage.json_files import read_json
 
@@ -60,7 +61,7 @@ def video_chatgpt(
     model = SkiLvlm.build(
         base_llm=base_llm,
         token_widths={"video": tower.width},
-        projector=_KINDS[tuple(sorted(tensors))],
+        projectors={"video": ProjectorSettings(_KINDS[tuple(sorted(tensors))])},
         manifest={
             "video": {"tower": vision_tower, "digest": tower.digest, "num_frames": num_frames, "framing": "whole"}
         },

@@ -284,7 +284,11 @@ def test_the_projectors_of_the_recipe_are_those_that_there_are():
         ({"instructions": "/nowhere.json"}, "/nowhere.json"),
         ({"modalities": "video,audio"}, "audio.*expected video, skeleton"),
         ({"batch_size": 5}, "global batch of 5"),
-        ({"projector": "resampler"}, "linear or mlp"),
+        ({"projector": "mlp2"}, "linear or mlp or resampler or temporal"),
+        ({"projector": "temporal"}, "no order in time.*--skeleton_projector temporal"),
+        ({"projector": "resampler", "projector_heads": 5}, "--projector_heads 1 or 2 or 3 or 4 or 6 or 12"),
+        ({"projector_kernel": 4}, "--projector_kernel 4: expected an odd number"),
+        ({"modalities": "video", "skeleton_projector": "mlp"}, "--modalities has no skeleton"),
     ],
 )
 def test_a_wrong_flag_is_named(trained, tmp_path, change, message):

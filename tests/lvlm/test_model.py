@@ -1,4 +1,5 @@
 import copy
+import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from ski_lvlm.lvlm.inference import LoadedLvlm
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings
 from ski_lvlm.lvlm.trained import trained_digest, trained_names
+from ski_lvlm.storage.files import write_json
 from tests.cases.lvlm_case import CLIPS, TOKENS, write_case
 from tests.cases.tiny_llm import tiny_llm
 
@@ -45,7 +47,7 @@ def batch(case, model):
 
 
 def test_loss_with_few_logits_equals_the_loss_with_all(model, batch):
-    embeddings = model.embed(batch["ids"], batch["features"])
+    embeddings = model.embed(batch["ids"], batch["features"], batch["token_counts"])
     mask = batch["attention_mask"]
     logits = model.llm(inputs_embeds=embeddings, attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(0)).logits
     expected = functional.cross_entropy(
@@ -87,6 +89,7 @@ def test_an_absent_modality_gets_a_zero_gradient_and_not_none(model, batch):
     for name in ("ids", "labels", "attention_mask"):
         video_only[name] = batch[name][keep].view(len(keep), -1)
     video_only["features"] = batch["features"] | {"skeleton": torch.empty(0, WIDTHS["skeleton"])}
+    video_only["token_counts"] = batch["token_counts"] | {"skeleton": torch.empty(0, dtype=torch.long)}
     model(**video_only).loss.backward()
     assert model.projectors["skeleton"].layers.weight.grad.abs().sum() == 0
     assert model.projectors["video"].layers.weight.grad.abs().sum() > 0
@@ -108,6 +111,14 @@ def test_save_and_load_give_the_same_answers(model, tmp_path):
         tokens, questions, max_new_tokens=8
     )
     assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in model.state_dict().items())
+
+
+def test_a_model_of_the_time_with_one_kind_for_all_modalities_is_opened(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["projectors"]
+    write_json(tmp_path / "config.json", config | {"projector": "linear"})
+    assert SkiLvlm.from_pretrained(tmp_path).projector_settings == model.projector_settings
 
 
 def test_inference_works_with_the_skeleton_projector_deleted(model, tmp_path):

@@ -74,7 +74,7 @@ def test_an_mlp_is_recognised_by_its_names(tmp_path, parts):
     layers = {"0.weight": (LLM, TOWER), "0.bias": (LLM,), "2.weight": (LLM, LLM), "2.bias": (LLM,)}
     torch.save({f"model.mm_projector.{name}": torch.randn(shape) for name, shape in layers.items()}, tmp_path / "p.bin")
     model = video_chatgpt(tmp_path / "p.bin", **parts)
-    assert model.config.projector == "mlp" and set(loaded(model)) == set(layers)
+    assert model.config.projectors["video"]["kind"] == "mlp" and set(loaded(model)) == set(layers)
 
 
 def test_it_is_a_model_like_a_trained_one(tmp_path, parts):

@@ -1,11 +1,16 @@
 """T_v and T_s: projectors of frozen video and skeleton tokens to embeddings of the language model."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from ski_lvlm.lvlm.projectors.clip_projector import ClipProjector
+from ski_lvlm.lvlm.projectors.mlp import Mlp
+from ski_lvlm.lvlm.projectors.resampler import Resampler
+from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
+from ski_lvlm.lvlm.projectors.temporal import TemporalConvolution
 
 
 class Statistics(NamedTuple):
@@ -15,15 +20,14 @@ class Statistics(NamedTuple):
     std: Float[Tensor, " F"]
 
 
-class Mlp(nn.Sequential):
-    """LLaVA-1.5's projector: Linear, GELU, Linear."""
-
-    def __init__(self, token_width: int, llm_width: int) -> None:
-        super().__init__(nn.Linear(token_width, llm_width), nn.GELU(), nn.Linear(llm_width, llm_width))
-
-
-# Kinds of projectors: modules made from the widths F of the tokens and K of the language model.
-PROJECTORS: dict[str, Callable[[int, int], nn.Module]] = {"linear": nn.Linear, "mlp": Mlp}
+# Kinds of projectors. They are made from the widths F of the tokens and K of the language model. A `ClipProjector` also
+# takes the settings, and sees whole clips. All others turn token by token into embeddings.
+PROJECTORS: dict[str, type[nn.Module]] = {
+    "linear": nn.Linear,
+    "mlp": Mlp,
+    "resampler": Resampler,
+    "temporal": TemporalConvolution,
+}
 
 
 class Projector(nn.Module):
@@ -44,14 +48,16 @@ class Projector(nn.Module):
         token_width: int,
         llm_width: int,
         *,
-        kind: str = "linear",
+        settings: ProjectorSettings = ProjectorSettings(),  # noqa: B008 (frozen)
         standardised: bool = False,
         delimited: bool = False,
     ) -> None:
         super().__init__()
-        if kind not in PROJECTORS:
-            raise ValueError(f"projector {kind!r} is unknown; expected {' or '.join(PROJECTORS)}")
-        self.layers = PROJECTORS[kind](token_width, llm_width)
+        if settings.kind not in PROJECTORS:
+            raise ValueError(f"projector {settings.kind!r} is unknown; expected {' or '.join(PROJECTORS)}")
+        network = PROJECTORS[settings.kind]
+        sizes = (settings,) if issubclass(network, ClipProjector) else ()
+        self.layers = network(token_width, llm_width, *sizes)
         self.standardised = standardised
         if standardised:
             self.register_buffer("mean", torch.zeros(token_width))
@@ -59,11 +65,19 @@ class Projector(nn.Module):
         if delimited:
             self.register_buffer("delimiters", torch.zeros(2, llm_width))
 
-    def forward(self, tokens: Float[Tensor, "N F"]) -> Float[Tensor, "N K"]:
-        """Return embeddings for the LLM, in the precision of the weights."""
+    def forward(self, tokens: Float[Tensor, "N F"], counts: Int[Tensor, " S"] | None = None) -> Float[Tensor, "_ K"]:
+        """Return embeddings for the LLM, in the precision of the weights.
+
+        `counts` are the tokens of each of the S clips in `tokens`, by default of one clip.
+        """
         if self.standardised:  # in fp32, whatever precision an engine gave the buffers: they may be large and similar
             tokens = (tokens.float() - self.get_buffer("mean").float()) / self.get_buffer("std").float()
-        return self.layers(tokens.to(next(self.parameters()).dtype))
+        tokens = tokens.to(next(self.parameters()).dtype)
+        if not isinstance(self.layers, ClipProjector):
+            return self.layers(tokens)
+        if counts is None:
+            counts = torch.tensor([len(tokens)] if len(tokens) else [], dtype=torch.long, device=tokens.device)
+        return self.layers(tokens, counts)
 
     def standardise(self, statistics: Statistics, *, embedding_size: float) -> None:
         """Set the statistics, and start with embeddings as large as the LLM's own (root mean square)."""

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from ski_lvlm.lvlm.projectors.projector import Projector, Statistics
+from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
 
 
 def test_sizes_of_equation_4():
@@ -11,10 +12,10 @@ def test_sizes_of_equation_4():
     assert skeleton(torch.zeros(256, 216)).shape == (256, 4096)
 
 
-def test_an_mlp_is_an_option_and_nothing_else_is():
-    assert Projector(8, 4, kind="mlp")(torch.zeros(2, 8)).shape == (2, 4)
-    with pytest.raises(ValueError, match="linear or mlp"):
-        Projector(8, 4, kind="resampler")
+def test_an_mlp_is_an_option_and_an_unknown_kind_is_not():
+    assert Projector(8, 4, settings=ProjectorSettings("mlp"))(torch.zeros(2, 8)).shape == (2, 4)
+    with pytest.raises(ValueError, match="linear or mlp or resampler or temporal"):
+        Projector(8, 4, settings=ProjectorSettings("mlp2"))
 
 
 def test_standardised_tokens_start_as_large_as_the_llms_own_embeddings():
