@@ -4,7 +4,7 @@ Such a file is a pointer, holds Python objects, or is cut.
 """
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BufferedIOBase, BytesIO
 from pathlib import Path
 
@@ -29,6 +29,27 @@ def npy_header(shape: Sequence[int], dtype: str) -> bytes:
     return buffer.getvalue()
 
 
+def read_objects(file: Path, records: Mapping[tuple[str, str], type]) -> np.ndarray:
+    """Return the array of Python objects in a `.npy` file.
+
+    `records` are classes of ours, by module and name of the class in whose place they stand.
+
+    Raises:
+        UnsafePickleError: it holds other classes, or is damaged.
+        PointerError: it is a Git LFS pointer.
+    """
+    refuse_pointers(file)
+    try:
+        with file.open("rb") as content:
+            _header(content)
+            value = load_stream(content, records=records)
+    except ValueError as error:
+        raise UnsafePickleError(f"{file}: {error}; copy it again") from error
+    if not isinstance(value, np.ndarray):
+        raise UnsafePickleError(f"{file}: found {type(value).__name__}; expected an array of Python objects")
+    return value
+
+
 def array_fault(file: Path, error: Exception, *, remedy: str) -> str:
     """Return why NumPy raised `error` for a file, and the remedy. `remedy` is that for a damaged file."""
     try:
@@ -51,9 +72,7 @@ def _objects_in_file(file: Path) -> str | None:
 
 
 def _objects_in_stream(content: BufferedIOBase) -> str | None:
-    version = np.lib.format.read_magic(content)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(content)
+    shape, dtype = _header(content)
     if not dtype.hasobject:
         return None
     try:
@@ -61,6 +80,14 @@ def _objects_in_stream(content: BufferedIOBase) -> str | None:
     except UnsafePickleError as error:
         return f"an array of Python objects ({error}); save it as a plain array of numbers"
     return _describe(value.item() if isinstance(value, np.ndarray) and shape == () else value)
+
+
+def _header(content: BufferedIOBase) -> tuple[tuple[int, ...], np.dtype]:
+    """Read the header of a `.npy` file: shape and type of its array."""
+    version = np.lib.format.read_magic(content)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(content)
+    return shape, dtype
 
 
 def _describe(value: object) -> str:

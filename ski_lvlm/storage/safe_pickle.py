@@ -2,7 +2,7 @@
 
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,15 @@ def _latin1(text: str, encoding: str) -> bytes:
 
 
 class _ArraysOnly(pickle.Unpickler):
+    def __init__(self, file: BufferedIOBase, records: Mapping[tuple[str, str], type] | None = None) -> None:
+        super().__init__(file, encoding="latin1")
+        self._records = records or {}
+
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         if (module, name) in _ADMITTED:
             return _ADMITTED[module, name]
+        if (module, name) in self._records:
+            return self._records[module, name]
         if module in _NUMPY_MODULES and name in _NUMPY_FUNCTIONS:
             source = np._core.numeric if name == "_frombuffer" else np._core.multiarray  # type: ignore[attr-defined]
             return getattr(source, name)
@@ -51,10 +57,13 @@ class _ArraysOnly(pickle.Unpickler):
         raise UnsafePickleError(f"the pickle asks for {module}.{name}")
 
 
-def load_stream(content: BufferedIOBase) -> object:
-    """Read a pickle from an open file, as `load_arrays`."""
+def load_stream(content: BufferedIOBase, *, records: Mapping[tuple[str, str], type] | None = None) -> object:
+    """Read a pickle from an open file, as `load_arrays`.
+
+    `records` are classes of ours, by module and name of the class in whose place they stand. They get its state.
+    """
     try:
-        return _ArraysOnly(content, encoding="latin1").load()
+        return _ArraysOnly(content, records).load()
     except UnsafePickleError:
         raise
     except _DAMAGED as error:
@@ -71,7 +80,7 @@ def load_arrays(path: Path) -> object:
     refuse_pointers(path)
     try:
         with Path(path).open("rb") as file:
-            return _ArraysOnly(file, encoding="latin1").load()
+            return _ArraysOnly(file).load()
     except UnsafePickleError as error:
         raise UnsafePickleError(
             f"{path}: {error}; only numpy arrays and Python's built-in values are read from pickles, because a pickle "

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ski_lvlm.datasets.converters import (
+    body_gestures,
     charades,
     etri,
     folders,
@@ -18,6 +19,7 @@ from ski_lvlm.datasets.converters import (
 from ski_lvlm.datasets.converters.conversion import Conversion
 
 KINDS: dict[str, Callable[[Path], Conversion]] = {
+    "body-gestures": body_gestures.convert,
     "charades": charades.convert,
     "etri": etri.convert,
     "folders": folders.convert,
