@@ -31,6 +31,7 @@ from ski_lvlm.llm.conversation import PLACEHOLDER_IDS, Encoded, marked
 from ski_lvlm.llm.limits import pad_id
 from ski_lvlm.lvlm.collator import InstructCollator
 from ski_lvlm.lvlm.features import FeatureError, FeatureFolder
+from ski_lvlm.lvlm.flops import BatchWork
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.projectors.projector import Projector
 from ski_lvlm.lvlm.projectors.settings import chosen_settings
@@ -73,7 +74,6 @@ class LvlmArguments(GlobalBatchArguments):
     warmup_steps: float = 0.03
     weight_decay: float = 0.0
     save_steps: float = 100
-    include_num_input_tokens_seen: str | bool = True
 
 
 def with_quickstart(recipe: SkiLvlmRecipe) -> SkiLvlmRecipe:
@@ -198,6 +198,7 @@ def main(flags: list[str]) -> None:
         train_dataset=dataset,
         data_collator=InstructCollator(pad_id(model.tokenizer), model.config.token_widths),
         callbacks=[JsonLines(output_dir / "metrics.jsonl")],
+        work=BatchWork(model.llm, model.projectors, is_recomputed=args.gradient_checkpointing),
     )
     result = trainer.train_or_resume()
     trainer.save_model()

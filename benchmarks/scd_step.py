@@ -46,7 +46,7 @@ from ski_lvlm.encoders.skeleton_encoder import SkeletonTokens
 from ski_lvlm.encoders.text_encoder import TextEncoder, load_text_encoder
 from ski_lvlm.recognition.class_sentences import PROMPT
 from ski_lvlm.skeletons.layouts import LAYOUTS
-from ski_lvlm.training.trainer import peak_memory_gb
+from ski_lvlm.training.speed import peak_memory_gb
 from ski_lvlm.vlm.stage_losses import Distillation, DistillationLoss
 
 WAYS = ("published", "plain", "ours")

@@ -22,7 +22,7 @@ from benchmarks.timing import in_turns
 from ski_lvlm.cli import parser, run
 from ski_lvlm.llm.conversation import IGNORED, PLACEHOLDER_IDS
 from ski_lvlm.lvlm.model import SkiLvlm
-from ski_lvlm.training.trainer import peak_memory_gb
+from ski_lvlm.training.speed import peak_memory_gb
 
 TOKENS = {"video": (356, 1024), "skeleton": (256, 216)}
 TEXT, ANSWER = 150, 40

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from ski_lvlm.training.checkpoint_damage import damage, newest_whole
 from ski_lvlm.training.epoch_sampler import EpochCallback, EpochSampler
+from ski_lvlm.training.speed import SAMPLES, SpeedMeter, Work, peak_of, rates
 from ski_lvlm.training.trainer import GlobalBatchArguments
 from ski_lvlm.training.zero_state import load_whole, whole_optimizer, whole_weights
 
@@ -29,17 +30,52 @@ PARTIAL = ".partial"  # checkpoints are written here and moved when whole
 class ResumableTrainer(Trainer):
     """The Trainer, with checkpoints that are whole or absent, and an order of samples that resumed runs share.
 
-    The dataset takes the keys (epoch, sample) of an `EpochSampler`.
+    The dataset takes the keys (epoch, sample) of an `EpochSampler`. The log has the speed, for which `work` returns
+    the amounts of work in a batch.
     """
 
-    def __init__(self, *args: Any, **trainer: Any) -> None:  # noqa: ANN401
+    def __init__(self, *args: Any, work: Work | None = None, **trainer: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **trainer)
+        self.speed, self.samples = SpeedMeter(work), 0
         batch_size = cast(GlobalBatchArguments, self.args).batch_size
         self.sampler = EpochSampler(len(cast(Sized, self.train_dataset)), seed=self.args.seed, batch_size=batch_size)
         self.add_callback(EpochCallback(self.sampler))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:  # noqa: ANN401
         return self.sampler
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Any]:
+        """Return the batches of an optimiser step, after their work and the waiting for them have been counted."""
+        batches, items = super().get_batch_samples(self.speed.timed(epoch_iterator), num_batches, device)
+        for batch in batches:
+            self.speed.count(batch)
+        if batches:
+            self.samples += cast(GlobalBatchArguments, self.args).batch_size
+        return batches, items
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log, with the speed of all processes since the last line. The last line has that of the whole training."""
+        args = cast(GlobalBatchArguments, self.args)
+        totals = self.speed.totals(self.accelerator.gather, args.device) | {SAMPLES: float(self.samples)}
+        amounts = self.speed.since_last(totals)
+        if "train_runtime" in logs:
+            amounts = totals
+            if not logs.get("total_flos"):  # nobody has counted
+                logs.pop("total_flos", None)
+        peak = peak_of(args.device, is_16_bit=args.bf16 or args.fp16, stated=args.peak_tflops)
+        logs.update(rates(amounts, processes=args.world_size, peak_tflops=peak))
+        super().log(logs, start_time)
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Return 0: `store_flos` takes what `work` has counted, for which no step has to wait."""
+        return 0
+
+    def store_flos(self) -> None:
+        """Add the floating-point operations since the last time to the Trainer's state."""
+        self.current_flos = self.speed.new_flops()  # type: ignore[assignment] # an int may overflow between processes
+        super().store_flos()
 
     def train_or_resume(self) -> TrainOutput:
         """Train, from the checkpoint of --resume_from_checkpoint or else the last whole one.

@@ -1,10 +1,9 @@
 """Extensions of the Hugging Face Trainer: a global batch, JSON-lines metrics, the record of a run."""
 
 import importlib.metadata
+import math
 import os
 import platform
-import resource
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +37,13 @@ class GlobalBatchArguments(TrainingArguments):
             "run on the CPU. Several machines: torchrun --nnodes or deepspeed --hostfile, and no --gpus"
         },
     )
+    peak_tflops: float | None = field(
+        default=None,
+        metadata={
+            "help": "peak of one GPU in TFLOP/s at the precision of the run, dense, for mfu in metrics.jsonl. Default: "
+            "by the GPU's name, as far as ski_lvlm/training/gpu_peaks.py has it"
+        },
+    )
     bf16: bool = field(default_factory=lambda: torch.cuda.is_available())
     logging_steps: float = 10
     save_total_limit: int | None = 2
@@ -66,6 +72,11 @@ class GlobalBatchArguments(TrainingArguments):
         super().__post_init__()
         self._check_batch(processes)
         self._check_engine()
+        if self.peak_tflops is not None and not 0 < self.peak_tflops < math.inf:
+            raise ValueError(
+                f"--peak_tflops {self.peak_tflops}: expected a number above 0, the dense peak of one GPU as in its "
+                "data sheet (H200 in bf16: 989), or leave the flag out"
+            )
 
     @property
     def n_gpu(self) -> int:
@@ -96,21 +107,10 @@ class GlobalBatchArguments(TrainingArguments):
 
 
 class JsonLines(TrainerCallback):
-    """The Trainer's log in `metrics.jsonl`, with speed and peak memory since the last line."""
+    """The Trainer's log in `metrics.jsonl`."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.last = (0.0, 0, 0)  # time, steps, tokens at the last line
-
-    def on_train_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **_: Any,  # noqa: ANN401
-    ) -> None:
-        """Start the clock."""
-        self.last = (time.monotonic(), state.global_step, int(state.num_input_tokens_seen))
 
     def on_log(
         self,
@@ -121,25 +121,8 @@ class JsonLines(TrainerCallback):
         **_: Any,  # noqa: ANN401
     ) -> None:
         """Write one line, in the first process."""
-        if not state.is_world_process_zero or logs is None:
-            return
-        now = (time.monotonic(), state.global_step, int(state.num_input_tokens_seen))
-        seconds, steps, tokens = (a - b for a, b in zip(now, self.last, strict=True))
-        speed: dict[str, float] = {}
-        if steps and seconds > 0:
-            samples = steps * args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-            speed["samples_per_second"] = round(samples / seconds, 3)
-            if tokens:
-                speed["tokens_per_second"] = round(tokens / seconds, 1)
-        self.last = now
-        append_jsonl(self.file, {"step": state.global_step, **logs, **speed, "peak_memory_gb": peak_memory_gb()})
-
-
-def peak_memory_gb() -> float:
-    """Return the peak memory so far in GB: the GPU's where there is one, else this process's resident memory."""
-    if torch.cuda.is_available():
-        return round(torch.cuda.max_memory_allocated() / 1e9, 3)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 3)
+        if state.is_world_process_zero and logs is not None:
+            append_jsonl(self.file, {"step": state.global_step, **logs})
 
 
 def accumulation_steps(*, batch_size: int, per_device: int, processes: int) -> int:

@@ -93,7 +93,8 @@ class VlmTrainer(ResumableTrainer):
         """Log, with the mean of each part of the loss since the last time (this process's part)."""
         means = {_logged_name(name): torch.stack(values).mean().item() for name, values in self.parts.items()}
         self.parts.clear()
-        super().log({**logs, **means}, *args, **kwargs)
+        logs.update(means)
+        super().log(logs, *args, **kwargs)
 
     def _report_ratio(self, ratio: float) -> None:
         if self.is_world_process_zero():

@@ -10,9 +10,14 @@ import pytest
 from safetensors.torch import load_file
 
 import train_ski_lvlm
+from ski_lvlm.datasets.instruction_file import read_instructions
 from ski_lvlm.encoders.vision_tower import CLIP_L14
+from ski_lvlm.lvlm.collator import InstructCollator
 from ski_lvlm.lvlm.features import FeatureFolder
+from ski_lvlm.lvlm.flops import BatchWork
+from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.projectors.projector import PROJECTORS
+from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings
 from ski_lvlm.parallel.launch import adapted_flags
 from ski_lvlm.recipe import SkiLvlmRecipe
 from ski_lvlm.storage.files import write_json
@@ -60,6 +65,10 @@ def losses(output_dir):
     return {line["step"]: line["loss"] for line in lines if "loss" in line}
 
 
+def result_of(output_dir):
+    return json.loads((Path(output_dir) / "result.json").read_text())
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Train six steps without interruption."""
@@ -83,8 +92,24 @@ def test_the_run_leaves_weights_recipe_versions_and_metrics(trained):
     assert {"model.safetensors", "config.json", "recipe.json", "run.json", "metrics.jsonl", "sample.txt"} <= names
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     step = next(line for line in lines if line["step"] == 3)
-    expected = {"loss", "learning_rate", "grad_norm", "samples_per_second", "tokens_per_second", "peak_memory_gb"}
-    assert expected <= step.keys()
+    tokens = {f"{kind}_tokens_per_second" for kind in ("trained", "real", "padded")}
+    speed = {"samples_per_second", "tflops_per_second", "useful_share", "data_wait_share", "peak_memory_gb"} | tokens
+    assert {"loss", "learning_rate", "grad_norm"} | speed <= step.keys()
+    assert "mfu" not in step, "a CPU has no peak in the table"
+    assert 0 <= step["data_wait_share"] < 1 and step["useful_share"] == 1
+    assert speed <= result_of(out).keys()
+
+
+def test_a_run_counts_the_operations_of_each_of_its_samples_once(trained):
+    case, out, _ = trained
+    model = SkiLvlm.from_pretrained(out)
+    conversations, features = read_instructions(Path(case["instructions"])), FeatureFolder(case["features"])
+    data = InstructDataset(conversations, features, model.tokenizer, SampleSettings())
+    samples = [data[k] for k in range(len(data))]
+    assert len({len(sample.ids) for sample in samples}) == 1, "no batch is padded"
+    work, collate = BatchWork(model.llm, model.projectors), InstructCollator(0, model.config.token_widths)
+    expected = 6 * float(work(collate(samples))["flops"])
+    assert result_of(out)["total_flos"] == pytest.approx(expected)
 
 
 def test_checkpoints_hold_no_frozen_weights(trained):
@@ -107,6 +132,7 @@ def test_killed_at_any_step_the_same_command_ends_in_the_same_projectors(trained
     assert result.returncode == 0, result.stderr[-3000:]
     assert "resuming from" in result.stdout
     assert same(projectors(out), projectors(undisturbed))
+    assert result_of(out)["total_flos"] == pytest.approx(result_of(undisturbed)["total_flos"])
 
 
 def test_the_number_of_accumulation_steps_does_not_change_the_run(trained, tmp_path):
@@ -124,6 +150,7 @@ def test_torchrun_with_two_processes_equals_one(trained, tmp_path):
     assert result.returncode == 0, result.stderr[-3000:]
     actual, expected = projectors(tmp_path / "out"), projectors(undisturbed)
     assert max((actual[name] - expected[name]).abs().max().item() for name in actual) < 1e-4
+    assert result_of(tmp_path / "out")["total_flos"] == pytest.approx(result_of(undisturbed)["total_flos"])
 
 
 @pytest.fixture(scope="module")

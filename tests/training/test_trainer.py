@@ -60,6 +60,12 @@ def test_accumulation_steps_of_ones_own_are_refused_not_overlooked(tmp_path):
         arguments(tmp_path, batch_size=4, per_device_train_batch_size=2, gradient_accumulation_steps=3)
 
 
+@pytest.mark.parametrize("peak", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_peak_that_no_gpu_has_is_refused(tmp_path, peak):
+    with pytest.raises(ValueError, match="--peak_tflops .*: expected a number above 0"):
+        arguments(tmp_path, peak_tflops=peak)
+
+
 def test_gpus_that_nobody_started_are_told(tmp_path):
     with pytest.raises(ValueError, match="--gpus 2: found 1 processes on this machine, expected 2"):
         arguments(tmp_path, gpus="2")
