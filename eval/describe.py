@@ -2,6 +2,7 @@
 
     python eval/describe.py --model DIR --videos DIR --questions FILE --out predictions.json
     python eval/describe.py … --data DIR         # a data set's videos, of which a clip may be a stretch
+    python eval/describe.py … --features DIR     # keep the videos' tokens there, for other models on the same tower
     python eval/describe.py … --gpus 8           # on eight GPUs of this machine
     python eval/describe.py … --shard 1/8        # one of eight, each on a GPU (at last once without, which writes OUT)
     python eval/describe.py --baseline video-chatgpt --projector_weights mm_projector.bin --base_llm ID \\
@@ -53,27 +54,28 @@ def describe(
     videos: Path | None,
     *,
     data: str | None = None,
+    features: Path | None = None,
     batch_size: int,
     workers: int,
     seed: int = 0,
     **generation: Any,  # noqa: ANN401
 ) -> Iterator[Answer]:
-    """Yield an answer to every question about a video. Workers decode ahead, and each clip is encoded once."""
-    from ski_lvlm.datasets.catalogue import open_data_set
-    from ski_lvlm.datasets.clip_files import clip_reader, video_clips
-    from ski_lvlm.datasets.reading import batched, read_ahead
-    from ski_lvlm.videos.folder import VideoFolder
+    """Yield an answer to every question about a video. Workers decode ahead, and each clip is encoded once.
 
-    model, tower = lvlm.model, lvlm.tower
-    source = video_clips(open_data_set(data), videos) if data else VideoFolder(str(videos))
-    read = clip_reader(source, num_frames=tower.num_frames, side=tower.image_size, framing=lvlm.framing)
-    for batch in read_ahead(batched(list(questions), batch_size), read, workers=workers):
+    With `features`, a clip whose tokens are in that folder is neither decoded nor encoded.
+    """
+    from eval.describing.clip_inputs import ClipInputs
+    from ski_lvlm.datasets.reading import batched, read_ahead
+
+    model = lvlm.model
+    clips = ClipInputs(lvlm, videos, data=data, features=features)
+    for batch in read_ahead(batched(list(questions), batch_size), clips.read, workers=workers):
         prompts = []
         for clip in batch:
-            if clip.content is None:
-                yield from (Answer(clip.name, question, None, clip.error) for question in questions[clip.name])
+            tokens, error = clips.tokens(clip)
+            if tokens is None:
+                yield from (Answer(clip.name, question, None, error) for question in questions[clip.name])
                 continue
-            tokens = lvlm.encode(clip.content)
             for question in questions[clip.name]:
                 if problem := model.prompting.problem(model.prompt_ids(len(tokens), question)):
                     yield Answer(clip.name, question, None, problem)
@@ -154,7 +156,7 @@ def _answer(
 ) -> None:
     todo = log.unanswered(items)
     total = sum(len(questions) for questions in todo.values())
-    settings = {"batch_size": args.batch_size, "workers": args.workers, "seed": args.seed}
+    settings = {"batch_size": args.batch_size, "workers": args.workers, "seed": args.seed, "features": args.features}
     with progress("describing", total=total) as advance:
         for answer in describe(lvlm, todo, args.videos, data=args.data, **settings, **generation):
             log.add(answer)

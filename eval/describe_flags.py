@@ -18,6 +18,11 @@ def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Names
     _add_model(p)
     p.add_argument("--videos", type=Path, help="folder of videos, also in sub-folders, searched by clip name")
     p.add_argument("--data", help="data set: a folder with dataset.json, whose table names videos (default: --videos)")
+    p.add_argument(
+        "--features",
+        type=Path,
+        help="feature folder: videos whose tokens are there are not read, and the tokens of others are kept there",
+    )
     p.add_argument("--questions", type=Path, required=True, help="benchmark file")
     p.add_argument("--out", type=Path, default=Path("predictions.json"), help="file for the answers")
     p.add_argument("--limit", type=int, help="answer this many items, evenly spaced over the file (default: all)")

@@ -19,7 +19,7 @@ import argparse
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -156,22 +156,24 @@ def clips_in(names: Sequence[str], spellings: Sequence[str] | None) -> list[str]
 def video_source(args: argparse.Namespace, names: Sequence[str] | None) -> Source:
     """Open the videos of NTU/rgb or of a data set, and the vision tower."""
     from ski_lvlm.datasets.catalogue import open_data_set
-    from ski_lvlm.datasets.clip_files import clip_reader, video_clips
+    from ski_lvlm.datasets.clip_files import clip_reader, stretches_of, video_clips
     from ski_lvlm.encoders.vision_tower import load_vision_tower
+    from ski_lvlm.lvlm.video_tokens import video_entry
     from ski_lvlm.videos.folder import VideoClip, VideoFolder, check_has_videos
 
-    videos: VideoFolder | Mapping[str, VideoClip]
+    videos: VideoFolder | dict[str, VideoClip]
+    stretches = None
     if args.data:
-        videos = video_clips(open_data_set(args.data), args.ntu)
-        clips = list(videos)
+        data = open_data_set(args.data)
+        videos = video_clips(data, args.ntu)
+        clips, stretches = list(videos), stretches_of(data, videos)
     else:
         videos = VideoFolder(args.ntu)
         check_has_videos(args.ntu, videos.clips, flag="--ntu")
         clips = list(videos.clips)
     tower = load_vision_tower(args.vision_tower, num_frames=args.num_frames)
     read = clip_reader(videos, num_frames=args.num_frames, side=tower.image_size, framing=args.framing)
-    entry = {"tower": tower.model_id, "digest": tower.digest, "num_frames": tower.num_frames, "framing": args.framing}
-    entry |= {"width": tower.width, "tokens": tower.num_tokens}
+    entry = video_entry(tower, framing=args.framing, data_set=stretches)
     return Source(clips_in(clips, names), read, tower, entry)
 
 

@@ -47,5 +47,6 @@ def provenance(
             "limit": args.limit,
         },
         "videos": videos_of(args),
+        "features": str(args.features.resolve()) if args.features else None,
         **environment(PACKAGES),
     }

@@ -104,7 +104,9 @@ class CaptioningPlan:
     def _describe(self, name: str, model: tuple[str | Path, ...], needs: tuple[Step, ...]) -> Step:
         folder = self.out / name / "captions"
         words: list[str | Path] = [*model, "--videos", self.videos.path, "--questions", self.questions.path]
-        words += [*self.describe.split(), "--out", folder / "predictions.json"]
+        # all rows have one tower: the first that describes a video keeps its tokens for the others
+        words += [*self.describe.split(), "--features", self.out / "described_features"]
+        words += ["--out", folder / "predictions.json"]
         needs += self.videos.steps + self.questions.steps
         return Step(("eval/describe.py", *words), "predictions.json", self.out, folder, needs)
 

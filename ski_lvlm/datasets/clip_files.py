@@ -68,6 +68,11 @@ def video_clips(data: DataSet, folder: Path | None = None) -> dict[str, VideoCli
     return dict(sorted(clips.items()))
 
 
+def stretches_of(data: DataSet, clips: Mapping[str, VideoClip]) -> str | None:
+    """Return the name of the data set if some of its clips are stretches of videos, else None."""
+    return data.name if any(clip.span for clip in clips.values()) else None
+
+
 def clip_reader(
     videos: Mapping[str, VideoClip] | VideoFolder, *, num_frames: int, side: int, framing: str
 ) -> Callable[[str], UInt8[Tensor, "T_v 3 H W"]]:

@@ -199,17 +199,25 @@ class FeatureWriter:
     def __init__(self, root: Path | str, entries: Mapping[str, Mapping[str, Any]]) -> None:
         self.root = Path(root)
         self.root.mkdir(parents=True, exist_ok=True)
+        self.manifest = _read_manifest(self.root)
+        if any(self.manifest.get(modality) != dict(entry) for modality, entry in entries.items()):
+            self._add(entries)  # else nothing is written, so that a folder without permission to write can be read
+
+    def _add(self, entries: Mapping[str, Mapping[str, Any]]) -> None:
         with FileLock(self.root / ".features.lock"):  # shards and the other modality write it too
-            manifest = _read_manifest(self.root)
+            self.manifest = _read_manifest(self.root)
             for modality, entry in entries.items():
-                _check_same_origin(self.root, modality, manifest.get(modality), entry)
-                manifest[modality] = dict(entry)
-            write_json(self.root / MANIFEST, manifest)
-        self.manifest = manifest
+                _check_same_origin(self.root, modality, self.manifest.get(modality), entry)
+                self.manifest[modality] = dict(entry)
+            write_json(self.root / MANIFEST, self.manifest)
 
     def has(self, clip: str, modality: str) -> bool:
         """Return whether the clip's tokens are stored already."""
-        return self._path(clip, modality).is_file()
+        return self.path(clip, modality).is_file()
+
+    def path(self, clip: str, modality: str) -> Path:
+        """Return the file of a clip's tokens, which may not be there yet."""
+        return self.root / modality / f"{clip}.npy"
 
     def write(self, clip: str, modality: str, tokens: Float[np.ndarray, "N F"]) -> None:
         """Store one clip's tokens.
@@ -218,7 +226,7 @@ class FeatureWriter:
             FeatureError: a value is NaN or beyond float16's 65504.
             OSError: the disk is full. Files written before are whole.
         """
-        file = self._path(clip, modality)
+        file = self.path(clip, modality)
         with np.errstate(over="ignore"):  # the check below has the better message
             stored = tokens.astype(np.float16)
         check_tokens(stored, file)
@@ -234,22 +242,19 @@ class FeatureWriter:
                 f"{stored.nbytes / 2**20:.1f} MB per clip are needed) and run the same command again",
             ) from error
 
-    def _path(self, clip: str, modality: str) -> Path:
-        return self.root / modality / f"{clip}.npy"
-
 
 def _check_same_origin(root: Path, modality: str, old: Mapping[str, Any] | None, entry: Mapping[str, Any]) -> None:
     if old is None:
         if (root / modality).is_dir() and any((root / modality).iterdir()):
             raise FeatureError(
                 f"{root / modality} holds files, but {root / MANIFEST} does not say what made them; "
-                "choose another --out"
+                "choose another folder"
             )
         return
     if differences := _differences(old, entry):
         raise FeatureError(
             f"{root}: the {modality} features there were made otherwise ({differences}); choose "
-            f"another --out, or delete {root / modality} and its entry in {MANIFEST}"
+            f"another folder, or delete {root / modality} and its entry in {MANIFEST}"
         )
 
 

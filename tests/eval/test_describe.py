@@ -14,9 +14,11 @@ from safetensors.torch import load_file, save_file
 from eval.describe import describe, main, model_digest
 from eval.items.answers import answer_key
 from eval.items.questions import evenly, read_questions
+from scripts.extract_features import main as extract_main
 from ski_lvlm.datasets.instruction_file import Turn
 from ski_lvlm.encoders.vision_tower import VisionTower, load_vision_tower
 from ski_lvlm.llm.conversation import IGNORED, encode
+from ski_lvlm.lvlm.features import FeatureFolder
 from ski_lvlm.lvlm.inference import EndWatch, load_for_inference
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.storage.files import read_jsonl, write_json
@@ -116,6 +118,128 @@ def test_a_data_set_names_the_videos_and_stretches_of_them(case, undisturbed, tm
     assert answers(predictions(tmp_path / "whole")) == answers(undisturbed)
     with pytest.raises(ValueError, match="give --videos DIR, .* or --data DIR"):
         main([part for part in without_videos if part not in ("--data", str(data))])
+
+
+@pytest.fixture(scope="module")
+def features(case, tmp_path_factory):
+    """A feature folder after one run with it, and the run's predictions."""
+    root = tmp_path_factory.mktemp("features")
+    assert main(flags(case, root / "run", features=root / "features")) == 0
+    return root / "features", predictions(root / "run")
+
+
+def without_decoder(monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("a video was decoded")
+
+    monkeypatch.setattr("ski_lvlm.videos.decoding._read", fail)
+    monkeypatch.setattr(VisionTower, "forward", fail)
+
+
+@pytest.mark.slow
+def test_videos_whose_tokens_are_kept_are_read_by_no_other_model_and_give_the_same_answers(
+    case, features, undisturbed, tmp_path, monkeypatch
+):
+    folder, first = features
+    assert answers(first) == answers(undisturbed)  # no near tie in this case, though tokens are rounded to float16
+    stored = FeatureFolder(folder)
+    lvlm = load_for_inference(case / "model")
+    expected = lvlm.encode(frames_of("c", case / "videos")).half().float()
+    assert torch.equal(stored.load("c", "video"), expected)
+    without_decoder(monkeypatch)
+    assert main(flags(case, tmp_path, features=folder)) == 0
+    assert predictions(tmp_path) == first
+    assert json.loads((tmp_path / "predictions.run.json").read_text())["features"] == str(folder)
+
+
+@pytest.mark.slow
+def test_features_of_the_extraction_are_read_however_the_questions_spell_the_videos(case, tmp_path, monkeypatch):
+    extract = ["--ntu", case / "videos", "--vision_tower", case / "tower", "--num_frames", FRAMES, "--workers", 0]
+    extract_main([str(word) for word in [*extract, "--modalities", "video", "--out", tmp_path / "features"]])
+    write_json(tmp_path / "q.json", [item("a.mp4"), item(str(case / "videos" / "b.mp4"))])
+    without_decoder(monkeypatch)
+    settings = {"features": tmp_path / "features", "questions": tmp_path / "q.json"}
+    assert main(flags(case, tmp_path, **settings)) == 0
+    assert all(entry["pred"] is not None for entry in predictions(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("digest", "f" * 16), ("num_frames", 7), ("framing", "centre"), ("stretches_of", "cuts")]
+)
+def test_features_of_another_tower_or_of_other_frames_are_refused(case, features, tmp_path, key, value):
+    folder, _ = features
+    entry = json.loads((folder / "features.json").read_text())["video"]
+    write_json(tmp_path / "features" / "features.json", {"video": entry | {key: value}})
+    with pytest.raises(ValueError, match=rf"the video features there were made otherwise \({key} .*another folder"):
+        main(flags(case, tmp_path, features=tmp_path / "features"))
+    assert not list((tmp_path / "features").rglob("*.npy"))
+
+
+@pytest.mark.slow
+def test_a_feature_folder_that_cannot_be_written_serves_all_the_same(case, features, tmp_path, monkeypatch):
+    folder, first = features
+    monkeypatch.setattr("ski_lvlm.lvlm.features.FileLock", None)
+    monkeypatch.setattr("ski_lvlm.lvlm.features.atomic_path", None)
+    assert main(flags(case, tmp_path, features=folder, workers=1)) == 0
+    assert predictions(tmp_path) == first
+
+
+@pytest.mark.slow
+def test_damaged_tokens_of_one_video_leave_the_others(case, features, tmp_path):
+    folder, first = features
+    shutil.copytree(folder, tmp_path / "features")
+    (tmp_path / "features" / "video" / "b.npy").write_bytes(b"half")
+    assert main(flags(case, tmp_path, features=tmp_path / "features")) == 0
+    a, b, *others = predictions(tmp_path)
+    assert [a, *others] == [first[0], *first[2:]]
+    assert b["pred"] is None and "b.npy: not a whole .npy array" in b["error"]
+
+
+@pytest.mark.slow
+def test_tokens_that_cannot_be_kept_leave_their_video_without_answers(case, tmp_path, monkeypatch):
+    forward = VisionTower.forward
+    huge = {"a"}
+    monkeypatch.setattr(VisionTower, "forward", lambda tower, video: forward(tower, video) * (1e9 if huge else 1))
+    main(flags(case, tmp_path, features=tmp_path / "features", limit=1))
+    (a,) = predictions(tmp_path)
+    assert a["pred"] is None and "infinite in float16" in a["error"]
+    huge.clear()
+    main(flags(case, tmp_path, features=tmp_path / "features", limit=1))
+    assert predictions(tmp_path)[0]["pred"] is not None
+
+
+@pytest.mark.slow
+def test_stretches_of_videos_keep_tokens_of_their_own(case, tmp_path, monkeypatch):
+    rows = [("early", "c.mp4", 0, 10), ("late", "c.mp4", 30, 40), ("c", "c.mp4", 10, 20)]
+    fields = ("clip", "video", "start_frame", "end_frame")
+    data = write_data_set(tmp_path / "home", rows=[dict(zip(fields, row)) | {"class": "wave"} for row in rows])
+    shutil.copy(case / "videos" / "c.mp4", data)
+    write_json(tmp_path / "q.json", [item(name) for name, *_ in rows])
+    settings = {"data": data, "videos": data, "questions": tmp_path / "q.json", "features": tmp_path / "features"}
+    main(flags(case, tmp_path / "first", **settings))
+    first = predictions(tmp_path / "first")
+    assert sorted(file.stem for file in (tmp_path / "features" / "video").iterdir()) == ["c", "early", "late"]
+    assert len({tuple(row) for row in answers(first)}) == 3
+    with pytest.raises(ValueError, match=r"made otherwise \(stretches_of 'home' → None\)"):
+        main(flags(case, tmp_path / "whole", features=tmp_path / "features"))
+    without_decoder(monkeypatch)
+    main(flags(case, tmp_path / "second", **settings))
+    assert predictions(tmp_path / "second") == first
+
+
+@pytest.mark.slow
+def test_shards_and_a_kill_lose_no_tokens_and_no_answers(case, features, tmp_path, monkeypatch):
+    _, first = features
+    settings = {"features": tmp_path / "features", "batch_size": 1}
+    killed = [sys.executable, str(ROOT / "eval" / "describe.py"), *flags(case, tmp_path, shard="1/2", **settings)]
+    kill_at(killed, "predictions.1-of-2.jsonl", 1, folder=tmp_path)
+    assert not [file for file in (tmp_path / "features" / "video").iterdir() if len(np.load(file)) == 0]
+    for part in ("1/2", "2/2"):
+        main(flags(case, tmp_path, shard=part, **settings))
+    without_decoder(monkeypatch)
+    main(flags(case, tmp_path, **settings))
+    main(flags(case, tmp_path / "again", **settings))
+    assert predictions(tmp_path) == predictions(tmp_path / "again") == first
 
 
 def frames_of(name, folder, framing="whole"):

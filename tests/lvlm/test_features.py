@@ -210,7 +210,7 @@ def test_a_folder_is_added_to_only_in_the_same_way(tmp_path):
     assert FeatureWriter(tmp_path, {"video": ENTRY | {"tower": "/moved/clip"}}).has(CLIP, "video")
     FeatureWriter(tmp_path, {"skeleton": {"encoder": "e", "digest": "9"}})
     assert set(FeatureFolder(tmp_path).manifest) == {"video", "skeleton"}
-    with pytest.raises(FeatureError, match=r"digest '0123' → '4567'.*another --out"):
+    with pytest.raises(FeatureError, match=r"digest '0123' → '4567'.*another folder"):
         FeatureWriter(tmp_path, {"video": ENTRY | {"digest": "4567"}})
 
 

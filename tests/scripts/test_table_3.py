@@ -151,6 +151,14 @@ def test_raw_skeleton_features_come_from_the_encoder_that_has_not_met_language(t
 
 
 @pytest.mark.slow
+def test_all_rows_and_seeds_share_the_tokens_of_the_described_videos(tmp_path, runner):
+    made(tmp_path, runner, *ntu(), "--baseline_weights", "w.bin", "--seeds", "2")
+    captions = of(runner, "describe.py")
+    assert len(captions) == 1 + 4 * 2
+    assert {flag(command, "--features") for command in captions} == {str(tmp_path / "out" / "described_features")}
+
+
+@pytest.mark.slow
 def test_nobody_describes_with_a_skeleton(tmp_path, runner):
     made(tmp_path, runner, "--seeds", "1")
     assert not [word for command in of(runner, "describe.py") for word in command if "skeleton" in Path(word).name]
