@@ -155,10 +155,20 @@ def encode_question(
 ) -> Int[Tensor, " L"]:
     """Return the token ids of a question about a video, between the two texts of the training's `prompt`.
 
-    The video comes after the question, as in training. Placeholders in the question are dropped.
+    The video comes after the question, as in training. Placeholders in the question are dropped. A video of no tokens
+    takes its line break along, as in training on text alone.
     """
-    turn = Turn("user", f"{without_placeholders(question)}\n<video>")
+    video = "\n<video>" if token_counts["video"] else ""
+    turn = Turn("user", f"{without_placeholders(question)}{video}")
     return torch.tensor(_ids(_parts(prompt, [turn], template.marks), template.tokenizer, token_counts, delimited))
+
+
+def encode_answer(answer: str, template: ChatTemplate) -> Int[Tensor, " L"]:
+    """Return the token ids that are trained for an answer to one question: the answer and its end."""
+    frame = template.frame([Turn("user", "")])
+    turn = Turn("assistant", answer.strip())
+    parts = _parts([frame.lead, template.ending(frame.tail)], [turn], template.marks)
+    return torch.tensor(_ids(parts, template.tokenizer))
 
 
 def _ids(

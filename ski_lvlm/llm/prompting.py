@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ski_lvlm.datasets.instruction_file import Turn
 from ski_lvlm.llm.chat_template import ChatTemplate
-from ski_lvlm.llm.conversation import encode_question, template_ids
+from ski_lvlm.llm.conversation import encode_answer, encode_question, template_ids
 from ski_lvlm.llm.limits import check_ids, context_of
 from ski_lvlm.llm.loading import Llm
 
@@ -43,6 +43,10 @@ class Prompting:
         """Return the token ids of a question about a video of so many embeddings."""
         counts = {"video": video_embeddings}
         return encode_question(question, self._template, self.prompt, token_counts=counts, delimited=delimited)
+
+    def answer_ids(self, answer: str) -> Int[Tensor, " L"]:
+        """Return the token ids of an answer and its end, as in training."""
+        return encode_answer(answer, self._template)
 
     def problem(self, ids: Int[Tensor, " L"]) -> str | None:
         """Return the reason why a question leaves no room for an answer, None where it does."""

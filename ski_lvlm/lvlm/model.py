@@ -177,8 +177,8 @@ class SkiLvlm(PreTrainedModel):
         """Answer a question about each video from its tokens. Greedy unless `sampling` says otherwise.
 
         The tokens are a vision tower's, or features of the user's own. The video comes after the question, as in
-        training, and placeholders in a question are dropped. An answer ends where the language model's context ends,
-        if that comes before `max_new_tokens`.
+        training, and placeholders in a question are dropped. With no token of a video, [0, F], the question stands
+        alone. An answer ends where the language model's context ends, if that comes before `max_new_tokens`.
 
         Paper: inference needs video alone. T_s is not used and may be absent, Sec. 3.3.
         Raises:
@@ -190,7 +190,7 @@ class SkiLvlm(PreTrainedModel):
         padding = pad_id(self.tokenizer)
         ids = left_padded(prompts, padding).to(self.device)
         attention_mask = left_padded([torch.ones_like(prompt) for prompt in prompts], 0).to(self.device)
-        counts = torch.tensor([len(tokens) for tokens in video_tokens], device=self.device)
+        counts = video_counts(video_tokens).to(self.device)
         embeddings = self.embed(ids, {"video": torch.cat(list(video_tokens)).to(self.device)}, {"video": counts})
         generate = cast(Callable[..., Int[Tensor, "B L"]], self.llm.generate)
         generated = generate(
@@ -268,6 +268,11 @@ class SkiLvlm(PreTrainedModel):
         weights = without_projectors(read_safetensors(folder / WEIGHTS), unused)
         _load_strictly(model, weights, folder / WEIGHTS)
         return model.eval()
+
+
+def video_counts(video_tokens: Sequence[Float[Tensor, "_ F"]]) -> Int[Tensor, " S"]:
+    """Return the number of tokens of each video that has some."""
+    return torch.tensor([len(tokens) for tokens in video_tokens if len(tokens)], dtype=torch.long)
 
 
 def _load_strictly(model: SkiLvlm, weights: dict[str, Tensor], file: Path) -> None:

@@ -24,7 +24,7 @@ class ProjectorSettings:
         (32, 64)
         """
         if self.kind == "resampler":
-            return self.queries
+            return self.queries if tokens else 0  # no video, as in a question of text alone
         return -(-tokens // self.stride) if self.kind == "temporal" else tokens
 
 
