@@ -30,6 +30,8 @@ from ski_lvlm.encoders.vision_tower import CLIP_L14, load_vision_tower
 from ski_lvlm.llm.conversation import PLACEHOLDER_IDS, Encoded, marked
 from ski_lvlm.llm.limits import pad_id
 from ski_lvlm.lvlm.collator import InstructCollator
+from ski_lvlm.lvlm.costs.command import asks_estimate, run_estimate
+from ski_lvlm.lvlm.costs.flags import EstimateFlags
 from ski_lvlm.lvlm.features import FeatureError, FeatureFolder
 from ski_lvlm.lvlm.flops import BatchWork
 from ski_lvlm.lvlm.model import SkiLvlm
@@ -152,10 +154,14 @@ def check_resumable(features: FeatureFolder, args: LvlmArguments) -> None:
             features.check_same_origin(manifest, trained=str(checkpoint))
 
 
+def flag_parser() -> HfArgumentParser:
+    """Return the parser of all flags."""
+    return HfArgumentParser((SkiLvlmRecipe, EstimateFlags, LvlmArguments), description=__doc__)  # type: ignore[arg-type]
+
+
 def main(flags: list[str]) -> None:
     """Read top to bottom: data, model, trainer, train, save."""
-    parser = HfArgumentParser((SkiLvlmRecipe, LvlmArguments), description=__doc__)  # type: ignore[arg-type]
-    parsed, args = parser.parse_args_into_dataclasses(flags)
+    parsed, _, args = flag_parser().parse_args_into_dataclasses(flags)
     recipe = with_quickstart(parsed)
     output_dir = Path(args.output_dir)
     check_shared_folder(output_dir)
@@ -198,7 +204,7 @@ def main(flags: list[str]) -> None:
         train_dataset=dataset,
         data_collator=InstructCollator(pad_id(model.tokenizer), model.config.token_widths),
         callbacks=[JsonLines(output_dir / "metrics.jsonl")],
-        work=BatchWork(model.llm, model.projectors, is_recomputed=args.gradient_checkpointing),
+        work=BatchWork(model.llm, model.projectors, is_recomputed=bool(args.activation_checkpointing)),
     )
     result = trainer.train_or_resume()
     trainer.save_model()
@@ -213,6 +219,9 @@ if __name__ == "__main__":
     for noisy in ("httpx", "deepspeed", "DeepSpeed"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
+        if asks_estimate(sys.argv[1:]):
+            run_estimate(flag_parser(), sys.argv[1:])
+            sys.exit()
         flags = adapted_flags(sys.argv[1:])
         start_processes(__file__, flags)
         main(flags)

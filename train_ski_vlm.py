@@ -112,9 +112,9 @@ class VlmArguments(GlobalBatchArguments):
     def __post_init__(self) -> None:
         """Refuse what the stages cannot do, before anything is loaded."""
         super().__post_init__()
-        if self.gradient_checkpointing or self.label_smoothing_factor:
+        if self.activation_checkpointing or self.label_smoothing_factor:
             raise ValueError(
-                "--gradient_checkpointing and --label_smoothing_factor are not built for these stages; for memory, "
+                "--activation_checkpointing and --label_smoothing_factor are not built for these stages; for memory, "
                 "lower --per_device_train_batch_size: the global --batch_size stays as it is"
             )
         deepspeed = getattr(self, "hf_deepspeed_config", None)

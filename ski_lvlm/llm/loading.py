@@ -9,17 +9,11 @@ from typing import NamedTuple
 import torch
 import transformers
 from filelock import FileLock
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PretrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ski_lvlm.encoders.offline import resolve_model
-from ski_lvlm.llm.limits import check_vocabulary, without_foreign_padding
+from ski_lvlm.llm.config import read_config
+from ski_lvlm.llm.limits import check_vocabulary
 from ski_lvlm.parallel.partitioned import whole_models
 from ski_lvlm.storage.digests import cache_folder, digest, remembered_digest
 from ski_lvlm.storage.weight_files import check_weights, weights_explained
@@ -59,7 +53,7 @@ def load_llm(model_id: str, *, dtype: torch.dtype = torch.float32) -> Llm:
     with weights_explained(path):
         try:
             tokenizer = AutoTokenizer.from_pretrained(path)
-            model = _model(path, dtype)
+            model = AutoModelForCausalLM.from_pretrained(path, config=read_config(path), dtype=dtype)
         except (OSError, KeyError, ValueError) as error:
             raise ValueError(
                 f"no language model could be loaded from {model_id!r}: {str(error).splitlines()[0]}; expected a "
@@ -77,23 +71,6 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
         rules |= {"padding": None, "truncation": None}
     special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
     return digest(json.dumps([rules, special, tokenizer.chat_template]))
-
-
-def _model(path: str, dtype: torch.dtype) -> PreTrainedModel:
-    config_dict, _ = PretrainedConfig.get_config_dict(path)
-    if config_dict.get("model_type") == "llava" and "text_config" not in config_dict:
-        # Checkpoints of the first LLaVA generation are a Llama and a projector under another model type.
-        from transformers import LlamaConfig, LlamaForCausalLM
-
-        config = LlamaConfig.from_dict({**config_dict, "model_type": "llama"})
-        return LlamaForCausalLM.from_pretrained(path, config=config, dtype=dtype)
-    config = AutoConfig.from_pretrained(path)
-    if type(config) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise ValueError(
-            f"a model of type {config.model_type!r} is no causal language model; of a vision-language model give the "
-            "language model that it is built on"
-        )
-    return AutoModelForCausalLM.from_pretrained(path, config=without_foreign_padding(config), dtype=dtype)
 
 
 def _dequantised(gguf: Path) -> str:

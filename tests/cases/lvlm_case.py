@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch.nn import functional
 
 from ski_lvlm.datasets.instruction_file import instruction_record
+from ski_lvlm.llm.conversation import IGNORED, PLACEHOLDER_IDS
 from ski_lvlm.storage.files import write_json
 from tests.cases.tiny_llm import tiny_llm
 
@@ -41,4 +44,19 @@ def write_case(folder: Path) -> dict[str, str]:
         "instructions": str(write_instructions(folder / "instructions.json")),
         "features": str(write_features(folder / "features")),
         "base_llm": str(tiny_llm(folder / "llm")),
+    }
+
+
+def random_batch(rows: int = 3, *, text: int = 20, answer: int = 5, padding: int = 0, tokens=None) -> dict:
+    """Make a batch of `InstructCollator` of random tokens, of which the last of each row are the answer."""
+    shapes = tokens or TOKENS
+    slots = [torch.full((rows, count), PLACEHOLDER_IDS[name]) for name, (count, _) in shapes.items()]
+    ids = torch.cat([*slots, torch.randint(3, 100, (rows, text))], 1)
+    labels = ids.clone()
+    labels[:, :-answer] = IGNORED
+    parts = {"ids": (ids, 0), "labels": (labels, IGNORED), "attention_mask": (torch.ones_like(ids), 0)}
+    return {
+        **{name: functional.pad(part, (padding, 0), value=value) for name, (part, value) in parts.items()},
+        "features": {name: torch.randn(rows * count, width) for name, (count, width) in shapes.items()},
+        "token_counts": {name: torch.full((rows,), count) for name, (count, _) in shapes.items()},
     }

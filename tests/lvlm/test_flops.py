@@ -1,20 +1,19 @@
 """Floating-point operations as PyTorch counts them: frozen, trained and recomputed weights, padding."""
 
 import pytest
-import torch
 from peft import LoraConfig, get_peft_model
-from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, MixtralConfig
 
-from ski_lvlm.llm.conversation import IGNORED, PLACEHOLDER_IDS
 from ski_lvlm.lvlm.flops import BatchWork, step_flops
 from ski_lvlm.lvlm.model import SkiLvlm
-from tests.cases.lvlm_case import TOKENS
+from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
+from tests.cases.lvlm_case import TOKENS, random_batch
 from tests.cases.tiny_llm import tiny_llm
 
 WIDTHS = {name: width for name, (_, width) in TOKENS.items()}
-ROWS, TEXT, ANSWER = 3, 20, 5
+MLP = {name: ProjectorSettings("mlp") for name in TOKENS}
+ROWS, TEXT, ANSWER = 3, 20, 5  # of `random_batch`
 
 
 @pytest.fixture(scope="module")
@@ -25,21 +24,9 @@ def llm(tmp_path_factory):
 @pytest.fixture
 def model(llm):
     """Build a model whose attention PyTorch counts, which leaves out the fused one of a CPU."""
-    model = SkiLvlm.build(base_llm=llm, token_widths=WIDTHS, projector="mlp").train()
+    model = SkiLvlm.build(base_llm=llm, token_widths=WIDTHS, projectors=MLP).train()
     model.llm.set_attn_implementation("eager")
     return model
-
-
-def batch(*, padding=0):
-    slots = [torch.full((ROWS, count), PLACEHOLDER_IDS[name]) for name, (count, _) in TOKENS.items()]
-    ids = torch.cat([*slots, torch.randint(3, 100, (ROWS, TEXT))], 1)
-    labels = ids.clone()
-    labels[:, :-ANSWER] = IGNORED
-    mask = torch.ones_like(ids)
-    padded = [(ids, 0), (labels, IGNORED), (mask, 0)]
-    ids, labels, mask = (functional.pad(part, (padding, 0), value=value) for part, value in padded)
-    features = {name: torch.randn(ROWS * count, width) for name, (count, width) in TOKENS.items()}
-    return {"ids": ids, "labels": labels, "attention_mask": mask, "features": features}
 
 
 def counted(model, inputs):
@@ -53,7 +40,7 @@ def work(model, inputs, **settings):
 
 
 def test_frozen_weights_cost_four_for_each_token_and_projectors_six(model):
-    assert work(model, batch())["flops"] == pytest.approx(counted(model, batch()), rel=0.02)
+    assert work(model, random_batch())["flops"] == pytest.approx(counted(model, random_batch()), rel=0.02)
     layer = model.llm.model.layers[0]
     weights = 2 * sum(p.numel() for p in layer.parameters() if p.ndim > 1)
     assert step_flops(model.llm, model.projectors).token == 4 * weights
@@ -61,28 +48,28 @@ def test_frozen_weights_cost_four_for_each_token_and_projectors_six(model):
 
 def test_a_trained_language_model_costs_six(model):
     model.llm.requires_grad_(True)
-    assert work(model, batch())["flops"] == pytest.approx(counted(model, batch()), rel=0.02)
+    assert work(model, random_batch())["flops"] == pytest.approx(counted(model, random_batch()), rel=0.02)
 
 
 def test_adapters_cost_six_for_each_of_their_weights(model):
     without = step_flops(model.llm, model.projectors).token
     get_peft_model(model.llm, LoraConfig(r=4, target_modules="all-linear"))
-    assert work(model, batch())["flops"] == pytest.approx(counted(model, batch()), rel=0.02)
+    assert work(model, random_batch())["flops"] == pytest.approx(counted(model, random_batch()), rel=0.02)
     size = sum(p.numel() for name, p in model.llm.named_parameters() if "lora_" in name)
     assert step_flops(model.llm, model.projectors).token == without + 6 * size
 
 
-def test_gradient_checkpointing_adds_a_forward_that_no_useful_work_counts(model):
-    model.gradient_checkpointing_enable()
+def test_checkpointing_adds_a_forward_that_no_useful_work_counts(model):
+    model.activation_checkpointing_enable()
     model.train()
-    amounts, plain = work(model, batch(), is_recomputed=True), work(model, batch())
-    assert amounts["flops"] == pytest.approx(counted(model, batch()), rel=0.02)
+    amounts, plain = work(model, random_batch(), is_recomputed=True), work(model, random_batch())
+    assert amounts["flops"] == pytest.approx(counted(model, random_batch()), rel=0.02)
     assert amounts["useful_flops"] == plain["useful_flops"] == plain["flops"] < amounts["flops"]
 
 
 def test_padding_is_computed_but_is_no_useful_work(model):
-    amounts, plain = work(model, batch(padding=7)), work(model, batch())
-    assert amounts["flops"] == pytest.approx(counted(model, batch(padding=7)), rel=0.02)
+    amounts, plain = work(model, random_batch(padding=7)), work(model, random_batch())
+    assert amounts["flops"] == pytest.approx(counted(model, random_batch(padding=7)), rel=0.02)
     assert amounts["useful_flops"] == plain["flops"]
     length = TEXT + sum(count for count, _ in TOKENS.values())
     assert amounts["real_tokens"] == plain["padded_tokens"] == ROWS * length
