@@ -25,7 +25,7 @@ from typing import cast
 import torch
 from transformers import HfArgumentParser, set_seed
 
-from ski_lvlm.datasets.instruction_file import read_instructions
+from ski_lvlm.datasets.instruction_index import indexed_instructions
 from ski_lvlm.encoders.vision_tower import CLIP_L14, load_vision_tower
 from ski_lvlm.llm.conversation import PLACEHOLDER_IDS, Encoded, marked
 from ski_lvlm.llm.limits import pad_id
@@ -49,6 +49,7 @@ from ski_lvlm.parallel.launch import (
 )
 from ski_lvlm.published.projectors import load_video_projector
 from ski_lvlm.recipe import SkiLvlmRecipe
+from ski_lvlm.storage.digests import cache_folder
 from ski_lvlm.storage.files import atomic_path, write_json
 from ski_lvlm.storage.json_files import read_json
 from ski_lvlm.training.checkpoint_damage import damage
@@ -176,9 +177,9 @@ def main(flags: list[str]) -> None:
 
     features = FeatureFolder(Path(recipe.features))
     check_resumable(features, args)
-    conversations = read_instructions(Path(recipe.instructions))
-    clips = [clip for c in conversations for clip in (c.video, c.skeleton) if clip]
-    model = build_model(recipe, features, clips, bf16=args.bf16)
+    folders = (cache_folder() / "index", output_dir / "index")
+    conversations = indexed_instructions(Path(recipe.instructions), folders)
+    model = build_model(recipe, features, conversations.clips, bf16=args.bf16)
     sample_settings = SampleSettings(
         modalities=tuple(model.projectors),
         max_length=recipe.model_max_length,
@@ -189,7 +190,7 @@ def main(flags: list[str]) -> None:
         seed=args.seed,
     )
     dataset = InstructDataset(conversations, features, model.tokenizer, sample_settings)
-    dataset = drop_unusable(dataset, skip_missing=recipe.skip_missing)
+    dataset = drop_unusable(dataset, skip_missing=recipe.skip_missing, folders=folders)
     if args.should_save:
         sample = dataset[0]
         text = marked(Encoded(sample.ids, sample.labels), model.tokenizer)
