@@ -27,6 +27,7 @@ from transformers import HfArgumentParser, set_seed
 
 from ski_lvlm.datasets.instruction_index import indexed_instructions
 from ski_lvlm.encoders.vision_tower import CLIP_L14, load_vision_tower
+from ski_lvlm.llm.attention import set_attention
 from ski_lvlm.llm.conversation import PLACEHOLDER_IDS, Encoded, marked
 from ski_lvlm.llm.limits import pad_id
 from ski_lvlm.lvlm.collator import InstructCollator
@@ -77,6 +78,13 @@ class LvlmArguments(GlobalBatchArguments):
     warmup_steps: float = 0.03
     weight_decay: float = 0.0
     save_steps: float = 100
+    attn_implementation: str = field(
+        default="",
+        metadata={
+            "help": "attention of the language model: sdpa, eager, flex_attention, or flash_attention_2 where the "
+            "package flash-attn is installed. Default: transformers' own choice"
+        },
+    )
 
 
 def with_quickstart(recipe: SkiLvlmRecipe) -> SkiLvlmRecipe:
@@ -180,6 +188,7 @@ def main(flags: list[str]) -> None:
     folders = (cache_folder() / "index", output_dir / "index")
     conversations = indexed_instructions(Path(recipe.instructions), folders)
     model = build_model(recipe, features, conversations.clips, bf16=args.bf16)
+    set_attention(model.llm, args.attn_implementation)
     sample_settings = SampleSettings(
         modalities=tuple(model.projectors),
         max_length=recipe.model_max_length,
