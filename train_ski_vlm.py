@@ -117,6 +117,8 @@ class VlmArguments(GlobalBatchArguments):
                 "--activation_checkpointing and --label_smoothing_factor are not built for these stages; for memory, "
                 "lower --per_device_train_batch_size: the global --batch_size stays as it is"
             )
+        if self.use_liger_kernel:
+            raise ValueError("--use_liger_kernel is for the language model of train_ski_lvlm.py; leave it out")
         deepspeed = getattr(self, "hf_deepspeed_config", None)
         if deepspeed and deepspeed.is_zero3():
             raise ValueError(

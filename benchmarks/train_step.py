@@ -2,10 +2,12 @@
 
     python -m benchmarks.train_step --logits few
     python -m benchmarks.train_step --logits all
+    python -m benchmarks.train_step --lean
 
 "few" is the way of our training: logits only where there is a label. "all" computes them for every position, as most
 code does. 356 video tokens of width 1024 and 256 skeleton tokens of width 216 stand before 150 tokens of text, 40 of
-them answer. Peak memory is the process's, so each way runs in a process of its own. `--compare` starts both, in turns.
+them answer. With --lean, norms and gates keep their inputs alone, as they do in training by default. Peak memory is the
+process's, so each way runs in a process of its own. `--compare` starts both, in turns.
 """
 
 import json
@@ -21,6 +23,7 @@ from torch.nn import functional
 from benchmarks.timing import in_turns
 from ski_lvlm.cli import parser, run
 from ski_lvlm.llm.conversation import IGNORED, PLACEHOLDER_IDS
+from ski_lvlm.llm.lean import make_lean
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.training.speed import peak_memory_gb
 
@@ -48,11 +51,13 @@ def loss_of_all(model: SkiLvlm, inputs: dict) -> Tensor:
     return functional.cross_entropy(shifted, inputs["labels"][:, 1:].flatten(), ignore_index=IGNORED)
 
 
-def measure(way: str, *, samples: int, steps: int, bf16: bool) -> dict[str, float]:
+def measure(way: str, *, samples: int, steps: int, bf16: bool, is_lean: bool = False) -> dict[str, float]:
     """Return median wall and CPU seconds of a forward and backward, and peak memory."""
     dtype = torch.bfloat16 if bf16 else torch.float32
     widths = {name: width for name, (_, width) in TOKENS.items()}
     model = SkiLvlm.build(base_llm="smollm2", token_widths=widths, dtype=dtype)
+    if is_lean:
+        make_lean(model.llm)
     inputs = batch(samples)
     before, losses = peak_memory_gb(), list[float]()
 
@@ -71,6 +76,7 @@ def main(flags: Sequence[str] | None = None) -> int:
     """Measure one way, or both in turns."""
     p = parser(__doc__ or "")
     p.add_argument("--logits", choices=("few", "all"), default="few", help="which positions get logits")
+    p.add_argument("--lean", action="store_true", help="norms and gates that keep their inputs alone")
     p.add_argument("--samples", type=int, default=4, help="samples in the step")
     p.add_argument("--steps", type=int, default=3, help="steps timed after one to warm up")
     p.add_argument("--bf16", action="store_true", help="bf16 instead of fp32")
@@ -78,8 +84,12 @@ def main(flags: Sequence[str] | None = None) -> int:
     args = p.parse_args(flags)
     if not args.compare:
         torch.manual_seed(0)
-        figures = measure(args.logits, samples=args.samples, steps=args.steps, bf16=args.bf16)
-        print(json.dumps({"logits": args.logits} | {name: round(value, 3) for name, value in figures.items()}))
+        figures = measure(args.logits, samples=args.samples, steps=args.steps, bf16=args.bf16, is_lean=args.lean)
+        print(
+            json.dumps(
+                {"logits": args.logits, "lean": args.lean} | {name: round(value, 3) for name, value in figures.items()}
+            )
+        )
         return 0
     for _ in range(args.compare):
         for way in ("few", "all"):

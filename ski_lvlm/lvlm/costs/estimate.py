@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig
 
+from ski_lvlm.llm.lean import make_lean
 from ski_lvlm.lvlm.adapter import add_adapter
 from ski_lvlm.lvlm.costs.flags import SampleTokens
 from ski_lvlm.lvlm.costs.step_memory import StepMemory, fake_llm, step_memories
@@ -40,6 +41,7 @@ class Plan:
     is_bf16: bool
     is_checkpointing: bool
     optimiser: str
+    is_lean: bool = False
     attn_implementation: str | None = None
 
 
@@ -135,13 +137,14 @@ def report(costs: Estimate) -> dict[str, Any]:
 
 
 def _llm(config: PretrainedConfig, plan: Plan) -> Any:  # noqa: ANN401
-    is_half = plan.is_bf16 and plan.tuning.train != "llm"  # trained weights are in full precision
-    dtype = torch.bfloat16 if is_half else torch.float32
+    dtype = torch.bfloat16 if plan.is_bf16 else torch.float32
     llm = fake_llm(config, dtype=dtype, attn_implementation=plan.attn_implementation)
     if plan.tuning.lora_rank:
         add_adapter(llm, plan.tuning, base="")
     elif plan.tuning.train == "llm":
         llm.requires_grad_(True)
+    if plan.is_lean:
+        make_lean(llm)
     if plan.is_checkpointing:
         llm.activation_checkpointing_enable()
     if plan.is_checkpointing or plan.tuning.train == "llm":

@@ -8,6 +8,7 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig
 
 from ski_lvlm.llm.config import LLAMA_7B, known_config
+from ski_lvlm.llm.lean import make_lean
 from ski_lvlm.llm.quantisation import quantise
 from ski_lvlm.lvlm.adapter import add_adapter
 from ski_lvlm.lvlm.costs.estimate import Plan, estimate, report
@@ -54,6 +55,8 @@ def built(llm, plan):
     if plan.tuning.lora_rank:
         add_adapter(model.llm, plan.tuning, base="")
     model.llm.requires_grad_(True) if plan.tuning.train == "llm" else None
+    if plan.is_lean:
+        make_lean(model.llm)
     if plan.is_checkpointing:
         model.activation_checkpointing_enable()
     return model.train()
@@ -85,7 +88,9 @@ PLANS = {
     "frozen": {},
     "frozen in bf16": {"is_bf16": True},
     "checkpointing": {"is_checkpointing": True},
+    "lean in bf16": {"is_bf16": True, "is_lean": True},
     "LoRA in bf16": {"tuning": AdapterRecipe(lora_rank=8), "is_bf16": True},
+    "lean LoRA in bf16": {"tuning": AdapterRecipe(lora_rank=8), "is_bf16": True, "is_lean": True},
     "the whole model": {"tuning": AdapterRecipe(train="llm")},
 }
 
