@@ -25,8 +25,9 @@ from typing import cast
 import torch
 from transformers import HfArgumentParser, set_seed
 
-from ski_lvlm.datasets.instruction_file import read_instructions
+from ski_lvlm.datasets.instruction_index import indexed_instructions
 from ski_lvlm.encoders.vision_tower import CLIP_L14, load_vision_tower
+from ski_lvlm.llm.attention import set_attention
 from ski_lvlm.llm.conversation import PLACEHOLDER_IDS, Encoded, marked
 from ski_lvlm.llm.kernels import Lean, choose_kernels
 from ski_lvlm.llm.limits import pad_id
@@ -50,6 +51,7 @@ from ski_lvlm.parallel.launch import (
 )
 from ski_lvlm.published.projectors import load_video_projector
 from ski_lvlm.recipe import SkiLvlmRecipe
+from ski_lvlm.storage.digests import cache_folder
 from ski_lvlm.storage.files import atomic_path, write_json
 from ski_lvlm.storage.json_files import read_json
 from ski_lvlm.training.checkpoint_damage import damage
@@ -77,6 +79,13 @@ class LvlmArguments(GlobalBatchArguments):
     warmup_steps: float = 0.03
     weight_decay: float = 0.0
     save_steps: float = 100
+    attn_implementation: str = field(
+        default="",
+        metadata={
+            "help": "attention of the language model: sdpa, eager, flex_attention, or flash_attention_2 where the "
+            "package flash-attn is installed. Default: transformers' own choice"
+        },
+    )
     lean: Lean = field(
         default="auto",
         metadata={
@@ -185,9 +194,10 @@ def main(flags: list[str]) -> None:
 
     features = FeatureFolder(Path(recipe.features))
     check_resumable(features, args)
-    conversations = read_instructions(Path(recipe.instructions))
-    clips = [clip for c in conversations for clip in (c.video, c.skeleton) if clip]
-    model = build_model(recipe, features, clips, bf16=args.bf16)
+    folders = (cache_folder() / "index", output_dir / "index")
+    conversations = indexed_instructions(Path(recipe.instructions), folders)
+    model = build_model(recipe, features, conversations.clips, bf16=args.bf16)
+    set_attention(model.llm, args.attn_implementation)
     choose_kernels(model.llm, lean=args.lean, is_liger=args.use_liger_kernel, liger_settings=args.liger_kernel_config)
     args.use_liger_kernel = False  # the Trainer would apply it to the whole model, in which Liger finds nothing
     sample_settings = SampleSettings(
@@ -200,7 +210,7 @@ def main(flags: list[str]) -> None:
         seed=args.seed,
     )
     dataset = InstructDataset(conversations, features, model.tokenizer, sample_settings)
-    dataset = drop_unusable(dataset, skip_missing=recipe.skip_missing)
+    dataset = drop_unusable(dataset, skip_missing=recipe.skip_missing, folders=folders)
     if args.should_save:
         sample = dataset[0]
         text = marked(Encoded(sample.ids, sample.labels), model.tokenizer)

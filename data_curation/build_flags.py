@@ -25,8 +25,8 @@ def add_flags(flags: argparse.ArgumentParser) -> None:
 
 def _clips(group: "Group") -> None:
     add = group.add_argument
-    add("--data", help="data set: a folder with dataset.json, or ntu60, ntu120, synthetic. Default: one of NTU's, by "
-        "--split and --ntu")  # fmt: skip
+    add("--data", help="data set: a folder with dataset.json, or ntu60, ntu120, synthetic, synthetic48. "
+        "Default: one of NTU's, by --split and --ntu")  # fmt: skip
     add("--ntu", type=Path, help="folder with rgb/ and skeletons/, or with the videos of --data")
     add("--out", type=Path, required=True, help="folder for the results, which shards may share")
     add(

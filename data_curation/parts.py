@@ -6,7 +6,7 @@ from pathlib import Path
 from data_curation.captioning.open_captioner import captioner_kind
 from data_curation.results.hold_out import By, hold_out
 from ski_lvlm.datasets.catalogue import BUILT_IN, Part
-from ski_lvlm.datasets.ntu_folder import is_synthetic
+from ski_lvlm.datasets.ntu_folder import synthetic_name
 from ski_lvlm.datasets.selection import Selection, select
 
 Parts = dict[str, list[str]]
@@ -16,7 +16,7 @@ def selection_of(*, data: str | None, ntu: Path | None, split: str, protocol: st
     """Open what the flags name.
 
     Without `--data` it is the built-in data set with which the split's name begins. Otherwise a folder of
-    `synthesize.py` is of the synthetic set, and any other of NTU RGB+D 120.
+    `synthesize.py` is of the set that it made, and any other of NTU RGB+D 120.
 
     Raises:
         ValueError: neither `--data` nor `--ntu`, or there is no such data set, split or protocol.
@@ -25,7 +25,7 @@ def selection_of(*, data: str | None, ntu: Path | None, split: str, protocol: st
         raise ValueError("nothing to curate; give --data DIR, a folder with dataset.json, or --ntu DIR, one of NTU's")
     if data is None:
         first = split.split("/", maxsplit=1)[0]
-        data = first if first in BUILT_IN else "synthetic" if ntu and is_synthetic(ntu) else "ntu120"
+        data = first if first in BUILT_IN else (ntu and synthetic_name(ntu)) or "ntu120"
     return select([data], split=split, protocol=protocol)
 
 

@@ -1,7 +1,12 @@
-"""Make the synthetic ADL set: NTU RGB+D's folders, names and file formats, filled with figures that act out 16 actions.
+"""Make the synthetic ADL set: NTU RGB+D's folders, names and file formats, filled with figures that act.
 
-It is a toy set for running and testing everything without a licence. Results on it say nothing about NTU. Subjects 1 to
-8 are for training, 9 to 12 for testing. Actions A6, A23, A60 and A64 are never seen in training.
+    python data_curation/synthesize.py --out DIR                             # 16 actions, the quickstart's
+    python data_curation/synthesize.py --out DIR --actions 48 --difficulty hard
+    python data_curation/synthesize.py --actions 48 --sheet sheet.png        # twelve clips to look at
+
+It is a toy set for running and testing everything without a licence. Results on it say nothing about NTU. Of the 16
+actions (data set `synthetic`), A6, A23, A60 and A64 are never seen in training. The 48 (data set `synthetic48`) are
+composed of common parts and have four splits of 36 seen and 12 unseen ones. Their facts are written to facts.jsonl.
 """
 
 import argparse
@@ -14,15 +19,18 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 
 from data_curation.synthetic.actions import ACTIONS, SAME_OBJECT_PAIRS, Performance, perform
 from data_curation.synthetic.scene import NUM_PERFORMERS, Session, film, session
 from data_curation.synthetic.sensor import record
+from data_curation.synthetic.video_file import write_video
+from data_curation.world.flags import add_world_flags, check_no_world_flags, world_settings
+from data_curation.world.make import make_world
+from data_curation.world.sheet import sheet_key, write_sheet
 from ski_lvlm.cli import parser, run
 from ski_lvlm.datasets.ntu import ClipName
 from ski_lvlm.skeletons.ntu_file import write_skeleton
-from ski_lvlm.storage.files import atomic_path, write_json
+from ski_lvlm.storage.files import write_json
 
 FPS = 20
 NUM_ROOMS = 8
@@ -91,27 +99,12 @@ def make_clip(clip: ClipName, *, out: Path, settings: Settings) -> bool:
     if video.exists() and skeleton.exists():
         return False
     place, performance = act(clip, seed=settings.seed)
-    write_video(video, film(performance, session=place, width=settings.width, height=settings.height))
+    write_video(video, film(performance, session=place, width=settings.width, height=settings.height), rate=FPS)
     rng = np.random.default_rng([settings.seed, _MOTION + 1, *clip])
     camera = place.camera(len(performance.bodies))
     skeleton.parent.mkdir(parents=True, exist_ok=True)
     write_skeleton(skeleton, record(performance.bodies, name=str(clip), camera=camera, rng=rng))
     return True
-
-
-def write_video(path: Path, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> None:
-    """Write RGB frames as H.264, atomically."""
-    import av
-
-    height, width, _ = frames[0].shape
-    with atomic_path(path) as temporary, av.open(str(temporary), "w") as container:
-        # AVI cannot hold reordered frames, hence no B-frames. One thread gives the same bytes every time.
-        options = {"preset": "veryfast", "crf": "20", "threads": "1", "bf": "0", "g": "20"}
-        stream = container.add_stream("libx264", rate=FPS, options=options)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -155,19 +148,39 @@ def synthesize(out: Path, *, clips: int, settings: Settings, workers: int) -> in
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
+    args = arguments().parse_args(argv)
+    if args.out is None and not args.sheet:
+        raise ValueError("nowhere to write; give --out DIR, or --actions 48 --sheet FILE")
+    workers = max(1, args.workers)
+    if args.actions == 16:
+        check_no_world_flags(args)
+        settings = Settings(args.seed, *args.size)
+        num_new = synthesize(args.out, clips=args.clips, settings=settings, workers=workers)
+    else:
+        world = world_settings(args)
+        if args.sheet:
+            print(sheet_key(write_sheet(Path(args.sheet), settings=world)))
+        if args.out is None:
+            return 0
+        num_new = make_world(args.out, clips=args.clips, settings=world, workers=workers)
+    print(f"{args.clips} clips in {args.out} ({num_new} made now)")
+    return 0
+
+
+def arguments() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     flags = parser(__doc__ or "")
-    flags.add_argument("--out", type=Path, required=True, help="folder for skeletons/ and rgb/")
+    flags.add_argument("--out", type=Path, help="folder for skeletons/ and rgb/")
+    flags.add_argument("--actions", type=int, choices=(16, 48), default=16, help="the quickstart's actions, or the "
+                       "world's")  # fmt: skip
     flags.add_argument(
         "--clips", type=int, default=300, help="number of clips. A larger number later extends the same folder"
     )
     flags.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     flags.add_argument("--size", type=_size, default="512x288", help="WIDTHxHEIGHT of the videos, 16:9")
     flags.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes, one thread each")
-    args = flags.parse_args(argv)
-    settings = Settings(args.seed, *args.size)
-    num_new = synthesize(args.out, clips=args.clips, settings=settings, workers=max(1, args.workers))
-    print(f"{args.clips} clips in {args.out} ({num_new} made now)")
-    return 0
+    add_world_flags(flags)
+    return flags
 
 
 if __name__ == "__main__":

@@ -78,12 +78,16 @@ def _contents(packed: PackedSkeletons, dataset: str) -> dict:
     data = open_data_set(dataset)
     rules = {(protocol.train, protocol.test): protocol for protocol in reversed([*data.description.protocols.values()])}
     trained = {protocol.name: sum(data.is_train(packed.names, protocol)) for protocol in reversed([*rules.values()])}
+    tested = {
+        name: len(data.clips(packed.names, split=data.split(), protocol=data.protocol(name), part="seen_test"))
+        for name in trained
+    }
     return {
         "prepared": len(packed),
         "frames": sum(packed.num_frames(name) for name in packed.names),
         "two_persons": sum(packed.get(name).shape[1] == 2 for name in packed.names),
         "actions": len(set(data.classes_of(packed.names))),
-        "protocols": {p: {"train": count, "test": len(packed) - count} for p, count in trained.items()},
+        "protocols": {name: {"train": count, "test": tested[name]} for name, count in trained.items()},
     }
 
 

@@ -69,7 +69,7 @@ def parser(description: str) -> argparse.ArgumentParser:
 def add_selection_flags(flags: argparse.ArgumentParser, *, split: str) -> None:
     """Add the flags that name a data set, a split and a protocol. `split` says what holds without `--split`."""
     add = flags.add_argument
-    add("--data", nargs="+", action="extend", help="data sets: ntu60, ntu120, synthetic, or folders "
+    add("--data", nargs="+", action="extend", help="data sets: ntu60, ntu120, synthetic, synthetic48, or folders "
         "with dataset.json, which are joined (default: the one that --split begins with)")  # fmt: skip
     add(
         "--same_classes",

@@ -32,8 +32,8 @@ _PROTOCOL_HELP = "which clips train and which test: one of the data set's protoc
 
 def _data_sets() -> Any:  # noqa: ANN401
     text = (
-        "data sets: ntu60, ntu120, synthetic, or folders with dataset.json (docs/data.md). Several are joined. "
-        "Default: the one that --split begins with"
+        "data sets: ntu60, ntu120, synthetic, synthetic48, or folders with dataset.json (docs/data.md). "
+        "Several are joined. Default: the one that --split begins with"
     )
     return field(default_factory=list, metadata={"help": text, "action": "extend"})
 

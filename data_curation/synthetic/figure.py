@@ -73,13 +73,15 @@ def dressed(rng: np.random.Generator, *, skin: Colour, hair: Colour, long_hair: 
     )
 
 
-def figure(joints: Float[np.ndarray, "T 25 3"], *, build: Build, clothes: Clothes, view: View) -> list[Shape]:
-    """Return the shapes of one person over T frames."""
+def figure(
+    joints: Float[np.ndarray, "T 25 3"], *, build: Build, clothes: Clothes, view: View, has_face: bool = True
+) -> list[Shape]:
+    """Return the shapes of one person over T frames. A face costs time that nobody sees on a small person."""
     return [
         *_trunk(joints, build, clothes, view),
         *_arms(joints, build, clothes, view),
         *_legs(joints, build, clothes, view),
-        *_head(joints, build, clothes, view),
+        *_head(joints, build, clothes, view, has_face),
     ]
 
 
@@ -136,7 +138,9 @@ def _legs(joints: Float[np.ndarray, "T 25 3"], build: Build, clothes: Clothes, v
     return shapes
 
 
-def _head(joints: Float[np.ndarray, "T 25 3"], build: Build, clothes: Clothes, view: View) -> list[Shape]:
+def _head(
+    joints: Float[np.ndarray, "T 25 3"], build: Build, clothes: Clothes, view: View, has_face: bool
+) -> list[Shape]:
     size = build.height / 1.7
     up = unit(joints[:, HEAD] - joints[:, NECK])
     right = unit(joints[:, SHOULDER_R] - joints[:, SHOULDER_L])
@@ -156,6 +160,7 @@ def _head(joints: Float[np.ndarray, "T 25 3"], build: Build, clothes: Clothes, v
         (np.stack([at(0.115, -0.01), at(0.12, -0.025)], axis=1), [0.008, 0.015], nose),
         (np.stack([at(0.095, -0.06, -0.022), at(0.095, -0.06, 0.022)], axis=1), [0.009, 0.009], lips),
     ]
+    features = features if has_face else []
     return [
         blob(hair, [0.112 * size, 0.1 * size, 0.07 * size][: hair.shape[1]], colour=clothes.hair, view=view),
         blob(face, [0.094 * size, 0.07 * size], colour=clothes.skin, view=view),

@@ -115,7 +115,7 @@ def swayed(posture: Posture, *, seconds: Float[np.ndarray, " T"], rng: np.random
 
 def joints(posture: Posture, *, build: Build) -> Float[np.ndarray, "T 25 3"]:
     """Return the body's joints in the room (metres, y up, floor at 0), in Kinect v2 order."""
-    body_joints = _own_joints(posture, build)
+    body_joints = frame_joints(posture, build)
     if build.left_handed:
         body_joints = body_joints[:, _SWAPPED] * _MIRROR
     placed = _turned(body_joints, posture.heading[:, None])
@@ -127,8 +127,8 @@ def reach(point: Float[np.ndarray, "T 3"], *, posture: Posture, build: Build, si
     """Return the hand target (as `Posture.hands`) that brings a wrist to a point of the room."""
     offset = point - np.insert(posture.place, 1, 0, axis=1)
     body_offset = _turned(offset, posture.heading) * (_MIRROR if build.left_handed else 1)
-    target = (body_offset - _own_joints(posture, build)[:, (SHOULDER_L, SHOULDER_R)[side]]) / build.arm
-    return target * _outward(side)
+    target = (body_offset - frame_joints(posture, build)[:, (SHOULDER_L, SHOULDER_R)[side]]) / build.arm
+    return target * side_signs(side)
 
 
 def _turned(points: Float[np.ndarray, "*any 3"], heading: Float[np.ndarray, "..."]) -> Float[np.ndarray, "*any 3"]:
@@ -141,7 +141,8 @@ def _turned(points: Float[np.ndarray, "*any 3"], heading: Float[np.ndarray, "...
     return np.stack([-cos * x + sin * z, y, sin * x + cos * z], axis=-1)
 
 
-def _own_joints(posture: Posture, build: Build) -> Float[np.ndarray, "T 25 3"]:
+def frame_joints(posture: Posture, build: Build) -> Float[np.ndarray, "T 25 3"]:
+    """Return the joints in the body's frame (metres), as if right-handed."""
     out = np.zeros((len(posture.lean), NUM_JOINTS, 3))
     _trunk(out, posture, build)
     for side in (LEFT, RIGHT):
@@ -153,42 +154,42 @@ def _own_joints(posture: Posture, build: Build) -> Float[np.ndarray, "T 25 3"]:
 def _trunk(out: Float[np.ndarray, "T 25 3"], posture: Posture, build: Build) -> None:
     h = build.height
     out[:, SPINE_BASE] = posture.pelvis + np.array([0, build.standing_pelvis, 0])
-    out[:, SPINE_MID] = out[:, SPINE_BASE] + 0.15 * h * _upward(0.75 * posture.lean, 0.75 * posture.roll)
-    up = _upward(1.1 * posture.lean, 1.1 * posture.roll)
+    out[:, SPINE_MID] = out[:, SPINE_BASE] + 0.15 * h * upward(0.75 * posture.lean, 0.75 * posture.roll)
+    up = upward(1.1 * posture.lean, 1.1 * posture.roll)
     out[:, CHEST] = out[:, SPINE_MID] + 0.14 * h * up
-    out[:, NECK] = out[:, CHEST] + 0.035 * h * _upward(0.85 * posture.lean + 0.6 * posture.nod, posture.roll)
-    out[:, HEAD] = out[:, NECK] + 0.085 * h * _upward(0.85 * posture.lean + posture.nod, 1.5 * posture.roll)
-    shoulders = _sideways(up, posture.twist)
-    pelvis_up = _upward(0.3 * posture.lean, 0.3 * posture.roll)
-    hips = _sideways(pelvis_up, 0.4 * posture.twist)
+    out[:, NECK] = out[:, CHEST] + 0.035 * h * upward(0.85 * posture.lean + 0.6 * posture.nod, posture.roll)
+    out[:, HEAD] = out[:, NECK] + 0.085 * h * upward(0.85 * posture.lean + posture.nod, 1.5 * posture.roll)
+    shoulders = sideways(up, posture.twist)
+    pelvis_up = upward(0.3 * posture.lean, 0.3 * posture.roll)
+    hips = sideways(pelvis_up, 0.4 * posture.twist)
     for sign, shoulder, hip in ((-1, SHOULDER_L, HIP_L), (1, SHOULDER_R, HIP_R)):
         out[:, shoulder] = out[:, CHEST] + sign * 0.105 * h * build.width * shoulders - 0.012 * h * up
         out[:, hip] = out[:, SPINE_BASE] + sign * 0.05 * h * build.width * hips - 0.012 * h * pelvis_up
 
 
 def _arm(out: Float[np.ndarray, "T 25 3"], posture: Posture, build: Build, side: int) -> None:
-    h, outward = build.height, _outward(side)
+    h, signs = build.height, side_signs(side)
     shoulder, elbow, wrist, hand = (range(4, 8), range(8, 12))[side]
     tip, thumb = ((TIP_L, THUMB_L), (TIP_R, THUMB_R))[side]
-    target = out[:, shoulder] + posture.hands[:, side] * outward * build.arm
+    target = out[:, shoulder] + posture.hands[:, side] * signs * build.arm
     raised = track(posture.hands[:, side, 1], [(-0.3, 0.0), (0.2, 1.0)])
-    bent = (np.array([0.45, -0.9, -0.35]) + raised[:, None] * np.array([0.0, 0.0, 0.7])) * outward  # elbows point back
+    bent = (np.array([0.45, -0.9, -0.35]) + raised[:, None] * np.array([0.0, 0.0, 0.7])) * signs  # elbows point back
     out[:, elbow], out[:, wrist] = _two_bones(out[:, shoulder], target, lengths=(0.165 * h, 0.145 * h), towards=bent)
     along = unit(out[:, wrist] - out[:, elbow])
     out[:, hand] = out[:, wrist] + 0.045 * h * along
     out[:, tip] = out[:, hand] + 0.04 * h * along
-    inward = np.array([-1.0, 0.3, 0.4]) * outward
+    inward = np.array([-1.0, 0.3, 0.4]) * signs
     across = unit(inward - (inward * along).sum(-1, keepdims=True) * along)
     out[:, thumb] = out[:, wrist] + 0.03 * h * along + 0.02 * h * across
 
 
 def _leg(out: Float[np.ndarray, "T 25 3"], posture: Posture, build: Build, side: int) -> None:
-    h, outward = build.height, _outward(side)
+    h, signs = build.height, side_signs(side)
     hip, knee, ankle, foot = (range(12, 16), range(16, 20))[side]
-    target = posture.feet[:, side] + np.array([0.065 * build.width, 0.045, -0.01]) * h * outward
-    bent = np.array([0.25, 0.1, 1.0]) * outward
+    target = posture.feet[:, side] + np.array([0.065 * build.width, 0.045, -0.01]) * h * signs
+    bent = np.array([0.25, 0.1, 1.0]) * signs
     out[:, knee], out[:, ankle] = _two_bones(out[:, hip], target, lengths=(0.242 * h, 0.238 * h), towards=bent)
-    out[:, foot] = out[:, ankle] + np.array([0.015, -0.025, 0.075]) * h * outward
+    out[:, foot] = out[:, ankle] + np.array([0.015, -0.025, 0.075]) * h * signs
 
 
 def _two_bones(
@@ -209,15 +210,17 @@ def _two_bones(
     return middle, start + distance * along
 
 
-def _outward(side: int) -> Float[np.ndarray, " 3"]:
+def side_signs(side: int) -> Float[np.ndarray, " 3"]:
+    """Return the factors that turn a hand target of a side into right, up and forward."""
     return np.array([(-1.0, 1.0)[side], 1.0, 1.0])
 
 
-def _upward(lean: Float[np.ndarray, " T"], roll: Float[np.ndarray, " T"]) -> Float[np.ndarray, "T 3"]:
+def upward(lean: Float[np.ndarray, " T"], roll: Float[np.ndarray, " T"]) -> Float[np.ndarray, "T 3"]:
+    """Return the unit vector along a trunk that leans forward and rolls to the right."""
     return np.stack([np.sin(roll) * np.cos(lean), np.cos(roll) * np.cos(lean), np.sin(lean)], axis=-1)
 
 
-def _sideways(up: Float[np.ndarray, "T 3"], twist: Float[np.ndarray, " T"]) -> Float[np.ndarray, "T 3"]:
+def sideways(up: Float[np.ndarray, "T 3"], twist: Float[np.ndarray, " T"]) -> Float[np.ndarray, "T 3"]:
     """Return the unit vector to the right, turned forward by `twist`, orthogonal to `up`."""
     right = np.stack([np.cos(twist), np.zeros_like(twist), np.sin(twist)], axis=-1)
     return unit(right - (right * up).sum(-1, keepdims=True) * up)

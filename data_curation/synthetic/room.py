@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
-from data_curation.synthetic.camera import colour_rays
+from data_curation.synthetic.camera import Camera, colour_rays
 from data_curation.synthetic.furniture import FURNITURE, Palette
 from data_curation.synthetic.render import Colour, Shape, View, paint
 
@@ -41,6 +41,9 @@ class Room:
     panels: tuple[Panel, ...]
     furniture: tuple[tuple[int, int], ...]
     """(kind, slot) of each piece along the walls."""
+    half_width: float = HALF_WIDTH
+    back: float = BACK
+    front: float = FRONT
 
 
 def furnished(rng: np.random.Generator) -> Room:
@@ -65,11 +68,16 @@ def furnished(rng: np.random.Generator) -> Room:
 
 def backdrop(room: Room, *, palette: Palette, brightness: float, view: View) -> UInt8[np.ndarray, "H W 3"]:
     """Render the empty room with its furniture."""
-    rays = colour_rays(view.camera, width=2 * view.width, height=2 * view.height).astype(np.float32)
-    colours = _surfaces(room, np.asarray(view.camera.position, np.float32), rays)
-    twice = np.clip(colours * brightness, 0, 255).astype(np.uint8)
+    twice = walls(room, camera=view.camera, brightness=brightness, width=2 * view.width, height=2 * view.height)
     image = cv2.resize(twice, (view.width, view.height), interpolation=cv2.INTER_AREA)
     return paint(np.asarray(image, np.uint8), _pieces(room, palette, view), frame=0)
+
+
+def walls(room: Room, *, camera: Camera, brightness: float, width: int, height: int) -> UInt8[np.ndarray, "H W 3"]:
+    """Render the walls, floor and ceiling, one ray a pixel."""
+    rays = colour_rays(camera, width=width, height=height).astype(np.float32)
+    colours = _surfaces(room, np.asarray(camera.position, np.float32), rays)
+    return np.clip(colours * brightness, 0, 255).astype(np.uint8)
 
 
 def _pieces(room: Room, palette: Palette, view: View) -> list[Shape]:
@@ -88,9 +96,9 @@ def _surfaces(
     """Return the colour of the wall, floor or ceiling that each ray meets."""
     x, y, z = np.moveaxis(rays, -1, 0)
     with np.errstate(divide="ignore"):
-        across = (np.sign(x) * HALF_WIDTH - eye[0]) / x
+        across = (np.sign(x) * room.half_width - eye[0]) / x
         upright = (np.where(y > 0, CEILING, 0) - eye[1]) / y
-        along = (np.where(z > 0, BACK, FRONT) - eye[2]) / z
+        along = (np.where(z > 0, room.back, room.front) - eye[2]) / z
     nearest = np.stack([along, across, upright]).argmin(axis=0)
     distance = np.minimum(np.minimum(along, across), upright)
     point = eye + distance[..., None] * rays

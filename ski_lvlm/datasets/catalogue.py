@@ -1,7 +1,7 @@
 """The catalogue: a data set by the name of a built-in one or by its folder, and the classes and parts of its clips.
 
 A folder holds `dataset.json` (see `description`) and `clips.csv` or `clips.parquet` (see `clip_table`). Built-in are
-`ntu60`, `ntu120` and `synthetic`, whose clips are known by their names.
+`ntu60`, `ntu120`, `synthetic` and `synthetic48`, whose clips are known by their names.
 """
 
 import shutil

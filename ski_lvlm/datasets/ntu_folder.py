@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.datasets.ntu import NTU, all_names, parse_name
+from ski_lvlm.storage.json_files import read_json
 from ski_lvlm.videos.folder import list_videos
 
 
@@ -19,15 +20,20 @@ class NtuFolder:
 
     @property
     def dataset(self) -> str:
-        """`synthetic` with synthesize.py's note, `ntu120` with a clip of an action beyond A60, else `ntu60`."""
-        if is_synthetic(self.folder):
-            return "synthetic"
+        """The synthetic set with synthesize.py's note, `ntu120` with a clip of an action beyond A60, else `ntu60`."""
+        if synthetic := synthetic_name(self.folder):
+            return synthetic
         return "ntu120" if any(parse_name(name).action > 60 for name in self.skeletons) else "ntu60"
 
 
-def is_synthetic(folder: Path) -> bool:
-    """Return whether `synthesize.py` made a folder, which leaves a note in it."""
-    return (folder / "synthesis.json").exists()
+def synthetic_name(folder: Path) -> str:
+    """Return the synthetic set that `synthesize.py` made in a folder, by the note in it, or nothing."""
+    note = folder / "synthesis.json"
+    if not note.exists():
+        return ""
+    content = read_json(note) if note.stat().st_size else None
+    has_world = isinstance(content, dict) and content.get("actions") == 48
+    return "synthetic48" if has_world else "synthetic"
 
 
 def skeleton_folders(folder: Path) -> list[Path]:

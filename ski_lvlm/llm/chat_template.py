@@ -14,6 +14,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from ski_lvlm.datasets.instruction_file import Turn
+from ski_lvlm.llm.plain_tokenizer import PlainTokenizer
 
 # Assumption: prompts that name the day name this one, the default of Llama 3.1's template, because a prompt is part of
 # the model and must not change from day to day.
@@ -26,6 +27,7 @@ _CLOCK = (
     "{% set text.value = text.value | replace(directive, value) %}"
     "{% endfor %}{{ text.value }}{% endmacro %}\n"
 )
+_MAX_RENDERINGS = 1000
 _SIGN = re.compile("\ue000(\\d+)\ue001")
 VICUNA_SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
@@ -69,6 +71,8 @@ class ChatTemplate:
         self._source = VICUNA if kind == "vicuna" or not tokenizer.chat_template else _source(tokenizer)
         self._day = date.fromisoformat(day)
         self.marks = marks_of(tokenizer, self._source)
+        self.plain = PlainTokenizer(tokenizer)
+        self._renderings: dict[tuple[str, ...], str] = {}  # signs stand for texts, so few conversations differ
 
     def frame(self, turns: Sequence[Turn]) -> Frame:
         """Lay out turns that end with a question, up to the point where the answer begins.
@@ -170,6 +174,14 @@ class ChatTemplate:
         raise self._error(reasons[0])
 
     def _render_messages(self, messages: list[dict[str, Any]], *, opened: bool) -> str:
+        key = (str(opened), *(f"{message['role']}:{message['content']}" for message in messages))
+        if key not in self._renderings:
+            if len(self._renderings) >= _MAX_RENDERINGS:
+                self._renderings.clear()
+            self._renderings[key] = self._render_anew(messages, opened=opened)
+        return self._renderings[key]
+
+    def _render_anew(self, messages: list[dict[str, Any]], *, opened: bool) -> str:
         return str(
             self.tokenizer.apply_chat_template(
                 messages,

@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ski_lvlm.datasets.instruction_file import Turn
 from ski_lvlm.llm.chat_template import DATE, ChatTemplate, stretches
+from ski_lvlm.llm.plain_tokenizer import PlainTokenizer
 from ski_lvlm.llm.thoughts import without_thoughts
 
 IGNORED = -100  # label of a position that is not trained
@@ -65,7 +66,11 @@ def render(
     Raises:
         ChatTemplateError: the tokenizer's template cannot write these turns, or rewrites them as turns are added.
     """
-    template = ChatTemplate(tokenizer, chat_template, day=day)
+    return lay_out(turns, ChatTemplate(tokenizer, chat_template, day=day))
+
+
+def lay_out(turns: Sequence[Turn], template: ChatTemplate) -> list[Piece]:
+    """Lay the turns out as `render` does, in a template that is at hand already."""
     pieces: list[Piece] = []
     start, ended = 0, 0  # the first turn that is not laid out, and the length of the text before it that is
     for stop in _answers(turns):
@@ -118,15 +123,34 @@ def encode(
     A placeholder whose modality is not in `token_counts` is dropped with its line break. Modalities in `delimited`
     stand between a position for a start token and one for an end token.
     """
-    absent = [modality for modality in PLACEHOLDER_IDS if modality not in token_counts]
-    turns = [_without_absent(turn, absent) for turn in turns]
+    template = ChatTemplate(tokenizer, chat_template, day=day)
+    return encode_pieces(pieces_of(turns, template, token_counts), template, token_counts, delimited)
+
+
+def pieces_of(turns: Sequence[Turn], template: ChatTemplate, modalities: Collection[str]) -> list[Piece]:
+    """Lay out a conversation that has these modalities, without the placeholders of others."""
+    absent = [modality for modality in PLACEHOLDER_IDS if modality not in modalities]
+    return lay_out([_without_absent(turn, absent) for turn in turns], template)
+
+
+def encode_pieces(
+    pieces: Sequence[Piece], template: ChatTemplate, token_counts: Mapping[str, int], delimited: Collection[str] = ()
+) -> Encoded:
+    """Return token ids and labels of a laid-out conversation."""
     ids: list[int] = []
     labels: list[int] = []
-    for piece in render(turns, tokenizer, chat_template=chat_template, day=day):
-        piece_ids = _ids(piece.parts, tokenizer, token_counts, delimited)
+    for piece in pieces:
+        piece_ids = _ids(piece.parts, template.plain, token_counts, delimited)
         ids += piece_ids
         labels += piece_ids if piece.trained else [IGNORED] * len(piece_ids)
     return Encoded(torch.tensor(ids), torch.tensor(labels))
+
+
+def token_spans(
+    pieces: Sequence[Piece], template: ChatTemplate, token_counts: Mapping[str, int]
+) -> list[tuple[int, bool]]:
+    """Return the number of tokens of each piece of a laid-out conversation, and whether it is trained."""
+    return [(len(_ids(piece.parts, template.plain, token_counts)), piece.trained) for piece in pieces]
 
 
 def _without_absent(turn: Turn, absent: Collection[str]) -> Turn:
@@ -160,7 +184,7 @@ def encode_question(
     """
     video = "\n<video>" if token_counts["video"] else ""
     turn = Turn("user", f"{without_placeholders(question)}{video}")
-    return torch.tensor(_ids(_parts(prompt, [turn], template.marks), template.tokenizer, token_counts, delimited))
+    return torch.tensor(_ids(_parts(prompt, [turn], template.marks), template.plain, token_counts, delimited))
 
 
 def encode_answer(answer: str, template: ChatTemplate) -> Int[Tensor, " L"]:
@@ -168,12 +192,12 @@ def encode_answer(answer: str, template: ChatTemplate) -> Int[Tensor, " L"]:
     frame = template.frame([Turn("user", "")])
     turn = Turn("assistant", answer.strip())
     parts = _parts([frame.lead, template.ending(frame.tail)], [turn], template.marks)
-    return torch.tensor(_ids(parts, template.tokenizer))
+    return torch.tensor(_ids(parts, template.plain))
 
 
 def _ids(
     parts: Sequence[str],
-    tokenizer: PreTrainedTokenizerBase,
+    plain: PlainTokenizer,
     token_counts: Mapping[str, int] = MappingProxyType({}),
     delimited: Collection[str] = (),
 ) -> list[int]:
@@ -186,33 +210,15 @@ def _ids(
             ids += [start, *slots, end] if modality in delimited else slots
             is_continued = False
         else:
-            ids += _text_ids(part, tokenizer, is_continued=is_continued)
+            ids += plain.ids(part, is_continued=is_continued)
             is_continued = True
     return ids
-
-
-def _text_ids(text: str, tokenizer: PreTrainedTokenizerBase, *, is_continued: bool) -> list[int]:
-    """Tokenise a text without a space that the tokenizer would add."""
-    adds_space = tokenizer.tokenize("a")[0].startswith("▁")
-    if not adds_space:
-        return _plain_ids(text, tokenizer)
-    # Sentencepiece puts a space before every text. With one of the text there would be two, and a word that continues
-    # another would become a word by itself.
-    if not is_continued:
-        return _plain_ids(text.removeprefix(" "), tokenizer)
-    line_break = _plain_ids("\n", tokenizer)
-    ids = _plain_ids(f"\n{text}", tokenizer)
-    return ids[len(line_break) :] if ids[: len(line_break)] == line_break else _plain_ids(text, tokenizer)
-
-
-def _plain_ids(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def template_ids(template: ChatTemplate) -> list[int]:
     """Return the token ids of the template's own texts around one question and its answer."""
     frame = template.frame([Turn("user", "")])
-    return _ids([*frame.texts, frame.lead, template.ending(frame.tail)], template.tokenizer)
+    return _ids([*frame.texts, frame.lead, template.ending(frame.tail)], template.plain)
 
 
 def prompt_ids(turns: Sequence[Turn], template: ChatTemplate) -> list[int]:
@@ -229,7 +235,7 @@ def prompt_ids(turns: Sequence[Turn], template: ChatTemplate) -> list[int]:
         first, *later = stretches(element.text, template.marks) if isinstance(element, Turn) else [element]
         parts[-1] += first
         parts += later
-    return _ids(parts, template.tokenizer)
+    return _ids(parts, template.plain)
 
 
 def marked(encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -1,12 +1,18 @@
 """Files with one clip's tokens: our own `.npy`, or other programs' `.safetensors` and `.pkl`."""
 
+import io
+import math
+import os
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
 from ski_lvlm.storage.array_files import array_fault
 
+_HEADER = 128  # bytes of the header that numpy writes before tokens
 SUFFIXES = (".npy", ".safetensors", ".pkl")
 
 
@@ -24,6 +30,39 @@ def read_tokens(file: Path, *, finite: bool = True) -> Float[np.ndarray, "N F"]:
     tokens = readers[file.suffix.lower()](file)
     check_tokens(tokens, file, finite=finite)
     return tokens
+
+
+def count_tokens(file: Path) -> int:
+    """Return N of the tokens in a file. Of a `.npy` only the beginning is read.
+
+    Raises:
+        FeatureError: as `read_tokens` without a look at the values.
+    """
+    if file.suffix.lower() == ".npy":
+        with file.open("rb") as content:
+            header = _header(content.read(_HEADER))
+            if header and os.fstat(content.fileno()).st_size >= header.size:
+                return header.num_tokens
+    return len(read_tokens(file, finite=False))  # says what is wrong, if anything is
+
+
+class _Header(NamedTuple):
+    num_tokens: int
+    size: int  # bytes of the file at least
+
+
+@lru_cache(maxsize=1024)  # most files of a folder begin alike
+def _header(start: bytes) -> _Header | None:
+    """Return the header at the start of a `.npy`, or None if it is longer or not one of tokens."""
+    content = io.BytesIO(start)
+    try:
+        version = np.lib.format.read_magic(content)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(content) if version == (1, 0) else ((), False, None)
+    except ValueError:
+        return None
+    if dtype is None or len(shape) != 2 or 0 in shape or dtype.kind != "f":
+        return None
+    return _Header(shape[0], content.tell() + math.prod(shape) * dtype.itemsize)
 
 
 def check_tokens(tokens: Shaped[np.ndarray, "..."], file: Path, *, finite: bool = True) -> None:

@@ -22,8 +22,9 @@ from filelock import FileLock
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from ski_lvlm.lvlm.feature_files import SUFFIXES, FeatureError, check_tokens, read_tokens
+from ski_lvlm.lvlm.feature_files import SUFFIXES, FeatureError, check_tokens, count_tokens, read_tokens
 from ski_lvlm.storage.clip_names import ClipIndex, ClipNameError, check_one_clip, without_suffix
+from ski_lvlm.storage.digests import digest
 from ski_lvlm.storage.files import atomic_path, write_json
 from ski_lvlm.storage.json_files import read_json
 
@@ -45,6 +46,7 @@ class FeatureFolder:
         if not self.root.is_dir():
             raise FeatureError(f"{self.root}: no such features folder; make it with scripts/extract_features.py")
         self.manifest: dict[str, dict[str, Any]] = _read_manifest(self.root)
+        self._remembered: dict[str, Mapping[str, str]] = {}
 
     def has(self, clip: str, modality: str) -> bool:
         """Return whether the clip has tokens of this modality."""
@@ -56,7 +58,7 @@ class FeatureFolder:
 
     def token_count(self, clip: str, modality: str) -> int:
         """Return N of one clip."""
-        return len(read_tokens(self._file(clip, modality), finite=False))
+        return count_tokens(self._file(clip, modality))
 
     def load(self, clip: str, modality: str) -> Float32[Tensor, "N F"]:
         """Return the clip's tokens.
@@ -114,6 +116,10 @@ class FeatureFolder:
         self._widths[modality] = read_tokens(self._folder(modality) / first).shape[1]
         return self._widths[modality]
 
+    @cached_property
+    def _folders(self) -> dict[str, Path]:
+        return {modality: self._folder(modality) for modality in MODALITIES}
+
     def _folder(self, modality: str) -> Path:
         folder = self.root / modality
         return folder if folder.is_dir() else self.root
@@ -140,22 +146,38 @@ class FeatureFolder:
         Raises:
             FeatureError: the name means several files.
         """
-        folder = self._folder(modality)
+        file = self.find_relative(clip, modality)
+        return None if file is None else self._folders[modality] / file
+
+    def find_relative(self, clip: str, modality: str) -> str | None:
+        """Return the file of a clip's tokens as `find`, relative to the modality's folder."""
+        if file := self._remembered.get(modality, {}).get(clip):
+            return file
         try:
             name = self._indices[modality].find(clip, drop_folders=True)
         except ClipNameError as error:
-            raise FeatureError(f"{folder}: {error}") from error
-        return None if name is None else folder / self._files[modality][name]
+            raise FeatureError(f"{self._folders[modality]}: {error}") from error
+        return None if name is None else self._files[modality][name]
+
+    def remember(self, modality: str, files: Mapping[str, str]) -> None:
+        """Take the files of clips, relative to the modality's folder, from an earlier search."""
+        self._remembered[modality] = files
+
+    def state(self) -> str:
+        """Return a digest of all files by name, size and time of change, and of features.json."""
+        folders = {self._folder(name) for name in MODALITIES}
+        files = (folder / file for folder in sorted(folders) for file in _feature_files(folder))
+        return digest(self.manifest, *map(_file_state, files))
 
     def check_apart(self, clips: Iterable[str], modality: str) -> None:
         """Make sure that no two clips of different folders have the same file."""
-        clips_of: dict[Path, list[str]] = {}
+        clips_of: dict[str, list[str]] = {}
         for clip in dict.fromkeys(clips):
-            if file := self.find(clip, modality):
+            if file := self.find_relative(clip, modality):
                 clips_of.setdefault(file, []).append(clip)
         try:
             for file, several in clips_of.items():
-                check_one_clip(str(file), several)
+                check_one_clip(str(self._folders[modality] / file), several)
         except ClipNameError as error:
             raise FeatureError(str(error)) from error
 
@@ -171,9 +193,25 @@ class FeatureFolder:
 
 def _feature_files(folder: Path) -> list[str]:
     """List the files of tokens below a folder, relative to it, but not in the folder of one modality."""
-    entries = os.walk(folder, followlinks=True) if folder.is_dir() else ()
-    files = (Path(path, name).relative_to(folder) for path, _, names in entries for name in names if name[0] != ".")
-    return sorted(str(file) for file in files if file.suffix.lower() in SUFFIXES and file.parts[0] not in MODALITIES)
+    if not folder.is_dir():
+        return []
+    files: list[str] = []
+    for path, _, names in os.walk(folder, followlinks=True):  # texts, since pathlib takes seconds for 100,000 files
+        start = Path(path).relative_to(folder)
+        if not (start.parts and start.parts[0] in MODALITIES):
+            place = f"{start}/" if start.parts else ""
+            files += [place + name for name in names if name[0] != "." and _suffix(name) in SUFFIXES]
+    return sorted(files)
+
+
+def _suffix(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return dot + suffix.lower() if stem else ""
+
+
+def _file_state(file: Path) -> tuple[str, int, int]:
+    status = file.stat()
+    return str(file), status.st_size, status.st_mtime_ns
 
 
 def _skeletons_among(files: Collection[str]) -> dict[str, str]:

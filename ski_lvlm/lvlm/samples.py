@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from ski_lvlm.datasets.instruction_file import Conversation
-from ski_lvlm.llm.conversation import PLACEHOLDER_IDS, Encoded, encode
+from ski_lvlm.datasets.instruction_index import IndexedConversations
+from ski_lvlm.llm.chat_template import ChatTemplate
+from ski_lvlm.llm.conversation import PLACEHOLDER_IDS, Encoded, encode_pieces, pieces_of
 from ski_lvlm.llm.limits import Context
 from ski_lvlm.lvlm.features import FeatureFolder
 from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
@@ -75,6 +78,39 @@ class InstructDataset(Dataset[InstructSample]):
     ) -> None:
         self.conversations, self.features, self.tokenizer = conversations, features, tokenizer
         self.settings = settings
+        self.template = ChatTemplate(tokenizer, settings.chat_template)
+        self._lengths: Int[np.ndarray, " C 2"] | None = None
+
+    @property
+    def drops_skeletons(self) -> bool:
+        """Return whether some samples go without the skeleton that they have."""
+        return "skeleton" in self.settings.modalities and self.settings.skeleton_dropout > 0
+
+    def subset(
+        self, places: Int[np.ndarray, " D"], lengths: Int[np.ndarray, " C"], bare_lengths: Int[np.ndarray, " C"]
+    ) -> "InstructDataset":
+        """Return the conversations at these places, with lengths of all in tokens, with and without their skeletons."""
+        conversations = self.conversations
+        if isinstance(conversations, IndexedConversations):
+            part: Sequence[Conversation] = conversations.subset(places)
+        else:
+            part = [conversations[int(place)] for place in places]
+        dataset = InstructDataset(part, self.features, self.tokenizer, self.settings)
+        dataset._lengths = np.stack([lengths, bare_lengths], axis=1)[places].clip(max=self.settings.limit.tokens)
+        return dataset
+
+    def lengths(self, epoch: int) -> Int[np.ndarray, " C"]:
+        """Return the tokens of every sample in an epoch, which draws its own skeletons to drop.
+
+        Raises:
+            ValueError: they were not measured. `drop_unusable` does that.
+        """
+        if self._lengths is None:
+            raise ValueError("the samples were not measured; expected the dataset that drop_unusable returns")
+        if not self.drops_skeletons:
+            return self._lengths[:, 0]
+        is_bare = np.array([self._drops_skeleton(epoch, index) for index in range(len(self))])
+        return np.where(is_bare, self._lengths[:, 1], self._lengths[:, 0])
 
     def __len__(self) -> int:
         return len(self.conversations)
@@ -94,9 +130,12 @@ class InstructDataset(Dataset[InstructSample]):
 
     def encode(self, conversation: Conversation, token_counts: Mapping[str, int]) -> Encoded:
         """Return ids and labels of a conversation whose modalities have so many tokens, not truncated."""
-        template = self.settings.chat_template
-        counts = {name: self.settings.embeddings(name, tokens) for name, tokens in token_counts.items()}
-        return encode(conversation.turns, self.tokenizer, token_counts=counts, chat_template=template)
+        pieces = pieces_of(conversation.turns, self.template, token_counts)
+        return encode_pieces(pieces, self.template, self.embeddings(token_counts))
+
+    def embeddings(self, token_counts: Mapping[str, int]) -> dict[str, int]:
+        """Return the number of embeddings that the language model reads of so many tokens of each modality."""
+        return {name: self.settings.embeddings(name, tokens) for name, tokens in token_counts.items()}
 
     def _check_whole(self, conversation: Conversation, ids: Int[Tensor, " L"], features: Mapping[str, Tensor]) -> None:
         limit = self.settings.limit

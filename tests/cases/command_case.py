@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,12 +98,27 @@ def kill_at(command: Sequence[str], name: str, times: int, *, folder: Path, **op
         process.wait()
 
 
-def deepspeed(processes: int) -> tuple[str, ...]:
-    """Return the launcher, on a port that is free."""
+def free_port() -> int:
+    """Return a port that nothing listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    return str(BIN / "deepspeed"), f"--num_gpus={processes}", f"--master_port={port}"
+        return free.getsockname()[1]
+
+
+def deepspeed(processes: int) -> tuple[str, ...]:
+    """Return the launcher, on a port that is free."""
+    return str(BIN / "deepspeed"), f"--num_gpus={processes}", f"--master_port={free_port()}"
+
+
+def run_together(commands: Sequence[Sequence[str]]) -> list[subprocess.CompletedProcess]:
+    """Run commands that wait for each other, as those of several machines do, to their end."""
+    with ExitStack() as stack:
+        pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+        processes = [stack.enter_context(started(command, **pipes)) for command in commands]
+        with ThreadPoolExecutor(len(processes)) as readers:  # a full pipe would stop one, and with it the others
+            outputs = list(readers.map(lambda process: process.communicate(timeout=HANG), processes))
+    results = zip(commands, processes, outputs, strict=True)
+    return [subprocess.CompletedProcess(words, process.returncode, *texts) for words, process, texts in results]
 
 
 def torchrun(processes: int) -> tuple[str, ...]:

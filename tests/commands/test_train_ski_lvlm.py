@@ -21,7 +21,18 @@ from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings
 from ski_lvlm.parallel.launch import adapted_flags
 from ski_lvlm.recipe import SkiLvlmRecipe
 from ski_lvlm.storage.files import write_json
-from tests.cases.command_case import ENVIRONMENT, ROOT, deepspeed, has_compiler, kill_at, run, torchrun
+from tests.cases.command_case import (
+    BIN,
+    ENVIRONMENT,
+    ROOT,
+    deepspeed,
+    free_port,
+    has_compiler,
+    kill_at,
+    run,
+    run_together,
+    torchrun,
+)
 from tests.cases.lvlm_case import CLIPS, TOKENS, write_case, write_features, write_instructions
 
 pytestmark = pytest.mark.slow
@@ -144,13 +155,35 @@ def test_the_number_of_accumulation_steps_does_not_change_the_run(trained, tmp_p
     assert max(abs(actual[step] - expected[step]) for step in actual) < 1e-4
 
 
-def test_torchrun_with_two_processes_equals_one(trained, tmp_path):
-    case, undisturbed, _ = trained
-    result = train(case, tmp_path / "out", launcher=torchrun(2))
+@pytest.fixture(scope="module")
+def two_processes(trained, tmp_path_factory):
+    """Train the same in two processes."""
+    case, _, _ = trained
+    out = tmp_path_factory.mktemp("two") / "out"
+    result = train(case, out, launcher=torchrun(2))
     assert result.returncode == 0, result.stderr[-3000:]
-    actual, expected = projectors(tmp_path / "out"), projectors(undisturbed)
+    return out
+
+
+def test_torchrun_with_two_processes_equals_one(trained, two_processes):
+    _, undisturbed, _ = trained
+    actual, expected = projectors(two_processes), projectors(undisturbed)
     assert max((actual[name] - expected[name]).abs().max().item() for name in actual) < 1e-4
-    assert result_of(tmp_path / "out")["total_flos"] == pytest.approx(result_of(undisturbed)["total_flos"])
+    assert result_of(two_processes)["total_flos"] == pytest.approx(result_of(undisturbed)["total_flos"])
+
+
+def test_two_machines_of_one_process_equal_one_of_two(trained, two_processes, tmp_path):
+    """The line of docs/training.md, started twice on this machine."""
+    case, _, _ = trained
+    document = (ROOT / "docs" / "training.md").read_text()
+    line = next(line for line in document.splitlines() if line.startswith("torchrun --nnodes 2 "))
+    words = line.partition(" train_ski_lvlm.py")[0].replace("NAME:29500", f"127.0.0.1:{free_port()}").split()
+    words[words.index("--nproc_per_node") + 1] = "1"
+    command = [str(BIN / "torchrun"), *words[1:], str(ROOT / "train_ski_lvlm.py"), *flags(case, tmp_path / "out")]
+    results = run_together([command, command])
+    assert [result.returncode for result in results] == [0, 0], [result.stderr[-3000:] for result in results]
+    assert sum("conversations; the first" in result.stdout for result in results) == 1, "one process writes"
+    assert same(projectors(tmp_path / "out"), projectors(two_processes))
 
 
 @pytest.fixture(scope="module")

@@ -218,6 +218,26 @@ def test_colour_coordinates_fall_on_the_shirt_in_a_small_video(camera, action):
     assert hue_distance(pixel, place.clothes[0].shirt) < 0.01
 
 
+GOLDEN = [
+    (ClipName(2, 2, 6, 1, 7), 50, (0.0598, 0.6833, 2.5405), (196.87, 184.24, 169.65), (176.62, 151.03, 150.38)),
+    (ClipName(5, 3, 11, 2, 58), 57, (-0.2741, 0.7077, 2.7170), (161.53, 166.34, 167.84), (162.9, 168.18, 144.4)),
+]
+"""Clips with their length, a head in frame 20 (metres), and the mean colours of that frame and of its middle."""
+
+
+@pytest.mark.parametrize(("clip", "length", "head", "colour", "middle"), GOLDEN)
+def test_clips_are_those_of_the_first_release(clip, length, head, colour, middle):
+    """Measured figures in docs/ rest on them, and the world shares their bodies, rooms and sensor."""
+    place, performance = synthesize.act(clip, seed=0)
+    frames = film(performance, session=place, width=128, height=72)
+    camera = place.camera(len(performance.bodies))
+    recording = record(performance.bodies, name="", camera=camera, rng=np.random.default_rng(0))
+    assert len(frames) == length
+    np.testing.assert_allclose(next(iter(recording.bodies.values())).joints[20, HEAD], head, atol=1e-3)
+    np.testing.assert_allclose(frames[20].mean(axis=(0, 1)), colour, atol=0.2)
+    np.testing.assert_allclose(frames[20][30:50, 50:80].mean(axis=(0, 1)), middle, atol=0.5)
+
+
 def test_a_standing_person_fills_most_of_the_picture():
     for performer in range(1, 13):
         place, performance = synthesize.act(ClipName(1, 1, performer, 1, 10), seed=0)

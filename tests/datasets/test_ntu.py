@@ -104,6 +104,7 @@ def test_every_split_divides_its_actions():
         "synthetic": (12, 4),
         "synthetic/1": (12, 4),
         "synthetic/2": (12, 4),
+        **{f"synthetic48/{rotation}": (36, 12) for rotation in range(1, 5)},
     }
     for split in splits().values():
         assert not set(split.seen) & set(split.unseen)

@@ -80,6 +80,7 @@ def _plan(recipe: SkiLvlmRecipe, tuning: AdapterRecipe, options: argparse.Namesp
         epochs=float(options.num_train_epochs),
         is_bf16=options.bf16,
         is_checkpointing=bool(options.activation_checkpointing or options.gradient_checkpointing),
+        attn_implementation="eager" if options.attn_implementation == "eager" else None,  # others need the same memory
         is_lean=options.lean != "off",
         optimiser=str(getattr(options.optim, "value", options.optim)),
     )

@@ -137,7 +137,8 @@ def report(costs: Estimate) -> dict[str, Any]:
 
 
 def _llm(config: PretrainedConfig, plan: Plan) -> Any:  # noqa: ANN401
-    dtype = torch.bfloat16 if plan.is_bf16 else torch.float32
+    is_half = plan.is_bf16 and plan.tuning.train != "llm"  # trained weights are in full precision
+    dtype = torch.bfloat16 if is_half else torch.float32
     llm = fake_llm(config, dtype=dtype, attn_implementation=plan.attn_implementation)
     if plan.tuning.lora_rank:
         add_adapter(llm, plan.tuning, base="")
