@@ -1,6 +1,7 @@
 """The Kinect v2's cameras: their position, and the projection of metres to pixels."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -18,7 +19,7 @@ class Camera:
     pan: float
     tilt: float
 
-    @property
+    @cached_property
     def rotation(self) -> Float[np.ndarray, "3 3"]:
         """The camera's right, up and viewing direction in the room, as rows."""
         sin, cos = np.sin(self.pan), np.cos(self.pan)

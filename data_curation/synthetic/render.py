@@ -106,7 +106,7 @@ def solid(corners: Float[np.ndarray, "T K 3"], faces: Sequence[tuple[Sequence[in
     layers = []
     for index, colour in faces:
         around, flat = corners[:, list(index)], pixels[:, list(index)]
-        normal = np.cross(around[:, 2] - around[:, 1], around[:, 0] - around[:, 1])
+        normal = _cross(around[:, 2] - around[:, 1], around[:, 0] - around[:, 1])
         normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-9)
         lit = 0.72 + 0.38 * (normal @ _LIGHT)
         first, second = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
@@ -160,10 +160,18 @@ def _outside(
     ordered: list[tuple[Sequence[int], Colour]] = []
     for index, colour in faces:
         around = corners[list(index)]
-        normal = np.cross(around[2] - around[1], around[0] - around[1])
+        normal = _cross(around[2] - around[1], around[0] - around[1])
         outward = normal @ (around.mean(axis=0) - corners.mean(axis=0)) > 0
         ordered.append((index if outward else index[::-1], colour))
     return ordered
+
+
+def _cross(first: Float[np.ndarray, "*any 3"], second: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any 3"]:
+    """Return cross products. NumPy's are the same numbers, and six times as slow for few vectors."""
+    out = np.empty_like(first)
+    for axis, ahead, last in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        out[..., axis] = first[..., ahead] * second[..., last] - first[..., last] * second[..., ahead]
+    return out
 
 
 def still(shape: Shape, num_frames: int) -> Shape:

@@ -18,7 +18,7 @@ _FEET = {"both": ("foot main", "foot other"), "one": ("foot main",)}
 def hop(stage: Stage, person: int, span: Span, words: tuple[str, ...]) -> None:
     """Hop FEET COUNT: jumps on both feet, on one, or running steps on the spot."""
     score, count = stage.scores[person], int(words[1])
-    lift = {"both": 0.14, "one": 0.08, "turns": 0.0}[words[0]] * stage.style.amplitude
+    lift = {"both": 0.17, "one": 0.08, "turns": 0.0}[words[0]] * stage.style.amplitude
     if words[0] == "one":
         score.move("foot other", np.array([0, 0.19, -0.2]), span.within(0.0, 0.5 / count))
     for number in range(count):

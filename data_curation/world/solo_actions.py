@@ -159,7 +159,7 @@ SOLO: dict[int, Action] = {
     )),
     # headache
     44: Action((
-        "bring both temple + tip down*1.2; stroke both rub 3*3; stay",
+        "bring both temple + tip down + bend forward*1.2; stroke both rub 3*3; stay",
         "bring main brow + bend forward + tip down*1.2; stroke main rub 3*3; tip aside",
     )),
     # bounce ball
@@ -189,9 +189,9 @@ SOLO: dict[int, Action] = {
     )),
     # cross toe touch
     101: Action((
-        "bring both out; bend low + bring main toe*1.2; bend level + bring main out; bend low + bring other toe*1.2;"
+        "bring both out; bend over + bring main toe*1.2; bend level + bring main out; bend over + bring other toe*1.2;"
         " bend level + bring other out",
-        "bend low + bring main toe + bring other high*1.2; bend level + bring both out;"
-        " bend low + bring other toe + bring main high*1.2; bend level + bring both out",
+        "bend over + bring main toe + bring other high*1.2; bend level + bring both out;"
+        " bend over + bring other toe + bring main high*1.2; bend level + bring both out",
     )),
 }  # fmt: skip

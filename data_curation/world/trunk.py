@@ -6,7 +6,8 @@ from data_curation.synthetic.props import SEAT_HEIGHT
 from data_curation.world.score import Span
 from data_curation.world.stage import Stage
 
-_BENDS = {"low": 1.0, "bow": 0.6, "forward": 0.25, "back": -0.35, "level": 0.0}
+_BENDS = {"low": 1.0, "over": 1.3, "bow": 0.6, "forward": 0.25, "back": -0.35, "level": 0.0}
+_HIPS = {"low": np.array([0, -0.16, -0.14]), "over": np.array([0, -0.03, -0.13])}
 _NODS = {"down": 0.6, "back": -0.5, "level": 0.0}
 _SEAT = np.array([0.0, 0.0, -0.23])
 _LEVELS = {
@@ -25,10 +26,10 @@ def tip(stage: Stage, person: int, span: Span, words: tuple[str, ...]) -> None:
 
 
 def bend(stage: Stage, person: int, span: Span, words: tuple[str, ...]) -> None:
-    """Bend HOW: the trunk leans, and low takes the hips back."""
+    """Bend HOW: the trunk leans. With low the knees bend too, and with over they do not."""
     score, lean = stage.scores[person], _BENDS[words[0]]
-    score.move("lean", lean * (stage.style.amplitude if words[0] != "low" else 1.0), span)
-    hips = np.array([0, -0.16, -0.14]) if words[0] == "low" else np.zeros(3)
+    score.move("lean", lean * (stage.style.amplitude if words[0] not in _HIPS else 1.0), span)
+    hips = _HIPS.get(words[0], np.zeros(3))
     score.move("pelvis", hips, span)
 
 
