@@ -70,7 +70,7 @@ def _all_names(settings: Settings) -> Iterator[ClipName]:
         cycle = np.random.default_rng([settings.seed, _NAMES, block // NUM_SUBJECTS])
         turns, subjects = cycle.permutation(len(actions)), _subject_order(cycle)
         rng = np.random.default_rng([settings.seed, _SESSIONS, block])
-        sessions = [(1 + int(rng.integers(NUM_ROOMS)), 1 + int(rng.integers(cameras))) for _ in subjects]
+        sessions = [(1 + int(NUM_ROOMS * rng.random()), 1 + int(cameras * rng.random())) for _ in subjects]
         for i in rng.permutation(len(actions)).tolist():
             place = int(turns[i] + block) % NUM_SUBJECTS
             room, camera = sessions[place]
@@ -87,18 +87,18 @@ def _subject_order(rng: np.random.Generator) -> list[int]:
 def take(clip: ClipName, *, settings: Settings) -> Take:
     """Return what happens in a clip.
 
-    The motion is drawn without the room's number. So the same clip at another difficulty shows the same motion.
+    The motion is drawn from subject, replication and action. Other difficulties, rooms and cameras show the same one.
 
     Raises:
         ValueError: the clip would have too few frames.
     """
     place = session(clip, difficulty=settings.difficulty, seed=settings.seed)
-    motion = np.random.default_rng([settings.seed, _MOTION, *clip[1:]])
+    motion = np.random.default_rng([settings.seed, _MOTION, *clip[2:]])
     numbers, whole = [clip.action], None
     for number in range(settings.actions_per_clip):
         if number:
             # The next action has as many persons, so that nobody appears or vanishes.
-            numbers.append(_next_action(numbers, np.random.default_rng([settings.seed, _SECOND + number, *clip[1:]])))
+            numbers.append(_next_action(numbers, np.random.default_rng([settings.seed, _SECOND + number, *clip[2:]])))
         part = perform(
             numbers[-1],
             builds=[person.build for person in place.persons],

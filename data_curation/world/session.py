@@ -1,7 +1,8 @@
 """The session of a clip: persons, room, camera, light, furniture, wrong things, passers-by. It knows no class.
 
 All of it is drawn from the seed and the clip's name without the action, one generator each. So clips that differ only
-in action have the same session, and another range of one parameter leaves the others as they are.
+in action have the same session, and another range of one parameter leaves the others as they are. Persons, their
+direction and their time depend on subject and replication alone: other rooms and cameras film the same performance.
 """
 
 from dataclasses import dataclass
@@ -81,14 +82,15 @@ class Session:
 def session(clip: ClipName, *, difficulty: Difficulty, seed: int) -> Session:
     """Draw the session of a clip."""
     room_number = clip.setup % 100
-    key = (room_number, clip.camera, clip.performer, clip.replication)
+    actors = (clip.performer, clip.replication)
 
-    def draws(topic: int) -> np.random.Generator:
-        return np.random.default_rng([seed, topic, *key])
+    def draws(topic: int, *key: int) -> np.random.Generator:
+        return np.random.default_rng([seed, topic, *(key or (room_number, clip.camera, *actors))])
 
-    camera, light, time = draws(_CAMERA), draws(_LIGHT), draws(_TIME)
-    partner = 1 + (clip.performer - 1 + int(draws(_PARTNER).integers(1, NUM_SUBJECTS))) % NUM_SUBJECTS
-    persons = _pair(clip, partner, seed)
+    camera, light, time = draws(_CAMERA), draws(_LIGHT), draws(_TIME, *actors)
+    partner = draws(_PARTNER, *actors)
+    other = 1 + (clip.performer - 1 + int(partner.integers(1, NUM_SUBJECTS))) % NUM_SUBJECTS
+    persons = _pair(clip, other, seed)
     angle, above = VIEWS[clip.camera]
     yaw = np.deg2rad(angle + difficulty.yaw_spread * camera.normal())
     return Session(
@@ -98,7 +100,7 @@ def session(clip: ClipName, *, difficulty: Difficulty, seed: int) -> Session:
         yaw=float(yaw),
         camera_height=min(uniform(camera, difficulty.camera_height) + above, 2.6),
         share=float(np.exp(uniform(camera, (np.log(difficulty.person_share[0]), np.log(difficulty.person_share[1]))))),
-        turned=float(np.deg2rad(np.clip(difficulty.facing_spread * camera.normal(), -180, 180))),
+        turned=float(np.deg2rad(np.clip(difficulty.facing_spread * partner.normal(), -180, 180))),
         light=(uniform(light, difficulty.light), float(light.normal())),
         furniture=furniture_about(draws(_CLUTTER), difficulty, float(yaw)),
         **things_about(draws(_THINGS), difficulty, float(yaw)),
