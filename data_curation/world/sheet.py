@@ -11,7 +11,6 @@ from data_curation.world.clips import Settings, Take, clip_names, take
 from data_curation.world.facts import DATA_SET
 from data_curation.world.film import film
 from ski_lvlm.datasets.catalogue import open_data_set
-from ski_lvlm.datasets.ntu import ClipName
 from ski_lvlm.storage.files import atomic_path
 
 ROWS, COLUMNS = 12, 8
@@ -33,14 +32,17 @@ def write_sheet(file: Path, *, settings: Settings) -> list[str]:
     rng = np.random.default_rng([settings.seed, 300])
     actions = rng.permutation(list(ACTIONS))[:ROWS].tolist()
     clips = [[name for name in names if name.action == action][int(rng.integers(_POOL))] for action in actions]
-    rows = [row(take(clip, settings=settings), settings, number) for number, clip in enumerate(clips, start=1)]
+    scenes = [take(clip, settings=settings) for clip in clips]
+    rows = [row(scene, settings, number) for number, scene in enumerate(scenes, start=1)]
     columns = [np.concatenate(rows[half::2]) for half in range(2)]
     sheet = np.concatenate([columns[0], np.full((len(columns[0]), 2 * _GAP, 3), 255, np.uint8), columns[1]], axis=1)
     with atomic_path(file) as temporary:
         quality = [cv2.IMWRITE_JPEG_QUALITY, 80] if file.suffix == ".jpg" else []
         _, content = cv2.imencode(file.suffix, sheet[..., ::-1], quality)
         temporary.write_bytes(content.tobytes())
-    return [f"{number:2} {clip} {_class_name(clip)}" for number, clip in enumerate(clips, start=1)]
+    named = open_data_set(DATA_SET).description.class_named
+    titles = [", then ".join(named(f"A{action}").name for action in scene.actions) for scene in scenes]
+    return [f"{number:2} {clip} {title}" for number, (clip, title) in enumerate(zip(clips, titles), start=1)]
 
 
 def sheet_key(lines: list[str]) -> str:
@@ -59,7 +61,3 @@ def row(scene: Take, settings: Settings, number: int) -> UInt8[np.ndarray, "H W 
     cv2.putText(picture, str(number), (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 3, cv2.LINE_AA)
     cv2.putText(picture, str(number), (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (200, 0, 0), 1, cv2.LINE_AA)
     return picture
-
-
-def _class_name(clip: ClipName) -> str:
-    return open_data_set(DATA_SET).class_of(str(clip))

@@ -133,7 +133,7 @@ SOLO: dict[int, Action] = {
     # nod head/bow
     35: Action((
         "bend bow + tip down*1.5; stay*0.7; bend level + tip level*1.5; stay*0.5",
-        "tip down*0.7; tip level*0.7; tip down*0.7; tip level*0.7; tip down*0.7; tip level*0.7",
+        "tip down + bend forward; tip level + bend level; tip down + bend forward; tip level + bend level",
         "bend bow + tip down; bend level + tip level; bend bow + tip down; bend level + tip level",
     )),
     # wipe face
