@@ -9,7 +9,7 @@ from transformers import LlamaConfig
 
 from ski_lvlm.llm.config import LLAMA_7B, known_config
 from ski_lvlm.llm.lean import make_lean
-from ski_lvlm.llm.quantisation import quantise
+from ski_lvlm.llm.quantisation import num_values, quantise
 from ski_lvlm.lvlm.adapter import add_adapter
 from ski_lvlm.lvlm.costs.estimate import Plan, estimate, report
 from ski_lvlm.lvlm.costs.flags import SampleTokens, sample_tokens
@@ -52,6 +52,8 @@ def built(llm, plan):
     """Build the model that a plan is about."""
     dtype = torch.bfloat16 if plan.is_bf16 else torch.float32
     model = SkiLvlm.build(base_llm=llm, token_widths=WIDTHS, projectors=MLP, dtype=dtype)
+    if plan.tuning.load_in_4bit:
+        quantise(model.llm)
     if plan.tuning.lora_rank:
         add_adapter(model.llm, plan.tuning, base="")
     model.llm.requires_grad_(True) if plan.tuning.train == "llm" else None
@@ -91,6 +93,7 @@ PLANS = {
     "lean in bf16": {"is_bf16": True, "is_lean": True},
     "LoRA in bf16": {"tuning": AdapterRecipe(lora_rank=8), "is_bf16": True},
     "lean LoRA in bf16": {"tuning": AdapterRecipe(lora_rank=8), "is_bf16": True, "is_lean": True},
+    "QLoRA": {"tuning": AdapterRecipe(lora_rank=8, load_in_4bit=True), "is_bf16": True, "is_lean": True},
     "the whole model": {"tuning": AdapterRecipe(train="llm")},
 }
 
@@ -105,7 +108,7 @@ def test_memory_of_a_step_is_that_of_a_real_one(llm, settings):
     step = costs.one.of(ROWS, costs.two)
     assert step.activations + step.logits == pytest.approx(counter.bytes, rel=0.05)
     assert step.activations + step.logits + step.working == pytest.approx(peak_of(model, plan), rel=0.1)
-    assert costs.weights.number == sum(p.numel() for p in model.parameters())
+    assert costs.weights.number == sum(num_values(p) for p in model.parameters())
     assert costs.weights.num_trained == sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
