@@ -24,6 +24,7 @@ from typing import cast
 
 import torch
 from transformers import HfArgumentParser, set_seed
+from transformers.integrations import is_deepspeed_zero3_enabled
 
 from ski_lvlm.datasets.instruction_index import indexed_instructions
 from ski_lvlm.encoders.vision_tower import CLIP_L14, load_vision_tower
@@ -31,6 +32,7 @@ from ski_lvlm.llm.attention import set_attention
 from ski_lvlm.llm.conversation import PLACEHOLDER_IDS, Encoded, marked
 from ski_lvlm.llm.kernels import Lean, choose_kernels
 from ski_lvlm.llm.limits import pad_id
+from ski_lvlm.lvlm.adapter import check_adapter
 from ski_lvlm.lvlm.collator import InstructCollator
 from ski_lvlm.lvlm.costs.command import asks_estimate, run_estimate
 from ski_lvlm.lvlm.costs.flags import EstimateFlags
@@ -40,7 +42,10 @@ from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.projectors.projector import Projector
 from ski_lvlm.lvlm.projectors.settings import chosen_settings
 from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings
+from ski_lvlm.lvlm.stages import freeze, run_digest, take_weights
 from ski_lvlm.lvlm.token_statistics import token_statistics
+from ski_lvlm.lvlm.trained import parameter_counts
+from ski_lvlm.lvlm.trainer import LvlmTrainer
 from ski_lvlm.lvlm.usable_samples import drop_unusable
 from ski_lvlm.parallel.launch import (
     adapted_flags,
@@ -50,12 +55,11 @@ from ski_lvlm.parallel.launch import (
     start_processes,
 )
 from ski_lvlm.published.projectors import load_video_projector
-from ski_lvlm.recipe import SkiLvlmRecipe
+from ski_lvlm.recipe import AdapterRecipe, SkiLvlmRecipe
 from ski_lvlm.storage.digests import cache_folder
 from ski_lvlm.storage.files import atomic_path, write_json
 from ski_lvlm.storage.json_files import read_json
 from ski_lvlm.training.checkpoint_damage import damage
-from ski_lvlm.training.checkpoints import ResumableTrainer
 from ski_lvlm.training.trainer import (
     GlobalBatchArguments,
     JsonLines,
@@ -110,8 +114,18 @@ def with_quickstart(recipe: SkiLvlmRecipe) -> SkiLvlmRecipe:
     return dataclasses.replace(recipe, instructions=str(instructions), features=str(features), base_llm="smollm2")
 
 
-def build_model(recipe: SkiLvlmRecipe, features: FeatureFolder, clips: Sequence[str], *, bf16: bool) -> SkiLvlm:
-    """Build projectors of the features' widths before the frozen LLM, untrained or with a published T_v."""
+def build_model(
+    recipe: SkiLvlmRecipe,
+    features: FeatureFolder,
+    clips: Sequence[str],
+    *,
+    bf16: bool,
+    tuning: AdapterRecipe | None = None,
+) -> SkiLvlm:
+    """Build projectors of the features' widths before the LLM: untrained, of an earlier run, or with a published T_v.
+
+    Weights of the LLM are held in bf16 where it is frozen, and in fp32 where they are trained.
+    """
     modalities = recipe.modalities.split(",")
     if unknown := set(modalities) - set(PLACEHOLDER_IDS):
         raise ValueError(f"--modalities: {sorted(unknown)} unknown; expected video, skeleton or both")
@@ -123,13 +137,18 @@ def build_model(recipe: SkiLvlmRecipe, features: FeatureFolder, clips: Sequence[
         chat_template=recipe.chat_template,
         manifest=features.manifest,
         statistics=statistics or None,
-        dtype=torch.bfloat16 if bf16 else torch.float32,
+        tuning=tuning,
+        dtype=torch.bfloat16 if bf16 and not (tuning and tuning.train == "llm") else torch.float32,
     )
+    trained = take_weights(model, Path(recipe.init_from), features) if recipe.init_from else []
     source = video_projector(recipe, modalities)
-    if source != "none":
+    if source != "none" and "video" not in trained:
         if recipe.video_projector == "auto":
             check_llava_tower(features)
         load_video_projector(source, cast(Projector, model.projectors["video"]))
+        trained.append("video")
+    if recipe.freeze:
+        freeze(model, recipe.freeze.split(","), trained=trained)
     return model
 
 
@@ -174,18 +193,22 @@ def check_resumable(features: FeatureFolder, args: LvlmArguments) -> None:
 
 def flag_parser() -> HfArgumentParser:
     """Return the parser of all flags."""
-    return HfArgumentParser((SkiLvlmRecipe, EstimateFlags, LvlmArguments), description=__doc__)  # type: ignore[arg-type]
+    groups = (SkiLvlmRecipe, AdapterRecipe, EstimateFlags, LvlmArguments)
+    return HfArgumentParser(groups, description=__doc__)  # type: ignore[arg-type]
 
 
 def main(flags: list[str]) -> None:
     """Read top to bottom: data, model, trainer, train, save."""
-    parsed, _, args = flag_parser().parse_args_into_dataclasses(flags)
+    parsed, tuning, _, args = flag_parser().parse_args_into_dataclasses(flags)
+    check_adapter(tuning, is_partitioned=is_deepspeed_zero3_enabled())
     recipe = with_quickstart(parsed)
     output_dir = Path(args.output_dir)
     check_shared_folder(output_dir)
     schedule = {name: getattr(args, name) for name in ("batch_size", "num_train_epochs", "learning_rate", "seed")}
-    settings = dataclasses.asdict(recipe) | schedule
-    if is_finished(output_dir, settings=settings):
+    origin = {"init_digest": run_digest(Path(recipe.init_from)) if recipe.init_from else None}
+    settings = dataclasses.asdict(recipe) | dataclasses.asdict(tuning) | schedule | origin
+    defaults = dataclasses.asdict(SkiLvlmRecipe()) | dataclasses.asdict(AdapterRecipe())
+    if is_finished(output_dir, settings=settings, defaults=defaults):
         print(f"{output_dir} is finished (result.json); delete it to train again")
         return
     set_seed(args.seed)
@@ -196,7 +219,7 @@ def main(flags: list[str]) -> None:
     check_resumable(features, args)
     folders = (cache_folder() / "index", output_dir / "index")
     conversations = indexed_instructions(Path(recipe.instructions), folders)
-    model = build_model(recipe, features, conversations.clips, bf16=args.bf16)
+    model = build_model(recipe, features, conversations.clips, bf16=args.bf16, tuning=tuning)
     set_attention(model.llm, args.attn_implementation)
     choose_kernels(model.llm, lean=args.lean, is_liger=args.use_liger_kernel, liger_settings=args.liger_kernel_config)
     args.use_liger_kernel = False  # the Trainer would apply it to the whole model, in which Liger finds nothing
@@ -215,12 +238,14 @@ def main(flags: list[str]) -> None:
         sample = dataset[0]
         text = marked(Encoded(sample.ids, sample.labels), model.tokenizer)
         print(f"{len(dataset)} conversations; the first, trained tokens between ⟦ and ⟧:\n{text}", flush=True)
+        print("trains {:,} of {:,} parameters".format(*parameter_counts(model)), flush=True)
         write_run(output_dir, recipe=settings, seed=args.seed)
         with atomic_path(output_dir / "sample.txt") as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
 
-    trainer = ResumableTrainer(
+    trainer = LvlmTrainer(
         model=model,
+        llm_learning_rate=tuning.adapter_learning_rate,
         args=args,
         train_dataset=dataset,
         data_collator=InstructCollator(pad_id(model.tokenizer), model.config.token_widths),
@@ -231,7 +256,7 @@ def main(flags: list[str]) -> None:
     trainer.save_model()
     if args.should_save:
         write_json(output_dir / "result.json", result.metrics)
-        print(f"trained projectors in {output_dir}", flush=True)
+        print(f"trained weights in {output_dir}", flush=True)
     leave_process_group()
 
 

@@ -79,6 +79,10 @@ class SkiLvlmRecipe:
         0.0, "share of samples without their skeleton tokens. In the paper every training sample has them"
     )
     skip_missing: bool = _setting(False, "skip conversations whose clips have no features, and count them")
+    init_from: str = _setting(
+        "", "begin with the projectors, the adapter or the language model of this finished run: its --output_dir"
+    )
+    freeze: str = _setting("", "modalities whose projectors are not trained, as video. They come from --init_from")
 
 
 @dataclass(frozen=True)

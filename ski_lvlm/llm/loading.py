@@ -4,7 +4,7 @@ import json
 import logging
 import struct
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import transformers
@@ -36,8 +36,8 @@ def native_bf16() -> bool:
     return cpuinfo.exists() and bool({"avx512_bf16", "amx_bf16"} & set(cpuinfo.read_text().split()))
 
 
-def load_llm(model_id: str, *, dtype: torch.dtype = torch.float32) -> Llm:
-    """Load and freeze an LLM: Vicuna, Llama, Qwen, SmolLM2 or any other causal LM.
+def load_llm(model_id: str, *, dtype: torch.dtype | Literal["auto"] = torch.float32) -> Llm:
+    """Load and freeze an LLM: Vicuna, Llama, Qwen, SmolLM2 or any other causal LM. "auto" is the files' precision.
 
     A GGUF file is dequantised once and cached as safetensors (in `SKI_CACHE`, default ~/.cache/ski_lvlm). A tokenizer
     without a pad token, or with one that the model has no row for, pads with its end-of-text token, which the attention

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ski_lvlm.recipe import AdapterRecipe
 from ski_lvlm.storage.files import atomic_path
+from ski_lvlm.storage.json_files import read_json
 from ski_lvlm.storage.weight_files import read_safetensors
 
 if TYPE_CHECKING:
@@ -27,12 +28,16 @@ _NAME = "default"  # of the one adapter, in the names of its weights
 _PREFIX = "base_model.model."  # before the model's names, in peft's files
 
 
-def check_adapter(recipe: AdapterRecipe) -> None:
-    """Refuse settings that contradict each other, or that would do nothing."""
+def check_adapter(recipe: AdapterRecipe, *, is_partitioned: bool = False) -> None:
+    """Refuse settings that contradict each other, do nothing, or need whole layers where ZeRO-3 partitions them."""
+    if is_partitioned and recipe.load_in_4bit:
+        raise ValueError("--load_in_4bit packs whole layers, which ZeRO-3 partitions; give --deepspeed zero2.json")
     if recipe.lora_rank < 0:
         raise ValueError(f"--lora_rank {recipe.lora_rank}: expected 0 (no adapter) or more")
     if not 0 <= recipe.lora_dropout < 1:
         raise ValueError(f"--lora_dropout {recipe.lora_dropout}: expected 0 or more and less than 1")
+    if recipe.lora_alpha is not None and recipe.lora_alpha <= 0:
+        raise ValueError(f"--lora_alpha {recipe.lora_alpha}: expected a number above 0, often twice the rank")
     if recipe.train == "llm":
         for flag, is_set in (("--lora_rank", recipe.lora_rank), ("--load_in_4bit", recipe.load_in_4bit)):
             if is_set:
@@ -117,6 +122,9 @@ def read_adapter(model: PreTrainedModel, folder: Path) -> dict[str, Tensor]:
             f"{file}: {len(differences)} weights differ in name or shape from those of the adapter that is expected, "
             f"first {differences[0]}; it belongs to another model, or to other --lora_rank, --lora_target or --dora"
         )
+    alpha, expected = read_json(folder / CONFIG)["lora_alpha"], _config(model).lora_alpha
+    if alpha != expected:
+        raise ValueError(f"{folder}: found an adapter with --lora_alpha {alpha}, expected {expected}; give that one")
     return {names[key]: tensor for key, tensor in weights.items()}
 
 
@@ -165,8 +173,16 @@ def _targets(model: PreTrainedModel, target: str) -> str | list[str]:
     if target == ALL_LINEAR:
         return target
     targets = [name.strip() for name in target.split(",")]
-    endings = {name.rpartition(".")[2] for name, module in model.named_modules() if hasattr(module, "weight")}
+    # An adapter of the output layer cannot be merged where that layer is the word embeddings.
+    embeddings = {id(model.get_input_embeddings()), id(model.get_output_embeddings())}
+    layers = [name for name, module in model.named_modules() if _is_matrix(module) and id(module) not in embeddings]
+    endings = {name.rpartition(".")[2] for name in layers}
     if unknown := sorted(set(targets) - endings):
         expected = f"expected {ALL_LINEAR} or some of {sorted(endings)}"
-        raise ValueError(f"--lora_target: the language model has no layers {unknown}, {expected}")
+        raise ValueError(f"--lora_target: found {unknown}, {expected}")
     return targets
+
+
+def _is_matrix(module: nn.Module) -> bool:
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, Tensor) and weight.ndim == 2 and not isinstance(module, nn.Embedding)

@@ -11,7 +11,7 @@ from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
 
 
 class SkiLvlmConfig(PretrainedConfig):
-    """Ids and digests of the frozen parts of a SKI-LVLM, widths and kind of its projectors, and its prompt."""
+    """Ids and digests of a SKI-LVLM's frozen parts, its projectors and prompt, and what its language model learned."""
 
     model_type = "ski_lvlm"
 
@@ -30,6 +30,11 @@ class SkiLvlmConfig(PretrainedConfig):
         date: str = DATE,
         prompt: Sequence[str] = (),
         manifest: Mapping[str, Any] | None = None,
+        lora_rank: int = 0,
+        load_in_4bit: bool = False,
+        train: str = "projectors",
+        llm_folder: str = "",
+        tuned_llm_digest: str = "",
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         self.base_llm = base_llm
@@ -44,6 +49,11 @@ class SkiLvlmConfig(PretrainedConfig):
         self.date = date  # the day that the chat template may write
         self.prompt = list(prompt)  # texts of the chat template before and behind the question
         self.manifest = dict(manifest or {})  # features.json of the training features: tower, frames, encoder
+        self.lora_rank = lora_rank  # of the adapter in adapter/
+        self.load_in_4bit = load_in_4bit
+        self.train = train  # projectors or llm, as --train
+        self.llm_folder = llm_folder  # beside this file, where the language model is not `base_llm` itself
+        self.tuned_llm_digest = tuned_llm_digest  # of a trained language model. `llm_digest` is that of its origin
         super().__init__(**kwargs)
 
     @property

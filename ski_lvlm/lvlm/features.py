@@ -88,7 +88,13 @@ class FeatureFolder:
                 f"weights {digest} are expected; extract them again with the right ones (scripts/extract_features.py)"
             )
 
-    def check_same_origin(self, manifest: Mapping[str, Mapping[str, Any]], *, trained: str) -> None:
+    def check_same_origin(
+        self,
+        manifest: Mapping[str, Mapping[str, Any]],
+        *,
+        trained: str,
+        remedy: str = "resume with the same features, or choose another --output_dir",
+    ) -> None:
         """Make sure that these features have the origin of those that `trained` was trained on.
 
         Features without features.json are trusted.
@@ -96,8 +102,7 @@ class FeatureFolder:
         for modality, entry in manifest.items():
             if modality in self.manifest and (differences := _differences(entry, self.manifest[modality])):
                 raise FeatureError(
-                    f"{self.root}: {trained} was trained on other {modality} features ({differences}); resume with the "
-                    "same features, or choose another --output_dir"
+                    f"{self.root}: {trained} was trained on other {modality} features ({differences}); {remedy}"
                 )
 
     @cached_property

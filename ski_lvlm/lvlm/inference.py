@@ -14,7 +14,8 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from ski_lvlm.encoders.vision_tower import VisionTower, load_vision_tower
 from ski_lvlm.llm.loading import native_bf16
-from ski_lvlm.lvlm.model import SkiLvlm, check_frozen_part
+from ski_lvlm.lvlm.model import SkiLvlm
+from ski_lvlm.lvlm.model_folder import check_frozen_part
 from ski_lvlm.videos.decoding import read_for_tower
 
 

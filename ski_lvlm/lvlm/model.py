@@ -1,6 +1,7 @@
 """SKI-LVLM: projected video and skeleton tokens in front of a frozen language model.
 
-Only the projectors are trained and saved. An answer takes video tokens and a question, and no skeleton.
+The projectors are trained and saved, and an adapter or all of the language model where a recipe asks for it. An answer
+takes video tokens and a question, and no skeleton.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,6 @@ from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -22,18 +22,19 @@ from ski_lvlm.llm.conversation import IGNORED
 from ski_lvlm.llm.limits import pad_id
 from ski_lvlm.llm.loading import Llm, load_llm
 from ski_lvlm.llm.prompting import Prompting
+from ski_lvlm.llm.quantisation import quantise
 from ski_lvlm.llm.sampling import MAX_NEW_TOKENS
+from ski_lvlm.lvlm.adapter import add_adapter, set_adapter_mode
 from ski_lvlm.lvlm.config import SkiLvlmConfig
+from ski_lvlm.lvlm.model_folder import LLM_FOLDER, WEIGHTS, check_names, open_llm, write_model
 from ski_lvlm.lvlm.padding import left_padded, unpadded_positions
 from ski_lvlm.lvlm.projectors.projector import Projector, Statistics
 from ski_lvlm.lvlm.projectors.settings import ProjectorSettings, settings_of
 from ski_lvlm.lvlm.splice import delimit, splice, trained_positions
-from ski_lvlm.lvlm.trained import hide_frozen, trained_names, without_projectors
+from ski_lvlm.lvlm.trained import LLM, hide_frozen, trained_names, without_projectors
 from ski_lvlm.parallel.partitioned import gathered
-from ski_lvlm.storage.files import atomic_path
+from ski_lvlm.recipe import AdapterRecipe
 from ski_lvlm.storage.weight_files import read_safetensors
-
-WEIGHTS = "model.safetensors"
 
 
 class SkiLvlm(PreTrainedModel):
@@ -71,8 +72,8 @@ class SkiLvlm(PreTrainedModel):
         hide_frozen(self)
         self.post_init()
 
-    def _init_weights(self, module: nn.Module) -> None:
-        """Leave weights as they are: projectors have PyTorch's initialisation, the LLM its own."""
+    def initialize_weights(self) -> None:
+        """Leave weights as they are: projectors have PyTorch's initialisation, the LLM and its adapter their own."""
 
     @classmethod
     def build(
@@ -84,13 +85,16 @@ class SkiLvlm(PreTrainedModel):
         chat_template: str = "auto",
         manifest: Mapping[str, Any] | None = None,
         statistics: Mapping[str, Statistics] | None = None,
+        tuning: AdapterRecipe | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> "SkiLvlm":
         """Build a SKI-LVLM with untrained projectors (fp32) before the LLM `base_llm` (held in `dtype`).
 
         `projectors` are linear where it does not name another kind. With `statistics` of each modality's training
-        tokens the projectors standardise them.
+        tokens the projectors standardise them. `tuning` says what is trained of the language
+        model, by default nothing.
         """
+        tuning = tuning or AdapterRecipe()
         llm = load_llm(base_llm, dtype=dtype)
         embeddings = cast(nn.Embedding, llm.model.get_input_embeddings())
         config = SkiLvlmConfig(
@@ -102,12 +106,22 @@ class SkiLvlm(PreTrainedModel):
             standardised=statistics is not None,
             chat_template=chat_template,
             manifest=manifest,
+            lora_rank=tuning.lora_rank,
+            load_in_4bit=tuning.load_in_4bit,
+            train=tuning.train,
+            llm_folder=LLM_FOLDER if tuning.train == "llm" else "",
         )
+        if tuning.load_in_4bit:
+            quantise(llm.model)
         model = cls(config, llm)
         with gathered(embeddings.weight) as weight:
             size = float(weight.float().square().mean().sqrt())
         for modality, channels in (statistics or {}).items():
             cast(Projector, model.projectors[modality]).standardise(channels, embedding_size=size)
+        if tuning.lora_rank:  # last, so that projectors begin as they do without an adapter
+            add_adapter(model.llm, tuning, base=base_llm)
+        elif tuning.train == "llm":
+            model.llm.requires_grad_(True)
         return model
 
     def delimit(self, modality: str, delimiters: Float[Tensor, "2 K"]) -> None:
@@ -116,9 +130,13 @@ class SkiLvlm(PreTrainedModel):
         self.projectors[modality].register_buffer("delimiters", delimiters.float())
 
     def train(self, mode: bool = True) -> "SkiLvlm":
-        """Set training mode for the projectors. The frozen LLM keeps its dropout off unless it must checkpoint."""
+        """Set training mode for the projectors and the adapter.
+
+        A frozen LLM keeps its dropout off unless it must checkpoint.
+        """
         super().train(mode)
-        self.llm.train(mode and self.llm.is_activation_checkpointing)
+        self.llm.train(mode and (self.config.train == "llm" or self.llm.is_activation_checkpointing))
+        set_adapter_mode(self.llm, mode)
         return self
 
     def embed(
@@ -153,8 +171,11 @@ class SkiLvlm(PreTrainedModel):
         so that accumulation and the number of processes do not change it. Without, it is the mean.
         """
         positions = trained_positions(labels)
+        embeddings = self.embed(ids, features, token_counts)
+        if self.llm.is_activation_checkpointing and not embeddings.requires_grad and torch.is_grad_enabled():
+            embeddings.requires_grad_()  # all projectors are frozen, but reentrant checkpoints follow inputs alone
         logits = self.llm(
-            inputs_embeds=self.embed(ids, features, token_counts),
+            inputs_embeds=embeddings,
             attention_mask=attention_mask,
             position_ids=unpadded_positions(attention_mask),
             logits_to_keep=positions,
@@ -221,16 +242,10 @@ class SkiLvlm(PreTrainedModel):
         state_dict: Mapping[str, Tensor] | None = None,
         **_: Any,  # noqa: ANN401
     ) -> None:
-        """Write config.json and the trained weights: a few MB, never the frozen parts."""
-        if not is_main_process:
-            return
-        names = trained_names(self)
-        trained = {name: t for name, t in (state_dict or self.state_dict()).items() if name in names}
-        folder = Path(save_directory)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.config.save_pretrained(folder)
-        with atomic_path(folder / WEIGHTS) as temporary:
-            save_file({name: t.detach().cpu().contiguous() for name, t in trained.items()}, temporary)
+        """Write config.json and the trained weights as `ski_lvlm.lvlm.model_folder`, never the frozen parts."""
+        if is_main_process:
+            names, weights = trained_names(self), state_dict or self.state_dict()
+            write_model(self, {name: t for name, t in weights.items() if name in names}, Path(save_directory))
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -252,10 +267,7 @@ class SkiLvlm(PreTrainedModel):
         if not (folder / WEIGHTS).exists():
             raise ValueError(f"{folder}: no {WEIGHTS}; expected the --output_dir of a finished train_ski_lvlm.py")
         config = SkiLvlmConfig.from_pretrained(folder)
-        llm = load_llm(config.base_llm, dtype=dtype)
-        check_frozen_part(
-            "language model", config.base_llm, digest=weights_digest(llm.model), expected=config.llm_digest
-        )
+        llm = open_llm(config, folder, dtype=dtype)
         unused: set[str] = set()
         if modalities is not None:
             unused = set(config.token_widths) - set(modalities)
@@ -266,29 +278,11 @@ class SkiLvlm(PreTrainedModel):
             config.delimited = [name for name in config.delimited if name in modalities]
         model = cls(config, llm)
         weights = without_projectors(read_safetensors(folder / WEIGHTS), unused)
-        _load_strictly(model, weights, folder / WEIGHTS)
+        check_names(weights, {name for name in trained_names(model) if not name.startswith(LLM)}, folder)
+        model.load_state_dict(weights, strict=False)  # the language model has its own already
         return model.eval()
 
 
 def video_counts(video_tokens: Sequence[Float[Tensor, "_ F"]]) -> Int[Tensor, " S"]:
     """Return the number of tokens of each video that has some."""
     return torch.tensor([len(tokens) for tokens in video_tokens if len(tokens)], dtype=torch.long)
-
-
-def _load_strictly(model: SkiLvlm, weights: dict[str, Tensor], file: Path) -> None:
-    expected = trained_names(model)
-    if set(weights) != expected:
-        raise ValueError(
-            f"{file}: missing {sorted(expected - set(weights))}, unexpected {sorted(set(weights) - expected)}; "
-            "the file does not belong to the config.json beside it"
-        )
-    model.load_state_dict(weights)
-
-
-def check_frozen_part(part: str, model_id: str, *, digest: str, expected: str) -> None:
-    """Make sure that a frozen part has the weights with which the projectors were trained."""
-    if digest != expected:
-        raise ValueError(
-            f"the {part} {model_id!r} has weights with digest {digest}, expected {expected}, with which the projectors "
-            f"were trained; point to that {part} again or train anew"
-        )

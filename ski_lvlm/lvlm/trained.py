@@ -1,7 +1,7 @@
-"""The trained part of a SKI-LVLM: the weights that are optimised, saved, resumed and digested.
+"""The trained part of a SKI-LVLM: the weights that are saved, resumed and digested.
 
-The weights of the language model are frozen, all others are trained. Weights within the language model that require
-gradients, as those of an adapter do, are trained as well.
+These are all weights but the frozen ones of the language model. Weights within it that require gradients, as those of
+an adapter do, are trained. A projector belongs to the trained part also where a stage freezes it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,20 +10,34 @@ from typing import Any
 from torch import Tensor, nn
 
 from ski_lvlm.encoders.digest import tensors_digest
+from ski_lvlm.llm.quantisation import num_values
 
-_LLM, _PROJECTORS = "llm.", "projectors."
+LLM = "llm."
+_PROJECTORS = "projectors."
 
 
 def frozen_names(model: nn.Module) -> set[str]:
     """Return the names of the weights of `model.llm` that are not trained."""
     llm = model.get_submodule("llm")
     trained = {name for name, p in llm.named_parameters(remove_duplicate=False) if p.requires_grad}
-    return {f"{_LLM}{name}" for name in llm.state_dict() if name not in trained}
+    return {f"{LLM}{name}" for name in llm.state_dict() if name not in trained}
 
 
 def trained_names(model: nn.Module) -> set[str]:
     """Return the names of the parameters and buffers that are trained, saved, resumed and digested."""
     return set(model.state_dict()) - frozen_names(model)
+
+
+def constant_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Return copies of those weights of the trained part that no step changes: frozen projectors and statistics."""
+    moving = {name for name, p in model.named_parameters(remove_duplicate=False) if p.requires_grad}
+    return {name: value.detach().clone() for name, value in model.state_dict().items() if name not in moving}
+
+
+def parameter_counts(model: nn.Module) -> tuple[int, int]:
+    """Return how many parameters are optimised, and how many there are."""
+    sizes = [(p.requires_grad, num_values(p)) for p in model.parameters()]
+    return sum(size for is_trained, size in sizes if is_trained), sum(size for _, size in sizes)
 
 
 def hide_frozen(model: nn.Module) -> None:
@@ -50,7 +64,16 @@ def trained_digest(model: nn.Module) -> str:
     return tensors_digest({name.removeprefix(_PROJECTORS): tensor for name, tensor in tensors.items()}, rounded=False)
 
 
+def modality_of(name: str) -> str | None:
+    """Return the modality whose projector a weight belongs to, None for weights of the language model.
+
+    >>> modality_of("projectors.video.layers.weight"), modality_of("llm.lm_head.weight")
+    ('video', None)
+    """
+    return name.removeprefix(_PROJECTORS).split(".")[0] if name.startswith(_PROJECTORS) else None
+
+
 def without_projectors(weights: Mapping[str, Tensor], modalities: Iterable[str]) -> dict[str, Tensor]:
     """Return the weights without those of the projectors of these modalities."""
-    prefixes = tuple(f"{_PROJECTORS}{name}." for name in modalities)
-    return {name: tensor for name, tensor in weights.items() if not name.startswith(prefixes)}
+    unused = set(modalities)
+    return {name: tensor for name, tensor in weights.items() if modality_of(name) not in unused}

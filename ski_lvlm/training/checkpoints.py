@@ -11,7 +11,7 @@ import torch
 from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import Trainer, set_seed
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
@@ -117,15 +117,23 @@ class ResumableTrainer(Trainer):
         if not self.is_deepspeed_enabled:
             super().save_model(output_dir, _internal_call)
             return
+        self._save(output_dir, state_dict=self.whole_state())
+
+    def whole_state(self) -> dict[str, Tensor]:
+        """Return the trained weights in full precision. Processes that do not write them may have fewer."""
         model = cast(nn.Module, self.model)
-        self._save(output_dir, state_dict={**model.state_dict(), **whole_weights(model)})
+        return {**model.state_dict(), **whole_weights(model, is_kept=self.args.should_save)}
+
+    def checkpoint_weights(self, checkpoint: Path) -> dict[str, Tensor]:
+        """Read the trained weights of a checkpoint, by the model's names."""
+        return load_file(checkpoint / SAFE_WEIGHTS_NAME)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if not self.is_deepspeed_enabled:
             super()._save_optimizer_and_scheduler(output_dir)
             return
         zero: Any = self.model_wrapped.optimizer
-        optimizer = whole_optimizer(zero)
+        optimizer = whole_optimizer(zero, is_kept=self.args.should_save)
         if self.args.should_save:
             torch.save(optimizer | {"loss_scaler": _numbers(zero)}, Path(output_dir) / OPTIMIZER_NAME)
             torch.save(cast(LRScheduler, self.lr_scheduler).state_dict(), Path(output_dir) / SCHEDULER_NAME)
@@ -141,7 +149,7 @@ class ResumableTrainer(Trainer):
     def _load_shares(self, checkpoint: Path) -> None:
         saved = torch.load(checkpoint / OPTIMIZER_NAME, weights_only=True, map_location="cpu")
         zero: Any = self.model_wrapped.optimizer
-        load_whole(zero, saved, load_file(checkpoint / SAFE_WEIGHTS_NAME), cast(nn.Module, self.model))
+        load_whole(zero, saved, self.checkpoint_weights(checkpoint), cast(nn.Module, self.model))
         if hasattr(zero, "loss_scaler"):
             vars(zero.loss_scaler).update(saved.get("loss_scaler", {}))
         schedule = torch.load(checkpoint / SCHEDULER_NAME, weights_only=True)

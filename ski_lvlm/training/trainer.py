@@ -18,7 +18,7 @@ from ski_lvlm.storage.json_files import read_json
 
 _MAY_CHANGE = (  # between two starts: folders move, and machines differ in what fits
     *("prepared", "ntu", "frames_cache", "instructions", "features"),
-    *("skeleton_encoder", "skeleton_clip", "video_student", "per_device_train_batch_size"),
+    *("skeleton_encoder", "skeleton_clip", "video_student", "init_from", "per_device_train_batch_size"),
 )
 
 
@@ -146,10 +146,11 @@ def accumulation_steps(*, batch_size: int, per_device: int, processes: int) -> i
     return steps
 
 
-def is_finished(output_dir: Path, *, settings: dict[str, Any]) -> bool:
+def is_finished(output_dir: Path, *, settings: dict[str, Any], defaults: Mapping[str, Any] | None = None) -> bool:
     """Find out whether `output_dir` holds the result of this very run, and refuse the folder of another.
 
-    Folders may have moved and the batch per device may be another. All other settings must be the same.
+    Folders may have moved and the batch per device may be another. All other settings must be the same. `defaults` are
+    the values of settings that earlier runs do not name.
 
     Raises:
         ValueError: the folder was begun with other settings.
@@ -157,7 +158,7 @@ def is_finished(output_dir: Path, *, settings: dict[str, Any]) -> bool:
     file = output_dir / "recipe.json"
     if not file.is_file():
         return False
-    recipe = read_json(file)
+    recipe = {**(defaults or {}), **read_json(file)}
     names = [name for name in settings if name not in _MAY_CHANGE and settings[name] != recipe.get(name)]
     _refuse(output_dir, recipe, {name: settings[name] for name in names})
     return (output_dir / "result.json").is_file()

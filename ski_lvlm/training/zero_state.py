@@ -15,16 +15,22 @@ _FLAT = ("fp32_partitioned_groups_flat", "single_partition_of_fp32_groups", "fp3
 _GROUPS = ("bit16_groups", "bf16_groups")
 
 
-def whole_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Return what is trained in full precision (fp32, on the CPU) by name, whatever the engine trains with."""
+def whole_weights(model: nn.Module, *, is_kept: bool = True) -> dict[str, Tensor]:
+    """Return what is trained in full precision (fp32, on the CPU) by name, whatever the engine trains with.
+
+    Processes that write nothing keep nothing (`is_kept`): eight copies of a language model are more than a node has.
+    """
     from deepspeed.utils import safe_get_full_fp32_param
 
     parameters = model.named_parameters(remove_duplicate=False)
-    return {name: safe_get_full_fp32_param(p).detach().cpu().clone() for name, p in parameters if p.requires_grad}
+    weights = ((name, safe_get_full_fp32_param(p)) for name, p in parameters if p.requires_grad)
+    return {name: weight.detach().cpu().clone() for name, weight in weights if is_kept}
 
 
-def whole_optimizer(zero: Any) -> dict[str, Any]:  # noqa: ANN401
+def whole_optimizer(zero: Any, *, is_kept: bool = True) -> dict[str, Any]:  # noqa: ANN401
     """Return the state of all parameters in PyTorch's format, put together from the shares of all processes.
+
+    Without `is_kept` the state is empty.
 
     Raises:
         ValueError: the optimiser keeps something that is neither a number nor has the shape of its parameter.
@@ -38,7 +44,8 @@ def whole_optimizer(zero: Any) -> dict[str, Any]:  # noqa: ANN401
     for group, parameters in parameter_groups(zero).items():
         first = len(state)
         for p in parameters:
-            whole = {key: safe_get_full_optimizer_state(p, key).detach().cpu().clone() for key in shared}
+            values = ((key, safe_get_full_optimizer_state(p, key)) for key in shared)
+            whole = {key: value.detach().cpu().clone() for key, value in values if is_kept}
             state[len(state)] = whole | deepcopy(numbers)  # PyTorch counts the steps of each weight
         options = {name: value for name, value in zero.optimizer.param_groups[group].items() if name != "params"}
         saved_groups.append(options | {"params": list(range(first, len(state)))})

@@ -17,6 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from ski_lvlm.dual_encoders.language import clamp_temperatures
 from ski_lvlm.encoders.temporal_shift import TemporalShift
 from ski_lvlm.training.checkpoints import ResumableTrainer
+from ski_lvlm.training.rate_groups import split_groups
 
 _NO_PARTS = ("loss", "logits")
 _RATIO = "gradient_ratio"  # a measure among the parts of the loss
@@ -150,15 +151,3 @@ def step_decay(step: int, *, warmup: int, decay_steps: Sequence[float]) -> float
     if step < warmup:
         return step / warmup
     return 0.1 ** sum(step >= decay for decay in decay_steps)
-
-
-def split_groups(optimizer: Optimizer, ids: set[int], *, multiplier: float, setting: str = "lr") -> None:
-    """Give the parameters with these ids groups of their own, with the rate or another setting times `multiplier`."""
-    groups = list(optimizer.param_groups)
-    optimizer.param_groups.clear()
-    for group in groups:
-        for is_changed in (False, True):
-            parameters = [p for p in group["params"] if (id(p) in ids) == is_changed]
-            if parameters:
-                value = group[setting] * (multiplier if is_changed else 1.0)
-                optimizer.add_param_group({**group, "params": parameters, setting: value})

@@ -644,6 +644,9 @@ def test_beside_the_predictions_stands_what_made_them(case, tmp_path):
         "id": model.config.base_llm,
         "digest": model.config.llm_digest,
         "dtype": "float32",
+        "train": "projectors",
+        "lora_rank": 0,
+        "load_in_4bit": False,
     }
     assert run_file["video"] == model.config.manifest["video"] and run_file["video"]["num_frames"] == FRAMES
     assert run_file["sampling"]["seed"] == 3 and run_file["sampling"]["temperature"] == 0.5

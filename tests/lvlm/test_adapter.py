@@ -148,8 +148,9 @@ def test_weights_of_another_adapter_are_refused(base, tmp_path):
 
 
 def test_layers_that_are_not_there_are_named(base):
-    with pytest.raises(ValueError, match=r"no layers \['query'\], expected all-linear or some of .*'q_proj'"):
-        add_adapter(loaded(base), AdapterRecipe(lora_rank=4, lora_target="q_proj,query"), base=base)
+    for target in ("query", "lm_head", "embed_tokens"):
+        with pytest.raises(ValueError, match=rf"found \['{target}'\], expected all-linear or some of .*'q_proj'"):
+            add_adapter(loaded(base), AdapterRecipe(lora_rank=4, lora_target=f"q_proj,{target}"), base=base)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +158,7 @@ def test_layers_that_are_not_there_are_named(base):
     [
         ({"lora_rank": -1}, "--lora_rank -1: expected 0"),
         ({"lora_rank": 4, "lora_dropout": 1.0}, "--lora_dropout 1.0: expected 0 or more and less than 1"),
+        ({"lora_rank": 4, "lora_alpha": 0.0}, "--lora_alpha 0.0: expected a number above 0"),
         ({"dora": True}, "--dora without an adapter does nothing; give --lora_rank"),
         ({"adapter_learning_rate": 0.1}, "--adapter_learning_rate without an adapter"),
         ({"lora_target": "q_proj", "lora_alpha": 8.0}, "--lora_alpha, --lora_target without"),

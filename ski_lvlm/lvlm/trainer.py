@@ -1,0 +1,50 @@
+"""The Trainer of SKI-LVLM: an own rate for the language model, and checkpoints in the form of its folder."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ski_lvlm.lvlm.model import SkiLvlm
+from ski_lvlm.lvlm.model_folder import read_weights
+from ski_lvlm.lvlm.trained import constant_weights
+from ski_lvlm.parallel.partitioned import assign
+from ski_lvlm.training.checkpoints import ResumableTrainer
+from ski_lvlm.training.rate_groups import split_groups
+
+
+class LvlmTrainer(ResumableTrainer):
+    """The resumable Trainer of a `SkiLvlm`.
+
+    `llm_learning_rate` is the rate of what is trained within the language model. None is that of the projectors.
+    """
+
+    def __init__(self, model: SkiLvlm, *, llm_learning_rate: float | None = None, **trainer: Any) -> None:  # noqa: ANN401
+        super().__init__(model=model, **trainer)
+        if llm_learning_rate is not None and not self.args.learning_rate:
+            raise ValueError(
+                "--learning_rate 0 beside --adapter_learning_rate; freeze projectors with --freeze instead"
+            )
+        self.lvlm, self.llm_learning_rate = model, llm_learning_rate
+        self.constant = constant_weights(model)  # an engine may round them
+
+    def create_optimizer(self, model: Any = None) -> Optimizer:  # noqa: ANN401
+        """Create the Trainer's optimizer, with groups of their own for weights within the language model."""
+        is_new = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        if is_new and self.llm_learning_rate is not None:
+            within_llm = {id(p) for p in self.lvlm.llm.parameters()}
+            split_groups(optimizer, within_llm, multiplier=self.llm_learning_rate / self.args.learning_rate)
+        return optimizer
+
+    def whole_state(self) -> dict[str, Tensor]:
+        """Return the trained weights in full precision, as far as this process writes them."""
+        return super().whole_state() | self.constant
+
+    def checkpoint_weights(self, checkpoint: Path) -> dict[str, Tensor]:
+        """Read the trained weights of a checkpoint, by the model's names."""
+        return read_weights(self.lvlm, checkpoint)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        assign(model or self.lvlm, self.checkpoint_weights(Path(resume_from_checkpoint)))
