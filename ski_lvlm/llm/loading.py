@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from ski_lvlm.encoders.offline import resolve_model
 from ski_lvlm.llm.config import read_config
 from ski_lvlm.llm.limits import check_vocabulary
+from ski_lvlm.llm.shared_weights import SharedWeightsError, shared_weights
 from ski_lvlm.parallel.partitioned import whole_models
 from ski_lvlm.storage.digests import cache_folder, digest, remembered_digest
 from ski_lvlm.storage.weight_files import check_weights, weights_explained
@@ -39,9 +40,11 @@ def native_bf16() -> bool:
 def load_llm(model_id: str, *, dtype: torch.dtype | Literal["auto"] = torch.float32) -> Llm:
     """Load and freeze an LLM: Vicuna, Llama, Qwen, SmolLM2 or any other causal LM. "auto" is the files' precision.
 
-    A GGUF file is dequantised once and cached as safetensors (in `SKI_CACHE`, default ~/.cache/ski_lvlm). A tokenizer
-    without a pad token, or with one that the model has no row for, pads with its end-of-text token, which the attention
-    mask hides.
+    A GGUF file is dequantised once and cached as safetensors (in `SKI_CACHE`, default ~/.cache/ski_lvlm). So are fp16
+    weights that several processes need in bf16, of which they then share one copy (`shared_weights`).
+
+    A tokenizer without a pad token, or with one that the model has no row for, pads with its end-of-text token, which
+    the attention mask hides.
 
     Raises:
         ValueError: nothing loadable at `model_id`, or a tokenizer with words that the model has no rows for.
@@ -53,7 +56,10 @@ def load_llm(model_id: str, *, dtype: torch.dtype | Literal["auto"] = torch.floa
     with weights_explained(path):
         try:
             tokenizer = AutoTokenizer.from_pretrained(path)
+            path = shared_weights(path, dtype)
             model = AutoModelForCausalLM.from_pretrained(path, config=read_config(path), dtype=dtype)
+        except SharedWeightsError:
+            raise
         except (OSError, KeyError, ValueError) as error:
             raise ValueError(
                 f"no language model could be loaded from {model_id!r}: {str(error).splitlines()[0]}; expected a "
