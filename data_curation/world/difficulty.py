@@ -14,7 +14,7 @@ class Difficulty:
     """Parameters of the draws for a session. Ranges are inclusive."""
 
     cameras: int
-    """Views that occur: 3 or 6 (see `VIEWS`)."""
+    """Views that occur, from the first of `VIEWS` on."""
     yaw_spread: float
     """Standard deviation of a camera from its nominal direction, degrees."""
     camera_height: Range

@@ -1,9 +1,10 @@
 """Flags of `synthesize.py` for the world of 48 actions."""
 
 import argparse
+from dataclasses import replace
 
 from data_curation.world.clips import Settings
-from data_curation.world.difficulty import PARAMETERS, PRESETS, changed
+from data_curation.world.difficulty import PARAMETERS, PRESETS, VIEWS, changed
 from ski_lvlm.cli import positive
 
 _RANGES = {
@@ -23,7 +24,7 @@ _NUMBERS = {
     "held_thing": "probability that an idle hand holds a thing that the action does not need",
     "sensor_noise": "standard deviation of a skeleton's joints, metres",
 }
-FLAGS = ("difficulty", "side", "fps", "num_frames", "actions_per_clip", "sheet", *PARAMETERS)
+FLAGS = ("difficulty", "side", "fps", "num_frames", "actions_per_clip", "sheet", "cameras", *PARAMETERS)
 
 
 def add_world_flags(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +42,8 @@ def add_world_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--sheet", metavar="FILE", help="write a .png or .jpg of twelve random clips over time, and print their actions"
     )
+    add("--cameras", type=int, choices=range(1, len(VIEWS) + 1), help="how many of the six cameras film. 1 to 3 stand "
+        "as NTU's, 4 and 5 at the side, 6 above")  # fmt: skip
     for name, text in _RANGES.items():
         add(f"--{name}", type=float, nargs=2, metavar=("FROM", "TO"), help=text)
     for name, text in _NUMBERS.items():
@@ -74,10 +77,11 @@ def world_settings(args: argparse.Namespace) -> Settings:
         width, height = 2 * round(args.side * 8 / 9), args.side
     level = args.difficulty or "default"
     values = {name: getattr(args, name) for name in PARAMETERS}
-    difficulty = changed(PRESETS[level], values)
+    preset = PRESETS[level]
+    difficulty = replace(changed(preset, values), cameras=args.cameras or preset.cameras)
     return Settings(
         seed=args.seed,
-        level=level if difficulty == PRESETS[level] else "custom",
+        level=level if difficulty == preset else "custom",
         difficulty=difficulty,
         width=width,
         height=height,

@@ -34,7 +34,7 @@ class Occluder:
 
 @dataclass(frozen=True)
 class Passer:
-    """Somebody who walks across, `behind` metres beyond the persons (negative: on the camera's side)."""
+    """Somebody who walks across, `behind` metres beyond the persons, at their height at `start` seconds."""
 
     build: Build
     clothes: Clothes

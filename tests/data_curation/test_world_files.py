@@ -129,7 +129,7 @@ def test_wrong_combinations_are_refused(tmp_path, more, message):
 
 
 @pytest.mark.parametrize(
-    "more", [["--side", "33"], ["--side", "0"], ["--difficulty", "harder"], ["--num_frames", "-1"]]
+    "more", [["--side", "33"], ["--side", "0"], ["--difficulty", "harder"], ["--num_frames", "-1"], ["--cameras", "7"]]
 )
 def test_wrong_values_are_refused(tmp_path, more, capsys):
     with pytest.raises(SystemExit):
