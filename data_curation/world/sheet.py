@@ -40,8 +40,8 @@ def write_sheet(file: Path, *, settings: Settings) -> list[str]:
         quality = [cv2.IMWRITE_JPEG_QUALITY, 80] if file.suffix == ".jpg" else []
         _, content = cv2.imencode(file.suffix, sheet[..., ::-1], quality)
         temporary.write_bytes(content.tobytes())
-    named = open_data_set(DATA_SET).description.class_named
-    titles = [", then ".join(named(f"A{action}").name for action in scene.actions) for scene in scenes]
+    lookup = open_data_set(DATA_SET).description.class_named
+    titles = [", then ".join(lookup(f"A{action}").name for action in scene.actions) for scene in scenes]
     return [f"{number:2} {clip} {title}" for number, (clip, title) in enumerate(zip(clips, titles), start=1)]
 
 
