@@ -18,7 +18,7 @@ import dataclasses
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -26,6 +26,7 @@ import torch
 from transformers import HfArgumentParser, set_seed
 from transformers.integrations import is_deepspeed_zero3_enabled
 
+from ski_lvlm.datasets.instruction_file import read_instructions
 from ski_lvlm.datasets.instruction_index import indexed_instructions
 from ski_lvlm.encoders.vision_tower import CLIP_L14, load_vision_tower
 from ski_lvlm.llm.attention import set_attention
@@ -41,6 +42,7 @@ from ski_lvlm.lvlm.flops import BatchWork
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.projectors.projector import Projector
 from ski_lvlm.lvlm.projectors.settings import chosen_settings
+from ski_lvlm.lvlm.run import Run
 from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings
 from ski_lvlm.lvlm.stages import freeze, run_digest, take_weights
 from ski_lvlm.lvlm.token_statistics import token_statistics
@@ -55,7 +57,7 @@ from ski_lvlm.parallel.launch import (
     start_processes,
 )
 from ski_lvlm.published.projectors import load_video_projector
-from ski_lvlm.recipe import AdapterRecipe, SkiLvlmRecipe
+from ski_lvlm.recipe import AdapterRecipe, SkiLvlmRecipe, VideoLlmRecipe
 from ski_lvlm.storage.digests import cache_folder
 from ski_lvlm.storage.files import atomic_path, write_json
 from ski_lvlm.storage.json_files import read_json
@@ -66,6 +68,7 @@ from ski_lvlm.training.trainer import (
     is_finished,
     write_run,
 )
+from ski_lvlm.video_llm.run import check_video_flags, video_run
 
 QUICKSTART = Path(__file__).resolve().parent / "runs" / "quickstart"
 
@@ -193,21 +196,44 @@ def check_resumable(features: FeatureFolder, args: LvlmArguments) -> None:
 
 def flag_parser() -> HfArgumentParser:
     """Return the parser of all flags."""
-    groups = (SkiLvlmRecipe, AdapterRecipe, EstimateFlags, LvlmArguments)
+    groups = (SkiLvlmRecipe, AdapterRecipe, VideoLlmRecipe, EstimateFlags, LvlmArguments)
     return HfArgumentParser(groups, description=__doc__)  # type: ignore[arg-type]
+
+
+def lvlm_run(recipe: SkiLvlmRecipe, tuning: AdapterRecipe, features: FeatureFolder, args: LvlmArguments) -> Run:
+    """Build the model and the samples of a run with a language model as the base."""
+    folders = (cache_folder() / "index", Path(str(args.output_dir)) / "index")
+    conversations = indexed_instructions(Path(recipe.instructions), folders)
+    model = build_model(recipe, features, conversations.clips, bf16=args.bf16, tuning=tuning)
+    settings = SampleSettings(
+        modalities=tuple(model.projectors),
+        max_length=recipe.model_max_length,
+        context=model.prompting.context,
+        chat_template=recipe.chat_template,
+        skeleton_dropout=recipe.skeleton_dropout,
+        projectors=model.projector_settings,
+        seed=args.seed,
+    )
+    dataset = InstructDataset(conversations, features, model.tokenizer, settings)
+    dataset = drop_unusable(dataset, skip_missing=recipe.skip_missing, folders=folders)
+    collator = InstructCollator(pad_id(model.tokenizer), model.config.token_widths)
+    work = BatchWork(model.llm, model.projectors, is_recomputed=bool(args.activation_checkpointing))
+    sample = dataset[0]
+    return Run(model, dataset, collator, work, marked(Encoded(sample.ids, sample.labels), model.tokenizer))
 
 
 def main(flags: list[str]) -> None:
     """Read top to bottom: data, model, trainer, train, save."""
-    parsed, tuning, _, args = flag_parser().parse_args_into_dataclasses(flags)
+    parsed, tuning, base, _, args = flag_parser().parse_args_into_dataclasses(flags)
     check_adapter(tuning, is_partitioned=is_deepspeed_zero3_enabled())
+    check_video_flags(parsed, tuning, base)
     recipe = with_quickstart(parsed)
     output_dir = Path(args.output_dir)
     check_shared_folder(output_dir)
     schedule = {name: getattr(args, name) for name in ("batch_size", "num_train_epochs", "learning_rate", "seed")}
     origin = {"init_digest": run_digest(Path(recipe.init_from)) if recipe.init_from else None}
-    settings = dataclasses.asdict(recipe) | dataclasses.asdict(tuning) | schedule | origin
-    defaults = dataclasses.asdict(SkiLvlmRecipe()) | dataclasses.asdict(AdapterRecipe())
+    settings = asdict(recipe) | asdict(tuning) | asdict(base) | schedule | origin
+    defaults = asdict(SkiLvlmRecipe()) | asdict(AdapterRecipe()) | asdict(VideoLlmRecipe())
     if is_finished(output_dir, settings=settings, defaults=defaults):
         print(f"{output_dir} is finished (result.json); delete it to train again")
         return
@@ -217,40 +243,31 @@ def main(flags: list[str]) -> None:
 
     features = FeatureFolder(Path(recipe.features))
     check_resumable(features, args)
-    folders = (cache_folder() / "index", output_dir / "index")
-    conversations = indexed_instructions(Path(recipe.instructions), folders)
-    model = build_model(recipe, features, conversations.clips, bf16=args.bf16, tuning=tuning)
-    set_attention(model.llm, args.attn_implementation)
-    choose_kernels(model.llm, lean=args.lean, is_liger=args.use_liger_kernel, liger_settings=args.liger_kernel_config)
+    if base.base_vlm:
+        conversations = read_instructions(Path(recipe.instructions))
+        run = video_run(recipe, tuning, base, features, conversations, bf16=args.bf16, seed=args.seed)
+    else:
+        run = lvlm_run(recipe, tuning, features, args)
+    set_attention(run.model.llm, args.attn_implementation)
+    kernels = {"lean": args.lean, "is_liger": args.use_liger_kernel, "liger_settings": args.liger_kernel_config}
+    choose_kernels(run.model.llm, **kernels)
     args.use_liger_kernel = False  # the Trainer would apply it to the whole model, in which Liger finds nothing
-    sample_settings = SampleSettings(
-        modalities=tuple(model.projectors),
-        max_length=recipe.model_max_length,
-        context=model.prompting.context,
-        chat_template=recipe.chat_template,
-        skeleton_dropout=recipe.skeleton_dropout,
-        projectors=model.projector_settings,
-        seed=args.seed,
-    )
-    dataset = InstructDataset(conversations, features, model.tokenizer, sample_settings)
-    dataset = drop_unusable(dataset, skip_missing=recipe.skip_missing, folders=folders)
     if args.should_save:
-        sample = dataset[0]
-        text = marked(Encoded(sample.ids, sample.labels), model.tokenizer)
-        print(f"{len(dataset)} conversations; the first, trained tokens between ⟦ and ⟧:\n{text}", flush=True)
-        print("trains {:,} of {:,} parameters".format(*parameter_counts(model)), flush=True)
+        number = len(run.dataset)
+        print(f"{number} conversations; the first, trained tokens between ⟦ and ⟧:\n{run.first}", flush=True)
+        print("trains {:,} of {:,} parameters".format(*parameter_counts(run.model)), flush=True)
         write_run(output_dir, recipe=settings, seed=args.seed)
         with atomic_path(output_dir / "sample.txt") as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+            temporary.write_text(run.first + "\n", encoding="utf-8")
 
     trainer = LvlmTrainer(
-        model=model,
+        model=run.model,
         llm_learning_rate=tuning.adapter_learning_rate,
         args=args,
-        train_dataset=dataset,
-        data_collator=InstructCollator(pad_id(model.tokenizer), model.config.token_widths),
+        train_dataset=run.dataset,
+        data_collator=run.collator,
         callbacks=[JsonLines(output_dir / "metrics.jsonl")],
-        work=BatchWork(model.llm, model.projectors, is_recomputed=bool(args.activation_checkpointing)),
+        work=run.work,
     )
     result = trainer.train_or_resume()
     trainer.save_model()

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ski_lvlm.lvlm.inference import LoadedLvlm
+    from ski_lvlm.lvlm.inference import LoadedModel
 
 __all__ = ["from_pretrained"]
 
 
-def from_pretrained(folder: str | Path) -> "LoadedLvlm":
+def from_pretrained(folder: str | Path) -> "LoadedModel":
     """Load a trained SKI-LVLM for questions about videos, on the GPU where there is one.
 
         model = ski_lvlm.from_pretrained("runs/ski_lvlm")
@@ -28,6 +28,6 @@ def from_pretrained(folder: str | Path) -> "LoadedLvlm":
 
     `folder` is the --output_dir of train_ski_lvlm.py.
     """
-    from ski_lvlm.lvlm.inference import load_for_inference  # torch and transformers take seconds to import
+    from ski_lvlm.video_llm.opening import load_for_inference  # torch and transformers take seconds to import
 
     return load_for_inference(folder)

@@ -115,6 +115,22 @@ class AdapterRecipe:
 
 
 @dataclass(frozen=True)
+class VideoLlmRecipe:
+    """A frozen video LLM of transformers as the base, which looks at videos itself (not in the paper)."""
+
+    base_vlm: str = _setting(
+        "",
+        "frozen video LLM in place of --base_llm: hub id or folder of a Qwen2.5-VL, LLaVA-OneVision, SmolVLM or other. "
+        "It looks at --videos itself, and a skeleton projector is trained, with --lora_rank an adapter too",
+    )
+    videos: str = _setting("", "with --base_vlm: folder of the videos, searched by clip name, or NTU's with rgb/ in it")
+    video_frames: int = _setting(16, "with --base_vlm: frames of a video, evenly spaced")
+    video_side: int = _setting(
+        448, "with --base_vlm: longest side of the frames in pixels, before its own processor. 0: full size"
+    )
+
+
+@dataclass(frozen=True)
 class SkeletonDataRecipe:
     """The skeletons of both stages of SkeletonCLIP."""
 

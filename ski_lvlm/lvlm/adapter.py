@@ -4,6 +4,7 @@ The adapter is injected into the language model, whose class and other weights s
 other models of transformers.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,11 +52,11 @@ def check_adapter(recipe: AdapterRecipe, *, is_partitioned: bool = False) -> Non
         raise ValueError(f"{', '.join(idle)} without an adapter does nothing; give --lora_rank, for instance 16, too")
 
 
-def add_adapter(model: PreTrainedModel, recipe: AdapterRecipe, *, base: str) -> None:
+def add_adapter(model: PreTrainedModel, recipe: AdapterRecipe, *, base: str, within: str = "") -> None:
     """Add an untrained adapter to a frozen model, which changes none of its outputs.
 
     Only the adapter's weights require gradients then, and they are held in fp32. `base` is the name of the model that
-    peft's other users load the adapter onto.
+    peft's other users load the adapter onto. `within` names the part of it that gets the adapter, by default all.
 
     Raises:
         ValueError: the model has no layers with the names of `recipe.lora_target`.
@@ -66,7 +67,7 @@ def add_adapter(model: PreTrainedModel, recipe: AdapterRecipe, *, base: str) -> 
         r=recipe.lora_rank,
         lora_alpha=recipe.lora_alpha or 2 * recipe.lora_rank,  # type: ignore[arg-type]
         lora_dropout=recipe.lora_dropout,
-        target_modules=_targets(model, recipe.lora_target),
+        target_modules=_targets(model, recipe.lora_target, within),
         use_dora=recipe.dora,
         task_type="CAUSAL_LM",
     )
@@ -169,18 +170,18 @@ def _config(model: PreTrainedModel) -> "LoraConfig":
     return adapters[_NAME]
 
 
-def _targets(model: PreTrainedModel, target: str) -> str | list[str]:
-    if target == ALL_LINEAR:
+def _targets(model: PreTrainedModel, target: str, within: str) -> str | list[str]:
+    if target == ALL_LINEAR and not within:
         return target
-    targets = [name.strip() for name in target.split(",")]
     # An adapter of the output layer cannot be merged where that layer is the word embeddings.
     embeddings = {id(model.get_input_embeddings()), id(model.get_output_embeddings())}
-    layers = [name for name, module in model.named_modules() if _is_matrix(module) and id(module) not in embeddings]
-    endings = {name.rpartition(".")[2] for name in layers}
+    layers = model.get_submodule(within).named_modules()
+    endings = {name.rpartition(".")[2] for name, m in layers if _is_matrix(m) and id(m) not in embeddings}
+    targets = sorted(endings) if target == ALL_LINEAR else [name.strip() for name in target.split(",")]
     if unknown := sorted(set(targets) - endings):
         expected = f"expected {ALL_LINEAR} or some of {sorted(endings)}"
         raise ValueError(f"--lora_target: found {unknown}, {expected}")
-    return targets
+    return rf"{re.escape(within)}\.(.*\.)?({'|'.join(map(re.escape, targets))})" if within else targets
 
 
 def _is_matrix(module: nn.Module) -> bool:

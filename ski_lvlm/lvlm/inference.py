@@ -5,12 +5,12 @@ Paper: skeletons are not needed at inference, Sec. 3.3.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
-from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers import PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
 from ski_lvlm.encoders.vision_tower import VisionTower, load_vision_tower
 from ski_lvlm.llm.loading import native_bf16
@@ -18,12 +18,35 @@ from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.model_folder import check_frozen_part
 from ski_lvlm.videos.decoding import read_for_tower
 
+Model = TypeVar("Model", bound=PreTrainedModel)
+
 
 class ModelAnswer(NamedTuple):
     """An answer, and whether it ran into the longest length."""
 
     text: str
     is_cut: bool
+
+
+@runtime_checkable
+class LoadedModel(Protocol):
+    """A trained model of any kind of base, ready for questions about videos."""
+
+    @property
+    def model(self) -> Any:  # noqa: ANN401
+        """Return the model, which has a tokenizer and the ids at which its answers end."""
+
+    def generate(self, video: str | Path, question: str, **generation: Any) -> str:  # noqa: ANN401
+        """Answer a question about a video file."""
+
+    def read(self, video: Path) -> Any:  # noqa: ANN401
+        """Read the frames of a video file."""
+
+    def encode(self, frames: Any) -> Any:  # noqa: ANN401
+        """Return what the model reads of the frames, whatever the question."""
+
+    def answer(self, videos: Sequence[Any], questions: Sequence[str], **generation: Any) -> list[ModelAnswer]:  # noqa: ANN401
+        """Answer a question about each encoded video."""
 
 
 class LoadedLvlm:
@@ -56,14 +79,14 @@ class LoadedLvlm:
 
     def answer(
         self,
-        video_tokens: Sequence[Float[Tensor, "_ F"]],
+        videos: Sequence[Float[Tensor, "_ F"]],
         questions: Sequence[str],
         **generation: Any,  # noqa: ANN401
     ) -> list[ModelAnswer]:
         """Answer a question about each video from the tower's tokens, in one batch."""
         watch = EndWatch(self.model.end_ids)
         criteria = StoppingCriteriaList([watch])
-        texts = self.model.answer(video_tokens, questions, stopping_criteria=criteria, **generation)
+        texts = self.model.answer(videos, questions, stopping_criteria=criteria, **generation)
         return [ModelAnswer(text, is_cut) for text, is_cut in zip(texts, watch.is_cut, strict=True)]
 
 
@@ -82,7 +105,7 @@ def fast_dtype() -> torch.dtype:
     return torch.bfloat16 if native_bf16() else torch.float32
 
 
-def on_device(model: SkiLvlm, *, number: int = 0) -> SkiLvlm:
+def on_device(model: Model, *, number: int = 0) -> Model:
     """Move the model to GPU `number` (counted round where there are fewer), or to the CPU where there is none."""
     gpus = torch.cuda.device_count()
     return cast(Any, model).to(f"cuda:{number % gpus}" if gpus else "cpu")
@@ -111,9 +134,12 @@ class EndWatch(StoppingCriteria):
     def __init__(self, ends: int | list[int] | None) -> None:
         self._ends = torch.tensor([] if ends is None else ends, dtype=torch.long).flatten()
         self._generated: Int[Tensor, "B L"] | None = None
+        self._prompt: int | None = None
 
     def __call__(self, input_ids: Int[Tensor, "B L"], scores: Any, **_: Any) -> Bool[Tensor, " B"]:  # noqa: ANN401
-        """Note the ids generated so far. The prompt is given as embeddings, so it is not among them."""
+        """Note the ids generated so far. A prompt that is given as ids, not as embeddings, is among them."""
+        if self._prompt is None:
+            self._prompt = input_ids.shape[1] - 1
         self._generated = input_ids  # checked once, at the end: a GPU need not wait at every token
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
@@ -122,4 +148,4 @@ class EndWatch(StoppingCriteria):
         """Return for each answer of the batch whether it was cut."""
         if self._generated is None:
             return []
-        return (~torch.isin(self._generated.cpu(), self._ends).any(dim=1)).tolist()
+        return (~torch.isin(self._generated[:, self._prompt :].cpu(), self._ends).any(dim=1)).tolist()

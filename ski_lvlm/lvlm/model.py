@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import CausalLMOutput
 
 from ski_lvlm.encoders.digest import weights_digest
@@ -24,12 +23,13 @@ from ski_lvlm.llm.loading import Llm, load_llm
 from ski_lvlm.llm.prompting import Prompting
 from ski_lvlm.llm.quantisation import quantise
 from ski_lvlm.llm.sampling import MAX_NEW_TOKENS
-from ski_lvlm.lvlm.adapter import add_adapter, set_adapter_mode
+from ski_lvlm.lvlm.adapter import add_adapter
 from ski_lvlm.lvlm.config import SkiLvlmConfig
-from ski_lvlm.lvlm.model_folder import LLM_FOLDER, WEIGHTS, check_names, open_llm, write_model
+from ski_lvlm.lvlm.model_folder import LLM_FOLDER, WEIGHTS, check_names, open_llm
 from ski_lvlm.lvlm.padding import left_padded, unpadded_positions
 from ski_lvlm.lvlm.projectors.projector import Projector, Statistics
 from ski_lvlm.lvlm.projectors.settings import ProjectorSettings, settings_of
+from ski_lvlm.lvlm.ski_model import SkiModel
 from ski_lvlm.lvlm.splice import delimit, splice, trained_positions
 from ski_lvlm.lvlm.trained import LLM, hide_frozen, trained_names, without_projectors
 from ski_lvlm.parallel.partitioned import gathered
@@ -37,7 +37,7 @@ from ski_lvlm.recipe import AdapterRecipe
 from ski_lvlm.storage.weight_files import read_safetensors
 
 
-class SkiLvlm(PreTrainedModel):
+class SkiLvlm(SkiModel):
     """T_v and T_s before a frozen LLM.
 
     Paper: Sec. 3.3, Eq. (4).
@@ -46,14 +46,11 @@ class SkiLvlm(PreTrainedModel):
     """
 
     config_class = SkiLvlmConfig
-    main_input_name = "ids"
-    accepts_loss_kwargs = True
-    supports_gradient_checkpointing = True
 
     def __init__(self, config: SkiLvlmConfig, llm: Llm) -> None:
         super().__init__(config)
         self.llm = llm.model
-        self.tokenizer: PreTrainedTokenizerBase = llm.tokenizer
+        self.tokenizer = llm.tokenizer
         self.prompting = Prompting(llm, config.prompt, chat_template=config.chat_template, day=config.date)
         config.prompt = self.prompting.prompt
         self.projector_settings = settings_of(config.projectors)
@@ -71,9 +68,6 @@ class SkiLvlm(PreTrainedModel):
         )
         hide_frozen(self)
         self.post_init()
-
-    def initialize_weights(self) -> None:
-        """Leave weights as they are: projectors have PyTorch's initialisation, the LLM and its adapter their own."""
 
     @classmethod
     def build(
@@ -128,16 +122,6 @@ class SkiLvlm(PreTrainedModel):
         """Put this start and end token around the modality's tokens, and save them with the projector."""
         self.config.delimited = sorted({*self.config.delimited, modality})
         self.projectors[modality].register_buffer("delimiters", delimiters.float())
-
-    def train(self, mode: bool = True) -> "SkiLvlm":
-        """Set training mode for the projectors and the adapter.
-
-        A frozen LLM keeps its dropout off unless it must checkpoint.
-        """
-        super().train(mode)
-        self.llm.train(mode and (self.config.train == "llm" or self.llm.is_activation_checkpointing))
-        set_adapter_mode(self.llm, mode)
-        return self
 
     def embed(
         self,
@@ -233,19 +217,6 @@ class SkiLvlm(PreTrainedModel):
         """Return the token ids of a question about a video of so many tokens, as in training."""
         embeddings = self.projector_settings["video"].count(video_tokens)
         return self.prompting.ids(question, embeddings, delimited=self.config.delimited)
-
-    def save_pretrained(  # type: ignore[override]
-        self,
-        save_directory: str | Path,
-        *,
-        is_main_process: bool = True,
-        state_dict: Mapping[str, Tensor] | None = None,
-        **_: Any,  # noqa: ANN401
-    ) -> None:
-        """Write config.json and the trained weights as `ski_lvlm.lvlm.model_folder`, never the frozen parts."""
-        if is_main_process:
-            names, weights = trained_names(self), state_dict or self.state_dict()
-            write_model(self, {name: t for name, t in weights.items() if name in names}, Path(save_directory))
 
     @classmethod
     def from_pretrained(  # type: ignore[override]

@@ -28,13 +28,13 @@ from ski_lvlm.storage.files import atomic_path
 from ski_lvlm.storage.weight_files import read_safetensors, weights_explained
 
 if TYPE_CHECKING:
-    from ski_lvlm.lvlm.model import SkiLvlm
+    from ski_lvlm.lvlm.ski_model import SkiModel
 
 WEIGHTS = "model.safetensors"
 LLM_FOLDER = "llm"
 
 
-def write_model(model: "SkiLvlm", weights: Mapping[str, Tensor], folder: Path) -> None:
+def write_model(model: "SkiModel", weights: Mapping[str, Tensor], folder: Path) -> None:
     """Write the trained `weights` of a model, by its names, and config.json. The projectors come last."""
     folder.mkdir(parents=True, exist_ok=True)
     of_llm = {name.removeprefix(LLM): tensor for name, tensor in weights.items() if name.startswith(LLM)}
@@ -63,7 +63,7 @@ def write_llm(
     tokenizer.save_pretrained(folder)
 
 
-def read_weights(model: "SkiLvlm", folder: Path) -> dict[str, Tensor]:
+def read_weights(model: "SkiModel", folder: Path) -> dict[str, Tensor]:
     """Read all trained weights of a model from its folder or checkpoint, by the model's names.
 
     Raises:

@@ -10,8 +10,8 @@ from ski_lvlm.encoders.digest import tensors_digest
 from ski_lvlm.lvlm import adapter
 from ski_lvlm.lvlm.config import SkiLvlmConfig
 from ski_lvlm.lvlm.features import FeatureFolder
-from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.model_folder import LLM_FOLDER, WEIGHTS, check_names, read_llm
+from ski_lvlm.lvlm.ski_model import SkiModel
 from ski_lvlm.lvlm.trained import LLM, modality_of, trained_names
 from ski_lvlm.parallel.partitioned import assign
 from ski_lvlm.storage.weight_files import read_safetensors
@@ -30,7 +30,7 @@ def run_digest(folder: Path) -> str:
     return tensors_digest(weights, config.tuned_llm_digest, rounded=False)
 
 
-def take_weights(model: SkiLvlm, folder: Path, features: FeatureFolder) -> list[str]:
+def take_weights(model: SkiModel, folder: Path, features: FeatureFolder) -> list[str]:
     """Give a new model the weights of a finished run, and return the modalities that it knew.
 
     Modalities that the run did not know keep their new projectors. A run without an adapter hands its projectors to one
@@ -51,7 +51,7 @@ def take_weights(model: SkiLvlm, folder: Path, features: FeatureFolder) -> list[
     return modalities
 
 
-def freeze(model: SkiLvlm, modalities: Sequence[str], *, trained: Sequence[str]) -> None:
+def freeze(model: SkiModel, modalities: Sequence[str], *, trained: Sequence[str]) -> None:
     """Freeze the projectors of these modalities. `trained` are those that begin with weights of an earlier training.
 
     Raises:
@@ -75,7 +75,7 @@ def _config_of(folder: Path) -> SkiLvlmConfig:
     return SkiLvlmConfig.from_pretrained(folder)
 
 
-def _check_llm(model: SkiLvlm, config: SkiLvlmConfig, folder: Path) -> None:
+def _check_llm(model: SkiModel, config: SkiLvlmConfig, folder: Path) -> None:
     """Make sure that the run's projectors fit the new language model, and that nothing it has trained gets lost."""
     if config.lora_rank and not model.config.lora_rank:
         raise ValueError(
@@ -92,7 +92,7 @@ def _check_llm(model: SkiLvlm, config: SkiLvlmConfig, folder: Path) -> None:
         )
 
 
-def _llm_weights(model: SkiLvlm, config: SkiLvlmConfig, folder: Path) -> dict[str, Tensor]:
+def _llm_weights(model: SkiModel, config: SkiLvlmConfig, folder: Path) -> dict[str, Tensor]:
     if config.lora_rank:
         of_llm = adapter.read_adapter(model.llm, folder / adapter.FOLDER)
     elif config.train == "llm" and model.config.train == "llm":
@@ -102,7 +102,7 @@ def _llm_weights(model: SkiLvlm, config: SkiLvlmConfig, folder: Path) -> dict[st
     return {f"{LLM}{name}": tensor for name, tensor in of_llm.items()}
 
 
-def _check_projectors(model: SkiLvlm, config: SkiLvlmConfig, modalities: Sequence[str], folder: Path) -> None:
+def _check_projectors(model: SkiModel, config: SkiLvlmConfig, modalities: Sequence[str], folder: Path) -> None:
     pairs: list[tuple[dict[str, Any], dict[str, Any]]] = [
         (_described(config, name), _described(cast(SkiLvlmConfig, model.config), name)) for name in modalities
     ]

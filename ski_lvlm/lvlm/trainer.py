@@ -6,8 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.model_folder import read_weights
+from ski_lvlm.lvlm.ski_model import SkiModel
 from ski_lvlm.lvlm.trained import constant_weights
 from ski_lvlm.parallel.partitioned import assign
 from ski_lvlm.training.checkpoints import ResumableTrainer
@@ -15,12 +15,12 @@ from ski_lvlm.training.rate_groups import split_groups
 
 
 class LvlmTrainer(ResumableTrainer):
-    """The resumable Trainer of a `SkiLvlm`.
+    """The resumable Trainer of a `SkiModel`.
 
     `llm_learning_rate` is the rate of what is trained within the language model. None is that of the projectors.
     """
 
-    def __init__(self, model: SkiLvlm, *, llm_learning_rate: float | None = None, **trainer: Any) -> None:  # noqa: ANN401
+    def __init__(self, model: SkiModel, *, llm_learning_rate: float | None = None, **trainer: Any) -> None:  # noqa: ANN401
         super().__init__(model=model, **trainer)
         if llm_learning_rate is not None and not self.args.learning_rate:
             raise ValueError(

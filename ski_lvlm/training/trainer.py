@@ -17,7 +17,7 @@ from ski_lvlm.storage.files import append_jsonl, write_json
 from ski_lvlm.storage.json_files import read_json
 
 _MAY_CHANGE = (  # between two starts: folders move, and machines differ in what fits
-    *("prepared", "ntu", "frames_cache", "instructions", "features"),
+    *("prepared", "ntu", "frames_cache", "instructions", "features", "videos"),
     *("skeleton_encoder", "skeleton_clip", "video_student", "init_from", "per_device_train_batch_size"),
 )
 

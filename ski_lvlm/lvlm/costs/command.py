@@ -47,6 +47,8 @@ def run_estimate(parser: argparse.ArgumentParser, flags: Sequence[str]) -> None:
     recipe = SkiLvlmRecipe(**_values(options, SkiLvlmRecipe))
     tuning = AdapterRecipe(**_values(options, AdapterRecipe))
     check_adapter(tuning)
+    if options.base_vlm:
+        raise ValueError("--estimate beside --base_vlm: not built, since vision paths differ; leave --estimate out")
     costs = estimate(known_config(recipe.base_llm), _plan(recipe, tuning, options))
     print_estimate(costs, stage=_stage(options.deepspeed), console=Console(width=100, file=sys.stdout))
     if options.estimate_json:

@@ -1,0 +1,1 @@
+"""A frozen video LLM of transformers with a skeleton projector: newer bases for SKI-LVLM."""
