@@ -33,6 +33,7 @@ from ski_lvlm.llm.attention import set_attention
 from ski_lvlm.llm.conversation import PLACEHOLDER_IDS, Encoded, marked
 from ski_lvlm.llm.kernels import Lean, choose_kernels
 from ski_lvlm.llm.limits import pad_id
+from ski_lvlm.llm.packed_rows import prepare_rows
 from ski_lvlm.lvlm.adapter import check_adapter
 from ski_lvlm.lvlm.collator import InstructCollator
 from ski_lvlm.lvlm.costs.command import asks_estimate, run_estimate
@@ -70,6 +71,7 @@ from ski_lvlm.training.trainer import (
 )
 from ski_lvlm.video_llm.run import check_video_flags, video_run
 
+SCHEDULE = ("batch_size", "num_train_epochs", "learning_rate", "seed", "train_sampling_strategy")
 QUICKSTART = Path(__file__).resolve().parent / "runs" / "quickstart"
 
 
@@ -99,6 +101,13 @@ class LvlmArguments(GlobalBatchArguments):
             "help": "norms and gates of the language model keep their inputs alone, which takes a third of the memory "
             "of a step away and changes no bit of the result. auto: where their structure is known and Liger is not "
             "used. on: stop if it is not known. off: keep what the model keeps"
+        },
+    )
+    packing: bool = field(
+        default=False,
+        metadata={
+            "help": "put the samples of a process behind each other into one row, without padding. The loss is the "
+            "same. For language models that attend to all earlier tokens"
         },
     )
 
@@ -216,7 +225,7 @@ def lvlm_run(recipe: SkiLvlmRecipe, tuning: AdapterRecipe, features: FeatureFold
     )
     dataset = InstructDataset(conversations, features, model.tokenizer, settings)
     dataset = drop_unusable(dataset, skip_missing=recipe.skip_missing, folders=folders)
-    collator = InstructCollator(pad_id(model.tokenizer), model.config.token_widths)
+    collator = InstructCollator(pad_id(model.tokenizer), model.config.token_widths, packing=args.packing)
     work = BatchWork(model.llm, model.projectors, is_recomputed=bool(args.activation_checkpointing))
     sample = dataset[0]
     return Run(model, dataset, collator, work, marked(Encoded(sample.ids, sample.labels), model.tokenizer))
@@ -227,13 +236,16 @@ def main(flags: list[str]) -> None:
     parsed, tuning, base, _, args = flag_parser().parse_args_into_dataclasses(flags)
     check_adapter(tuning, is_partitioned=is_deepspeed_zero3_enabled())
     check_video_flags(parsed, tuning, base)
+    if args.packing and base.base_vlm:
+        raise ValueError("--packing True beside --base_vlm: its samples are never padded; leave --packing out")
     recipe = with_quickstart(parsed)
     output_dir = Path(args.output_dir)
     check_shared_folder(output_dir)
-    schedule = {name: getattr(args, name) for name in ("batch_size", "num_train_epochs", "learning_rate", "seed")}
+    schedule = {name: getattr(args, name) for name in SCHEDULE}
     origin = {"init_digest": run_digest(Path(recipe.init_from)) if recipe.init_from else None}
     settings = asdict(recipe) | asdict(tuning) | asdict(base) | schedule | origin
     defaults = asdict(SkiLvlmRecipe()) | asdict(AdapterRecipe()) | asdict(VideoLlmRecipe())
+    defaults["train_sampling_strategy"] = "random"
     if is_finished(output_dir, settings=settings, defaults=defaults):
         print(f"{output_dir} is finished (result.json); delete it to train again")
         return
@@ -260,6 +272,8 @@ def main(flags: list[str]) -> None:
         with atomic_path(output_dir / "sample.txt") as temporary:
             temporary.write_text(run.first + "\n", encoding="utf-8")
 
+    if args.packing:
+        prepare_rows(run.model.llm, longest=recipe.model_max_length, is_partitioned=is_deepspeed_zero3_enabled())
     trainer = LvlmTrainer(
         model=run.model,
         llm_learning_rate=tuning.adapter_learning_rate,

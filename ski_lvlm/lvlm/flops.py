@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from jaxtyping import Float64
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -105,24 +107,34 @@ class BatchWork:
     def __init__(self, llm: Any, projectors: nn.ModuleDict, *, is_recomputed: bool = False) -> None:  # noqa: ANN401
         self.step = step_flops(llm, projectors, is_recomputed=is_recomputed)
         self.useful_step = step_flops(llm, projectors)
+        self.config = llm.config  # another attention may be chosen later
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return tokens with a label, all but padding, and all. The operations with and without padding.
 
         Useful operations are those for the samples' own tokens and labels, without recomputation.
         """
-        ids, mask, labels = batch["ids"], batch["attention_mask"], batch["labels"]
+        ids, labels = batch["ids"], batch["labels"]
         rows, length = ids.shape
-        lengths = mask.sum(dim=1).double()
+        lengths = _lengths(batch)
         trained = (labels[:, 1:] != IGNORED).sum().double()
         projected = {name: len(tokens) for name, tokens in batch["features"].items()}
         logits = rows * len(trained_positions(labels))
-        everything = {"tokens": rows * length, "pairs": rows * length**2, "logits": logits}
         useful = {"tokens": lengths.sum(), "pairs": lengths.square().sum(), "logits": trained}
+        is_by_sample = "sample_lengths" in batch and self.config._attn_implementation not in ("eager", "sdpa")
+        pairs = useful["pairs"] if is_by_sample else lengths.new_tensor(rows * length**2)
+        everything = {"tokens": rows * length, "pairs": pairs, "logits": logits}
         return {
             "trained_tokens": trained,
             "real_tokens": lengths.sum(),
             "padded_tokens": lengths.new_tensor(rows * length),
-            FLOPS: lengths.new_tensor(self.step.total(**everything, projected=projected)),
+            FLOPS: self.step.total(**everything, projected=projected),
             USEFUL_FLOPS: self.useful_step.total(**useful, projected=projected),
         }
+
+
+def _lengths(batch: Mapping[str, Any]) -> Float64[Tensor, " S"]:
+    """Return the tokens of each sample, without padding."""
+    if "sample_lengths" in batch:
+        return torch.tensor(batch["sample_lengths"], dtype=torch.float64, device=batch["ids"].device)
+    return batch["attention_mask"].sum(dim=1).double()

@@ -20,6 +20,7 @@ from ski_lvlm.llm.answer_text import answer_text
 from ski_lvlm.llm.conversation import IGNORED
 from ski_lvlm.llm.limits import pad_id
 from ski_lvlm.llm.loading import Llm, load_llm
+from ski_lvlm.llm.packed_rows import row_arguments
 from ski_lvlm.llm.prompting import Prompting
 from ski_lvlm.llm.quantisation import quantise
 from ski_lvlm.llm.sampling import MAX_NEW_TOKENS
@@ -143,16 +144,19 @@ class SkiLvlm(SkiModel):
     def forward(
         self,
         ids: Int[Tensor, "B L"],
-        attention_mask: Int[Tensor, "B L"],
         features: Mapping[str, Float[Tensor, "_ _"]],
         token_counts: Mapping[str, Int[Tensor, " _"]],
         labels: Int[Tensor, "B L"],
+        attention_mask: Int[Tensor, "B L"] | None = None,
+        sample_lengths: Sequence[int] | None = None,
         num_items_in_batch: Tensor | int | None = None,
     ) -> CausalLMOutput:
         """Return the next-token loss over the answers. Logits are computed only where there is a label.
 
         With `num_items_in_batch` (trained tokens of the whole optimiser step) the loss is their sum over that number,
         so that accumulation and the number of processes do not change it. Without, it is the mean.
+
+        A batch has an `attention_mask` of its padding, or is one row of samples with these `sample_lengths`.
         """
         positions = trained_positions(labels)
         embeddings = self.embed(ids, features, token_counts)
@@ -160,8 +164,7 @@ class SkiLvlm(SkiModel):
             embeddings.requires_grad_()  # all projectors are frozen, but reentrant checkpoints follow inputs alone
         logits = self.llm(
             inputs_embeds=embeddings,
-            attention_mask=attention_mask,
-            position_ids=unpadded_positions(attention_mask),
+            **self._place(ids, attention_mask, sample_lengths),
             logits_to_keep=positions,
             use_cache=False,
         ).logits
@@ -169,6 +172,15 @@ class SkiLvlm(SkiModel):
         total = functional.cross_entropy(logits.float().flatten(0, 1), targets, ignore_index=IGNORED, reduction="sum")
         trained = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
         return CausalLMOutput(loss=total / trained)
+
+    def _place(
+        self, ids: Int[Tensor, "B L"], attention_mask: Int[Tensor, "B L"] | None, sample_lengths: Sequence[int] | None
+    ) -> dict[str, Any]:
+        """Return the arguments that tell the LLM where each token stands in its sample."""
+        if sample_lengths is not None:
+            return row_arguments(self.llm, sample_lengths, ids.device)
+        mask = torch.ones_like(ids) if attention_mask is None else attention_mask
+        return {"attention_mask": mask, "position_ids": unpadded_positions(mask)}
 
     @torch.inference_mode()
     def answer(

@@ -19,7 +19,7 @@ from transformers.trainer_utils import TrainOutput, rotate_checkpoints
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from ski_lvlm.training.checkpoint_damage import damage, newest_whole
-from ski_lvlm.training.epoch_sampler import EpochCallback, EpochSampler
+from ski_lvlm.training.epoch_sampler import EpochCallback, EpochSampler, Lengths
 from ski_lvlm.training.speed import SAMPLES, SpeedMeter, Work, peak_of, rates
 from ski_lvlm.training.trainer import GlobalBatchArguments
 from ski_lvlm.training.zero_state import load_whole, whole_optimizer, whole_weights
@@ -37,8 +37,12 @@ class ResumableTrainer(Trainer):
     def __init__(self, *args: Any, work: Work | None = None, **trainer: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **trainer)
         self.speed, self.samples = SpeedMeter(work), 0
-        batch_size = cast(GlobalBatchArguments, self.args).batch_size
-        self.sampler = EpochSampler(len(cast(Sized, self.train_dataset)), seed=self.args.seed, batch_size=batch_size)
+        self.sampler = EpochSampler(
+            len(cast(Sized, self.train_dataset)),
+            seed=self.args.seed,
+            batch_size=cast(GlobalBatchArguments, self.args).batch_size,
+            lengths=lengths_for(self.args.train_sampling_strategy, self.train_dataset),
+        )
         self.add_callback(EpochCallback(self.sampler))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:  # noqa: ANN401
@@ -162,6 +166,24 @@ class ResumableTrainer(Trainer):
             return
         place = (self.args.seed, self.state.global_step, self.args.process_index)
         set_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
+
+
+def lengths_for(strategy: str, dataset: Any) -> Lengths | None:  # noqa: ANN401
+    """Return the lengths by which `--train_sampling_strategy` groups samples, or None for a random order.
+
+    Raises:
+        ValueError: another strategy, or samples without lengths.
+    """
+    if strategy == "random":
+        return None
+    if strategy != "group_by_length":
+        raise ValueError(f"--train_sampling_strategy {strategy}: expected random or group_by_length")
+    lengths: Lengths | None = getattr(dataset, "lengths", None)
+    if lengths is None:
+        raise ValueError(
+            "--train_sampling_strategy group_by_length: nobody knows the lengths of these samples; leave the flag out"
+        )
+    return lengths
 
 
 def _numbers(zero: Any) -> dict[str, Any]:  # noqa: ANN401

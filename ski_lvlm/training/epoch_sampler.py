@@ -1,11 +1,14 @@
 """The order of training samples, which neither a restart nor the number of processes changes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from torch.utils.data import Sampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+_POOL = 50  # steps whose samples are sorted together, as in transformers
+Lengths = Callable[[int], np.ndarray]  # epoch → tokens of each sample
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -13,10 +16,13 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     The epoch travels with the sample because worker processes and resumed runs cannot know it otherwise. The first
     samples of an epoch also fill up its last batch: each step is one of `batch_size`, however many processes share it.
+
+    With `lengths`, the samples of a step are of similar length.
     """
 
-    def __init__(self, num_samples: int, *, seed: int, batch_size: int = 1) -> None:
+    def __init__(self, num_samples: int, *, seed: int, batch_size: int = 1, lengths: Lengths | None = None) -> None:
         self.num_samples, self.seed, self.batch_size, self.epoch = num_samples, seed, batch_size, 0
+        self.lengths = lengths
 
     def start_epoch(self, epoch: int) -> None:
         """Choose the order and the augmentations of the next iteration."""
@@ -27,8 +33,25 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         epoch = self.epoch
-        order = np.random.default_rng((self.seed, epoch)).permutation(self.num_samples)
-        return iter([(epoch, sample) for sample in np.resize(order, len(self)).tolist()])
+        generator = np.random.default_rng((self.seed, epoch))
+        order = np.resize(generator.permutation(self.num_samples), len(self))
+        if self.lengths is not None:
+            order = _grouped(order, self.lengths(epoch), self.batch_size, generator)
+        return iter([(epoch, sample) for sample in order.tolist()])
+
+
+def _grouped(order: np.ndarray, lengths: np.ndarray, batch_size: int, generator: np.random.Generator) -> np.ndarray:
+    """Return the order with steps of similar lengths, themselves in random order.
+
+    The step with the longest sample is the first, so that memory runs out at the start or never.
+    """
+    pool = _POOL * batch_size
+    pools = (order[start : start + pool] for start in range(0, len(order), pool))
+    steps = np.concatenate([part[np.argsort(-lengths[part], kind="stable")] for part in pools]).reshape(-1, batch_size)
+    steps = steps[generator.permutation(len(steps))]
+    longest = int(lengths[steps].max(axis=1).argmax())
+    steps[[0, longest]] = steps[[longest, 0]]
+    return steps.flatten()
 
 
 class EpochCallback(TrainerCallback):
