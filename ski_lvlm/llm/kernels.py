@@ -1,6 +1,7 @@
 """Choice of the code that computes a language model's norms and gates in training."""
 
 import logging
+import os
 from collections.abc import Mapping
 from typing import Literal
 
@@ -27,10 +28,11 @@ def choose_kernels(
         ValueError: Liger or `lean` "on" was asked for, and nothing in this model can be changed so.
         ImportError: Liger was asked for and cannot be imported.
     """
+    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.DEBUG  # one process speaks for all
     if is_liger:
         if lean == "on":
             raise ValueError("--lean on --use_liger_kernel True: both change norms and gates; leave one of them out")
-        logger.info("Liger computes %d modules of the language model", apply_liger(llm, liger_settings or {}))
+        logger.log(level, "Liger computes %d modules of the language model", apply_liger(llm, liger_settings or {}))
     elif lean != "off":
         modules = make_lean(llm)
         if not modules.norms + modules.gates and lean == "on":
@@ -38,7 +40,7 @@ def choose_kernels(
                 f"--lean on: a model of type {llm.config.model_type!r} has no norm and no gated MLP of a known "
                 "structure; leave the flag out"
             )
-        logger.info("%d norms, %d gates and %d adapters keep nothing but their inputs", *modules)
+        logger.log(level, "%d norms, %d gates and %d adapters keep nothing but their inputs", *modules)
 
 
 def apply_liger(llm: PreTrainedModel, settings: Mapping[str, bool]) -> int:
