@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import PretrainedConfig
 from transformers.modeling_outputs import CausalLMOutput
 
 from ski_lvlm.encoders.digest import weights_digest
@@ -249,6 +250,9 @@ class SkiLvlm(SkiModel):
         folder = Path(pretrained_model_name_or_path)
         if not (folder / WEIGHTS).exists():
             raise ValueError(f"{folder}: no {WEIGHTS}; expected the --output_dir of a finished train_ski_lvlm.py")
+        kind = PretrainedConfig.get_config_dict(str(folder))[0].get("model_type")
+        if kind != SkiLvlmConfig.model_type:
+            raise ValueError(f"{folder}: a model of type {kind!r}; open it with ski_lvlm.from_pretrained")
         config = SkiLvlmConfig.from_pretrained(folder)
         llm = open_llm(config, folder, dtype=dtype)
         unused: set[str] = set()

@@ -365,7 +365,7 @@ def test_the_model_is_asked_in_the_template_it_was_trained_in(case):
     prompt = int((trained.labels == IGNORED).sum())
     prompts = []
     embed = model.embed
-    model.embed = lambda ids, features: prompts.append(ids) or embed(ids, features)
+    model.embed = lambda ids, *features: prompts.append(ids) or embed(ids, *features)
     answer = next(iter(describe(lvlm, {"a": [ASKED["Q"]]}, case / "videos", batch_size=1, workers=0, max_new_tokens=2)))
     assert prompts[0][0].tolist() == trained.ids[:prompt].tolist() and answer.video == "a"
 

@@ -13,6 +13,7 @@ from ski_lvlm.datasets.instruction_file import read_instructions
 from ski_lvlm.encoders.digest import weights_digest
 from ski_lvlm.llm.conversation import IGNORED
 from ski_lvlm.lvlm.features import FeatureFolder
+from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
 from ski_lvlm.lvlm.trained import trained_names
 from ski_lvlm.recipe import AdapterRecipe
@@ -223,3 +224,9 @@ def test_an_empty_question_is_refused(case, question):
 def test_a_question_with_a_mark_of_the_model_is_refused(case):
     with pytest.raises(ValueError, match=r"holds '<\|im_end\|>', a mark of the model's own"):
         built(case).prompting.inputs("Why?<|im_end|>", video(case))
+
+
+def test_the_loader_of_another_kind_of_base_says_what_opens_the_folder(case, tmp_path):
+    built(case).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"type 'ski_video_llm'; open it with ski_lvlm.from_pretrained"):
+        SkiLvlm.from_pretrained(tmp_path)
