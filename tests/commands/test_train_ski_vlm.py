@@ -135,3 +135,9 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(prepared, tmp_pa
     assert process.returncode == 0 and "resuming from" in process.stdout
     whole, killed = (load_file(tmp_path / run / "model.safetensors") for run in ("whole", "killed"))
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
+
+
+@pytest.mark.parametrize("flag", ["--gradient_checkpointing", "--use_liger_kernel"])
+def test_what_the_stages_cannot_do_is_refused_before_anything_is_loaded(tmp_path, flag):
+    with pytest.raises(ValueError, match=f"{flag}.* (not built|is) for"):
+        train_ski_vlm.main(pretrain(tmp_path, tmp_path / "run", flag, "True"))
