@@ -109,7 +109,7 @@ def main(flags: Sequence[str] | None = None) -> int:
     items = [item for item in evenly(read_questions(args.questions), args.limit) if shard.holds(item["video_name"])]
     with only_process(args.out.parent / f".{args.out.stem}.lock", shard):
         logged_answers(args.out)  # another command's file is refused before the model is loaded
-        lvlm = _load(args, shard)
+        lvlm = load_lvlm(args, shard)
         sampling = f"{json.dumps(generation)} {args.seed if args.temperature else ''}"
         log = AnswerLog(args.out, f"{model_digest(lvlm.model)} {videos_of(args)} {sampling}", shard=shard)
         _answer(args, lvlm, items, log, generation)
@@ -121,7 +121,8 @@ def main(flags: Sequence[str] | None = None) -> int:
     return report(predictions, log.cut(items), args, log.file if shard != WHOLE else args.out)
 
 
-def _load(args: argparse.Namespace, shard: Shard) -> "LoadedLvlm":
+def load_lvlm(args: argparse.Namespace, shard: Shard) -> "LoadedLvlm":
+    """Load the model of --model or --baseline, on the GPU of the shard's number."""
     from ski_lvlm.lvlm.inference import LoadedLvlm, fast_dtype, load_for_inference, on_device
 
     if not args.baseline:

@@ -15,14 +15,8 @@ _OF_BASELINE = {"num_frames": 100, "delimiters": "auto"}
 def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Namespace:
     """Read the command line."""
     p = parser(description)
-    _add_model(p)
-    p.add_argument("--videos", type=Path, help="folder of videos, also in sub-folders, searched by clip name")
-    p.add_argument("--data", help="data set: a folder with dataset.json, whose table names videos (default: --videos)")
-    p.add_argument(
-        "--features",
-        type=Path,
-        help="feature folder: videos whose tokens are there are not read, and the tokens of others are kept there",
-    )
+    add_model_flags(p, is_required=True)
+    add_video_flags(p)
     p.add_argument("--questions", type=Path, required=True, help="benchmark file")
     p.add_argument("--out", type=Path, default=Path("predictions.json"), help="file for the answers")
     p.add_argument("--limit", type=int, help="answer this many items, evenly spaced over the file (default: all)")
@@ -32,13 +26,14 @@ def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Names
     p.add_argument("--strict", action="store_true", help="exit code 1 if any item has no answer, not only if all have")
     add_sampling_flags(p)
     args = p.parse_args(argv)
-    _settle_baseline(p, args)
+    settle_baseline(p, args)
     expect_at_least(p, args, num_frames=1, limit=1, batch_size=1, workers=0)
     return args
 
 
-def _add_model(p: argparse.ArgumentParser) -> None:
-    source = p.add_mutually_exclusive_group(required=True)
+def add_model_flags(p: argparse.ArgumentParser, *, is_required: bool) -> None:
+    """Add the flags that name a trained model or a published projector."""
+    source = p.add_mutually_exclusive_group(required=is_required)
     source.add_argument("--model", type=Path, help="--output_dir of train_ski_lvlm.py")
     source.add_argument("--baseline", choices=["video-chatgpt"], help="a published projector, with the next flags")
     p.add_argument("--projector_weights", type=Path, help="mm_projector.bin of Video-ChatGPT, LLAVIDAL or SKI")
@@ -52,7 +47,18 @@ def _add_model(p: argparse.ArgumentParser) -> None:
     )
 
 
-def _settle_baseline(p: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+def add_video_flags(p: argparse.ArgumentParser) -> None:
+    """Add the flags that name the videos and a folder for their tokens."""
+    p.add_argument("--videos", type=Path, help="folder of videos, also in sub-folders, searched by clip name")
+    p.add_argument("--data", help="data set: a folder with dataset.json, whose table names videos (default: --videos)")
+    p.add_argument(
+        "--features",
+        type=Path,
+        help="feature folder: videos whose tokens are there are not read, and the tokens of others are kept there",
+    )
+
+
+def settle_baseline(p: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse missing flags of the baseline, or any of them for a trained model, and set their defaults."""
     present = {name for name in (*_NEEDED, *_OF_BASELINE) if getattr(args, name) is not None}
     if args.baseline and (missing := [f"--{name}" for name in _NEEDED if name not in present]):
@@ -70,6 +76,15 @@ def check(args: argparse.Namespace) -> None:
     for file in (args.out, args.out.with_suffix(".jsonl"), run_file(args.out)):
         if file.resolve() == args.questions.resolve():
             raise ValueError(f"--out {args.out} would overwrite the questions in {file}; choose another --out")
+    check_videos(args)
+
+
+def check_videos(args: argparse.Namespace) -> None:
+    """Make sure that the flags name videos.
+
+    Raises:
+        ValueError: they name none, or a folder that does not exist.
+    """
     if not (args.videos or args.data):
         raise ValueError("give --videos DIR, the folder that holds the videos, or --data DIR, a data set with videos")
     if args.videos and not args.videos.is_dir():
@@ -77,8 +92,9 @@ def check(args: argparse.Namespace) -> None:
 
 
 def videos_of(args: argparse.Namespace) -> str:
-    """Return the absolute place of the videos, for logs."""
-    return str((args.videos or Path(args.data)).resolve())
+    """Return the absolute place of the videos, for logs. It is empty where there are none."""
+    place = args.videos or args.data
+    return str(Path(place).resolve()) if place else ""
 
 
 def run_file(out: Path) -> Path:

@@ -16,7 +16,7 @@ from eval.items.answers import answer_key
 from eval.items.questions import evenly, read_questions
 from scripts.extract_features import main as extract_main
 from ski_lvlm.datasets.instruction_file import Turn
-from ski_lvlm.encoders.vision_tower import VisionTower, load_vision_tower
+from ski_lvlm.encoders.vision_tower import VisionTower
 from ski_lvlm.llm.conversation import IGNORED, encode
 from ski_lvlm.lvlm.features import FeatureFolder
 from ski_lvlm.lvlm.inference import EndWatch, load_for_inference
@@ -28,32 +28,18 @@ from ski_lvlm.videos.folder import VideoFolder
 from tests.cases.command_case import ROOT, kill_at, run
 from tests.cases.data_set_case import write_data_set
 from tests.cases.tiny_llm import tiny_llm
+from tests.cases.trained_case import FRAMES, build_model
 from tests.cases.video_case import numbered, quarters, write_audio, write_video, write_zero_length
 from tests.cases.vision_case import tiny_tower
 
 VIDEOS = ["a", "b", "c", "d"]
 ASKED = {"Q": "What is the person doing?", "Q1": "Which action is it?", "Q2": "Why?"}
 PREDICTED = ("pred", "pred1", "pred2")
-FRAMES = 6
 PUBLISHED = ["--baseline", "video-chatgpt", "--projector_weights", "w", "--base_llm", "x", "--vision_tower", "y"]
 
 
 def item(video, **fields):
     return {"video_name": video, "A": "Drinking.", **ASKED} | fields
-
-
-def build_model(folder, *, tower, llm, modalities=("video", "skeleton"), framing="whole"):
-    """Save a model as train_ski_lvlm.py does. The skeleton encoder of its training is gone."""
-    loaded = load_vision_tower(str(tower), num_frames=FRAMES, device="cpu")
-    manifest = {
-        "video": {"tower": str(tower), "digest": loaded.digest, "num_frames": FRAMES, "framing": framing},
-        "skeleton": {"encoder": "gone", "digest": "0" * 16, "num_frames": 32},
-    }
-    torch.manual_seed(0)
-    widths = {name: {"video": loaded.width, "skeleton": 8}[name] for name in modalities}
-    model = SkiLvlm.build(base_llm=str(llm), token_widths=widths, manifest=manifest)
-    model.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module", autouse=True)
