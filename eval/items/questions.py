@@ -1,9 +1,11 @@
 """The questions of a benchmark file, and the names of their answers."""
 
 from pathlib import Path
+from typing import TypeVar
 
 from eval.items.records import Item, read_records
 
+Element = TypeVar("Element")
 ANSWERS = {"Q": "pred", "Q1": "pred1", "Q2": "pred2"}
 
 
@@ -31,7 +33,7 @@ def questions_of(item: Item) -> dict[str, str]:
     return {answer: item[question] for question, answer in ANSWERS.items() if item.get(question)}
 
 
-def evenly(items: list[Item], limit: int | None) -> list[Item]:
+def evenly(items: list[Element], limit: int | None) -> list[Element]:
     """Return at most `limit` items, evenly spaced.
 
     >>> evenly([{"n": n} for n in range(10)], 3)

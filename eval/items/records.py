@@ -30,15 +30,19 @@ def read_records(path: Path) -> list[Item]:
     Raises:
         ValueError: the message names the file and the record.
     """
-    content = _content(path)
+    content = json_content(path)
     if not isinstance(content, list | dict):
         raise ValueError(f"{path} holds {content!r:.60}; expected a list of records, or records keyed by video")
     entries = _by_video(content) if isinstance(content, dict) else [(None, entry) for entry in content]
     return [_record(entry, video, f"{path}: item {number}") for number, (video, entry) in enumerate(entries)]
 
 
-def _content(path: Path) -> Any:  # noqa: ANN401
-    """Read JSON and replace lone surrogates, which no file could hold again, by the replacement character."""
+def json_content(path: Path) -> Any:  # noqa: ANN401
+    """Read JSON and replace lone surrogates, which no file could hold again, by the replacement character.
+
+    Raises:
+        ValueError: no such file, or no JSON.
+    """
     if not path.exists():
         raise ValueError(f"{path} does not exist; expected a JSON file of records")
     try:

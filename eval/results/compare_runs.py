@@ -136,17 +136,18 @@ def _difference(metrics: Sequence[Pairs]) -> dict[str, Any]:
     return paired_difference(measures)
 
 
-def paired_difference(measures: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, Any]:
-    """Return the mean difference x 20, averaged over the measures, with its 95 % interval and p-value.
+def paired_difference(measures: Sequence[Mapping[str, Sequence[float]]], *, scale: float = SCALE) -> dict[str, Any]:
+    """Return the mean difference x `scale`, averaged over the measures, with its 95 % interval and p-value.
 
     Args:
-        measures: of each measure, the differences by video, from -5 to 5.
+        measures: of each measure, the differences by video, such as grades from -5 to 5.
+        scale: points for a difference of one, by default those of a grade.
     """
     shares = _shares(measures)
     interval = mean_interval(*measures)
     return {
-        "difference": SCALE * float(shares.sum()),
-        "interval": interval and [end * SCALE for end in interval],
+        "difference": scale * float(shares.sum()),
+        "interval": interval and [end * scale for end in interval],
         "p": sign_flip_p(shares) if interval else None,
     }
 

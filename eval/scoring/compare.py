@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.scoring.terminal import interval, number, plain_table, print_table, write_result
+from eval.scoring.terminal import interval, number, p_value, plain_table, print_table, write_result
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,15 +50,4 @@ def _counts(row: _Fields) -> str:
 
 
 def _difference(row: _Fields) -> tuple[str, str, str]:
-    return f"{row['difference']:+.1f}", interval(row["interval"], sign="+"), _p(row["p"])
-
-
-def _p(value: float | None) -> str:
-    """Format a p-value.
-
-    >>> _p(0.00019), _p(0.0312), _p(None)
-    ('< 0.001', '0.031', 'none')
-    """
-    if value is None:
-        return "none"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return f"{row['difference']:+.1f}", interval(row["interval"], sign="+"), p_value(row["p"])

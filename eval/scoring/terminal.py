@@ -94,6 +94,17 @@ def interval(ends: Sequence[float] | None, *, sign: str = "") -> str:
     return "none" if ends is None else f"{ends[0]:{sign}.1f} to {ends[1]:{sign}.1f}"
 
 
+def p_value(value: float | None) -> str:
+    """Format a p-value.
+
+    >>> p_value(0.00019), p_value(0.0312), p_value(None)
+    ('< 0.001', '0.031', 'none')
+    """
+    if value is None:
+        return "none"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def plain_table(*columns: str) -> "Table":
     """Return an empty table that never wraps a cell."""
     from rich.box import SIMPLE
