@@ -139,5 +139,5 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(prepared, tmp_pa
 
 @pytest.mark.parametrize("flag", ["--gradient_checkpointing", "--use_liger_kernel"])
 def test_what_the_stages_cannot_do_is_refused_before_anything_is_loaded(tmp_path, flag):
-    with pytest.raises(ValueError, match=f"{flag}.* (not built|is) for"):
+    with pytest.raises(ValueError, match="checkpointing .*are not built for|--use_liger_kernel is for"):
         train_ski_vlm.main(pretrain(tmp_path, tmp_path / "run", flag, "True"))
