@@ -136,8 +136,9 @@ def build_model(
 ) -> SkiLvlm:
     """Build projectors of the features' widths before the LLM: untrained, of an earlier run, or with a published T_v.
 
-    Weights of the LLM are held in bf16 where it is frozen, and in fp32 where they are trained.
+    Weights of the LLM are held in bf16 where it is frozen or ZeRO-3 keeps others in fp32, and in fp32 where they learn.
     """
+    is_frozen = tuning is None or tuning.train != "llm"
     modalities = recipe.modalities.split(",")
     if unknown := set(modalities) - set(PLACEHOLDER_IDS):
         raise ValueError(f"--modalities: {sorted(unknown)} unknown; expected video, skeleton or both")
@@ -150,7 +151,7 @@ def build_model(
         manifest=features.manifest,
         statistics=statistics or None,
         tuning=tuning,
-        dtype=torch.bfloat16 if bf16 and not (tuning and tuning.train == "llm") else torch.float32,
+        dtype=torch.bfloat16 if bf16 and (is_frozen or is_deepspeed_zero3_enabled()) else torch.float32,
     )
     trained = take_weights(model, Path(recipe.init_from), features) if recipe.init_from else []
     source = video_projector(recipe, modalities)

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from transformers.integrations import is_deepspeed_zero3_enabled
 
 from ski_lvlm.lvlm.model_folder import read_weights
 from ski_lvlm.lvlm.ski_model import SkiModel
@@ -28,6 +29,9 @@ class LvlmTrainer(ResumableTrainer):
             )
         self.lvlm, self.llm_learning_rate = model, llm_learning_rate
         self.constant = constant_weights(model)  # an engine may round them
+        if model.config.train == "llm" and self.args.bf16 and is_deepspeed_zero3_enabled():
+            for parameter in model.projectors.parameters():  # ZeRO-3 trains weights of one type, and keeps fp32 itself
+                parameter.data = parameter.data.bfloat16()
 
     def create_optimizer(self, model: Any = None) -> Optimizer:  # noqa: ANN401
         """Create the Trainer's optimizer, with groups of their own for weights within the language model."""
