@@ -198,7 +198,7 @@ def heat_of(
     """Return a student's map, of class `own` or else of the one it predicts, and its cosines."""
     import torch
 
-    from scripts.figures.attention_maps import gradcam, rollout
+    from ski_lvlm.dual_encoders.attention_maps import gradcam, rollout
 
     student, video = model.student, clip.video.to(model.device)
     with torch.no_grad():

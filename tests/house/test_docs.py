@@ -172,7 +172,10 @@ def test_the_readme_has_a_line_for_each_room():
     tree = next(body for body in fences(ROOT / "README.md", "") if "ski_lvlm/" in body)
     rooms = {path.parent.name for path in (ROOT / "ski_lvlm").glob("*/__init__.py")}
     assert rooms == {
-        room for line in tree.splitlines() if line.startswith("  ") for room in re.findall(r"(\w+)/", line[:22])
+        room
+        for line in tree.splitlines()
+        if line.startswith("  ")
+        for room in re.findall(r"(\w+)/", line.strip().partition("  ")[0])
     }
 
 

@@ -281,7 +281,7 @@ def test_the_target_is_the_prediction_or_the_true_class(students, ntu, monkeypat
         targets.append(target)
         return torch.zeros(len(video), *video.shape[-2:])
 
-    monkeypatch.setattr("scripts.figures.attention_maps.gradcam", gradcam)
+    monkeypatch.setattr("ski_lvlm.dual_encoders.attention_maps.gradcam", gradcam)
     model = Model(*load_student(students["vificlip", "distill"]))
     clip = figure_3.read_clip(ntu, str(ClipName(1, 1, 9, 1, 64)), model.card)
     prompts = model.prompts(SELECTION.data, SPLIT.unseen)

@@ -7,7 +7,8 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, SiglipVisionConfig, 
 from transformers.models.x_clip.configuration_x_clip import XCLIPVisionConfig
 from transformers.models.x_clip.modeling_x_clip import XCLIPVisionModel
 
-from scripts.figures.attention_maps import (
+from scripts.figures.joints import discs, share_inside
+from ski_lvlm.dual_encoders.attention_maps import (
     AttentionMapError,
     TokenLayer,
     gradcam,
@@ -17,7 +18,6 @@ from scripts.figures.attention_maps import (
     token_layer,
     upsample,
 )
-from scripts.figures.joints import discs, share_inside
 from ski_lvlm.dual_encoders.language import InLanguage
 from ski_lvlm.encoders.efficientnet import EfficientNetLite0
 
