@@ -72,7 +72,7 @@ def _bitsandbytes() -> Any:  # noqa: ANN401
         import bitsandbytes
     except ImportError as error:
         raise ValueError(
-            f"4 bits need bitsandbytes, which cannot be imported ({error}); run `pip install -r requirements.txt`, or "
+            f"4 bits need bitsandbytes, which cannot be imported ({error}); run `pip install -e '.[4bit]'`, or "
             "leave --load_in_4bit out"
         ) from error
     return bitsandbytes
