@@ -17,7 +17,7 @@ class KeptBytes:
 
     What is not counted: weights, gradients, optimiser states, and memory in use for a moment, such as a layer that
     checkpointing computes again. Under `torch._subclasses.fake_tensor.FakeTensorMode` a model of any size is counted
-    without its memory. Saved storages live as long as the counter, so use one for each forward pass.
+    without its memory. Saved storages live at least until the context is closed, so use one for each forward pass.
 
     >>> import torch
     >>> linear, x = nn.Linear(4, 4), torch.ones(2, 4, requires_grad=True)
@@ -32,6 +32,7 @@ class KeptBytes:
         present = [*model.parameters(), *model.buffers()]
         self._present = {_identity(tensor) for tensor in present}
         self._kept: dict[int, Any] = {}
+        self._total = 0  # once the context is closed
 
     def __enter__(self) -> "KeptBytes":
         """Begin to count."""
@@ -39,13 +40,15 @@ class KeptBytes:
         return self
 
     def __exit__(self, *error: Any) -> None:  # noqa: ANN401
-        """End the count."""
+        """End the count, and let go of what it has counted."""
         self._hooks.__exit__(*error)
+        self._total = self.bytes
+        self._kept.clear()
 
     @property
     def bytes(self) -> int:
         """Return the bytes that are kept so far."""
-        return sum(storage.nbytes() for storage in self._kept.values())
+        return self._total + sum(storage.nbytes() for storage in self._kept.values())
 
     def _note(self, tensor: Tensor) -> Tensor:
         if (identity := _identity(tensor)) not in self._present:

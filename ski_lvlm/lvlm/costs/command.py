@@ -46,7 +46,7 @@ def run_estimate(parser: argparse.ArgumentParser, flags: Sequence[str]) -> None:
     options = parser.parse_args([underscored(flag) for flag in flags if not flag.startswith("--local_rank=")])
     recipe = SkiLvlmRecipe(**_values(options, SkiLvlmRecipe))
     tuning = AdapterRecipe(**_values(options, AdapterRecipe))
-    check_adapter(tuning)
+    check_adapter(tuning, is_partitioned=_stage(options.deepspeed) == 3)
     if options.base_vlm:
         raise ValueError("--estimate beside --base_vlm: not built, since vision paths differ; leave --estimate out")
     costs = estimate(known_config(recipe.base_llm), _plan(recipe, tuning, options))
@@ -76,6 +76,7 @@ def _plan(recipe: SkiLvlmRecipe, tuning: AdapterRecipe, options: argparse.Namesp
         token_widths=widths,
         projectors=chosen_settings(recipe, modalities),
         tuning=tuning,
+        frozen=tuple(filter(None, recipe.freeze.split(","))),
         rows=min(options.per_device_train_batch_size, max(1, options.batch_size // gpus)),
         gpus=gpus,
         num_samples=options.num_samples or _num_samples(recipe),

@@ -43,6 +43,7 @@ class Plan:
     optimiser: str
     is_lean: bool = False
     attn_implementation: str | None = None
+    frozen: Sequence[str] = ()  # modalities whose projectors are not trained
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,10 @@ class Estimate:
         step = self.one.of(rows, self.two)
         parts = dict(self.engines[stage])
         working = parts.pop("buffers") + step.working
+        # What does not grow with the samples are copies of trained weights in bf16. DeepSpeed trains in bf16 itself.
+        copies = 2 * self.one.activations - self.two.activations if stage and self.plan.is_bf16 else 0.0
         return parts | {
-            "activations": step.activations,
+            "activations": step.activations - copies,
             "logits": step.logits,
             "working memory": working,
             "reserve": RESERVE,
@@ -155,8 +158,13 @@ def _llm(config: PretrainedConfig, plan: Plan) -> Any:  # noqa: ANN401
 
 def _projectors(config: PretrainedConfig, plan: Plan) -> nn.ModuleDict:
     width = int(config.get_text_config(decoder=True).hidden_size)
-    kinds: Sequence[tuple[str, ProjectorSettings]] = list(plan.projectors.items())
-    return nn.ModuleDict({name: Projector(plan.token_widths[name], width, settings=kind) for name, kind in kinds})
+    projectors = nn.ModuleDict(
+        {name: Projector(plan.token_widths[name], width, settings=kind) for name, kind in plan.projectors.items()}
+    )
+    for name in plan.frozen:
+        if name in projectors:
+            projectors[name].requires_grad_(False)
+    return projectors
 
 
 def _projected_bytes(projectors: nn.ModuleDict, plan: Plan, *, rows: int) -> float:

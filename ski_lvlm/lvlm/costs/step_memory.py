@@ -52,16 +52,14 @@ def step_memories(
 
 def _step_memory(llm: PreTrainedModel, rows: int, length: int, answer: int, is_autocast: bool) -> StepMemory:
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=is_autocast)
-    with autocast, KeptBytes(llm) as counter:
-        logits = _logits(llm, rows, length, answer)
-        activations = counter.bytes
-        _loss(logits)
-        total = counter.bytes
-    del logits, counter
     with LiveBytes(llm) as live:
-        with autocast:
-            loss = _loss(_logits(llm, rows, length, answer))
+        with autocast, KeptBytes(llm) as counter:
+            logits = _logits(llm, rows, length, answer)
+            activations = counter.bytes
+            loss = _loss(logits)
+        del logits
         loss.backward()
+    total = counter.bytes
     return StepMemory(float(activations), float(total - activations), float(live.peak - total))
 
 

@@ -80,6 +80,13 @@ def test_a_language_model_without_configuration_is_told_with_the_remedy(config, 
         printed(capsys, "--base_llm", config, "--deepspeed", str(tmp_path / "zero0.json"))
 
 
+def test_what_cannot_be_estimated_is_refused(config, capsys):
+    with pytest.raises(ValueError, match="--estimate beside --base_vlm: not built"):
+        printed(capsys, "--base_llm", config, "--base_vlm", "v")
+    with pytest.raises(ValueError, match="--lora_alpha"):
+        printed(capsys, "--base_llm", config, "--lora_alpha", "8")
+
+
 def test_the_command_alone_says_what_the_paper_s_training_costs(tmp_path):
     """Without a hub the default language model's sizes are known."""
     process = run([sys.executable, str(ROOT / "train_ski_lvlm.py"), "--estimate", "--gpus", "8"], cwd=tmp_path)

@@ -50,7 +50,7 @@ def llm(tmp_path_factory):
 
 def built(llm, plan):
     """Build the model that a plan is about."""
-    dtype = torch.bfloat16 if plan.is_bf16 else torch.float32
+    dtype = torch.bfloat16 if plan.is_bf16 and plan.tuning.train != "llm" else torch.float32
     model = SkiLvlm.build(base_llm=llm, token_widths=WIDTHS, projectors=MLP, dtype=dtype)
     if plan.tuning.load_in_4bit:
         quantise(model.llm)
@@ -95,6 +95,7 @@ PLANS = {
     "lean LoRA in bf16": {"tuning": AdapterRecipe(lora_rank=8), "is_bf16": True, "is_lean": True},
     "QLoRA": {"tuning": AdapterRecipe(lora_rank=8, load_in_4bit=True), "is_bf16": True, "is_lean": True},
     "the whole model": {"tuning": AdapterRecipe(train="llm")},
+    "the whole model in bf16": {"tuning": AdapterRecipe(train="llm"), "is_bf16": True, "is_lean": True},
 }
 
 
@@ -110,6 +111,13 @@ def test_memory_of_a_step_is_that_of_a_real_one(llm, settings):
     assert step.activations + step.logits + step.working == pytest.approx(peak_of(model, plan), rel=0.1)
     assert costs.weights.number == sum(num_values(p) for p in model.parameters())
     assert costs.weights.num_trained == sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def test_deepspeed_needs_no_copies_of_trained_weights_in_bf16(llm):
+    costs = estimate(known_config(llm), replace(PLAN, tuning=AdapterRecipe(train="llm"), is_bf16=True))
+    copies = costs.memory(0, ROWS)["activations"] - costs.memory(2, ROWS)["activations"]
+    linear = [p for p in fake_llm(known_config(llm), dtype=torch.bfloat16).parameters() if p.ndim > 1]
+    assert copies == pytest.approx(sum(p.nbytes for p in linear), rel=0.25), "all but the word embeddings"
 
 
 def test_memory_grows_by_the_same_with_each_sample():
@@ -131,6 +139,13 @@ def test_projectors_that_shorten_a_clip_leave_the_language_model_less(llm):
     )
     lengths = [estimate(known_config(llm), plan).length for plan in (PLAN, shorter)]
     assert lengths == [56 + 40 + TEXT, 8 + 40 + TEXT]
+
+
+def test_projectors_that_are_not_trained_need_no_gradients(llm):
+    costs = [estimate(known_config(llm), replace(PLAN, frozen=names)) for names in ((), ("video",))]
+    video = 64 * 128 + 128 + 128 * 128 + 128
+    assert costs[0].weights.num_trained - costs[1].weights.num_trained == video
+    assert costs[0].memory(0, 1)["gradients"] - costs[1].memory(0, 1)["gradients"] == 4 * video
 
 
 def test_weights_in_4_bits_are_as_large_as_those_of_bitsandbytes(llm):
