@@ -46,7 +46,7 @@ from ski_lvlm.lvlm.projectors.settings import chosen_settings
 from ski_lvlm.lvlm.run import Run
 from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings
 from ski_lvlm.lvlm.stages import freeze, run_digest, take_weights
-from ski_lvlm.lvlm.token_statistics import token_statistics
+from ski_lvlm.lvlm.token_statistics import cached_statistics
 from ski_lvlm.lvlm.trained import parameter_counts
 from ski_lvlm.lvlm.trainer import LvlmTrainer
 from ski_lvlm.lvlm.usable_samples import drop_unusable
@@ -133,16 +133,18 @@ def build_model(
     *,
     bf16: bool,
     tuning: AdapterRecipe | None = None,
+    folders: Sequence[Path] = (),
 ) -> SkiLvlm:
     """Build projectors of the features' widths before the LLM: untrained, of an earlier run, or with a published T_v.
 
     Weights of the LLM are held in bf16 where it is frozen or ZeRO-3 keeps others in fp32, and in fp32 where they learn.
+    `folders` may hold the statistics of the tokens from an earlier start.
     """
     is_frozen = tuning is None or tuning.train != "llm"
     modalities = recipe.modalities.split(",")
     if unknown := set(modalities) - set(PLACEHOLDER_IDS):
         raise ValueError(f"--modalities: {sorted(unknown)} unknown; expected video, skeleton or both")
-    statistics = {name: token_statistics(features, clips, name) for name in modalities if recipe.standardise}
+    statistics = {name: cached_statistics(features, clips, name, folders) for name in modalities if recipe.standardise}
     model = SkiLvlm.build(
         base_llm=recipe.base_llm,
         token_widths={name: features.width(name) for name in modalities},
@@ -214,7 +216,7 @@ def lvlm_run(recipe: SkiLvlmRecipe, tuning: AdapterRecipe, features: FeatureFold
     """Build the model and the samples of a run with a language model as the base."""
     folders = (cache_folder() / "index", Path(str(args.output_dir)) / "index")
     conversations = indexed_instructions(Path(recipe.instructions), folders)
-    model = build_model(recipe, features, conversations.clips, bf16=args.bf16, tuning=tuning)
+    model = build_model(recipe, features, conversations.clips, bf16=args.bf16, tuning=tuning, folders=folders)
     settings = SampleSettings(
         modalities=tuple(model.projectors),
         max_length=recipe.model_max_length,

@@ -168,6 +168,7 @@ class FeatureFolder:
         """Take the files of clips, relative to the modality's folder, from an earlier search."""
         self._remembered[modality] = files
 
+    @cached_property
     def state(self) -> str:
         """Return a digest of all files by name, size and time of change, and of features.json."""
         folders = {self._folder(name) for name in MODALITIES}

@@ -68,5 +68,5 @@ def sample_index(dataset: InstructDataset, folders: Sequence[Path], *, skip_miss
         *(settings.modalities, settings.limit.tokens, settings.chat_template),
         *(settings.projectors, dataset.drops_skeletons),
     )
-    state = digest(conversations.digest, dataset.features.state(), rules_digest())
+    state = digest(conversations.digest, dataset.features.state, rules_digest())
     return SampleIndex(cached_tensors(f"samples-{name}", folders, state=state, make=make))

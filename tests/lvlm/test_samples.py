@@ -4,11 +4,12 @@ import torch
 
 from ski_lvlm.datasets.instruction_file import read_instructions
 from ski_lvlm.llm.conversation import IGNORED, PLACEHOLDER_IDS
+from ski_lvlm.lvlm import token_statistics as statistics_module
 from ski_lvlm.lvlm.collator import InstructCollator
 from ski_lvlm.lvlm.features import FeatureError, FeatureFolder
 from ski_lvlm.lvlm.padding import left_padded
 from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings
-from ski_lvlm.lvlm.token_statistics import token_statistics
+from ski_lvlm.lvlm.token_statistics import cached_statistics, token_statistics
 from ski_lvlm.lvlm.usable_samples import drop_unusable
 from tests.cases.lvlm_case import CLIPS, TOKENS, write_features, write_instructions
 from tests.cases.tiny_llm import tiny_tokenizer
@@ -156,3 +157,22 @@ def test_token_statistics_of_no_features_at_all_are_an_error(tmp_path):
     features, clips = constant_features(tmp_path, [1.0])
     with pytest.raises(ValueError, match="no skeleton features of any clip; run scripts/extract_features"):
         token_statistics(features, clips, "skeleton")
+
+
+def test_token_statistics_of_an_earlier_start_are_taken_until_a_file_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(statistics_module, "_SMALL", 0)
+    _, clips = constant_features(tmp_path / "features", [0.0, 5.0])
+    loads, load = [], FeatureFolder.load
+    monkeypatch.setattr(FeatureFolder, "load", lambda f, *clip: loads.append(clip) or load(f, *clip))
+
+    def statistics(clips):
+        return cached_statistics(FeatureFolder(tmp_path / "features"), clips, "video", [tmp_path / "index"])
+
+    for _ in range(2):
+        torch.testing.assert_close(
+            statistics(clips), token_statistics(FeatureFolder(tmp_path / "features"), clips, "video")
+        )
+    assert len(loads) == 3 * len(clips)  # once for the first start, and for each comparison
+    assert statistics(clips[:1]).mean.tolist() == [0.0] * 3
+    np.save(tmp_path / "features" / "video" / f"{clips[1]}.npy", np.full((3, 3), 7, np.float32))
+    torch.testing.assert_close(statistics(clips).mean, torch.full((3,), 21 / 5))
