@@ -17,6 +17,13 @@ METHODS = {
     "letter": "written answer",
 }
 
+SHORT = {  # for tables of 80 columns
+    "likelihood": "option, per token",
+    "whole_likelihood": "option, as a whole",
+    "letter_likelihood": "letter",
+    "letter": "written answer",
+}
+
 Record = Mapping[str, Any]
 
 

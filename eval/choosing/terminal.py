@@ -3,22 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
-from eval.choosing.methods import METHODS
+from eval.choosing.methods import METHODS, SHORT
 from eval.scoring.terminal import interval, p_value, plain_table, print_table
 
 
 def print_accuracies(result: Mapping[str, Any]) -> None:
     """Print the accuracies of a run in %, and the lines under them."""
-    table = plain_table(
-        "choice by", "over all", "95 %", "over answered", "answered", "imbalance", "p, blind to position"
-    )
+    table = plain_table("choice by", "all", "95 %", "answered", "number", "positions")
     for name, row in result["methods"].items():
-        ends = row["interval"] and [100 * end for end in row["interval"]]
-        cells = (percent(row["accuracy"]), interval(ends), percent(row["accuracy_answered"]))
-        counts = f"{row['answered']} of {row['answers']}"
-        table.add_row(METHODS[name], *cells, counts, percent(row["imbalance"]), p_value(row["p_uniform"]))
+        ends = interval(row["interval"] and [100 * end for end in row["interval"]])
+        shares = (percent(row["accuracy"]), ends, percent(row["accuracy_answered"]))
+        table.add_row(SHORT[name], *shares, str(row["answered"]), p_value(row["p_uniform"]))
     print_table(table)
-    print(f"chance: {percent(result['chance'])} %. Intervals are over videos.")
+    total = max(row["answers"] for row in result["methods"].values())
+    print(f"accuracies in % over all {total} and over what was answered, chance: {percent(result['chance'])} %")
+    print("95 % bootstrap interval over videos, positions: p of choices that are blind to positions")
     for name, row in result["methods"].items():
         if row["unparsed"]:
             print(f"{METHODS[name]}: {row['unparsed']} answers name no option. Over all, they count as wrong.")
@@ -38,7 +37,7 @@ def print_comparison(result: Mapping[str, Any]) -> None:
     table = plain_table("choice by", "a", "b", "b - a", "95 % interval", "p")
     for method, row in result["methods"].items():
         points = (f"{row['a']:.1f}", f"{row['b']:.1f}", f"{row['difference']:+.1f}")
-        table.add_row(METHODS[method], *points, interval(row["interval"], sign="+"), p_value(row["p"]))
+        table.add_row(SHORT[method], *points, interval(row["interval"], sign="+"), p_value(row["p"]))
     print_table(table)
     print(f"a: {result['a']}\nb: {result['b']}\nb - a in points of 100 on {result['items']} questions")
     print("95 % paired bootstrap interval over videos, p: sign-flip permutations")
