@@ -9,10 +9,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from data_curation.captioning.vision_process import ProcessEnded, VisionProcess
-from data_curation.captioning.vision_protocol import NoAnswer, VlmAnswer, VlmRequest
+from data_curation.captioning.vision_process import VisionProcess
+from data_curation.captioning.vision_protocol import VlmAnswer, VlmRequest
 from data_curation.ledger import Failed
 from ski_lvlm.parallel.gpu_shards import gpu_names
+from ski_lvlm.parallel.line_protocol import NoAnswer
+from ski_lvlm.parallel.worker_process import ProcessEnded
 
 ANSWER_SECONDS = 600.0  # a process that takes longer for one clip hangs
 MAX_CRASHES = 3  # in a row, of a process and its replacements
@@ -82,7 +84,8 @@ class _Worker:
     def wait_until_ready(self) -> str | None:
         assert self.process
         try:
-            return self.process.wait_until_ready()
+            commit: str | None = self.process.wait_until_ready()["commit"]
+            return commit
         except (NoAnswer, ProcessEnded) as error:
             raise ValueError(f"the captioner cannot start: {error}") from error
 

@@ -8,20 +8,18 @@ reason, the process ends at once.
 """
 
 import argparse
-import os
-import queue
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])  # instead of this folder
 from data_curation.captioning import vision_models
-from data_curation.captioning.vision_protocol import VlmAnswer, VlmRequest, error_line, line, read_request
+from data_curation.captioning.vision_protocol import VlmAnswer, VlmRequest, read_request
+from ski_lvlm.parallel.line_protocol import error_line, line, private_pipes, request_queue
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -44,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Load the model, try it once, then answer. Returns 2 if the model cannot be used."""
     args = arguments(argv)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent process
-    lines, replies = _private_pipes()
-    requests = _request_queue(lines)
+    lines, replies = private_pipes()
+    requests = request_queue(lambda: lines.readline() or None)
     try:
         vlm = _load(args)
         _answer(vlm, VlmRequest(0, "Describe the picture.", (_grey(),), _TRIAL_TOKENS))
@@ -54,35 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     replies.write(line(ready=True, commit=vlm.commit))
     while True:
-        request = read_request(requests.get())
+        request = read_request(requests.get().decode())
         try:
             reply = line(id=request.id, **_answer(vlm, request)._asdict())
         except (ValueError, OSError) as error:  # others, such as a GPU error, end the process
             reply = error_line(error, id=request.id)
         replies.write(reply)
-
-
-def _private_pipes() -> tuple[TextIO, TextIO]:
-    """Move requests and replies to descriptors that no library uses, and make 0 and 1 harmless."""
-    lines = os.fdopen(os.dup(0), "r", encoding="utf-8")
-    replies = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)  # a library that asks the user reads nothing
-    os.dup2(2, 1)
-    return lines, replies
-
-
-def _request_queue(lines: TextIO) -> "queue.SimpleQueue[str]":
-    """Read requests in a thread, which ends the process at the end of the input."""
-    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
-
-    def read() -> None:
-        for text in lines:
-            requests.put(text)
-        os._exit(0)
-
-    threading.Thread(target=read, daemon=True).start()
-    return requests
 
 
 def _load(args: argparse.Namespace) -> vision_models.LoadedVlm:

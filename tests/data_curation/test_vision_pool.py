@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from data_curation.captioning import vision_process
 from data_curation.captioning.vision_pool import Loading, VisionPool, visible_gpus, worker_command
 from data_curation.ledger import Failed
+from ski_lvlm.parallel import worker_process
 from tests.cases.command_case import HANG, is_running, until
 
 pytestmark = pytest.mark.slow
@@ -184,7 +184,7 @@ def test_progress_of_loading_is_passed_on_but_later_chatter_is_not(start, tmp_pa
         (tmp_path / "printed").touch()
 
     # The two pipes of a process have no order between them. So it is not ready before its line was printed.
-    monkeypatch.setattr(vision_process.sys, "stderr", SimpleNamespace(write=write))
+    monkeypatch.setattr(worker_process.sys, "stderr", SimpleNamespace(write=write))
     pool = start(str(tmp_path / "printed"))
     with pytest.raises(Failed):
         ask(pool, "die")
