@@ -33,8 +33,8 @@ from eval.choosing.items import option_orders
 from eval.choosing.log import ChoiceLog
 from eval.choosing.prompt import prompt_text, read_prompt
 from eval.choosing.results import TEXT_ONLY, write_results
-from eval.describe import load_lvlm, model_digest
 from eval.describe_flags import videos_of
+from eval.describing.trained_model import load_lvlm, model_description, model_digest
 from eval.items.answers import logged_answers
 from eval.items.provenance import provenance
 from eval.items.questions import evenly
@@ -71,7 +71,7 @@ def main(flags: Sequence[str] | None = None) -> int:
         if shard == WHOLE:
             command = [Path(__file__).name, *(sys.argv[1:] if flags is None else flags)]
             generation = {"max_new_tokens": args.max_new_tokens}
-            about = provenance(lvlm.model, args, generation=generation, command=command)
+            about = provenance(model_description(lvlm.model, args), args, generation=generation, command=command)
             settings = {"choice_prompt": prompt, "text_only": args.text_only, "seed": args.seed}
             result = write_results(out.parent, tasks, log, about | settings, is_shuffled=not args.file_order)
             _show(args, result)

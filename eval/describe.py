@@ -3,6 +3,7 @@
     python eval/describe.py --model DIR --videos DIR --questions FILE --out predictions.json
     python eval/describe.py … --data DIR         # a data set's videos, of which a clip may be a stretch
     python eval/describe.py … --features DIR     # keep the videos' tokens there, for other models on the same tower
+    python eval/describe.py … --engine vllm      # decode by vLLM (scripts/vllm_environment.sh), with equal answers
     python eval/describe.py … --gpus 8           # on eight GPUs of this machine
     python eval/describe.py … --shard 1/8        # one of eight, each on a GPU (at last once without, which writes OUT)
     python eval/describe.py --baseline video-chatgpt --projector_weights mm_projector.bin --base_llm ID \\
@@ -21,7 +22,7 @@ with --strict if any has none. An answer that runs into --max_new_tokens is mark
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,69 +34,37 @@ from eval.items.records import Item
 from ski_lvlm.cli import progress, run
 from ski_lvlm.llm.sampling import generation_settings
 from ski_lvlm.parallel.gpu_shards import run_on_gpus, shard_of
-from ski_lvlm.storage.digests import digest, digest_number
 from ski_lvlm.storage.files import write_json
 from ski_lvlm.storage.shards import WHOLE, Shard, only_process
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
-    from torch import Tensor
-
-    from ski_lvlm.lvlm.inference import LoadedLvlm
-    from ski_lvlm.lvlm.model import SkiLvlm
+    from eval.describing.answering import AnsweringModel, Clips, Engine
 
 MAX_LINES = 20  # failed or cut answers that are printed; the log has them all
 MAX_CHARACTERS = 200  # of a name, a question or a reason on the terminal
 
 
 def describe(
-    lvlm: "LoadedLvlm",
-    questions: dict[str, list[str]],
-    videos: Path | None,
-    *,
-    data: str | None = None,
-    features: Path | None = None,
-    batch_size: int,
-    workers: int,
-    seed: int = 0,
-    **generation: Any,  # noqa: ANN401
+    questions: Mapping[str, Sequence[str]], clips: "Clips", engine: "Engine", *, workers: int
 ) -> Iterator[Answer]:
-    """Yield an answer to every question about a video. Workers decode ahead, and each clip is encoded once.
-
-    With `features`, a clip whose tokens are in that folder is neither decoded nor encoded.
-    """
-    from eval.describing.clip_inputs import ClipInputs
+    """Yield an answer to every question about a video. Workers read ahead, and each clip is encoded once."""
+    from eval.describing.answering import Prompt
     from ski_lvlm.datasets.reading import batched, read_ahead
 
-    model = lvlm.model
-    clips = ClipInputs(lvlm, videos, data=data, features=features)
-    for batch in read_ahead(batched(list(questions), batch_size), clips.read, workers=workers):
+    for batch in read_ahead(batched(list(questions), engine.clips_at_once), clips.read, workers=workers):
         prompts = []
         for clip in batch:
-            tokens, error = clips.tokens(clip)
-            if tokens is None:
+            content, error = clips.content(clip)
+            if content is None:
                 yield from (Answer(clip.name, question, None, error) for question in questions[clip.name])
                 continue
             for question in questions[clip.name]:
-                if problem := model.prompting.problem(model.prompt_ids(len(tokens), question)):
+                if problem := engine.problem(content, question):
                     yield Answer(clip.name, question, None, problem)
                 else:
-                    prompts.append((clip.name, tokens, question))
-        for start in range(0, len(prompts), batch_size):
-            yield from _answers(lvlm, prompts[start : start + batch_size], seed, generation)
-
-
-def _answers(
-    lvlm: "LoadedLvlm", prompts: list[tuple[str, "Float[Tensor, 'N F']", str]], seed: int, generation: dict[str, Any]
-) -> Iterator[Answer]:
-    """Answer one batch. Samples depend on the seed and on the batch, not on earlier batches."""
-    import torch
-
-    names, tokens, questions = zip(*prompts, strict=True)
-    torch.manual_seed(digest_number(json.dumps([seed, names, questions]), num_bytes=7))
-    answers = lvlm.answer(tokens, questions, **generation)
-    for name, question, answer in zip(names, questions, answers, strict=True):
-        yield Answer(name, question, answer.text, cut=answer.is_cut)
+                    prompts.append(Prompt(clip.name, content, question))
+        yield from engine.answer(prompts)
+    yield from engine.rest()
 
 
 def main(flags: Sequence[str] | None = None) -> int:
@@ -109,57 +78,30 @@ def main(flags: Sequence[str] | None = None) -> int:
     items = [item for item in evenly(read_questions(args.questions), args.limit) if shard.holds(item["video_name"])]
     with only_process(args.out.parent / f".{args.out.stem}.lock", shard):
         logged_answers(args.out)  # another command's file is refused before the model is loaded
-        lvlm = load_lvlm(args, shard)
+        model = _load(args, shard, generation)
         sampling = f"{json.dumps(generation)} {args.seed if args.temperature else ''}"
-        log = AnswerLog(args.out, f"{model_digest(lvlm.model)} {videos_of(args)} {sampling}", shard=shard)
-        _answer(args, lvlm, items, log, generation)
+        log = AnswerLog(args.out, f"{model.identity} {videos_of(args)} {sampling}", shard=shard)
+        _answer(args, model, items, log)
         predictions = [log.answered(item) for item in items]
         if shard == WHOLE:
             command = [Path(__file__).name, *(sys.argv[1:] if flags is None else flags)]
-            write_json(run_file(args.out), provenance(lvlm.model, args, generation=generation, command=command))
+            about = provenance(model.description(), args, generation=generation, command=command)
+            write_json(run_file(args.out), about)
             write_json(args.out, predictions)
     return report(predictions, log.cut(items), args, log.file if shard != WHOLE else args.out)
 
 
-def load_lvlm(args: argparse.Namespace, shard: Shard) -> "LoadedLvlm":
-    """Load the model of --model or --baseline, on the GPU of the shard's number."""
-    from ski_lvlm.lvlm.inference import LoadedLvlm, fast_dtype, load_for_inference, on_device
+def _load(args: argparse.Namespace, shard: Shard, generation: dict[str, Any]) -> "AnsweringModel":
+    from eval.describing.ski_lvlm_model import SkiLvlmModel
 
-    if not args.baseline:
-        return load_for_inference(args.model, number=shard.index - 1)
-    from ski_lvlm.published.projectors import video_chatgpt
-
-    model = video_chatgpt(
-        args.projector_weights,
-        base_llm=args.base_llm,
-        vision_tower=args.vision_tower,
-        num_frames=args.num_frames,
-        delimited=args.delimiters == "auto",
-        dtype=fast_dtype(),
-    )
-    return LoadedLvlm(on_device(model, number=shard.index - 1))
+    return SkiLvlmModel(args, shard=shard, generation=generation)
 
 
-def model_digest(model: "SkiLvlm") -> str:
-    """Return digests of all that makes the answers: trained weights, LLM, tokenizer, tower, frames and prompt."""
-    from ski_lvlm.llm.loading import tokenizer_digest
-    from ski_lvlm.lvlm.trained import trained_digest
-
-    video = model.config.manifest.get("video", {})
-    prompt = digest(json.dumps(model.config.prompt))
-    inputs = (video.get("digest"), video.get("num_frames"), video.get("framing"), model.config.chat_template, prompt)
-    weights = f"{trained_digest(model)} {model.config.llm_digest}"
-    return f"{weights} {tokenizer_digest(model.tokenizer)} {' '.join(map(str, inputs))}"
-
-
-def _answer(
-    args: argparse.Namespace, lvlm: "LoadedLvlm", items: list[Item], log: AnswerLog, generation: dict[str, Any]
-) -> None:
+def _answer(args: argparse.Namespace, model: "AnsweringModel", items: list[Item], log: AnswerLog) -> None:
     todo = log.unanswered(items)
     total = sum(len(questions) for questions in todo.values())
-    settings = {"batch_size": args.batch_size, "workers": args.workers, "seed": args.seed, "features": args.features}
-    with progress("describing", total=total) as advance:
-        for answer in describe(lvlm, todo, args.videos, data=args.data, **settings, **generation):
+    with model.open(todo) as (clips, engine), progress("describing", total=total) as advance:
+        for answer in describe(todo, clips, engine, workers=args.workers):
             log.add(answer)
             advance(1)
 

@@ -9,6 +9,8 @@ from ski_lvlm.llm.sampling import add_sampling_flags
 from ski_lvlm.parallel.gpu_shards import add_shard_flags
 
 _NEEDED = ("projector_weights", "base_llm", "vision_tower")  # by --baseline alone
+VLLM_PYTHON = Path(__file__).resolve().parents[1] / ".venv-vllm" / "bin" / "python"
+BATCH_SIZES = {"hf": 8, "vllm": 64}
 _OF_BASELINE = {"num_frames": 100, "delimiters": "auto"}
 
 
@@ -21,12 +23,13 @@ def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Names
     p.add_argument("--out", type=Path, default=Path("predictions.json"), help="file for the answers")
     p.add_argument("--limit", type=int, help="answer this many items, evenly spaced over the file (default: all)")
     add_shard_flags(p)
-    p.add_argument("--batch_size", type=int, default=8, help="questions answered at once")
+    _add_engine(p)
     p.add_argument("--workers", type=int, default=2, help="processes that decode videos ahead (0: decode in this one)")
     p.add_argument("--strict", action="store_true", help="exit code 1 if any item has no answer, not only if all have")
     add_sampling_flags(p)
     args = p.parse_args(argv)
     settle_baseline(p, args)
+    _settle_engine(p, args)
     expect_at_least(p, args, num_frames=1, limit=1, batch_size=1, workers=0)
     return args
 
@@ -45,6 +48,29 @@ def add_model_flags(p: argparse.ArgumentParser, *, is_required: bool) -> None:
         choices=("auto", "none"),
         help="auto (default): the start and end token in the baseline's file, if it has them. none: without them",
     )
+
+
+def _add_engine(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--engine",
+        choices=("hf", "vllm"),
+        default="hf",
+        help="program that decodes: hf is transformers in this process, vllm a process with vLLM",
+    )
+    p.add_argument(
+        "--vllm_python",
+        type=Path,
+        help="Python with vLLM (default: .venv-vllm/bin/python, made by scripts/vllm_environment.sh)",
+    )
+    p.add_argument("--batch_size", type=int, help="questions answered at once (default: 8, with --engine vllm 64)")
+
+
+def _settle_engine(p: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse a Python for an engine that needs none, and set the engine's defaults."""
+    if args.vllm_python and args.engine != "vllm":
+        p.error("--vllm_python: only for --engine vllm")
+    args.vllm_python = args.vllm_python or VLLM_PYTHON
+    args.batch_size = BATCH_SIZES[args.engine] if args.batch_size is None else args.batch_size
 
 
 def add_video_flags(p: argparse.ArgumentParser) -> None:
@@ -76,6 +102,11 @@ def check(args: argparse.Namespace) -> None:
     for file in (args.out, args.out.with_suffix(".jsonl"), run_file(args.out)):
         if file.resolve() == args.questions.resolve():
             raise ValueError(f"--out {args.out} would overwrite the questions in {file}; choose another --out")
+    if args.engine == "vllm" and not args.vllm_python.exists():
+        raise ValueError(
+            f"--engine vllm: found no {args.vllm_python}, expected a Python with vLLM; make it with bash "
+            "scripts/vllm_environment.sh, name one with --vllm_python, or use --engine hf"
+        )
     check_videos(args)
 
 

@@ -68,7 +68,7 @@ def evidence(
     for batch in read_ahead(batched(list(tasks), batch_size), clips.read, workers=workers):
         ready = []
         for clip in batch:
-            tokens, error = clips.tokens(clip)
+            tokens, error = clips.content(clip)
             if tokens is None:
                 yield from ((task, None, error) for task in tasks[clip.name])
             else:

@@ -53,7 +53,7 @@ class ClipInputs:
         self._store = VideoTokens(features, entry) if features else None
         self.read = _Reader(source, read_frames, self._store)
 
-    def tokens(self, clip: LoadedClip[ClipInput]) -> tuple[Float[Tensor, "N F"] | None, str]:
+    def content(self, clip: LoadedClip[ClipInput]) -> tuple[Float[Tensor, "N F"] | None, str]:
         """Return a clip's tokens, or None and the reason. Those that the tower makes now are kept."""
         if clip.content is None:
             return None, clip.error

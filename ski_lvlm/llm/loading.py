@@ -50,9 +50,7 @@ def load_llm(model_id: str, *, dtype: torch.dtype | Literal["auto"] = torch.floa
         ValueError: nothing loadable at `model_id`, or a tokenizer with words that the model has no rows for.
     """
     transformers.utils.logging.disable_progress_bar()
-    path = resolve_model(model_id)
-    if path.endswith(".gguf"):
-        path = _dequantised(Path(path))
+    path = model_path(model_id)
     with weights_explained(path):
         try:
             tokenizer = AutoTokenizer.from_pretrained(path)
@@ -67,6 +65,16 @@ def load_llm(model_id: str, *, dtype: torch.dtype | Literal["auto"] = torch.floa
             ) from error
     check_vocabulary(model, tokenizer, model_id)
     return Llm(model.requires_grad_(False).eval(), tokenizer)
+
+
+def model_path(model_id: str) -> str:
+    """Return the hub id or folder that transformers loads for an LLM. A GGUF file is dequantised first.
+
+    Raises:
+        ValueError: the GGUF file does not exist, or is damaged.
+    """
+    path = resolve_model(model_id)
+    return _dequantised(Path(path)) if path.endswith(".gguf") else path
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -50,15 +50,17 @@ class LoadedModel(Protocol):
 
 
 class LoadedLvlm:
-    """A SKI-LVLM and the vision tower of its training features, on the device of the model.
+    """A SKI-LVLM and the vision tower of its training features.
+
+    `device` is the tower's, by default that of the model.
 
     Raises:
         ValueError: the model was trained on features without a known tower, or the tower has other weights now.
     """
 
-    def __init__(self, model: SkiLvlm) -> None:
+    def __init__(self, model: SkiLvlm, *, device: torch.device | None = None) -> None:
         self.model = model
-        self.tower = _tower_of(model)
+        self.tower = _tower_of(model).to(device or model.device)
         self.framing: str = model.config.manifest["video"].get("framing", "whole")
 
     def generate(self, video: str | Path, question: str, **generation: Any) -> str:  # noqa: ANN401
@@ -75,7 +77,7 @@ class LoadedLvlm:
 
     def encode(self, frames: UInt8[Tensor, "T_v 3 H W"]) -> Float[Tensor, "N F"]:
         """Return the tower's tokens of a video."""
-        return self.tower(frames.unsqueeze(0).to(self.model.device))[0].float()
+        return self.tower(frames.unsqueeze(0))[0].float()
 
     def answer(
         self,
@@ -96,8 +98,12 @@ def load_for_inference(folder: str | Path, *, number: int = 0) -> LoadedLvlm:
     Raises:
         ValueError: as `SkiLvlm.from_pretrained` and `LoadedLvlm`.
     """
-    model = SkiLvlm.from_pretrained(folder, modalities=("video",), dtype=fast_dtype())
-    return LoadedLvlm(on_device(model, number=number))
+    return LoadedLvlm(on_device(open_for_inference(folder), number=number))
+
+
+def open_for_inference(folder: str | Path) -> SkiLvlm:
+    """Load the trained model of `folder` with its video projector alone, on the CPU."""
+    return SkiLvlm.from_pretrained(folder, modalities=("video",), dtype=fast_dtype())
 
 
 def fast_dtype() -> torch.dtype:
@@ -107,8 +113,13 @@ def fast_dtype() -> torch.dtype:
 
 def on_device(model: Model, *, number: int = 0) -> Model:
     """Move the model to GPU `number` (counted round where there are fewer), or to the CPU where there is none."""
+    return cast(Any, model).to(device_of(number))
+
+
+def device_of(number: int) -> torch.device:
+    """Return GPU `number` (counted round where there are fewer), or the CPU where there is none."""
     gpus = torch.cuda.device_count()
-    return cast(Any, model).to(f"cuda:{number % gpus}" if gpus else "cpu")
+    return torch.device(f"cuda:{number % gpus}" if gpus else "cpu")
 
 
 def _tower_of(model: SkiLvlm) -> VisionTower:
@@ -121,7 +132,7 @@ def _tower_of(model: SkiLvlm) -> VisionTower:
         )
     tower = load_vision_tower(video["tower"], num_frames=video["num_frames"])
     check_frozen_part("vision tower", video["tower"], digest=tower.digest, expected=video["digest"])
-    return tower.to(model.device)
+    return tower
 
 
 class EndWatch(StoppingCriteria):

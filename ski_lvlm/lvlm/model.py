@@ -202,24 +202,35 @@ class SkiLvlm(SkiModel):
         Raises:
             ValueError: question and video fill the language model's context.
         """
-        prompts = [self.prompt_ids(len(tokens), text) for tokens, text in zip(video_tokens, question, strict=True)]
-        if problem := next(filter(None, map(self.prompting.problem, prompts)), None):
-            raise ValueError(problem)
-        padding = pad_id(self.tokenizer)
-        ids = left_padded(prompts, padding).to(self.device)
-        attention_mask = left_padded([torch.ones_like(prompt) for prompt in prompts], 0).to(self.device)
-        counts = video_counts(video_tokens).to(self.device)
-        embeddings = self.embed(ids, {"video": torch.cat(list(video_tokens)).to(self.device)}, {"video": counts})
+        embeddings, attention_mask = self.embed_prompts(video_tokens, question)
         generate = cast(Callable[..., Int[Tensor, "B L"]], self.llm.generate)
         generated = generate(
             inputs_embeds=embeddings,
             attention_mask=attention_mask,
-            max_new_tokens=self.prompting.room(ids.shape[1], max_new_tokens),
-            pad_token_id=padding,
+            max_new_tokens=self.prompting.room(embeddings.shape[1], max_new_tokens),
+            pad_token_id=pad_id(self.tokenizer),
             eos_token_id=self.end_ids or None,
             **({"do_sample": False} | sampling),
         )
         return [answer_text(answer, self.tokenizer, self.end_ids) for answer in generated.tolist()]
+
+    @torch.inference_mode()
+    def embed_prompts(
+        self, video_tokens: Sequence[Float[Tensor, "_ F"]], question: Sequence[str]
+    ) -> tuple[Float[Tensor, "B L K"], Int[Tensor, "B L"]]:
+        """Return the LLM's input for a question about each video, padded on the left, and its mask.
+
+        Raises:
+            ValueError: question and video fill the language model's context.
+        """
+        prompts = [self.prompt_ids(len(tokens), text) for tokens, text in zip(video_tokens, question, strict=True)]
+        if problem := next(filter(None, map(self.prompting.problem, prompts)), None):
+            raise ValueError(problem)
+        ids = left_padded(prompts, pad_id(self.tokenizer)).to(self.device)
+        attention_mask = left_padded([torch.ones_like(prompt) for prompt in prompts], 0).to(self.device)
+        features = {"video": torch.cat(list(video_tokens)).to(self.device)}
+        counts = {"video": video_counts(video_tokens).to(self.device)}
+        return self.embed(ids, features, counts), attention_mask
 
     @property
     def end_ids(self) -> list[int]:
@@ -230,6 +241,10 @@ class SkiLvlm(SkiModel):
         """Return the token ids of a question about a video of so many tokens, as in training."""
         embeddings = self.projector_settings["video"].count(video_tokens)
         return self.prompting.ids(question, embeddings, delimited=self.config.delimited)
+
+    def problem(self, video_tokens: int, question: str) -> str | None:
+        """Return the reason why a question about a video leaves no room for an answer, None where it does."""
+        return self.prompting.problem(self.prompt_ids(video_tokens, question))
 
     @classmethod
     def from_pretrained(  # type: ignore[override]

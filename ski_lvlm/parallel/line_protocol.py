@@ -15,7 +15,11 @@ Request = TypeVar("Request")
 
 
 class NoAnswer(ValueError):
-    """A process that runs but cannot answer. The message says why."""
+    """A process that runs but cannot answer. The message says why, and `request` is the id of the request."""
+
+    def __init__(self, reason: str, *, request: object = None) -> None:
+        super().__init__(reason)
+        self.request = request
 
 
 def line(**fields: object) -> str:
@@ -36,7 +40,7 @@ def read_reply(text: str, **expected: object) -> dict[str, Any]:
     """
     fields: dict[str, Any] = json.loads(text)
     if "error" in fields:
-        raise NoAnswer(fields["error"])
+        raise NoAnswer(fields["error"], request=fields.get("id"))
     assert expected.items() <= fields.items(), f"expected {expected}, found {text[:200]!r}"
     return fields
 

@@ -52,6 +52,7 @@ def plant(monkeypatch, kind, **settings):
     model = PlantedModel(kind, **settings)
     monkeypatch.setattr("eval.choose.load_lvlm", lambda args, shard: SimpleNamespace(model=None))
     monkeypatch.setattr("eval.choose.model_digest", lambda model: "planted")
+    monkeypatch.setattr("eval.choose.model_description", lambda model, args: {})
     monkeypatch.setattr("eval.choose.provenance", lambda *_, **__: ORIGIN)
     monkeypatch.setattr("eval.describing.clip_inputs.ClipInputs", lambda *_, **__: None)
     monkeypatch.setattr("eval.choose.evidence", model.evidence)

@@ -11,7 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from eval.describe import describe, main, model_digest
+from eval.describe import describe, main
+from eval.describing.batch_engine import BatchEngine
+from eval.describing.clip_inputs import ClipInputs
+from eval.describing.trained_model import model_digest
 from eval.items.answers import answer_key
 from eval.items.questions import evenly, read_questions
 from scripts.extract_features import main as extract_main
@@ -27,19 +30,20 @@ from ski_lvlm.videos.decoding import read_clip
 from ski_lvlm.videos.folder import VideoFolder
 from tests.cases.command_case import ROOT, kill_at, run
 from tests.cases.data_set_case import write_data_set
-from tests.cases.tiny_llm import tiny_llm
+from tests.cases.describe_case import (
+    ASKED,
+    VIDEOS,
+    answers,
+    flags,
+    item,
+    predictions,
+    write_describe_case,
+)
 from tests.cases.trained_case import FRAMES, build_model
-from tests.cases.video_case import numbered, quarters, write_audio, write_video, write_zero_length
+from tests.cases.video_case import write_audio, write_video, write_zero_length
 from tests.cases.vision_case import tiny_tower
 
-VIDEOS = ["a", "b", "c", "d"]
-ASKED = {"Q": "What is the person doing?", "Q1": "Which action is it?", "Q2": "Why?"}
-PREDICTED = ("pred", "pred1", "pred2")
 PUBLISHED = ["--baseline", "video-chatgpt", "--projector_weights", "w", "--base_llm", "x", "--vision_tower", "y"]
-
-
-def item(video, **fields):
-    return {"video_name": video, "A": "Drinking.", **ASKED} | fields
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,36 +56,7 @@ def in_fp32():
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
-    root = tmp_path_factory.mktemp("describe")
-    tiny_tower(root / "tower")
-    tiny_llm(root / "llm")
-    build_model(root / "model", tower=root / "tower", llm=root / "llm")
-    clips = {"a": numbered(8), "b": quarters(), "c": numbered(40)[::-1], "d": numbered(60)[40:]}
-    for name, frames in clips.items():
-        write_video(root / "videos" / f"{name}.mp4", frames)
-    write_json(root / "questions.json", [item(video) for video in VIDEOS])
-    return root
-
-
-def flags(case, out, **settings):
-    values = {
-        "model": case / "model",
-        "videos": case / "videos",
-        "questions": case / "questions.json",
-        "out": out / "predictions.json",
-        "workers": 0,
-        "batch_size": 3,
-        "max_new_tokens": 6,
-    }
-    return [part for name, value in (values | settings).items() for part in (f"--{name}", str(value))]
-
-
-def predictions(out):
-    return json.loads((out / "predictions.json").read_text())
-
-
-def answers(items):
-    return [[entry.get(field) for field in PREDICTED] for entry in items]
+    return write_describe_case(tmp_path_factory.mktemp("describe"))
 
 
 @pytest.fixture(scope="module")
@@ -352,7 +327,9 @@ def test_the_model_is_asked_in_the_template_it_was_trained_in(case):
     prompts = []
     embed = model.embed
     model.embed = lambda ids, *features: prompts.append(ids) or embed(ids, *features)
-    answer = next(iter(describe(lvlm, {"a": [ASKED["Q"]]}, case / "videos", batch_size=1, workers=0, max_new_tokens=2)))
+    engine = BatchEngine(lvlm, batch_size=1, seed=0, generation={"max_new_tokens": 2})
+    clips = ClipInputs(lvlm, case / "videos", data=None, features=None)
+    answer = next(iter(describe({"a": [ASKED["Q"]]}, clips, engine, workers=0)))
     assert prompts[0][0].tolist() == trained.ids[:prompt].tolist() and answer.video == "a"
 
 

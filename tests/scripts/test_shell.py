@@ -14,7 +14,8 @@ pytestmark = pytest.mark.slow
 
 SHELL = [*sorted((ROOT / "scripts").glob("*.sh")), ROOT / ".ci" / "run"]
 REQUIREMENTS = sorted(ROOT.glob("requirements*.txt"))
-COGVLM = ROOT / "scripts" / "cogvlm_requirements.txt"  # of an environment apart, so pinned differently
+# of environments apart, so pinned differently
+COGVLM, VLLM = (ROOT / "scripts" / f"{name}_requirements.txt" for name in ("cogvlm", "vllm"))
 NEEDED = {"torch", "transformers", "accelerate", "deepspeed", "peft", "sentencepiece", "openai", "decord", "ollama"}
 
 
@@ -54,31 +55,38 @@ def test_an_interpreter_that_is_not_there_is_refused_too(tmp_path):
     assert process.returncode == 2 and "expected Python 3.11 or newer" in process.stderr
 
 
+@pytest.fixture(params=["cogvlm", "vllm"])
+def apart(request):
+    """Name an environment of its own, for programs that need other packages."""
+    return request.param
+
+
 @pytest.fixture
-def copied(tmp_path):
-    """Copy the files of CogVLM's environment, and make an interpreter that logs its arguments."""
+def copied(tmp_path, apart):
+    """Copy the files of the environment, and make an interpreter that logs its arguments."""
     (tmp_path / "scripts").mkdir()
-    for name in ("cogvlm_environment.sh", "cogvlm_requirements.txt"):
+    for name in (f"{apart}_environment.sh", f"{apart}_requirements.txt"):
         shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts" / name)
     python = tmp_path / "python"
     python.write_text(
         f'#!/bin/sh\necho "$@" >>{tmp_path}/log\n'
-        f'[ "$2" = venv ] && mkdir -p .venv-cogvlm/bin && cp {python} .venv-cogvlm/bin/python\nexit 0\n'
+        f'[ "$2" = venv ] && mkdir -p .venv-{apart}/bin && cp {python} .venv-{apart}/bin/python\nexit 0\n'
     )
     python.chmod(0o755)
     return tmp_path
 
 
-def test_cogvlms_environment_is_made_once_and_again_when_its_packages_change(copied):
-    script = f"bash {copied}/scripts/cogvlm_environment.sh"
+def test_an_environment_apart_is_made_once_and_again_when_its_packages_change(copied, apart):
+    script, flag = f"bash {copied}/scripts/{apart}_environment.sh", {"cogvlm": "captioner"}.get(apart, apart)
     for _ in range(2):
         process = bash(script, PYTHON=str(copied / "python"), PATH="/usr/bin:/bin")
-        assert process.stdout == f"ready: --captioner_python {copied}/.venv-cogvlm/bin/python\n", process.stderr
-    assert (copied / "log").read_text().count("pip install") == 1
-    with (copied / "scripts" / "cogvlm_requirements.txt").open("a") as file:
+        assert process.stdout == f"ready: --{flag}_python {copied}/.venv-{apart}/bin/python\n", process.stderr
+    listed = f"-r scripts/{apart}_requirements.txt"
+    assert (copied / "log").read_text().count(listed) == 1
+    with (copied / "scripts" / f"{apart}_requirements.txt").open("a") as file:
         file.write("ninja==1\n")
     bash(script, PYTHON=str(copied / "python"), PATH="/usr/bin:/bin")
-    assert (copied / "log").read_text().count("-r scripts/cogvlm_requirements.txt") == 2
+    assert (copied / "log").read_text().count(listed) == 2
 
 
 def test_cogvlms_environment_wants_the_python_that_its_torch_has(tmp_path):
@@ -103,14 +111,14 @@ def packages(file):
     return [line for line in lines if line]
 
 
-@pytest.mark.parametrize("file", [*REQUIREMENTS, COGVLM], ids=lambda path: path.name)
+@pytest.mark.parametrize("file", [*REQUIREMENTS, COGVLM, VLLM], ids=lambda path: path.name)
 def test_every_package_is_pinned_exactly(file):
     assert packages(file)
     for line in packages(file):
         assert re.fullmatch(r"[A-Za-z0-9_.-]+(\[[a-z,]+\])?==[0-9][0-9A-Za-z.+]*", line), f"{file.name}: {line}"
 
 
-@pytest.mark.parametrize("files", [REQUIREMENTS, [COGVLM]], ids=["main", "cogvlm"])
+@pytest.mark.parametrize("files", [REQUIREMENTS, [COGVLM], [VLLM]], ids=["main", "cogvlm", "vllm"])
 def test_no_package_has_two_pins(files):
     names = [re.split(r"[=\[]", line)[0].lower().replace("_", "-") for file in files for line in packages(file)]
     assert len(names) == len(set(names))
