@@ -38,7 +38,7 @@ def loss(model, tokens, answer):
     )
     ids, labels = sample.ids.unsqueeze(0), sample.labels.unsqueeze(0)
     counts = torch.tensor([len(tokens)] if len(tokens) else [], dtype=torch.long)
-    result = model(ids, torch.ones_like(ids), {"video": tokens}, {"video": counts}, labels)
+    result = model(ids=ids, features={"video": tokens}, token_counts={"video": counts}, labels=labels)
     return result.loss.item(), int((sample.labels >= 0).sum())
 
 
