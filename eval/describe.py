@@ -93,8 +93,11 @@ def main(flags: Sequence[str] | None = None) -> int:
 
 def _load(args: argparse.Namespace, shard: Shard, generation: dict[str, Any]) -> "AnsweringModel":
     from eval.describing.ski_lvlm_model import SkiLvlmModel
+    from eval.describing.video_llm_model import VideoLlmModel
+    from ski_lvlm.video_llm.opening import is_video_llm
 
-    return SkiLvlmModel(args, shard=shard, generation=generation)
+    kind = VideoLlmModel if args.model and is_video_llm(args.model) else SkiLvlmModel
+    return kind(args, shard=shard, generation=generation)
 
 
 def _answer(args: argparse.Namespace, model: "AnsweringModel", items: list[Item], log: AnswerLog) -> None:

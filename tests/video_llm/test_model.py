@@ -79,6 +79,7 @@ def test_a_prompt_is_to_the_letter_that_of_transformers(case):
     assert all(torch.equal(value, torch.as_tensor(expected[name])) for name, value in actual.items())
 
 
+@pytest.mark.slow
 def test_an_answer_is_that_of_the_untouched_model(case, tmp_path):
     """Bit for bit: the scores of each word, through a folder and with the skeleton projector left out."""
     built(case).save_pretrained(tmp_path)
@@ -129,6 +130,7 @@ def test_the_loss_is_that_of_the_embeddings_in_place(case):
     torch.testing.assert_close(model(**inputs).loss, expected)
 
 
+@pytest.mark.slow
 def test_a_batch_is_its_samples_one_by_one(case):
     model = built(case)
     together = model(**batch(case, model, 0, 1, 2), num_items_in_batch=1).loss
@@ -148,6 +150,7 @@ def test_a_step_changes_the_projector_and_nothing_else(case):
     assert weights_digest(model.llm) == digest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reentrant", [True, False])
 def test_gradient_checkpointing_changes_memory_and_not_gradients(case, reentrant):
     model, inputs = built(case, tuning=AdapterRecipe(lora_rank=2)), batch(case, built(case), 0, 1)
@@ -171,6 +174,7 @@ def test_without_any_skeleton_the_projector_stays_in_the_graph(case):
     assert all(p.grad is not None and not p.grad.any() for p in model.projectors.parameters())
 
 
+@pytest.mark.slow
 def test_an_adapter_is_in_the_language_model_alone_and_changes_answers_from_video(case, tmp_path):
     model = built(case, tuning=AdapterRecipe(lora_rank=2))
     names = {name for name in trained_names(model) if name.startswith("llm.")}
@@ -202,6 +206,7 @@ def test_an_adapter_is_in_the_language_model_alone_and_changes_answers_from_vide
     torch.testing.assert_close(peft_model(**inputs).logits, logits)
 
 
+@pytest.mark.slow
 def test_another_base_and_another_template_are_refused(case, tmp_path):
     model = built(case)
     model.config.llm_digest = "0123"
