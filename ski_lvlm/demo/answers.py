@@ -29,7 +29,8 @@ class Answerer:
 
     def frames(self, clip: Path) -> UInt8[Tensor, "T_v 3 H W"]:
         """Return the frames that the model sees."""
-        return self.lvlm.read(clip)
+        frames = self.lvlm.read(clip)
+        return getattr(frames, "pixels", frames)  # a video LLM's frames have their times beside them
 
     def stream(self, clip: Path, question: str, **generation: Any) -> Generator[str]:  # noqa: ANN401
         """Yield the answer so far, again and again, until it is whole.
@@ -56,7 +57,7 @@ class Answerer:
     def _encoded(self, clip: Path) -> Any:  # noqa: ANN401
         key = str(clip)
         if key not in self._clips:
-            self._clips[key] = self.lvlm.encode(self.frames(clip))
+            self._clips[key] = self.lvlm.encode(self.lvlm.read(clip))
         self._clips.move_to_end(key)
         while len(self._clips) > _KEPT_CLIPS:
             self._clips.popitem(last=False)

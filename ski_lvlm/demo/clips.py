@@ -49,7 +49,7 @@ def check_clip(file: Path, limits: Limits) -> VideoInfo:
     return info
 
 
-def playable(file: Path, info: VideoInfo, folder: Path) -> Path:
+def playable_copy(file: Path, info: VideoInfo, folder: Path) -> Path:
     """Write the clip as H.264 in MP4, which every browser plays, without sound.
 
     Raises:

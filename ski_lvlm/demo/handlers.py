@@ -1,4 +1,4 @@
-"""What the page does with a visitor's clip: take it, answer questions about it, name its action."""
+"""Functions of the page: take a visitor's clip, answer questions about it, name its action."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing

@@ -66,8 +66,8 @@ def _add_clip(handlers: Handlers, session: gr.State) -> None:
             frames = _gallery("Frames that the model sees", elem_id="frames")
     outputs = [session, video, frames]
 
-    def show(taken: Session | None) -> tuple[Session | None, str | None, Any]:
-        return (taken, str(taken.shown), handlers.frames(taken)) if taken else (None, None, None)
+    def show(current: Session | None) -> tuple[Session | None, str | None, Any]:
+        return (current, str(current.playable), handlers.frames(current)) if current else (None, None, None)
 
     def upload(file: str | None, previous: Session | None) -> tuple[Session | None, str | None, Any]:
         return show(handlers.take(file, previous))
@@ -88,11 +88,11 @@ def _add_questions(handlers: Handlers, session: gr.State) -> None:
         label="Question", placeholder="What is the person doing?", submit_btn=True, stop_btn=True, elem_id="question"
     )
     gr.Markdown("As in training, each question is answered from the video alone, without earlier questions.")
-    asked = question.submit(
+    answers = question.submit(
         _told_all(partial(handlers.ask, 0)), [session, question, chat], chat, api_visibility="private"
     )
-    asked.then(lambda: "", None, question, api_visibility="private")
-    question.stop(None, cancels=[asked])
+    answers.then(lambda: "", None, question, api_visibility="private")
+    question.stop(None, cancels=[answers])
     chat.clear(list, None, chat, api_visibility="private")
 
 
@@ -118,10 +118,10 @@ def _add_comparison(handlers: Handlers, session: gr.State) -> None:
         question = gr.Textbox(label="Question for both", submit_btn=True, elem_id="question_for_both")
         event = question.submit
         for number, chat in enumerate(chats):
-            asked = event(
+            answers = event(
                 _told_all(partial(handlers.ask, number)), [session, question, chat], chat, api_visibility="private"
             )
-            event = asked.then
+            event = answers.then
     if len(handlers.namers) > 1:
         names = gr.Textbox(_NAMES, label="Action names for both, with commas", lines=2)
         button = gr.Button("Name the action with both", variant="primary")

@@ -4,15 +4,15 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ski_lvlm.demo.clips import Limits, check_clip, playable
+from ski_lvlm.demo.clips import Limits, check_clip, playable_copy
 from ski_lvlm.videos.decoding import VideoInfo
 
 
 class Session:
-    """A visitor's clip: `clip` is the file that models read, and `shown` the one that the browser plays."""
+    """A visitor's clip: `clip` is the file that models read, and `playable` the one that the browser plays."""
 
-    def __init__(self, folder: Path, clip: Path, shown: Path) -> None:
-        self.folder, self.clip, self.shown = folder, clip, shown
+    def __init__(self, folder: Path, clip: Path, playable: Path) -> None:
+        self.folder, self.clip, self.playable = folder, clip, playable
 
     @classmethod
     def of_upload(cls, file: Path, home: Path, limits: Limits) -> "Session":
@@ -37,7 +37,7 @@ class Session:
     @classmethod
     def _playing(cls, folder: Path, clip: Path, info: VideoInfo) -> "Session":
         try:
-            return cls(folder, clip, playable(clip, info, folder))
+            return cls(folder, clip, playable_copy(clip, info, folder))
         except ValueError:
             shutil.rmtree(folder)
             raise

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from ski_lvlm.demo.clips import ClipError, Limits, check_clip, playable, shown_frames, shown_numbers
+from ski_lvlm.demo.clips import ClipError, Limits, check_clip, playable_copy, shown_frames, shown_numbers
 from ski_lvlm.demo.session import Session
 from ski_lvlm.videos.decoding import probe
 from tests.cases.video_case import numbered, write_audio, write_video
@@ -44,7 +44,7 @@ def test_no_sentence_for_visitors_names_a_path(clip, tmp_path):
 
 
 def test_browsers_can_play_what_is_shown(clip, tmp_path):
-    shown = playable(clip, probe(clip), tmp_path)
+    shown = playable_copy(clip, probe(clip), tmp_path)
     with av.open(str(shown)) as container:
         (stream,) = container.streams
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
@@ -53,7 +53,7 @@ def test_browsers_can_play_what_is_shown(clip, tmp_path):
 
 def test_large_clips_are_shown_smaller(tmp_path):
     write_video(tmp_path / "large.mp4", numbered(2, height=600, width=1000))
-    info = probe(playable(tmp_path / "large.mp4", probe(tmp_path / "large.mp4"), tmp_path))
+    info = probe(playable_copy(tmp_path / "large.mp4", probe(tmp_path / "large.mp4"), tmp_path))
     assert (info.height, info.width) == (480, 800)
 
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.cases.command_case import ENVIRONMENT, HANG, ROOT
+from tests.cases.command_case import ENVIRONMENT, HANG, ROOT, started
 from tests.cases.demo_case import EXAMPLE, LONGEST, handlers
 
 pytest.importorskip("gradio")
@@ -35,13 +35,11 @@ def served(tmp_path_factory):
     ]
     command += ["--model", *[folder / "model"] * 2, "--student", *[folder / "student"] * 2]
     environment = ENVIRONMENT | {"PYTHONUNBUFFERED": "1", "TMPDIR": str(folder / "home")}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            line = next(line for line in server.stdout if "http" in line)
-            yield folder, re.search(r"http://\S+", line)[0]
-        finally:
-            server.send_signal(signal.SIGINT)
-            server.wait(HANG)
+    with started(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as server:
+        line = next(line for line in server.stdout if "http" in line)
+        yield folder, re.search(r"http://\S+", line)[0]
+        server.send_signal(signal.SIGINT)
+        server.wait(HANG)
     assert list((folder / "home").glob("ski_lvlm_demo_*")) == [], "uploads go with the server"
 
 
