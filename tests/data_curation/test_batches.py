@@ -12,6 +12,8 @@ from tests.cases.asking_case import CAPTION, GOOD, OTHER, asker_of, reply
 from tests.cases.batch_double import Batches, batch_double
 from tests.cases.llm_server import Answer
 
+pytestmark = pytest.mark.slow
+
 NAMES = [f"clip{i}" for i in range(5)]
 
 

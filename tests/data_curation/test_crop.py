@@ -12,6 +12,8 @@ from ski_lvlm.videos.decoding import Box, probe, read_video
 from ski_lvlm.videos.folder import VideoError
 from tests.cases.recordings import REAL
 
+pytestmark = pytest.mark.slow
+
 REAL_NTU = REAL / "ntu"
 CLIP = "S001C001P001R001A001"
 

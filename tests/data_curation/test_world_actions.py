@@ -15,6 +15,8 @@ from data_curation.world.sequence import after
 from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.skeletons.layouts import LAYOUTS
 
+pytestmark = pytest.mark.slow
+
 BUILDS = (Build(1.7, 1.05, 1.1), Build(1.82, left_handed=True))
 DATA = open_data_set("synthetic48")
 ROTATIONS = ("1", "2", "3", "4")

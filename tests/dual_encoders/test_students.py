@@ -14,6 +14,8 @@ from ski_lvlm.encoders.pretrained import freeze
 from ski_lvlm.recipe import VIDEO_FINETUNE_SCHEDULES
 from tests.cases.text_case import tiny_clip, tiny_sentence_encoder, tiny_siglip
 
+pytestmark = pytest.mark.slow
+
 KINDS = tuple(STUDENTS)
 PROMPTS = ("a photo of a drink water.", "a photo of a hand waving.", "a photo of a kicking something.")
 T = 3

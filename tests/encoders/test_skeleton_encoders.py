@@ -16,6 +16,8 @@ from ski_lvlm.skeletons.layouts import LAYOUTS
 from ski_lvlm.vlm.skeleton_pretrain import untrained_encoder
 from tests.cases.encoder_case import SMALL, WIDTH, clips, narrow, without_joints
 
+pytestmark = pytest.mark.slow
+
 NTU = LAYOUTS["ntu-25"]
 
 

@@ -4,6 +4,8 @@ import torch
 
 from ski_lvlm.estimation.detector import load_detector
 
+pytestmark = pytest.mark.slow
+
 FRAMES = np.random.default_rng(0).integers(0, 255, (10, 36, 64, 3), dtype=np.uint8)
 
 

@@ -43,6 +43,8 @@ from tests.cases.trained_case import FRAMES, build_model
 from tests.cases.video_case import write_audio, write_video, write_zero_length
 from tests.cases.vision_case import tiny_tower
 
+pytestmark = pytest.mark.slow
+
 PUBLISHED = ["--baseline", "video-chatgpt", "--projector_weights", "w", "--base_llm", "x", "--vision_tower", "y"]
 
 

@@ -8,6 +8,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from ski_lvlm.llm.lean import make_lean
 from ski_lvlm.training.kept_bytes import KeptBytes
 
+pytestmark = pytest.mark.slow
+
 SIZES = {
     "vocab_size": 64,
     "hidden_size": 32,

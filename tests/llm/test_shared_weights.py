@@ -14,6 +14,8 @@ from ski_lvlm.llm.loading import load_llm
 from ski_lvlm.llm.shared_weights import SharedWeightsError, is_shareable, shared_weights, weight_files
 from tests.cases.tiny_llm import tiny_llm
 
+pytestmark = pytest.mark.slow
+
 BF16 = torch.bfloat16
 
 

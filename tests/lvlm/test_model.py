@@ -20,6 +20,8 @@ from ski_lvlm.storage.files import write_json
 from tests.cases.lvlm_case import CLIPS, TOKENS, write_case
 from tests.cases.tiny_llm import tiny_llm
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = {name: width for name, (_, width) in TOKENS.items()}
 SKELETON = PLACEHOLDER_IDS["skeleton"]
 

@@ -14,6 +14,8 @@ from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
 from ski_lvlm.lvlm.samples import InstructSample
 from tests.cases.tiny_llm import tiny_llm
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = {"video": 12, "skeleton": 8}
 PAD, PACK = InstructCollator(0, WIDTHS), InstructCollator(0, WIDTHS, packing=True)
 BOTH = {"video": 6, "skeleton": 4}

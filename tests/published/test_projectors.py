@@ -15,6 +15,8 @@ from ski_lvlm.published.weights import PublishedWeightsError
 from tests.cases.tiny_llm import tiny_llm
 from tests.cases.vision_case import tiny_tower
 
+pytestmark = pytest.mark.slow
+
 TOWER, LLM = 16, 32  # widths
 
 

@@ -28,6 +28,8 @@ from tests.cases.skeleton_case import motion
 from tests.cases.video_case import numbered, write_video
 from tests.cases.vision_case import tiny_tower
 
+pytestmark = pytest.mark.slow
+
 CLIPS = [f"S001C001P001R001A{action:03d}" for action in (1, 2, 3, 50)]
 
 

@@ -10,6 +10,8 @@ from ski_lvlm.servers.client import Busy, ChatClient, ChatRequest, Message, Refu
 from ski_lvlm.servers.limits import refused_parameter, without_system
 from tests.cases.llm_server import Answer, chat_double
 
+pytestmark = pytest.mark.slow
+
 RULES, QUESTION = Message("Be brief.", role="system"), Message("What is this?")
 SCHEMA = {"type": "object", "properties": {"score": {"type": "integer"}}, "required": ["score"]}
 FIELDS = {"Q": "what?", "A": "A man waves.", "pred": "A man waves."}

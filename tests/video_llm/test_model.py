@@ -25,6 +25,8 @@ from ski_lvlm.videos.folder import VideoFolder
 from tests.cases.lvlm_case import CLIPS
 from tests.cases.video_llm_case import FAMILIES, write_video_case
 
+pytestmark = pytest.mark.slow
+
 FRAMES, PIXELS = 5, 40
 QUESTION = "What is the person doing?"
 

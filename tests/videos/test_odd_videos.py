@@ -14,6 +14,8 @@ from ski_lvlm.videos.timeline import sample_indices
 from tests.cases.odd_video_case import copy_packets, damage, encode, noisy, packet_places, scaled_numbers, set_avi_count
 from tests.cases.video_case import frame_numbers, numbered, write_video
 
+pytestmark = pytest.mark.slow
+
 LONG_GROUP = {"g": "250", "bf": "2"}
 GROUPS = {"g": "12", "bf": "2"}
 CONTAINERS = ("mp4", "mov", "mkv", "avi", "ts", "flv", "3gp")

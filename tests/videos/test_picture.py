@@ -21,6 +21,8 @@ from ski_lvlm.videos.frame_cache import DecodedFrames
 from tests.cases.odd_video_case import colours, encode
 from tests.cases.video_case import quarters, write_video
 
+pytestmark = pytest.mark.slow
+
 UPRIGHT, HEIGHT, WIDTH = "RGBk", 48, 64
 TURNS = [  # degrees against the clock, mirrored, what a player shows, whether it is upright
     (0, False, "RGBk", False),

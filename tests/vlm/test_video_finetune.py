@@ -16,6 +16,8 @@ from tests.cases.recognition_case import ntu_videos
 from tests.cases.skeleton_case import SPLIT
 from tests.cases.student_case import changed, left_alone_by_mathematics, starting_with, trainer, weights, write_case
 
+pytestmark = pytest.mark.slow
+
 TEXT, ANCHORS = "student.text_encoder.", ["student.anchor.frames.", "student.anchor.text_encoder."]
 MESSAGES = (".message_", ".mit.", ".prompts_")
 
