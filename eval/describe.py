@@ -6,6 +6,8 @@
     python eval/describe.py … --engine vllm      # decode by vLLM (scripts/vllm_environment.sh), with equal answers
     python eval/describe.py … --gpus 8           # on eight GPUs of this machine
     python eval/describe.py … --shard 1/8        # one of eight, each on a GPU (at last once without, which writes OUT)
+    python eval/describe.py --model hf:Qwen/Qwen2.5-VL-7B-Instruct …  # any of transformers
+    python eval/describe.py --model openai:MODEL --base_url http://127.0.0.1:8000/v1 …  # behind a server
     python eval/describe.py --baseline video-chatgpt --projector_weights mm_projector.bin --base_llm ID \\
         --vision_tower openai/clip-vit-large-patch14 …
 
@@ -17,6 +19,8 @@ Each answer is logged beside OUT at once, so the same command resumes after a cr
 batch can tip a near tie, and they change what is sampled: --batch_size 1 is exact. A video that is missing or cannot be
 read gets null answers and the reason. The last line on stderr counts them. The exit code is 1 if no item has an answer,
 with --strict if any has none. An answer that runs into --max_new_tokens is marked "cut" in the log and listed.
+
+Models of hf: and openai: see --num_frames frames, evenly spaced, by their own processor or as pictures.
 """
 
 import argparse
@@ -27,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.describe_flags import arguments, check, run_file, videos_of
+from eval.describing.model_flags import other_kind
 from eval.items.answers import Answer, AnswerLog, logged_answers
 from eval.items.provenance import provenance
 from eval.items.questions import evenly, read_questions
@@ -92,12 +97,16 @@ def main(flags: Sequence[str] | None = None) -> int:
 
 
 def _load(args: argparse.Namespace, shard: Shard, generation: dict[str, Any]) -> "AnsweringModel":
+    from eval.describing.server_model import ServerModel
     from eval.describing.ski_lvlm_model import SkiLvlmModel
     from eval.describing.video_llm_model import VideoLlmModel
     from ski_lvlm.video_llm.opening import is_video_llm
 
-    kind = VideoLlmModel if args.model and is_video_llm(args.model) else SkiLvlmModel
-    return kind(args, shard=shard, generation=generation)
+    if (kind := other_kind(args.model)) == "openai:":
+        return ServerModel(args, shard=shard, generation=generation)
+    if kind or (args.model and is_video_llm(Path(args.model))):
+        return VideoLlmModel(args, shard=shard, generation=generation)
+    return SkiLvlmModel(args, shard=shard, generation=generation)
 
 
 def _answer(args: argparse.Namespace, model: "AnsweringModel", items: list[Item], log: AnswerLog) -> None:

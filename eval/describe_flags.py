@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from eval.describing.model_flags import add_other_model_flags, take_frames
 from ski_lvlm.cli import expect_at_least, parser
 from ski_lvlm.llm.sampling import add_sampling_flags
 from ski_lvlm.parallel.gpu_shards import add_shard_flags
@@ -17,7 +18,9 @@ _OF_BASELINE = {"num_frames": 100, "delimiters": "auto"}
 def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Namespace:
     """Read the command line."""
     p = parser(description)
-    add_model_flags(p, is_required=True)
+    alternatives = ", hf:ID (a video or image-text-to-text model of transformers), or openai:MODEL behind --base_url"
+    add_model_flags(p, is_required=True, alternatives=alternatives)
+    add_other_model_flags(p)
     add_video_flags(p)
     p.add_argument("--questions", type=Path, required=True, help="benchmark file")
     p.add_argument("--out", type=Path, default=Path("predictions.json"), help="file for the answers")
@@ -28,21 +31,25 @@ def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Names
     p.add_argument("--strict", action="store_true", help="exit code 1 if any item has no answer, not only if all have")
     add_sampling_flags(p)
     args = p.parse_args(argv)
+    frames = take_frames(p, args)
     settle_baseline(p, args)
+    args.num_frames = args.num_frames if frames is None else frames
     _settle_engine(p, args)
-    expect_at_least(p, args, num_frames=1, limit=1, batch_size=1, workers=0)
+    expect_at_least(p, args, num_frames=1, limit=1, batch_size=1, workers=0, frame_side=0)
     return args
 
 
-def add_model_flags(p: argparse.ArgumentParser, *, is_required: bool) -> None:
-    """Add the flags that name a trained model or a published projector."""
+def add_model_flags(p: argparse.ArgumentParser, *, is_required: bool, alternatives: str = "") -> None:
+    """Add the flags that name a trained model or a published projector. `alternatives` says what else is one."""
     source = p.add_mutually_exclusive_group(required=is_required)
-    source.add_argument("--model", type=Path, help="--output_dir of train_ski_lvlm.py")
+    source.add_argument("--model", help=f"--output_dir of train_ski_lvlm.py{alternatives}")
     source.add_argument("--baseline", choices=["video-chatgpt"], help="a published projector, with the next flags")
     p.add_argument("--projector_weights", type=Path, help="mm_projector.bin of Video-ChatGPT, LLAVIDAL or SKI")
     p.add_argument("--base_llm", help="the baseline's language model, the one its projector was trained with")
     p.add_argument("--vision_tower", help="the baseline's tower, such as openai/clip-vit-large-patch14")
-    p.add_argument("--num_frames", type=int, help="frames of a video for the baseline (default: 100)")
+    p.add_argument(
+        "--num_frames", type=int, help="frames of a video for the baseline (default: 100), hf: (16) and openai: (8)"
+    )
     p.add_argument(
         "--delimiters",
         choices=("auto", "none"),

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 from eval.describing.answering import Clips, Engine
@@ -32,7 +33,7 @@ class SkiLvlmModel:
         self._version: str | None = None  # of vLLM
         is_vllm = args.engine == "vllm"
         self.lvlm = load_lvlm(args, shard, is_decoded_here=not is_vllm)
-        self._llm = plain_llm(self.lvlm.model, args.model) if is_vllm else ""
+        self._llm = plain_llm(self.lvlm.model, Path(args.model) if args.model else None) if is_vllm else ""
         self.identity = model_digest(self.lvlm.model) + (" vllm" if is_vllm else "")
 
     @contextmanager

@@ -1,53 +1,75 @@
-"""A video LLM trained with --base_vlm, which answers by its own `generate`."""
+"""A video LLM that answers with its own processor: one of transformers, or one trained with --base_vlm."""
 
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from eval.describing.answering import Clips, Engine, Prompt
+from eval.describing.frame_inputs import FrameInputs
+from eval.describing.model_flags import other_kind
 from eval.items.answers import Answer
-from ski_lvlm.datasets.catalogue import open_data_set
-from ski_lvlm.datasets.clip_files import video_clips
-from ski_lvlm.datasets.reading import LoadedClip
+from ski_lvlm.encoders.digest import weights_digest
 from ski_lvlm.llm.loading import tokenizer_digest
-from ski_lvlm.lvlm.inference import LoadedModel
+from ski_lvlm.lvlm.inference import fast_dtype, on_device
 from ski_lvlm.lvlm.trained import trained_digest
 from ski_lvlm.storage.digests import digest, digest_number
 from ski_lvlm.storage.shards import Shard
-from ski_lvlm.video_llm.frames import VideoFrames, read_video_frames
-from ski_lvlm.video_llm.opening import load_for_inference
-from ski_lvlm.videos.folder import VideoClip, VideoError, VideoFolder
+from ski_lvlm.video_llm.answering import Prompting, answer
+from ski_lvlm.video_llm.frames import VideoFrames
+from ski_lvlm.video_llm.loading import knows_videos, load_video_llm
+from ski_lvlm.video_llm.model import SkiVideoLlm
+from ski_lvlm.video_llm.picture_prompting import PicturePrompting
+from ski_lvlm.video_llm.prompting import VideoPrompting
 
 
 class VideoLlmModel:
-    """The model of --model, where that was trained with --base_vlm.
+    """The model of `--model hf:ID`, or of the folder of a training with --base_vlm.
+
+    A model that knows pictures but no videos sees the frames as pictures.
 
     Args:
         args: the command line.
         shard: whose number is that of the GPU.
-        generation: settings of `generate`.
+        generation: settings of transformers' `generate`.
 
     Raises:
-        ValueError: no such model, a base with other weights, or flags that are for other models.
+        ValueError: there is no such model, or it is of another kind.
     """
 
     def __init__(self, args: argparse.Namespace, *, shard: Shard, generation: dict[str, Any]) -> None:
+        self._args, self._generation = args, generation
+        self._num_frames, self._side = args.num_frames, args.frame_side
+        number = shard.index - 1
+        self._llm, self._prompting = self._untrained(number) if other_kind(args.model) else self._trained(number)
+        tokenizer = tokenizer_digest(self._prompting.tokenizer)
+        settings = digest(json.dumps(self._prompting.processor.to_dict(), default=str))
+        inputs = digest(json.dumps([self._num_frames, self._side, self._prompting.prompt, settings]))
+        weights = " ".join(str(value) for value in self._about.values())
+        self.identity = f"video_llm {weights} {tokenizer} {inputs}"
+
+    def _untrained(self, number: int) -> tuple[PreTrainedModel, Prompting]:
+        model_id = self._args.model.removeprefix("hf:")
+        base = load_video_llm(model_id, dtype=fast_dtype(), flag="--model hf:", needs_video=False)
+        self._about: dict[str, Any] = {"digest": weights_digest(base.model)}
+        prompting = VideoPrompting(base) if knows_videos(base.processor) else PicturePrompting(base)
+        return on_device(base.model, number=number), prompting
+
+    def _trained(self, number: int) -> tuple[PreTrainedModel, Prompting]:
+        args = self._args
         for flag, is_set in (("--engine vllm", args.engine != "hf"), ("--features", args.features)):
             if is_set:
                 raise ValueError(f"{flag}: {args.model} was trained with --base_vlm, whose base looks at videos itself")
-        self._args, self._generation = args, generation
-        self.loaded = load_for_inference(args.model, number=shard.index - 1)
-        model, config = self.loaded.model, self.loaded.model.config
-        prompt = digest(json.dumps(config.prompt))
-        frames = f"{config.num_frames} {config.frame_side}"
-        weights = f"{trained_digest(model)} {config.llm_digest}"
-        self.identity = f"{weights} {tokenizer_digest(model.tokenizer)} {frames} {prompt}"
+        model = SkiVideoLlm.from_pretrained(args.model, is_for_video=True, dtype=fast_dtype())
+        config = model.config
+        self._num_frames, self._side = config.num_frames, config.frame_side
+        self._about = {"digest": config.llm_digest, "trained": trained_digest(model), "lora_rank": config.lora_rank}
+        return on_device(model, number=number).llm, model.prompting
 
     @contextmanager
     def open(self, questions: Mapping[str, Sequence[str]]) -> Iterator[tuple[Clips, Engine]]:
@@ -56,85 +78,46 @@ class VideoLlmModel:
         Raises:
             ValueError: there are no such videos.
         """
-        args, config = self._args, self.loaded.model.config
-        videos = video_clips(open_data_set(args.data), args.videos) if args.data else VideoFolder(str(args.videos))
-        clips = VideoClips(FrameReader(videos, config.num_frames, config.frame_side))
-        yield clips, VideoEngine(self.loaded, args.batch_size, seed=args.seed, generation=self._generation)
+        args = self._args
+        clips = FrameInputs(args.videos, data=args.data, num_frames=self._num_frames, side=self._side)
+        yield clips, VideoLlmEngine(self._llm, self._prompting, seed=args.seed, generation=self._generation)
 
     def description(self) -> dict[str, Any]:
-        """Return model, frozen base, frames and prompt."""
-        model, config = self.loaded.model, self.loaded.model.config
+        """Return the model, its digest and the frames that it was shown."""
+        model = self._args.model
         return {
-            "model": {"source": str(Path(self._args.model).resolve()), "trained": trained_digest(model)},
-            "video_llm": {
-                "id": config.base_llm,
-                "digest": config.llm_digest,
-                "dtype": str(model.llm.dtype).removeprefix("torch."),
-                "lora_rank": config.lora_rank,
-            },
-            "video": {"num_frames": config.num_frames, "frame_side": config.frame_side},
-            "prompt": config.prompt,
+            "model": {"source": model if other_kind(model) else str(Path(model).resolve())},
+            "video_llm": self._about | {"dtype": str(self._llm.dtype).removeprefix("torch.")},
+            "video": {"num_frames": self._num_frames, "frame_side": self._side},
+            "sees": "pictures" if isinstance(self._prompting, PicturePrompting) else "a video",
+            "prompt": self._prompting.prompt,
         }
 
 
-@dataclass(frozen=True)
-class FrameReader:
-    """Reader of a clip's frames by its name, for worker processes."""
+class VideoLlmEngine:
+    """Answers one after the other, since each family has its own form of batches.
 
-    videos: Mapping[str, VideoClip] | VideoFolder
-    num_frames: int
-    side: int
+    Each sample depends on the seed, the video and the question alone.
+    """
 
-    def __call__(self, name: str) -> VideoFrames:
-        """Decode the frames of a clip.
+    clips_at_once = 1
 
-        Raises:
-            VideoError: no such clip, or one that cannot be read.
-        """
-        path, span = self._clip(name)
-        return read_video_frames(path, num_frames=self.num_frames, side=self.side, span=span)
+    def __init__(self, llm: PreTrainedModel, prompting: Prompting, *, seed: int, generation: Mapping[str, Any]) -> None:
+        self._llm, self._prompting, self._seed, self._generation = llm, prompting, seed, generation
 
-    def _clip(self, name: str) -> VideoClip:
-        if isinstance(self.videos, VideoFolder):
-            return VideoClip(self.videos.find(name))
-        if name not in self.videos:
-            raise VideoError(f"no video of clip {name!r} among the {len(self.videos)} of the data set")
-        return self.videos[name]
-
-
-@dataclass(frozen=True)
-class VideoClips:
-    """Clips as frames, which the base encodes together with the question."""
-
-    read: FrameReader
-
-    def content(self, clip: LoadedClip[VideoFrames]) -> tuple[VideoFrames | None, str]:
-        """Return the frames of a clip, or None and the reason."""
-        return clip.content, clip.error
-
-
-class VideoEngine:
-    """Answers one by one. Samples depend on the seed, the video and the question alone."""
-
-    def __init__(self, loaded: LoadedModel, clips_at_once: int, *, seed: int, generation: dict[str, Any]) -> None:
-        self._loaded, self._seed, self._generation = loaded, seed, generation
-        self.clips_at_once = clips_at_once
-
-    def problem(self, content: VideoFrames, question: str) -> str | None:
-        """Return None: whether a question fits is known when the base has made its inputs."""
-        return None
+    def problem(self, content: VideoFrames, question: str) -> None:
+        """Return None: a prompt's length is known only when it is made."""
 
     def answer(self, prompts: Sequence[Prompt]) -> Iterator[Answer]:
-        """Yield the answers to all prompts, or the reason why there is none."""
-        for prompt in prompts:
-            seed = json.dumps([self._seed, prompt.video, prompt.question])
-            torch.manual_seed(digest_number(seed, num_bytes=7))
+        """Yield the answers to all prompts."""
+        for video, frames, question in prompts:
+            torch.manual_seed(digest_number(json.dumps([self._seed, video, question]), num_bytes=7))
             try:
-                (answer,) = self._loaded.answer([prompt.content], [prompt.question], **self._generation)
+                text, is_cut = answer(self._llm, self._prompting, frames, question, **self._generation)
             except ValueError as error:
-                yield Answer(prompt.video, prompt.question, None, str(error))
-                continue
-            yield Answer(prompt.video, prompt.question, answer.text, cut=answer.is_cut)
+                yield Answer(video, question, None, str(error))
+            else:
+                yield Answer(video, question, text, cut=is_cut)
 
     def rest(self) -> Iterator[Answer]:
         """Yield nothing, since every prompt has its answer."""

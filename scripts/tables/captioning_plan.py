@@ -7,7 +7,7 @@ from typing import NamedTuple
 from scripts.miniature import MINIATURE
 from scripts.tables import scales
 from scripts.tables.jobs import Step
-from scripts.tables.methods import Captioner, Encoder, PublishedProjector, TrainedLvlm
+from scripts.tables.methods import Captioner, Encoder, OtherModel, PublishedProjector, TrainedLvlm
 from ski_lvlm.recipe import SkiLvlmRecipe
 
 VISION_TOWER = "openai/clip-vit-large-patch14"
@@ -56,7 +56,8 @@ class Source(NamedTuple):
 class CaptioningPlan:
     """Data that the rows share, the size of the runs, the judge, and the folder of the results.
 
-    `train` and `describe` are the scale's flags with those of the command. `judge` grades at `base_url`.
+    `train` and `describe` are the scale's flags with those of the command. `judge` grades at `base_url`. Models of
+    `openai:` answer at `add_url`.
     """
 
     out: Path
@@ -69,13 +70,14 @@ class CaptioningPlan:
     encoders: dict[Encoder, Source]
     judge: str
     base_url: str | None = None
+    add_url: str | None = None
     baseline_weights: Path | None = None
     train: str = ""
     describe: str = ""
 
     def trainings(self, method: Captioner, seeds: int) -> dict[int, Step | str]:
         """Return the last step of each training by seed, or the reason why there is none."""
-        count = 1 if isinstance(method, PublishedProjector) else seeds
+        count = seeds if isinstance(method, TrainedLvlm) else 1
         return {seed: self.grades(method, seed) for seed in range(count)}
 
     def grades(self, method: Captioner, seed: int) -> Step | str:
@@ -86,16 +88,26 @@ class CaptioningPlan:
             case PublishedProjector():
                 baseline = ("--baseline", "video-chatgpt", "--projector_weights", self.baseline_weights or "")
                 towers = ("--base_llm", SkiLvlmRecipe.base_llm, "--vision_tower", VISION_TOWER)
-                return self._score(self._describe("published", (*baseline, *towers), ()))
+                return self._score(self._describe("published", (*baseline, *towers, *self._kept_tokens), ()))
+            case OtherModel(model):
+                words: tuple[str | Path, ...] = ("--model", model)
+                words += ("--base_url", self.add_url) if self.add_url and model.startswith("openai:") else ()
+                return self._score(self._describe(f"other/{_folder_name(model)}", words, ()))
             case TrainedLvlm():
                 training = self._train(method, seed)
                 name = f"{method.name}/seed_{seed}"
-                return self._score(self._describe(name, ("--model", training.folder), (training,)))
+                words = ("--model", training.folder, *self._kept_tokens)
+                return self._score(self._describe(name, words, (training,)))
+
+    @property
+    def _kept_tokens(self) -> tuple[str | Path, ...]:
+        # all rows of the paper have one tower: the first that describes a video keeps its tokens for the others
+        return "--features", self.out / "described_features"
 
     def _score(self, captions: Step) -> Step:
         words: list[str | Path] = ["--predictions", captions.folder / captions.product, "--judge", self.judge]
         words += ["--base_url", self.base_url] if self.base_url else []
-        name = f"{captions.title}/graded_by_{self.judge.replace('/', '_').replace(':', '_')}"
+        name = f"{captions.title}/graded_by_{_folder_name(self.judge)}"
         folder = self.out / name
         # in a folder below the step's, since the step and the command each lock their folder
         words += ["--videos", self.videos.path, "--out", folder / "scores"]
@@ -104,9 +116,7 @@ class CaptioningPlan:
     def _describe(self, name: str, model: tuple[str | Path, ...], needs: tuple[Step, ...]) -> Step:
         folder = self.out / name / "captions"
         words: list[str | Path] = [*model, "--videos", self.videos.path, "--questions", self.questions.path]
-        # all rows have one tower: the first that describes a video keeps its tokens for the others
-        words += [*self.describe.split(), "--features", self.out / "described_features"]
-        words += ["--out", folder / "predictions.json"]
+        words += [*self.describe.split(), "--out", folder / "predictions.json"]
         needs += self.videos.steps + self.questions.steps
         return Step(("eval/describe.py", *words), "predictions.json", self.out, folder, needs)
 
@@ -133,3 +143,7 @@ class CaptioningPlan:
         joined = ("scripts/join_features.py", "--video", self.video_features.path, "--skeleton", skeletons)
         needs = (extract, *self.video_features.steps)
         return Source(both, (Step((*joined, "--out", both), "features.json", self.out, both, needs),))
+
+
+def _folder_name(model: str) -> str:
+    return model.replace("/", "_").replace(":", "_")

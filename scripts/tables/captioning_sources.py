@@ -80,6 +80,7 @@ def _command_flags(args: argparse.Namespace, scale: CaptioningScale) -> dict[str
     limit = args.limit or scale.limit
     describe += f" --limit {limit}" if limit else ""
     judge = {"judge": args.judge, "base_url": args.base_url, "baseline_weights": args.baseline_weights}
+    judge["add_url"] = args.add_url
     return {**judge, "train": train, "describe": describe}
 
 

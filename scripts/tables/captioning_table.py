@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from eval.describing.model_flags import other_kind
 from eval.items.predictions import video_of
 from eval.pages.score_items import read_items, read_scores
 from eval.pages.score_report import is_papers_judge
 from eval.pages.table_3 import METRIC_NAMES, PAPER_JUDGE, PUBLISHED
 from scripts.tables.captioning_plan import CaptioningPlan
 from scripts.tables.markdown import NOTHING, empty_rows, grid, span, with_spread
-from scripts.tables.methods import Captioner, PublishedProjector, TrainedLvlm
+from scripts.tables.methods import Captioner, OtherModel, PublishedProjector, TrainedLvlm
 from scripts.tables.results import Comparison, Number, Results, Training, over_trainings, verdict_of
 from scripts.tables.rows import Row, Table
 
@@ -31,6 +33,10 @@ WORDING = (
     "judges: read the paper's beside ours as where they stood, not as a target."
 )
 TOY = "The synthetic set is a toy in miniature: its numbers say whether everything runs, and nothing about Charades."
+OTHERS = (
+    "Models of hf: and openai: are not the paper's. Nobody trained them here. They see frames of their own number and "
+    "size, and answer the same questions, graded by the same judge. What they were trained on is not known here."
+)
 VERDICTS = (
     "A row is better or worse than another only if both intervals of the difference say so: the one over videos "
     "(bootstrap) and the one over trainings (Student's t on the differences of trainings with the same seed)."
@@ -52,6 +58,20 @@ TABLE: Table[Captioner] = Table(
         _row(DROPOUT, TrainedLvlm("aligned", dropout=0.5), "NTU-VCGPT", "SKI-LVLM"),
     ),
 )
+
+
+def with_models(models: Iterable[str]) -> Table[Captioner]:
+    """Return the table with a row for each of these models of today, marked †, beside the paper's.
+
+    Raises:
+        ValueError: a name is not of a kind that eval/describe.py knows, or is given twice.
+    """
+    names = list(models)
+    for name in names:
+        if other_kind(name) is None or names.count(name) > 1:
+            raise ValueError(f"--add {name}: expected hf:ID or openai:MODEL, each once")
+    rows = tuple(_row(f"{name} †", OtherModel(name), "NTU-VCGPT", "SKI-LVLM") for name in names)
+    return replace(TABLE, rows=TABLE.rows + rows)
 
 
 def read_values(scores: Path, predictions: Path, *, actions: bool) -> dict[str, dict[str, float]]:
@@ -85,11 +105,11 @@ def action_accuracy(predictions: Path) -> dict[str, float]:
     }
 
 
-def collect(plan: CaptioningPlan, seeds: int, *, actions: bool) -> Results:
+def collect(plan: CaptioningPlan, seeds: int, *, actions: bool, table: Table[Captioner] = TABLE) -> Results:
     """Read the finished grades of all rows."""
     values: dict[tuple[str, str], dict[int, dict[str, float]]] = {}
     reasons: dict[tuple[str, str], str] = {}
-    for row in TABLE.rows:
+    for row in table.rows:
         for seed, step in plan.trainings(row.method, seeds).items():
             if isinstance(step, str) or not step.is_finished():
                 reasons[row.name, "average"] = step if isinstance(step, str) else "not run"
@@ -98,11 +118,14 @@ def collect(plan: CaptioningPlan, seeds: int, *, actions: bool) -> Results:
             scores = (step.folder / step.product).parent
             for measure, items in read_values(scores, captions.folder / captions.product, actions=actions).items():
                 values.setdefault((row.name, measure), {})[seed] = items
-    return results_of(values, reasons)
+    return results_of(values, reasons, table=table)
 
 
 def results_of(
-    values: Mapping[tuple[str, str], Mapping[int, Mapping[str, float]]], reasons: Mapping[tuple[str, str], str]
+    values: Mapping[tuple[str, str], Mapping[int, Mapping[str, float]]],
+    reasons: Mapping[tuple[str, str], str],
+    *,
+    table: Table[Captioner] = TABLE,
 ) -> Results:
     """Return the table of values by (row, measure), seed and item."""
     trainings: dict[tuple[str, str], dict[int, Training]] = {}
@@ -112,7 +135,7 @@ def results_of(
                 trainings.setdefault(cell, {})[seed] = Training(fmean(items.values()), items)
     measured = {measure for _, measure in trainings}
     measures = tuple(measure for measure in MEASURES if measure in METRIC_NAMES or measure in measured)
-    return Results(TABLE, measures, trainings, verdict, group_of=video_of, reasons=reasons)
+    return Results(table, measures, trainings, verdict, group_of=video_of, reasons=reasons)
 
 
 def verdict(points: Number, baseline: Number) -> str:
@@ -126,7 +149,7 @@ def verdict(points: Number, baseline: Number) -> str:
 def markdown(results: Results, *, judge: str, toy: bool) -> str:
     """Write the table with its legend, and the comparisons below it."""
     head = ["Metric"]
-    for row in TABLE.rows:
+    for row in results.table.rows:
         head += [f"{row.name} paper", "ours"] if _is_published(row) else [f"{row.name} ours"]
     parts = [
         f"## {TABLE.caption}",
@@ -136,6 +159,7 @@ def markdown(results: Results, *, judge: str, toy: bool) -> str:
         WORDING,
     ]
     parts += [TOY] if toy else []
+    parts += [OTHERS] if any(isinstance(row.method, OtherModel) for row in results.table.rows) else []
     parts += empty_rows(results)
     if comparisons := _comparisons(results, COMPARED):
         titles = ["Row", "minus", "measure", "verdict", "points", "over videos", "over trainings", "items", "trainings"]
@@ -170,7 +194,7 @@ def _judge_note(results: Results, judge: str) -> str:
 
 def _line(results: Results, measure: str) -> list[str]:
     cells = [_title(measure)]
-    for row in TABLE.rows:
+    for row in results.table.rows:
         if _is_published(row):
             published = row.published[MEASURES.index(measure)]
             cells.append("" if published is None else f"{published:.1f}")
@@ -201,7 +225,7 @@ def as_json(results: Results, *, judge: str) -> dict[str, Any]:
                 for measure in results.columns
                 if (cell := results.number(row, measure))
             }
-            for row in TABLE.rows
+            for row in results.table.rows
         },
         "comparisons": [
             {

@@ -91,5 +91,12 @@ class TrainedLvlm:
         return f"video-skeletons_{self.skeletons}{dropout}" if self.skeletons else "video"
 
 
+@dataclass(frozen=True)
+class OtherModel:
+    """A model that is not of this repository, by its name for eval/describe.py: `hf:ID` or `openai:MODEL`."""
+
+    model: str
+
+
 Recogniser = FineTuned | SkeletonAligned | SkeletonText | ZeroTraining | Distilled | Taught
-Captioner = PublishedProjector | TrainedLvlm
+Captioner = PublishedProjector | TrainedLvlm | OtherModel

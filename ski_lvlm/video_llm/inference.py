@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import StoppingCriteriaList
-
-from ski_lvlm.lvlm.inference import EndWatch, ModelAnswer
+from ski_lvlm.lvlm.inference import ModelAnswer
+from ski_lvlm.video_llm.answering import answer
 from ski_lvlm.video_llm.frames import VideoFrames, read_video_frames
 from ski_lvlm.video_llm.model import SkiVideoLlm
 
@@ -38,10 +37,8 @@ class LoadedVideoLlm:
         **generation: Any,  # noqa: ANN401
     ) -> list[ModelAnswer]:
         """Answer a question about each video, one after the other."""
-        answers = []
-        for video, question in zip(videos, questions, strict=True):
-            watch = EndWatch(self.model.end_ids)
-            criteria = StoppingCriteriaList([watch])
-            (text,) = self.model.answer([video], [question], stopping_criteria=criteria, **generation)
-            answers.append(ModelAnswer(text, watch.is_cut[0]))
-        return answers
+        model = self.model
+        return [
+            answer(model.llm, model.prompting, video, question, **generation)
+            for video, question in zip(videos, questions, strict=True)
+        ]

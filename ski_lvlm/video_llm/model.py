@@ -1,6 +1,6 @@
 """A frozen video LLM that reads projected skeleton tokens behind the video, in training."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +14,6 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
 from ski_lvlm.encoders.digest import weights_digest
-from ski_lvlm.llm.answer_text import answer_text
 from ski_lvlm.llm.conversation import IGNORED
 from ski_lvlm.llm.limits import pad_id
 from ski_lvlm.llm.sampling import MAX_NEW_TOKENS
@@ -28,6 +27,7 @@ from ski_lvlm.lvlm.trained import LLM, hide_frozen, trained_names
 from ski_lvlm.parallel.partitioned import gathered
 from ski_lvlm.recipe import AdapterRecipe
 from ski_lvlm.storage.weight_files import read_safetensors
+from ski_lvlm.video_llm.answering import answer, placed
 from ski_lvlm.video_llm.config import SkiVideoLlmConfig
 from ski_lvlm.video_llm.frames import VideoFrames
 from ski_lvlm.video_llm.loading import VideoLlm, load_video_llm
@@ -150,7 +150,7 @@ class SkiVideoLlm(SkiModel):
                 attention_mask=torch.ones_like(words),
                 logits_to_keep=positions,
                 use_cache=False,
-                **self._placed(inputs),
+                **placed(inputs, self.llm),
             )
         return output.logits[0], labels[positions + 1]
 
@@ -174,11 +174,6 @@ class SkiVideoLlm(SkiModel):
         finally:
             handle.remove()
 
-    def _placed(self, inputs: Inputs) -> Inputs:
-        """Return the inputs on the device of the base, pixels in its precision."""
-        on_device = {name: value.to(self.llm.device) for name, value in inputs.items()}
-        return {name: v.to(self.llm.dtype) if name.startswith("pixel_values") else v for name, v in on_device.items()}
-
     @torch.inference_mode()
     def answer(
         self,
@@ -196,24 +191,9 @@ class SkiVideoLlm(SkiModel):
             ValueError: question and video fill the context.
         """
         return [
-            self._answer(video, text, max_new_tokens=max_new_tokens, **sampling)
+            answer(self.llm, self.prompting, video, text, max_new_tokens=max_new_tokens, **sampling).text
             for video, text in zip(videos, question, strict=True)
         ]
-
-    def _answer(self, video: VideoFrames, question: str, *, max_new_tokens: int, **sampling: Any) -> str:  # noqa: ANN401
-        inputs = self._placed(self.prompting.inputs(question, video))
-        length = inputs["input_ids"].shape[1]
-        if problem := self.prompting.problem(length):
-            raise ValueError(problem)
-        generate = cast(Callable[..., Int[Tensor, "1 L"]], self.llm.generate)
-        generated = generate(
-            **inputs,
-            max_new_tokens=self.prompting.room(length, max_new_tokens),
-            pad_token_id=pad_id(self.tokenizer),
-            eos_token_id=self.end_ids or None,
-            **({"do_sample": False} | sampling),
-        )
-        return answer_text(generated[0, length:].tolist(), self.tokenizer, self.end_ids)
 
     @property
     def end_ids(self) -> list[int]:

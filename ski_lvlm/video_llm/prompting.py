@@ -17,13 +17,23 @@ from ski_lvlm.llm.conversation import (
     lay_out,
     without_placeholders,
 )
-from ski_lvlm.llm.limits import context_of
+from ski_lvlm.llm.limits import Context, context_of
 from ski_lvlm.video_llm.chat_template import VideoChatTemplate
 from ski_lvlm.video_llm.frames import VideoFrames
 from ski_lvlm.video_llm.loading import VideoLlm
 
 SKELETON = PLACEHOLDER_IDS["skeleton"]
 Inputs = dict[str, Tensor]
+
+
+def context_problem(context: Context | None, length: int) -> str | None:
+    """Return the reason why a prompt of so many tokens leaves no room for an answer, None where it does."""
+    if context is None or length < context.tokens:
+        return None
+    return (
+        f"question and video take {length} tokens, but the model reads {context.tokens} ({context.source}); shorten "
+        "the question, or show fewer or smaller frames"
+    )
 
 
 class VideoPrompting:
@@ -82,12 +92,7 @@ class VideoPrompting:
 
     def problem(self, length: int) -> str | None:
         """Return the reason why a prompt of so many tokens leaves no room for an answer, None where it does."""
-        if self.context is None or length < self.context.tokens:
-            return None
-        return (
-            f"question and video take {length} tokens, but the model reads {self.context.tokens} "
-            f"({self.context.source}); shorten the question, or train with less --video_frames or --video_side"
-        )
+        return context_problem(self.context, length)
 
     def room(self, length: int, max_new_tokens: int) -> int:
         """Return the maximum length of an answer behind a prompt of this length."""

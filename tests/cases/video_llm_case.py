@@ -13,10 +13,14 @@ from einops import rearrange
 from torch.nn import functional
 from transformers import (
     BatchFeature,
+    CLIPImageProcessor,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
     LlavaOnevisionConfig,
     LlavaOnevisionForConditionalGeneration,
     LlavaOnevisionImageProcessor,
     LlavaOnevisionProcessor,
+    LlavaProcessor,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2_5_VLProcessor,
@@ -105,6 +109,30 @@ def tiny_onevision(folder: Path, *, seed: int = 0) -> Path:
         vision_feature_select_strategy="full",
     )
     return _written(LlavaOnevisionForConditionalGeneration, config, processor, folder, seed)
+
+
+def tiny_llava(folder: Path, *, seed: int = 0) -> Path:
+    """Write a random LLaVA 1.5, which knows pictures but no videos."""
+    tokenizer = _tokenizer(["<image>"], ONEVISION_TEMPLATE.replace("video", "image"))
+    vision = {"model_type": "clip_vision_model", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
+    vision |= {"num_attention_heads": 2, "image_size": SIDE, "patch_size": 7, "projection_dim": 16}
+    text = _TEXT | {"model_type": "llama", "vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id}
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+    )
+    size = {"height": SIDE, "width": SIDE}
+    processor = LlavaProcessor(
+        CLIPImageProcessor(size=size, crop_size=size),
+        tokenizer,
+        patch_size=7,
+        vision_feature_select_strategy="full",
+        num_additional_image_tokens=1,
+    )
+    return _written(LlavaForConditionalGeneration, config, processor, folder, seed)
 
 
 FAMILIES = {"qwen": tiny_qwen, "onevision": tiny_onevision}

@@ -159,6 +159,30 @@ def test_all_rows_and_seeds_share_the_tokens_of_the_described_videos(tmp_path, r
 
 
 @pytest.mark.slow
+def test_models_of_today_get_rows_of_their_own(tmp_path, runner):
+    added = ["--add", "hf:some/vlm", "openai:glm", "--add_url", "http://x/v1"]
+    made(tmp_path, runner, *added, "--seeds", "2")
+    describe = [command for command in of(runner, "describe.py") if ":" in flag(command, "--model")]
+    assert [flag(command, "--model") for command in describe] == ["hf:some/vlm", "openai:glm"]  # once, not once a seed
+    assert all("--features" not in command for command in describe)
+    assert "--base_url" not in describe[0] and flag(describe[1], "--base_url") == "http://x/v1"
+    questions = {flag(command, "--questions") for command in of(runner, "describe.py")}
+    assert len(questions) == 1 and runner.scripts().count("score.py") == 4 * 2 + 2
+    text = (tmp_path / "out" / "table_3.md").read_text()
+    assert "| hf:some/vlm † ours | openai:glm † ours |" in text and "are not the paper's. Nobody trained" in text
+    assert "| hf:some/vlm † | SKI-LVLM | Average |" in text
+    assert json.loads((tmp_path / "out" / "table_3.json").read_text())["ours"]["hf:some/vlm †"]["correctness"]
+    made(tmp_path / "only", again := FakeRunner(), *added, "--rows", "glm")
+    assert again.scripts()[-2:] == ["describe.py", "score.py"] and "train_ski_lvlm.py" not in again.scripts()
+
+
+def test_rows_for_models_of_no_known_kind_are_refused(tmp_path, runner):
+    for names in (["some/vlm"], ["hf:x", "hf:x"]):
+        with pytest.raises(ValueError, match="expected hf:ID or openai:MODEL, each once"):
+            made(tmp_path, runner, "--add", *names)
+
+
+@pytest.mark.slow
 def test_nobody_describes_with_a_skeleton(tmp_path, runner):
     made(tmp_path, runner, "--seeds", "1")
     assert not [word for command in of(runner, "describe.py") for word in command if "skeleton" in Path(word).name]

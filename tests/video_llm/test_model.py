@@ -17,6 +17,7 @@ from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
 from ski_lvlm.lvlm.trained import trained_names
 from ski_lvlm.recipe import AdapterRecipe
+from ski_lvlm.video_llm.answering import placed
 from ski_lvlm.video_llm.frames import read_video_frames
 from ski_lvlm.video_llm.model import SkiVideoLlm, decoder_name
 from ski_lvlm.video_llm.prompting import SKELETON
@@ -96,7 +97,7 @@ def test_an_answer_is_that_of_the_untouched_model(case, tmp_path):
     assert loaded.generate(Path(case["videos"]) / f"{CLIPS[0]}_rgb.avi", QUESTION, max_new_tokens=8) == expected
     (answer,) = loaded.answer([frames], [QUESTION], max_new_tokens=2)
     assert answer.is_cut
-    actual = loaded.model.llm(**loaded.model._placed(loaded.model.prompting.inputs(QUESTION, frames))).logits
+    actual = loaded.model.llm(**placed(loaded.model.prompting.inputs(QUESTION, frames), loaded.model.llm)).logits
     assert torch.equal(actual, base(**inputs).logits)
 
 
