@@ -10,44 +10,40 @@ A checkpoint has the same files beside those of the optimizer.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ski_lvlm.encoders.digest import tensors_digest, weights_digest
 from ski_lvlm.llm.loading import Llm, load_llm
 from ski_lvlm.llm.quantisation import quantise
 from ski_lvlm.lvlm import adapter
 from ski_lvlm.lvlm.config import SkiLvlmConfig
-from ski_lvlm.lvlm.trained import LLM, trained_names
+from ski_lvlm.lvlm.trained import LLM
 from ski_lvlm.parallel.partitioned import whole_models
 from ski_lvlm.storage.files import atomic_path
 from ski_lvlm.storage.weight_files import read_safetensors, weights_explained
-
-if TYPE_CHECKING:
-    from ski_lvlm.lvlm.ski_model import SkiModel
 
 WEIGHTS = "model.safetensors"
 LLM_FOLDER = "llm"
 
 
-def write_model(model: "SkiModel", weights: Mapping[str, Tensor], folder: Path) -> None:
+def write_model(config: PretrainedConfig, llm: Llm, weights: Mapping[str, Tensor], folder: Path) -> None:
     """Write the trained `weights` of a model, by its names, and config.json. The projectors come last."""
     folder.mkdir(parents=True, exist_ok=True)
     of_llm = {name.removeprefix(LLM): tensor for name, tensor in weights.items() if name.startswith(LLM)}
-    if adapter.has_adapter(model.llm):
-        adapter.save_adapter(model.llm, of_llm, folder / adapter.FOLDER)
-    elif model.config.train == "llm":
-        state = {**model.llm.state_dict(), **of_llm}
-        model.config.tuned_llm_digest = tensors_digest(state)
-        write_llm(model.llm, model.tokenizer, folder / LLM_FOLDER, state=state)
+    if adapter.has_adapter(llm.model):
+        adapter.save_adapter(llm.model, of_llm, folder / adapter.FOLDER)
+    elif config.train == "llm":
+        state = {**llm.model.state_dict(), **of_llm}
+        config.tuned_llm_digest = tensors_digest(state)
+        write_llm(llm.model, llm.tokenizer, folder / LLM_FOLDER, state=state)
     else:
         of_llm = {}
     projectors = {name: tensor for name, tensor in weights.items() if name.removeprefix(LLM) not in of_llm}
-    model.config.save_pretrained(folder)
+    config.save_pretrained(folder)
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in projectors.items()}, temporary)
 
@@ -63,19 +59,21 @@ def write_llm(
     tokenizer.save_pretrained(folder)
 
 
-def read_weights(model: "SkiModel", folder: Path) -> dict[str, Tensor]:
-    """Read all trained weights of a model from its folder or checkpoint, by the model's names.
+def read_weights(
+    config: PretrainedConfig, llm: PreTrainedModel, folder: Path, *, expected: set[str]
+) -> dict[str, Tensor]:
+    """Read all trained weights of a model from its folder or checkpoint, by the model's names `expected`.
 
     Raises:
         ValueError: missing, damaged, or weights of another model.
     """
     weights = read_safetensors(folder / WEIGHTS)
-    if adapter.has_adapter(model.llm):
-        of_llm = adapter.read_adapter(model.llm, folder / adapter.FOLDER)
+    if adapter.has_adapter(llm):
+        of_llm = adapter.read_adapter(llm, folder / adapter.FOLDER)
     else:
-        of_llm = read_llm(folder / LLM_FOLDER) if model.config.train == "llm" else {}
+        of_llm = read_llm(folder / LLM_FOLDER) if config.train == "llm" else {}
     weights |= {f"{LLM}{name}": tensor for name, tensor in of_llm.items()}
-    check_names(weights, trained_names(model), folder)
+    check_names(weights, expected, folder)
     return weights
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ski_lvlm.llm.loading import Llm
 from ski_lvlm.lvlm.adapter import set_adapter_mode
 from ski_lvlm.lvlm.model_folder import write_model
 from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
@@ -55,4 +56,5 @@ class SkiModel(PreTrainedModel):
         """Write config.json and the trained weights as `ski_lvlm.lvlm.model_folder`, never the frozen parts."""
         if is_main_process:
             names, weights = trained_names(self), state_dict or self.state_dict()
-            write_model(self, {name: t for name, t in weights.items() if name in names}, Path(save_directory))
+            trained = {name: tensor for name, tensor in weights.items() if name in names}
+            write_model(self.config, Llm(self.llm, self.tokenizer), trained, Path(save_directory))

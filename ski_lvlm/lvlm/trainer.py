@@ -9,7 +9,7 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 
 from ski_lvlm.lvlm.model_folder import read_weights
 from ski_lvlm.lvlm.ski_model import SkiModel
-from ski_lvlm.lvlm.trained import constant_weights
+from ski_lvlm.lvlm.trained import constant_weights, trained_names
 from ski_lvlm.parallel.partitioned import assign
 from ski_lvlm.training.checkpoints import ResumableTrainer
 from ski_lvlm.training.rate_groups import split_groups
@@ -48,7 +48,8 @@ class LvlmTrainer(ResumableTrainer):
 
     def checkpoint_weights(self, checkpoint: Path) -> dict[str, Tensor]:
         """Read the trained weights of a checkpoint, by the model's names."""
-        return read_weights(self.lvlm, checkpoint)
+        model = self.lvlm
+        return read_weights(model.config, model.llm, checkpoint, expected=trained_names(model))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         assign(model or self.lvlm, self.checkpoint_weights(Path(resume_from_checkpoint)))
