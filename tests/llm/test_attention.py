@@ -21,7 +21,7 @@ def test_implementations_agree_and_none_is_transformers_own(llm):
     torch.testing.assert_close(llm(ids, attention_mask=mask).logits[:, -1], logits[:, -1])
 
 
-@pytest.mark.parametrize("name", ["nonsense", "flash_attention_2"])
+@pytest.mark.parametrize("name", ["nonsense", "flash_attention_2", "kernels-community/flash-attn"])
 def test_what_is_not_there_is_refused_with_what_is(llm, name):
     with pytest.raises(ValueError, match=f"--attn_implementation {name}: not to be had here .*; expected sdpa, eager"):
         set_attention(llm, name)
