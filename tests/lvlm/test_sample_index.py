@@ -94,10 +94,10 @@ def test_another_start_measures_nothing_and_has_the_same_samples(tmp_path, rende
     first = usable(tmp_path, skip_missing=True)
     assert len(rendered) == 4
     monkeypatch.setattr(FeatureFolder, "_indices", None)  # nothing is searched either
-    messages = caplog.text
+    messages = list(caplog.messages)
     caplog.clear()
     second = usable(tmp_path, skip_missing=True)
-    assert len(rendered) == 4 and caplog.text == messages != ""
+    assert len(rendered) == 4 and caplog.messages == messages != []
     assert list(second.conversations) == list(first.conversations)
     for k in range(4):
         a, b = first[k], second[k]
