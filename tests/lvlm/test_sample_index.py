@@ -19,6 +19,8 @@ from tests.cases.lvlm_case import CLIPS, TOKENS, write_features, write_instructi
 from tests.cases.template_case import GEMMA, LLAMA_2, template_tokenizer
 from tests.cases.tiny_llm import CHATML, tiny_tokenizer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _every_file_is_large(monkeypatch):

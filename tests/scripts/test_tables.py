@@ -31,6 +31,8 @@ from scripts.tables.scales import PAPER, SYNTHETIC, with_backbone
 from tests.cases.command_case import HANG, ROOT
 from tests.cases.data_set_case import write_data_set
 
+pytestmark = pytest.mark.slow
+
 TABLES = [TABLE_1, TABLE_2, TABLE_4, TABLE_5, TABLE_6, TABLE_7, FIGURE_5]
 CLASSES = ("A6", "A23", "A60", "A64")
 

@@ -14,6 +14,8 @@ from ski_lvlm.skeletons.parts import PARTS, body_parts
 from tests.cases.reference_weights import GOLDEN, fill_random, reference, relative
 from tests.cases.stand_in_case import published_shift_gcn, skeleton_input
 
+pytestmark = pytest.mark.slow
+
 NTU_PARTS = body_parts(LAYOUTS["ntu-25"])
 LAYERS = {
     "query.weight": "body_part_st_attention_networks.{}.q_proj_weight",

@@ -16,6 +16,8 @@ from ski_lvlm.skeleton_text.methods.pair_scorer import (
 from ski_lvlm.skeleton_text.methods.smie import SMIE
 from tests.cases.reference_weights import reference, relative
 
+pytestmark = pytest.mark.slow
+
 LAYERS = {"l0": "layers.0", "l1": "layers.2", "l2": "layers.4"}
 
 

@@ -14,6 +14,8 @@ from ski_lvlm.videos.timeline import sample_indices
 from tests.cases.command_case import kill_at, run
 from tests.cases.video_case import REAL_CLIP, needs_real_clip, numbered, write_video
 
+pytestmark = pytest.mark.slow
+
 LENGTHS = {"S001C001P001R001A001": 50, "S001C001P001R001A005": 37, "S001C001P001R001A049": 6}
 LONG, OTHER, SHORT = LENGTHS
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "cache_frames.py"
