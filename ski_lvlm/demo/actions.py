@@ -14,11 +14,11 @@ from ski_lvlm.demo.clips import shown_frames, shown_numbers
 from ski_lvlm.dual_encoders.attention_maps import gradcam
 from ski_lvlm.dual_encoders.checkpoints import StudentCard, load_student
 from ski_lvlm.dual_encoders.language import Student
-from ski_lvlm.estimation.contact_sheet import drawn
+from ski_lvlm.estimation.contact_sheet import drawn, sure_places
 from ski_lvlm.estimation.estimate import Estimator, estimate_clip
 from ski_lvlm.recognition.class_sentences import class_prompts
+from ski_lvlm.recognition.recogniser import whole_clip
 from ski_lvlm.skeletons.layouts import layout_named
-from ski_lvlm.videos.augmentation import scaled
 from ski_lvlm.videos.decoding import iterate_frames, probe
 from ski_lvlm.videos.folder import VideoClip
 from ski_lvlm.videos.frame_cache import DecodedFrames
@@ -49,8 +49,7 @@ class Namer:
     def frames(self, clip: Path) -> UInt8[Tensor, "T 3 S S"]:
         """Return the frames that the student sees."""
         source = DecodedFrames({"clip": VideoClip(clip)}, side=self.card.side, framing=self.card.framing)
-        frames = source.window("clip", start=0.0, stop=1.0, num_frames=self.card.num_frames)
-        return scaled(frames, side=self.card.side)
+        return whole_clip(source, "clip", num_frames=self.card.num_frames, side=self.card.side)
 
     def name(self, clip: Path, classes: list[str]) -> Actions:
         """Return the probability of each class, and where the student looks for the most probable one."""
@@ -82,9 +81,8 @@ def joint_pictures(clip: Path, estimator: Estimator) -> Pictures:
     """Return frames with the estimated joints of at most two persons. Bones of uncertain joints are left out."""
     estimate = estimate_clip(VideoClip(clip), estimator)
     info, numbers = probe(clip), shown_numbers(len(estimate.joints))
-    with np.errstate(invalid="ignore"):
-        is_sure = estimate.confidence >= estimator.min_confidence
-    points = np.where(is_sure[..., None], estimate.places, np.nan)[list(numbers)] * [info.width, info.height]
+    places = sure_places(estimate, min_confidence=estimator.min_confidence)
+    points = places[list(numbers)] * [info.width, info.height]
     frames = iterate_frames(clip, numbers=set(numbers), size=(info.height, info.width))
     layout = layout_named(estimator.layout)
     return [drawn(frame, persons, layout) for frame, persons in zip(frames, points, strict=False)]

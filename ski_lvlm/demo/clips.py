@@ -14,6 +14,7 @@ from torch import Tensor
 from ski_lvlm.storage.files import atomic_path
 from ski_lvlm.videos.decoding import VideoInfo, iterate_frames, probe
 from ski_lvlm.videos.folder import VideoError
+from ski_lvlm.videos.timeline import sample_indices
 
 _PLAYED_SIDE = 480  # pixels of the shorter side at most
 _SHOWN_FRAMES = 8
@@ -81,5 +82,4 @@ def shown_numbers(num_frames: int) -> Sequence[int]:
     >>> shown_numbers(16)
     [1, 3, 5, 7, 9, 11, 13, 15]
     """
-    count = min(_SHOWN_FRAMES, num_frames)
-    return [(2 * i + 1) * num_frames // (2 * count) for i in range(count)]
+    return sample_indices(num_frames, _SHOWN_FRAMES).tolist()

@@ -39,9 +39,7 @@ def write_contact_sheet(
     frames = iterate_frames(
         clip.path, numbers={first + stride * int(number) for number in numbers}, size=(height, width)
     )
-    with np.errstate(invalid="ignore"):
-        is_sure = estimate.confidence >= min_confidence
-    places = np.where(is_sure[..., None], estimate.places, np.nan)[numbers] * [width, height]
+    places = sure_places(estimate, min_confidence=min_confidence)[numbers] * [width, height]
     pictures = [Image.fromarray(drawn(frame, points, layout)) for frame, points in zip(frames, places, strict=False)]
     window = around(places, width=width, height=height)
     columns, tile = min(len(pictures), _COLUMNS), (window[2] - window[0], window[3] - window[1])
@@ -50,6 +48,13 @@ def write_contact_sheet(
         sheet.paste(picture.crop(window), (i % columns * tile[0], i // columns * tile[1]))
     with atomic_path(path) as temporary:
         sheet.save(temporary, "JPEG", quality=85)
+
+
+def sure_places(estimate: Estimate, *, min_confidence: float) -> Float[np.ndarray, "T M J 2"]:
+    """Return where joints are, as shares of width and height, NaN below `min_confidence` and where they are absent."""
+    with np.errstate(invalid="ignore"):
+        is_sure = estimate.confidence >= min_confidence
+    return np.where(is_sure[..., None], estimate.places, np.nan)
 
 
 def around(places: Float[np.ndarray, "n M J 2"], *, width: int, height: int) -> tuple[int, int, int, int]:

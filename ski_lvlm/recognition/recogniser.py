@@ -95,7 +95,7 @@ def video_recogniser(
         digest=folder_digest(folder, card),
         model=freeze(student),
         clips=source.names,
-        read=partial(_whole_clip, source, num_frames=card.num_frames, side=card.side),
+        read=partial(whole_clip, source, num_frames=card.num_frames, side=card.side),
         origin=f"{origin.resolve()} {source.num_frames if isinstance(source, FrameCache) else ''}",
         prompt=card.prompt,
         names=card.names,
@@ -117,7 +117,8 @@ def _fitting_cache(cache: Path, card: StudentCard) -> FrameCache:
     return source
 
 
-def _whole_clip(source: FrameSource, name: str, *, num_frames: int, side: int) -> UInt8[Tensor, "T 3 S S"]:
+def whole_clip(source: FrameSource, name: str, *, num_frames: int, side: int) -> UInt8[Tensor, "T 3 S S"]:
+    """Return a clip as a student takes it, without augmentation."""
     return scaled(source.window(name, start=0.0, stop=1.0, num_frames=num_frames), side=side)
 
 

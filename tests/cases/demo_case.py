@@ -1,16 +1,14 @@
 """Models for the page to try them: a tiny SKI-LVLM, a tiny student, and a clip of coloured frames."""
 
-import torch
-
 from ski_lvlm.demo.actions import Namer
 from ski_lvlm.demo.answers import Answerer
 from ski_lvlm.demo.handlers import Handlers
-from ski_lvlm.encoders.vision_tower import load_vision_tower
 from ski_lvlm.lvlm.inference import LoadedLvlm
 from ski_lvlm.lvlm.model import SkiLvlm
 from tests.cases.recognition_case import student_run
 from tests.cases.text_case import tiny_clip
 from tests.cases.tiny_llm import tiny_llm
+from tests.cases.trained_case import build_model
 from tests.cases.video_case import numbered, write_video
 from tests.cases.vision_case import tiny_tower
 
@@ -21,13 +19,9 @@ EXAMPLE = "a clip"
 def lvlm(folder):
     """Return a SKI-LVLM that was never trained, which is also saved as `model`."""
     tiny_tower(folder / "tower")
-    tower = load_vision_tower(str(folder / "tower"), num_frames=FRAMES, device="cpu")
-    manifest = {"video": {"tower": str(folder / "tower"), "digest": tower.digest, "num_frames": FRAMES}}
-    torch.manual_seed(0)
-    llm = str(tiny_llm(folder / "llm"))
-    model = SkiLvlm.build(base_llm=llm, token_widths={"video": tower.width}, manifest=manifest).eval()
-    model.save_pretrained(folder / "model")
-    return LoadedLvlm(model)
+    llm = tiny_llm(folder / "llm")
+    build_model(folder / "model", tower=folder / "tower", llm=llm, modalities=("video",), num_frames=FRAMES)
+    return LoadedLvlm(SkiLvlm.from_pretrained(folder / "model"))
 
 
 def handlers(folder, *, models=2):
