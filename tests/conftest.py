@@ -53,6 +53,14 @@ def pytest_runtest_protocol(item):
         return (yield)
 
 
+@pytest.fixture(scope="module")
+def in_fp32() -> Iterator[None]:
+    """Hold language models in fp32. In bf16 the company in a batch may turn a near tie of a random model's tokens."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ski_lvlm.lvlm.inference.native_bf16", lambda: False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def llm_url() -> Iterator[str]:
     """Base URL of a real LLM server (llama.cpp with SmolLM2), started once and only if a test asks for it."""

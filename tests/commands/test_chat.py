@@ -21,15 +21,10 @@ from tests.cases.tiny_llm import tiny_llm
 from tests.cases.video_case import numbered, write_audio, write_video
 from tests.cases.vision_case import tiny_tower
 
+pytestmark = pytest.mark.usefixtures("in_fp32")
+
 FRAMES, LONGEST = 4, 12
 QUESTIONS = ["What is the person doing?", "Why?"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def in_fp32():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ski_lvlm.lvlm.inference.native_bf16", lambda: False)
-        yield
 
 
 @pytest.fixture(scope="module")

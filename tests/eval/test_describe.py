@@ -43,17 +43,9 @@ from tests.cases.trained_case import FRAMES, build_model
 from tests.cases.video_case import write_audio, write_video, write_zero_length
 from tests.cases.vision_case import tiny_tower
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_fp32")]
 
 PUBLISHED = ["--baseline", "video-chatgpt", "--projector_weights", "w", "--base_llm", "x", "--vision_tower", "y"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def in_fp32():
-    """In bf16 the company in a batch may turn a near tie of a random model's next tokens."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ski_lvlm.lvlm.inference.native_bf16", lambda: False)
-        yield
 
 
 @pytest.fixture(scope="module")

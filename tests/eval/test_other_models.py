@@ -24,18 +24,11 @@ from tests.cases.llm_server import Answer, chat_double
 from tests.cases.video_case import numbered, quarters, write_video
 from tests.cases.video_llm_case import FAMILIES, tiny_llava
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_fp32")]
 
 VIDEOS = ["a", "b"]
 ALL = {**FAMILIES, "llava": tiny_llava}
 FRAMES, SIDE = 3, 40
-
-
-@pytest.fixture(scope="module", autouse=True)
-def in_fp32():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ski_lvlm.lvlm.inference.native_bf16", lambda: False)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -19,18 +19,11 @@ from tests.cases.describe_case import ASKED, VIDEOS, answers, flags, item, predi
 from tests.cases.tiny_llm import tiny_llm
 from tests.cases.trained_case import build_model
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_fp32")]
 
 DOUBLE = ROOT / "tests" / "cases" / "vllm_double"
 REAL = os.environ.get("SKI_VLLM_PYTHON")
 ALL = len(VIDEOS) * len(ASKED)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def in_fp32():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ski_lvlm.lvlm.inference.native_bf16", lambda: False)
-        yield
 
 
 @pytest.fixture(scope="module")
