@@ -15,8 +15,10 @@ from data_curation.world.session import NUM_SUBJECTS, TRAINERS, Session, session
 from ski_lvlm.datasets.ntu import ClipName
 
 NUM_ROOMS = 40
-MOST = 900 * len(ACTIONS)
-"""Names that there are: the replication has three digits."""
+_REPLICATIONS = 900
+"""The replication of a name has three digits."""
+MOST = _REPLICATIONS * len(ACTIONS)
+"""Names that there are of all actions."""
 _NAMES, _SESSIONS, _MOTION, _SECOND = range(200, 204)
 _FEWEST_FRAMES = 14
 """Cleaning takes who is there for 11 frames or less for a ghost."""
@@ -36,6 +38,8 @@ class Settings:
     fps: int | None = None
     num_frames: int | None = None
     actions_per_clip: int = 1
+    classes: tuple[int, ...] = tuple(ACTIONS)
+    """Actions that occur, by their numbers in ascending order."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +55,24 @@ class Take:
 def clip_names(count: int, *, settings: Settings) -> list[ClipName]:
     """Return `count` names, evenly distributed over actions, subjects, cameras and rooms.
 
-    A longer list begins with a shorter one. In any 144 clips from the beginning on, each action has two clips of
-    training subjects and one of test subjects. Which session an action meets is a matter of its place in the list.
+    A longer list begins with a shorter one. In any 144 clips from the beginning on, each of 48 actions has two clips
+    of training subjects and one of test subjects. So it has among three clips for each of fewer actions. Which session
+    an action meets is a matter of its place in the list.
 
     Raises:
         ValueError: there are fewer names.
     """
-    if not 1 <= count <= MOST:
-        raise ValueError(f"--clips is {count}; the world has between 1 and {MOST}: change --clips")
+    maximum = _REPLICATIONS * len(settings.classes)
+    if not 1 <= count <= maximum:
+        raise ValueError(f"--clips is {count}; the world has between 1 and {maximum}: change --clips")
     return list(islice(_all_names(settings), count))
 
 
 def _all_names(settings: Settings) -> Iterator[ClipName]:
     """Yield block after block of all actions. A block's number is the replication."""
     base, cameras = SETUPS[settings.level], settings.difficulty.cameras
-    actions = list(ACTIONS)
-    for block in range(MOST // len(ACTIONS)):
+    actions = [action for action in ACTIONS if action in settings.classes]
+    for block in range(_REPLICATIONS):
         cycle = np.random.default_rng([settings.seed, _NAMES, block // NUM_SUBJECTS])
         turns, subjects = cycle.permutation(len(actions)), _subject_order(cycle)
         rng = np.random.default_rng([settings.seed, _SESSIONS, block])
@@ -98,7 +104,8 @@ def take(clip: ClipName, *, settings: Settings) -> Take:
     for number in range(settings.actions_per_clip):
         if number:
             # The next action has as many persons, so that nobody appears or vanishes.
-            numbers.append(_next_action(numbers, np.random.default_rng([settings.seed, _SECOND + number, *clip[2:]])))
+            second = np.random.default_rng([settings.seed, _SECOND + number, *clip[2:]])
+            numbers.append(_next_action(numbers, settings.classes, second))
         part = perform(
             numbers[-1],
             builds=[person.build for person in place.persons],
@@ -122,7 +129,16 @@ def take(clip: ClipName, *, settings: Settings) -> Take:
     return Take(place, tuple(numbers), performance, Fraction(rate or place.frame_rate))
 
 
-def _next_action(numbers: list[int], rng: np.random.Generator) -> int:
+def _next_action(numbers: list[int], classes: tuple[int, ...], rng: np.random.Generator) -> int:
     persons = ACTIONS[numbers[0]].persons
-    candidates = [number for number, action in ACTIONS.items() if action.persons == persons and number not in numbers]
+    candidates = [
+        number
+        for number, action in ACTIONS.items()
+        if action.persons == persons and number in classes and number not in numbers
+    ]
+    if not candidates:
+        raise ValueError(
+            f"--actions_per_clip {len(numbers) + 1}: found no further action of {persons} person(s) after "
+            f"{', '.join(f'A{number}' for number in numbers)}; expected one in --classes; add classes"
+        )
     return int(candidates[rng.integers(len(candidates))])

@@ -3,9 +3,12 @@
 import argparse
 from dataclasses import replace
 
+from data_curation.world.actions import ACTIONS
 from data_curation.world.clips import Settings
 from data_curation.world.difficulty import PARAMETERS, PRESETS, VIEWS, changed
+from data_curation.world.facts import DATA_SET
 from ski_lvlm.cli import positive
+from ski_lvlm.datasets.catalogue import open_data_set
 
 _RANGES = {
     "camera_height": "metres of the camera above the floor",
@@ -24,7 +27,7 @@ _NUMBERS = {
     "held_thing": "probability that an idle hand holds a thing that the action does not need",
     "sensor_noise": "standard deviation of a skeleton's joints, metres",
 }
-FLAGS = ("difficulty", "side", "fps", "num_frames", "actions_per_clip", "sheet", "cameras", *PARAMETERS)
+FLAGS = ("classes", "difficulty", "side", "fps", "num_frames", "actions_per_clip", "sheet", "cameras", *PARAMETERS)
 
 
 def add_world_flags(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +35,8 @@ def add_world_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("with --actions 48", "Each parameter is drawn for each session, apart from the "
                                       "class. A flag changes it, and the clips then count as 'custom'.")  # fmt: skip
     add = group.add_argument
+    add("--classes", metavar="LIST", help="actions that occur, such as A1,A8,A58, or splits, which stand for their "
+        "unseen classes: synthetic48/1,synthetic48/2 (default: all 48)")  # fmt: skip
     add("--difficulty", choices=tuple(PRESETS), help="preset of all parameters (default: default)")
     add("--side", type=_even, metavar="PIXELS", help="square videos of this side, the middle of the camera's picture, "
         "instead of --size. Skeletons keep the pixels of the whole picture, so crop no persons from these")  # fmt: skip
@@ -89,7 +94,38 @@ def world_settings(args: argparse.Namespace) -> Settings:
         fps=args.fps,
         num_frames=args.num_frames,
         actions_per_clip=args.actions_per_clip or 1,
+        classes=class_numbers(args.classes) if args.classes else tuple(ACTIONS),
     )
+
+
+def class_numbers(text: str) -> tuple[int, ...]:
+    """Return the actions of a list of ids and splits, in ascending order.
+
+    >>> class_numbers("A58,A1"), len(class_numbers("synthetic48/1,synthetic48/2"))
+    ((1, 58), 24)
+
+    Raises:
+        ValueError: there is no such action or split.
+    """
+    data = open_data_set(DATA_SET)
+    unseen = {f"{DATA_SET}/{name}": data.split(f"{DATA_SET}/{name}").unseen for name in data.description.splits}
+    ids = {data.action(name).id for name in data.class_names}
+    numbers: set[int] = set()
+    for part in filter(None, map(str.strip, text.split(","))):
+        names = [data.action(name).id for name in unseen[part]] if part in unseen else [part]
+        if not set(names) <= ids:
+            raise ValueError(
+                f"--classes: found {part!r}; expected ids such as A1 (of {', '.join(sorted(ids, key=_number))}) or "
+                f"splits ({', '.join(unseen)}), with commas"
+            )
+        numbers |= set(map(_number, names))
+    if not numbers:
+        raise ValueError(f"--classes {text!r} names no action; expected ids such as A1,A8 or {next(iter(unseen))}")
+    return tuple(sorted(numbers))
+
+
+def _number(name: str) -> int:
+    return int(name[1:])
 
 
 def _even(text: str) -> int:

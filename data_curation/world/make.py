@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 
 from data_curation.synthetic.sensor import record
 from data_curation.synthetic.video_file import write_video
+from data_curation.world.actions import ACTIONS
 from data_curation.world.clips import Settings, Take, clip_names, take
 from data_curation.world.facts import facts_of
 from data_curation.world.film import film
@@ -87,6 +88,8 @@ def claim(out: Path, settings: Settings) -> None:
 
 def _settings_note(settings: Settings) -> dict[str, Any]:
     difficulty = json.loads(json.dumps(vars(settings.difficulty)))
+    # Folders of all actions keep the note that they had before there was a choice.
+    is_choice = settings.classes != tuple(ACTIONS)
     return {
         "actions": 48,
         "seed": settings.seed,
@@ -95,6 +98,7 @@ def _settings_note(settings: Settings) -> dict[str, Any]:
         "num_frames": settings.num_frames,
         "actions_per_clip": settings.actions_per_clip,
         "version": _VERSION,
+        **({"classes": list(settings.classes)} if is_choice else {}),
         "difficulties": {settings.level: difficulty},
     }
 

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from data_curation.world.actions import ACTIONS
 from data_curation.world.clips import Settings, Take, clip_names, take
 from data_curation.world.facts import DATA_SET
 from data_curation.world.film import film
@@ -21,19 +20,22 @@ _POOL = 10  # blocks of all actions from which the clips are drawn
 def write_sheet(file: Path, *, settings: Settings) -> list[str]:
     """Write a sheet of twelve clips, and return a line for each with its name and action.
 
-    Rows are numbered and say nothing else, so that whoever looks can guess first.
+    Fewer classes than twelve have a row each. Rows are numbered and say nothing else, so that whoever looks can
+    guess first.
 
     Raises:
         ValueError: the file's ending is neither .png nor .jpg.
     """
     if file.suffix not in (".png", ".jpg"):
         raise ValueError(f"--sheet {file}: expected a file that ends in .png or .jpg")
-    names = clip_names(_POOL * len(ACTIONS), settings=settings)
+    names = clip_names(_POOL * len(settings.classes), settings=settings)
     rng = np.random.default_rng([settings.seed, 300])
-    actions = rng.permutation(list(ACTIONS))[:ROWS].tolist()
+    actions = rng.permutation(list(settings.classes))[:ROWS].tolist()
     clips = [[name for name in names if name.action == action][int(rng.integers(_POOL))] for action in actions]
     scenes = [take(clip, settings=settings) for clip in clips]
     rows = [row(scene, settings, number) for number, scene in enumerate(scenes, start=1)]
+    if len(rows) % 2:
+        rows.append(np.zeros_like(rows[0]))
     columns = [np.concatenate(rows[half::2]) for half in range(2)]
     sheet = np.concatenate([columns[0], np.full((len(columns[0]), 2 * _GAP, 3), 255, np.uint8), columns[1]], axis=1)
     with atomic_path(file) as temporary:

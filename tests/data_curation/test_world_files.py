@@ -1,6 +1,7 @@
 """The files of the world: genuine, same bytes for a seed, resumed, with facts, refused with wrong flags."""
 
 import json
+from dataclasses import replace
 
 import av
 import cv2
@@ -76,6 +77,15 @@ def test_facts_are_exact(made):
     assert set(first["room"]) == {"number", "walls", "floor", "furniture"}
 
 
+def test_a_choice_of_classes_is_noted_and_all_of_them_are_not(tmp_path):
+    make.claim(tmp_path / "all", SMALL)
+    assert "classes" not in json.loads((tmp_path / "all" / make.NOTE).read_text())
+    make.claim(tmp_path / "few", replace(SMALL, classes=(1, 8)))
+    assert json.loads((tmp_path / "few" / make.NOTE).read_text())["classes"] == [1, 8]
+    with pytest.raises(ValueError, match="was made with"):
+        make.claim(tmp_path / "few", SMALL)
+
+
 def test_facing_is_told_as_the_camera_sees_it():
     assert facing(np.pi, 0.0)["direction"] == "towards the camera"
     assert facing(0.0, 0.0)["direction"] == "away from the camera"
@@ -120,6 +130,8 @@ def test_square_videos_show_the_middle(tmp_path):
         (["--wrong_things", "3", "1"], "the smaller number first"),
         (["--sheet", "sheet.gif"], "expected a file that ends in .png or .jpg"),
         (["--clips", "0"], "--clips is 0"),
+        (["--classes", "A1,A12"], "--classes: found 'A12'; expected ids such as A1"),
+        (["--actions", "16", "--classes", "A1"], "--classes with --actions 16"),
     ],
 )
 def test_wrong_combinations_are_refused(tmp_path, more, message):

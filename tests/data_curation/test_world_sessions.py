@@ -11,6 +11,7 @@ from data_curation.world.actions import ACTIONS
 from data_curation.world.clips import MOST, Settings, clip_names, take
 from data_curation.world.difficulty import PARAMETERS, PRESETS, SETUPS, VIEWS, Difficulty, changed
 from data_curation.world.film import film, person_pixels
+from data_curation.world.flags import class_numbers
 from data_curation.world.session import Session, session
 from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.datasets.ntu import ClipName
@@ -53,6 +54,29 @@ def test_a_longer_list_begins_with_the_shorter_one_and_the_seed_decides():
     for count in (0, MOST + 1):
         with pytest.raises(ValueError, match=f"between 1 and {MOST}"):
             clip_names(count, settings=settings())
+
+
+def test_chosen_classes_alone_occur_with_two_training_clips_to_one_of_testing():
+    classes = (1, 8, 58, 112, 113)
+    chosen = settings(classes=classes, actions_per_clip=2)
+    names = clip_names(3 * len(classes), settings=chosen)
+    assert Counter(name.action for name in names) == dict.fromkeys(classes, 3)
+    trains = DATA.is_train([str(name) for name in names], DATA.protocol("xsub"))
+    assert Counter(trains) == {True: 2 * len(classes), False: len(classes)}
+    assert {action for name in names for action in take(name, settings=chosen).actions} <= set(classes)
+    with pytest.raises(ValueError, match="--clips is 4501; the world has between 1 and 4500"):
+        clip_names(4501, settings=chosen)
+    with pytest.raises(ValueError, match="found no further action of 1 person.* after A1; expected one in --classes"):
+        take(CLIP, settings=settings(classes=(1, 58), actions_per_clip=2))
+
+
+def test_classes_are_named_by_ids_and_splits():
+    groups = [class_numbers(f"synthetic48/{number}") for number in range(1, 5)]
+    assert [len(group) for group in groups] == [12] * 4 and sorted(sum(groups, ())) == sorted(ACTIONS)
+    assert class_numbers("A58, A1,synthetic48/1") == tuple(sorted({1, 58, *groups[0]}))
+    for wrong in ("A12", "1", "synthetic48/9", "drink", ",", "A1;A2"):
+        with pytest.raises(ValueError, match="--classes.*expected"):
+            class_numbers(wrong)
 
 
 def test_the_place_in_the_list_decides_on_the_session_and_not_the_action(monkeypatch):
