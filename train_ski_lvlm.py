@@ -45,6 +45,8 @@ from ski_lvlm.lvlm.projectors.projector import Projector
 from ski_lvlm.lvlm.projectors.settings import chosen_settings
 from ski_lvlm.lvlm.run import Run
 from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings
+from ski_lvlm.lvlm.skeleton_control import check_control, control_settings
+from ski_lvlm.lvlm.skeleton_dropout import dropout_shares
 from ski_lvlm.lvlm.stages import freeze, run_digest, take_weights
 from ski_lvlm.lvlm.token_statistics import cached_statistics
 from ski_lvlm.lvlm.trained import parameter_counts
@@ -58,7 +60,7 @@ from ski_lvlm.parallel.launch import (
     start_processes,
 )
 from ski_lvlm.published.projectors import load_video_projector
-from ski_lvlm.recipe import AdapterRecipe, SkiLvlmRecipe, VideoLlmRecipe
+from ski_lvlm.recipe import AdapterRecipe, SkiLvlmRecipe, VideoLlmRecipe, recipe_record
 from ski_lvlm.storage.digests import cache_folder
 from ski_lvlm.storage.files import atomic_path, write_json
 from ski_lvlm.storage.json_files import read_json
@@ -155,6 +157,8 @@ def build_model(
         tuning=tuning,
         dtype=torch.bfloat16 if bf16 and (is_frozen or is_deepspeed_zero3_enabled()) else torch.float32,
     )
+    check_control(recipe.skeleton_control, modalities)
+    model.config.skeleton_control = recipe.skeleton_control
     trained = take_weights(model, Path(recipe.init_from), features) if recipe.init_from else []
     source = video_projector(recipe, modalities)
     if source != "none" and "video" not in trained:
@@ -217,14 +221,17 @@ def lvlm_run(recipe: SkiLvlmRecipe, tuning: AdapterRecipe, features: FeatureFold
     folders = (cache_folder() / "index", Path(str(args.output_dir)) / "index")
     conversations = indexed_instructions(Path(recipe.instructions), folders)
     model = build_model(recipe, features, conversations.clips, bf16=args.bf16, tuning=tuning, folders=folders)
+    first, last = dropout_shares(recipe.skeleton_dropout, strategy=args.train_sampling_strategy)
     settings = SampleSettings(
         modalities=tuple(model.projectors),
         max_length=recipe.model_max_length,
         context=model.prompting.context,
         chat_template=recipe.chat_template,
-        skeleton_dropout=recipe.skeleton_dropout,
+        skeleton_dropout=first,
+        last_skeleton_dropout=last,
         projectors=model.projector_settings,
         seed=args.seed,
+        **control_settings(recipe.skeleton_control, features, conversations, seed=args.seed, folders=folders),
     )
     dataset = InstructDataset(conversations, features, model.tokenizer, settings)
     dataset = drop_unusable(dataset, skip_missing=recipe.skip_missing, folders=folders)
@@ -246,8 +253,8 @@ def main(flags: list[str]) -> None:
     check_shared_folder(output_dir)
     schedule = {name: getattr(args, name) for name in SCHEDULE}
     origin = {"init_digest": run_digest(Path(recipe.init_from)) if recipe.init_from else None}
-    settings = asdict(recipe) | asdict(tuning) | asdict(base) | schedule | origin
-    defaults = asdict(SkiLvlmRecipe()) | asdict(AdapterRecipe()) | asdict(VideoLlmRecipe())
+    settings = recipe_record(recipe) | asdict(tuning) | asdict(base) | schedule | origin
+    defaults = recipe_record(SkiLvlmRecipe()) | asdict(AdapterRecipe()) | asdict(VideoLlmRecipe())
     defaults["train_sampling_strategy"] = "random"
     if is_finished(output_dir, settings=settings, defaults=defaults):
         print(f"{output_dir} is finished (result.json); delete it to train again")
@@ -270,6 +277,8 @@ def main(flags: list[str]) -> None:
     if args.should_save:
         number = len(run.dataset)
         print(f"{number} conversations; the first, trained tokens between ⟦ and ⟧:\n{run.first}", flush=True)
+        if run.model.config.skeleton_control != "none":
+            print(f"a control, no system: --skeleton_control {run.model.config.skeleton_control}", flush=True)
         print("trains {:,} of {:,} parameters".format(*parameter_counts(run.model)), flush=True)
         write_run(output_dir, recipe=settings, seed=args.seed)
         with atomic_path(output_dir / "sample.txt") as temporary:

@@ -74,6 +74,7 @@ def recipe_rows(folder: Path) -> list[tuple[str, Any, str]]:
     rates = [line["learning_rate"] for line in lines if "learning_rate" in line]
     epochs = [line["epoch"] for line in lines if "epoch" in line]
     pairs = _read(folder / "instructions" / "instructions.json")
+    control = _at(recipe, "skeleton_control")
     return [
         ("language model, frozen", _at(recipe, "base_llm"), "Vicuna-7B"),
         ("vision tower, frozen", _at(features, "video", "tower"), "CLIP ViT-L/14"),
@@ -84,6 +85,7 @@ def recipe_rows(folder: Path) -> list[tuple[str, Any, str]]:
         ("modalities in training", _at(recipe, "modalities"), "video, skeleton"),
         ("projectors", _at(recipe, "projector"), "linear"),
         ("skeleton dropout", _at(recipe, "skeleton_dropout"), "none"),
+        *([("skeleton tokens, a control", control, "the clip's own")] if control not in (None, "none") else []),
         ("instruction pairs", len(pairs) if isinstance(pairs, list) else None, "100 000"),
         ("batch size", _at(recipe, "batch_size"), "32"),
         ("epochs", round(max(epochs), 2) if epochs else None, "3"),

@@ -4,7 +4,7 @@ A recipe defines what is trained, the Hugging Face TrainingArguments beside it d
 `dataclasses.replace(SkiLvlmRecipe(), modalities="video")`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 # How similarities enter the losses of stages 2 and 4. The printed equations and the printed alphas do not go together.
@@ -75,14 +75,33 @@ class SkiLvlmRecipe:
     standardise: bool = _setting(False, "shift and scale the tokens' channels before the projector (not in the paper)")
     chat_template: str = _setting("auto", "auto: the LLM's own, else Vicuna v1.1. Or vicuna")
     model_max_length: int = _setting(2048, "longest sample in tokens, projected ones included (published code)")
-    skeleton_dropout: float = _setting(
-        0.0, "share of samples without their skeleton tokens. In the paper every training sample has them"
+    skeleton_dropout: list[float] = field(
+        default_factory=lambda: [0.0],
+        metadata={
+            "help": "share of samples without their skeleton tokens. Two numbers: the share of the first step and that "
+            "of the last, between which it moves linearly. In the paper every training sample has them"
+        },
+    )
+    skeleton_control: Literal["none", "shuffled", "noise"] = _setting(
+        "none",
+        "a control, which shows what skeletons add and is no system of its own. shuffled: each clip has the skeleton "
+        "tokens of another clip. noise: Gaussian tokens with mean and deviation of the real ones",
     )
     skip_missing: bool = _setting(False, "skip conversations whose clips have no features, and count them")
     init_from: str = _setting(
         "", "begin with the projectors, the adapter or the language model of this finished run: its --output_dir"
     )
     freeze: str = _setting("", "modalities whose projectors are not trained, as video. They come from --init_from")
+
+
+def recipe_record(recipe: SkiLvlmRecipe) -> dict[str, Any]:
+    """Return the settings as recipe.json has them, where a single share of dropout is a number.
+
+    >>> recipe_record(SkiLvlmRecipe(skeleton_dropout=[0.5]))["skeleton_dropout"]
+    0.5
+    """
+    shares = recipe.skeleton_dropout
+    return asdict(recipe) | {"skeleton_dropout": shares[0] if len(shares) == 1 else shares}
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ def model_description(model: "SkiLvlm", args: argparse.Namespace) -> dict[str, A
         "model": {"baseline": args.baseline, "source": str(source.resolve())},
         "projectors": {"kind": config.projectors["video"]["kind"], "digest": trained_digest(model)},
         "delimited": config.delimited,
+        **({} if config.skeleton_control == "none" else {"skeleton_control": config.skeleton_control}),
         "language_model": {
             "id": config.base_llm,
             "digest": config.llm_digest,

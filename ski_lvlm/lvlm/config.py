@@ -35,6 +35,7 @@ class SkiLvlmConfig(PretrainedConfig):
         train: str = "projectors",
         llm_folder: str = "",
         tuned_llm_digest: str = "",
+        skeleton_control: str = "none",
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         self.base_llm = base_llm
@@ -54,6 +55,7 @@ class SkiLvlmConfig(PretrainedConfig):
         self.train = train  # projectors or llm, as --train
         self.llm_folder = llm_folder  # beside this file, where the language model is not `base_llm` itself
         self.tuned_llm_digest = tuned_llm_digest  # of a trained language model. `llm_digest` is that of its origin
+        self.skeleton_control = skeleton_control  # of the training, or of a run that it began with
         super().__init__(**kwargs)
 
     @property

@@ -3,6 +3,7 @@
 Paper: skeletons are not needed at inference, Sec. 3.3.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
@@ -18,6 +19,7 @@ from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.model_folder import check_frozen_part
 from ski_lvlm.videos.decoding import read_for_tower
 
+logger = logging.getLogger(__name__)
 Model = TypeVar("Model", bound=PreTrainedModel)
 
 
@@ -103,7 +105,10 @@ def load_for_inference(folder: str | Path, *, number: int = 0) -> LoadedLvlm:
 
 def open_for_inference(folder: str | Path) -> SkiLvlm:
     """Load the trained model of `folder` with its video projector alone, on the CPU."""
-    return SkiLvlm.from_pretrained(folder, modalities=("video",), dtype=fast_dtype())
+    model = SkiLvlm.from_pretrained(folder, modalities=("video",), dtype=fast_dtype())
+    if model.config.skeleton_control != "none":
+        logger.warning("%s: trained with --skeleton_control %s: no system", folder, model.config.skeleton_control)
+    return model
 
 
 def fast_dtype() -> torch.dtype:

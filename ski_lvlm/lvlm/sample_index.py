@@ -67,6 +67,7 @@ def sample_index(dataset: InstructDataset, folders: Sequence[Path], *, skip_miss
         *(conversations.source, dataset.features.root.resolve(), tokenizer_digest(dataset.tokenizer)),
         *(settings.modalities, settings.limit.tokens, settings.chat_template),
         *(settings.projectors, dataset.drops_skeletons),
+        *sorted(settings.partners.items()),
     )
     state = digest(conversations.digest, dataset.features.state, rules_digest())
     return SampleIndex(cached_tensors(f"samples-{name}", folders, state=state, make=make))

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from ski_lvlm.datasets.instruction_file import Conversation
 from ski_lvlm.llm.conversation import Piece, pieces_of, token_spans
 from ski_lvlm.lvlm.features import MODALITIES, FeatureFolder
-from ski_lvlm.lvlm.samples import InstructDataset, clips_of
+from ski_lvlm.lvlm.samples import InstructDataset
 from ski_lvlm.storage.text_table import TextTable
 
 logger = logging.getLogger(__name__)
@@ -51,14 +51,14 @@ def measure(dataset: InstructDataset, *, skip_missing: bool) -> dict[str, Tensor
     if len(dataset) >= _NOTICE:
         logger.info("measuring %d conversations, once for these files", len(dataset))
     conversations = list(dataset.conversations)
-    files = _files(conversations, dataset.settings.modalities, dataset.features)
-    clips = [clips_of(c, dataset.settings.modalities) for c in conversations]
+    clips = [dataset.clips(conversation) for conversation in conversations]
+    files = _files(clips, dataset.settings.modalities, dataset.features)
     is_absent = np.array([any(files[name][clip] is None for name, clip in of.items()) for of in clips], dtype=bool)
     if not skip_missing:
         refuse_absent(dataset, is_absent)
     present = [c for c, missing in zip(conversations, is_absent, strict=True) if not missing]
     for name in dataset.settings.modalities:
-        dataset.features.check_apart((of[name] for c in present if name in (of := clips_of(c, (name,)))), name)
+        dataset.features.check_apart((of[name] for c in present if name in (of := dataset.clips(c))), name)
     measures = np.zeros((len(conversations), len(Measures._fields)), np.int32)
     if present:
         measures[~is_absent] = list(_measures(dataset, present))
@@ -79,14 +79,14 @@ def refuse_absent(dataset: InstructDataset, is_absent: Bool[np.ndarray, " C"]) -
 
 
 def _missing(dataset: InstructDataset, conversation: Conversation) -> list[str]:
-    clips = clips_of(conversation, dataset.settings.modalities)
+    clips = dataset.clips(conversation)
     return [f"{name}/{clip}" for name, clip in clips.items() if not dataset.features.has(clip, name)]
 
 
-def _files(conversations: Sequence[Conversation], modalities: Sequence[str], features: FeatureFolder) -> Files:
+def _files(clips: Sequence[Mapping[str, str]], modalities: Sequence[str], features: FeatureFolder) -> Files:
     files: Files = {name: {} for name in MODALITIES}
-    for conversation in conversations:
-        for name, clip in clips_of(conversation, modalities).items():
+    for of_conversation in clips:
+        for name, clip in of_conversation.items():
             if clip not in files[name]:
                 files[name][clip] = features.find_relative(clip, name)
     for name in modalities:
@@ -107,7 +107,7 @@ def _measures(dataset: InstructDataset, conversations: Sequence[Conversation]) -
     counts: dict[tuple[str, str], int] = {}
 
     def laid_out(conversation: Conversation) -> Layout:
-        clips = clips_of(conversation, dataset.settings.modalities)
+        clips = dataset.clips(conversation)
         for name, clip in clips.items():
             if (name, clip) not in counts:
                 counts[name, clip] = dataset.features.token_count(clip, name)

@@ -17,7 +17,9 @@ from ski_lvlm.llm.conversation import PLACEHOLDER_IDS, Encoded, encode_pieces, p
 from ski_lvlm.llm.limits import Context
 from ski_lvlm.lvlm.features import FeatureFolder
 from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
-from ski_lvlm.storage.digests import digest_number
+from ski_lvlm.lvlm.skeleton_control import SkeletonNoise
+from ski_lvlm.lvlm.skeleton_dropout import SkeletonDropout
+from ski_lvlm.training.epoch_sampler import SampleKey, sample_key
 
 
 class LengthLimit(NamedTuple):
@@ -33,8 +35,8 @@ class SampleSettings:
 
     Samples are truncated to `max_length` tokens, or to the language model's `context` if that is shorter.
 
-    `skeleton_dropout` is the share of samples without skeleton tokens (the tokens, not their values), since inference
-    never has them. Seed, epoch and sample alone decide which, so that a resumed run has the same ones.
+    `skeleton_dropout` is the share of samples without skeleton tokens, which moves to `last_skeleton_dropout` where
+    there is one. Controls give clips the skeleton tokens of their `partners`, or `noise`.
     """
 
     modalities: tuple[str, ...] = ("video", "skeleton")
@@ -42,8 +44,11 @@ class SampleSettings:
     context: Context | None = None
     chat_template: str = "auto"
     skeleton_dropout: float = 0.0
+    last_skeleton_dropout: float | None = None
     seed: int = 0
     projectors: Mapping[str, ProjectorSettings] = field(default_factory=dict)  # linear where there is none
+    partners: Mapping[str, str] = field(default_factory=dict)  # clip → clip whose skeleton tokens it has
+    noise: SkeletonNoise | None = None
 
     @property
     def limit(self) -> LengthLimit:
@@ -52,6 +57,12 @@ class SampleSettings:
             return LengthLimit(self.max_length, "raise --model_max_length")
         remedy = f"the language model reads no more ({self.context.source}); shorten them or take one that does"
         return LengthLimit(self.context.tokens, remedy)
+
+    @property
+    def dropout(self) -> SkeletonDropout:
+        """Return the samples that go without their skeleton."""
+        last = self.skeleton_dropout if self.last_skeleton_dropout is None else self.last_skeleton_dropout
+        return SkeletonDropout(self.skeleton_dropout, last, self.seed)
 
     def embeddings(self, modality: str, tokens: int) -> int:
         """Return the number of embeddings that the language model reads of so many tokens."""
@@ -84,7 +95,7 @@ class InstructDataset(Dataset[InstructSample]):
     @property
     def drops_skeletons(self) -> bool:
         """Return whether some samples go without the skeleton that they have."""
-        return "skeleton" in self.settings.modalities and self.settings.skeleton_dropout > 0
+        return "skeleton" in self.settings.modalities and self.settings.dropout.is_active
 
     def subset(
         self, places: Int[np.ndarray, " D"], lengths: Int[np.ndarray, " C"], bare_lengths: Int[np.ndarray, " C"]
@@ -100,7 +111,7 @@ class InstructDataset(Dataset[InstructSample]):
         return dataset
 
     def lengths(self, epoch: int) -> Int[np.ndarray, " C"]:
-        """Return the tokens of every sample in an epoch, which draws its own skeletons to drop.
+        """Return the tokens of every sample in an epoch, which draws its own skeletons to drop, at a constant share.
 
         Raises:
             ValueError: they were not measured. `drop_unusable` does that.
@@ -109,24 +120,34 @@ class InstructDataset(Dataset[InstructSample]):
             raise ValueError("the samples were not measured; expected the dataset that drop_unusable returns")
         if not self.drops_skeletons:
             return self._lengths[:, 0]
-        is_bare = np.array([self._drops_skeleton(epoch, index) for index in range(len(self))])
+        is_bare = np.array([self.settings.dropout.drops(SampleKey(epoch, index)) for index in range(len(self))])
         return np.where(is_bare, self._lengths[:, 1], self._lengths[:, 0])
 
     def __len__(self) -> int:
         return len(self.conversations)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> InstructSample:
-        """Return conversation `key`, or conversation `key[1]` with the skeleton dropout of epoch `key[0]`."""
-        epoch, index = key if isinstance(key, tuple) else (0, key)
-        conversation = self.conversations[index]
-        clips = clips_of(conversation, self.settings.modalities)
-        if self._drops_skeleton(epoch, index):
+    def __getitem__(self, key: int | tuple[int, int] | SampleKey) -> InstructSample:
+        """Return conversation `key`, or the one at that place of the training, with its skeleton or without."""
+        place = sample_key(key)
+        conversation = self.conversations[place.sample]
+        clips = self.clips(conversation)
+        if self.settings.dropout.drops(place):
             clips.pop("skeleton", None)
-        features = {modality: self.features.load(clip, modality) for modality, clip in clips.items()}
+        features = {modality: self._tokens(clip, modality, place) for modality, clip in clips.items()}
         encoded = self.encode(conversation, {modality: len(tokens) for modality, tokens in features.items()})
         ids, labels = (part[: self.settings.limit.tokens] for part in encoded)
         self._check_whole(conversation, ids, features)
         return InstructSample(ids, labels, features)
+
+    def clips(self, conversation: Conversation) -> dict[str, str]:
+        """Return the clip from which a conversation has the tokens of each modality."""
+        clips = clips_of(conversation, self.settings.modalities)
+        return {name: self.settings.partners.get(c, c) if name == "skeleton" else c for name, c in clips.items()}
+
+    def _tokens(self, clip: str, modality: str, place: SampleKey) -> Float[Tensor, "N F"]:
+        if modality == "skeleton" and self.settings.noise is not None:
+            return self.settings.noise.tokens(self.features.token_count(clip, modality), place)
+        return self.features.load(clip, modality)
 
     def encode(self, conversation: Conversation, token_counts: Mapping[str, int]) -> Encoded:
         """Return ids and labels of a conversation whose modalities have so many tokens, not truncated."""
@@ -147,10 +168,6 @@ class InstructDataset(Dataset[InstructSample]):
                     f"conversation {conversation.id!r}: only {count} of {expected} {modality} tokens fit into "
                     f"{limit.tokens}; shorten the question, or {limit.remedy}"
                 )
-
-    def _drops_skeleton(self, epoch: int, index: int) -> bool:
-        draw = digest_number(f"{self.settings.seed}/{epoch}/{index}") / 2**64
-        return draw < self.settings.skeleton_dropout
 
 
 def clips_of(conversation: Conversation, modalities: Sequence[str]) -> dict[str, str]:

@@ -48,6 +48,8 @@ def take_weights(model: SkiModel, folder: Path, features: FeatureFolder) -> list
     projectors = {name: tensor for name, tensor in weights.items() if modality_of(name) in modalities}
     check_names(projectors, {name for name in trained_names(model) if modality_of(name) in modalities}, folder)
     assign(model, projectors | _llm_weights(model, config, folder))
+    if model.config.skeleton_control == "none":  # what grows out of a control is part of one
+        model.config.skeleton_control = config.skeleton_control
     return modalities
 
 

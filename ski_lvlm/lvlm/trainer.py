@@ -1,5 +1,6 @@
 """The Trainer of SKI-LVLM: an own rate for the language model, and checkpoints in the form of its folder."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ski_lvlm.lvlm.ski_model import SkiModel
 from ski_lvlm.lvlm.trained import constant_weights, trained_names
 from ski_lvlm.parallel.partitioned import assign
 from ski_lvlm.training.checkpoints import ResumableTrainer
+from ski_lvlm.training.epoch_sampler import ProgressSampler
 from ski_lvlm.training.rate_groups import split_groups
 
 
@@ -32,6 +34,13 @@ class LvlmTrainer(ResumableTrainer):
         if model.config.train == "llm" and self.args.bf16 and is_deepspeed_zero3_enabled():
             for parameter in model.projectors.parameters():  # ZeRO-3 trains weights of one type, and keeps fp32 itself
                 parameter.data = parameter.data.bfloat16()
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> ProgressSampler:  # type: ignore[override]  # noqa: ANN401
+        steps_an_epoch = len(self.sampler) // self.sampler.batch_size
+        steps = (
+            self.args.max_steps if self.args.max_steps > 0 else math.ceil(self.args.num_train_epochs * steps_an_epoch)
+        )
+        return ProgressSampler(super()._get_train_sampler(train_dataset), num_steps=steps)
 
     def create_optimizer(self, model: Any = None) -> Optimizer:  # noqa: ANN401
         """Create the Trainer's optimizer, with groups of their own for weights within the language model."""

@@ -1,7 +1,7 @@
 """The order of training samples, which neither a restart nor the number of processes changes."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -52,6 +52,53 @@ def _grouped(order: np.ndarray, lengths: np.ndarray, batch_size: int, generator:
     longest = int(lengths[steps].max(axis=1).argmax())
     steps[[0, longest]] = steps[[longest, 0]]
     return steps.flatten()
+
+
+class SampleKey(NamedTuple):
+    """The place of a sample in the training.
+
+    Attributes:
+        epoch: counted from 0.
+        sample: its number in the dataset.
+        progress: of the training, 0 in its first optimiser step and 1 in its last.
+    """
+
+    epoch: int
+    sample: int
+    progress: float = 0.0
+
+
+def sample_key(key: "int | tuple[int, int] | SampleKey") -> SampleKey:
+    """Return the place that a dataset is asked for. A number alone is at the start of the training.
+
+    >>> sample_key(3)
+    SampleKey(epoch=0, sample=3, progress=0.0)
+    """
+    return SampleKey(*key) if isinstance(key, tuple) else SampleKey(0, key)
+
+
+class ProgressSampler(Sampler[SampleKey]):
+    """The samples of an `EpochSampler`, with the progress of the training at each.
+
+    Steps of an epoch are whole, so the place of a sample in the order names its step, whatever the number of
+    processes, accumulation steps and worker processes, and also after a resume.
+
+    Args:
+        sampler: the order of the samples.
+        num_steps: optimiser steps of the whole training.
+    """
+
+    def __init__(self, sampler: EpochSampler, *, num_steps: int) -> None:
+        self.sampler, self.num_steps = sampler, num_steps
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        size = self.sampler.batch_size
+        for place, (epoch, sample) in enumerate(self.sampler):
+            step = epoch * (len(self) // size) + place // size
+            yield SampleKey(epoch, sample, min(1.0, step / max(1, self.num_steps - 1)))
 
 
 class EpochCallback(TrainerCallback):

@@ -12,6 +12,7 @@ from ski_lvlm.llm.conversation import IGNORED, Encoded, marked
 from ski_lvlm.lvlm.features import FeatureFolder
 from ski_lvlm.lvlm.projectors.settings import chosen_settings
 from ski_lvlm.lvlm.run import Run
+from ski_lvlm.lvlm.skeleton_dropout import SkeletonDropout, dropout_shares
 from ski_lvlm.lvlm.stages import freeze, take_weights
 from ski_lvlm.lvlm.token_statistics import token_statistics
 from ski_lvlm.recipe import AdapterRecipe, SkiLvlmRecipe, VideoLlmRecipe
@@ -25,6 +26,7 @@ _OTHERS_FLAGS = {
     "video_projector": "the base has a way of looking at videos of its own",
     "modalities": "the base always sees the video, and the skeleton where a conversation has one",
     "chat_template": "the base's own is used",
+    "skeleton_control": "not built",
     "model_max_length": "the base's context is the limit; lower --video_frames or --video_side",
 }
 
@@ -92,9 +94,8 @@ def video_run(
     trained = take_weights(model, Path(recipe.init_from), features) if recipe.init_from else []
     if recipe.freeze:
         freeze(model, recipe.freeze.split(","), trained=trained)
-    settings = VideoSampleSettings(
-        flags.video_frames, flags.video_side, projector, skeleton_dropout=recipe.skeleton_dropout, seed=seed
-    )
+    dropout = SkeletonDropout(*dropout_shares(recipe.skeleton_dropout), seed=seed)
+    settings = VideoSampleSettings(flags.video_frames, flags.video_side, projector, dropout)
     dataset = VideoDataset(usable, videos, features, model.prompting, settings)
     collator = VideoCollator(features.width("skeleton"))
     return Run(model, dataset, collator, token_counts, _first_text(model, dataset, usable, tuning))

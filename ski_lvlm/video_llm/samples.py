@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 from ski_lvlm.datasets.instruction_file import Conversation
 from ski_lvlm.lvlm.features import FeatureFolder
 from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
-from ski_lvlm.storage.digests import digest_number
+from ski_lvlm.lvlm.skeleton_dropout import SkeletonDropout
+from ski_lvlm.training.epoch_sampler import SampleKey, sample_key
 from ski_lvlm.video_llm.frames import read_video_frames
 from ski_lvlm.video_llm.prompting import Inputs, VideoPrompting
 from ski_lvlm.videos.folder import VideoFolder
@@ -21,16 +22,12 @@ from ski_lvlm.videos.folder import VideoFolder
 
 @dataclass(frozen=True)
 class VideoSampleSettings:
-    """Settings of the way from conversations to samples.
-
-    `skeleton_dropout` is the share of samples without skeleton tokens. Seed, epoch and sample decide which.
-    """
+    """Settings of the way from conversations to samples."""
 
     num_frames: int
     frame_side: int
     projector: ProjectorSettings = field(default_factory=ProjectorSettings)
-    skeleton_dropout: float = 0.0
-    seed: int = 0
+    dropout: SkeletonDropout = field(default_factory=SkeletonDropout)
 
 
 class VideoSample(NamedTuple):
@@ -59,15 +56,15 @@ class VideoDataset(Dataset[VideoSample]):
     def __len__(self) -> int:
         return len(self.conversations)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> VideoSample:
-        """Return conversation `key`, or conversation `key[1]` with the skeleton dropout of epoch `key[0]`.
+    def __getitem__(self, key: int | tuple[int, int] | SampleKey) -> VideoSample:
+        """Return conversation `key`, or the one at that place of the training, with its skeleton or without.
 
         Raises:
             ValueError: the video or the tokens cannot be read, or nothing is left to train on within the context.
         """
-        epoch, index = key if isinstance(key, tuple) else (0, key)
-        conversation = self.conversations[index]
-        has_skeleton = conversation.skeleton is not None and not self._drops_skeleton(epoch, index)
+        place = sample_key(key)
+        conversation = self.conversations[place.sample]
+        has_skeleton = conversation.skeleton is not None and not self.settings.dropout.drops(place)
         skeleton = self.features.load(str(conversation.skeleton), "skeleton") if has_skeleton else None
         count = 0 if skeleton is None else self.settings.projector.count(len(skeleton))
         video = read_video_frames(
@@ -80,10 +77,6 @@ class VideoDataset(Dataset[VideoSample]):
 
     def _path(self, conversation: Conversation) -> Path:
         return self.videos.find(str(conversation.video))
-
-    def _drops_skeleton(self, epoch: int, index: int) -> bool:
-        draw = digest_number(f"{self.settings.seed}/{epoch}/{index}") / 2**64
-        return draw < self.settings.skeleton_dropout
 
 
 class VideoCollator:

@@ -1,0 +1,90 @@
+"""The real command with recipes beyond the paper's: moving dropout, controls, one modality after the other."""
+
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import train_ski_lvlm
+from eval.report import recipe_rows
+from ski_lvlm.lvlm.inference import open_for_inference
+from ski_lvlm.lvlm.model import SkiLvlm
+from ski_lvlm.parallel.launch import adapted_flags
+from ski_lvlm.storage.json_files import read_json
+from tests.cases.lvlm_case import CLIPS, write_case, write_instructions
+from tests.commands.test_train_adapter import halted
+from tests.commands.test_train_ski_lvlm import flags
+
+pytestmark = pytest.mark.slow
+STEPS = {"num_train_epochs": 2, "save_total_limit": 9, "optim": "sgd"}  # two steps an epoch
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    """Write a case of seven samples: the last step of an epoch begins the order again."""
+    folder = tmp_path_factory.mktemp("recipes")
+    case = write_case(folder)
+    file = write_instructions(folder / "seven.json", (*CLIPS, *CLIPS[:3]))
+    return case | {"instructions": str(file)}
+
+
+def train(case, out, **settings):
+    words = flags(case, out, **{name: value for name, value in settings.items() if not isinstance(value, list)})
+    lists = [word for name, values in settings.items() if isinstance(values, list) for word in (f"--{name}", *values)]
+    train_ski_lvlm.main(adapted_flags([*words, *map(str, lists)]))
+    return load_file(out / "model.safetensors")
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def apart(one, other):
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+def test_a_moving_share_resumes_bit_for_bit_and_knows_no_workers_or_accumulation(case, tmp_path):
+    recipe = STEPS | {"skeleton_dropout": [1.0, 0.0]}
+    whole = train(case, tmp_path / "whole", **recipe)
+    resumed = train(case, halted(tmp_path / "whole", 3, tmp_path / "resumed"), **recipe)
+    assert same(whole, resumed)
+    workers = train(case, tmp_path / "workers", dataloader_num_workers=2, per_device_train_batch_size=1, **recipe)
+    assert apart(whole, workers) < 1e-5
+    assert apart(whole, train(case, tmp_path / "constant", **STEPS | {"skeleton_dropout": [0.5]})) > 1e-4
+    assert read_json(tmp_path / "whole" / "recipe.json")["skeleton_dropout"] == [1.0, 0.0]
+    assert read_json(tmp_path / "constant" / "recipe.json")["skeleton_dropout"] == 0.5
+
+
+@pytest.mark.parametrize("control", ["shuffled", "noise"])
+def test_a_control_resumes_bit_for_bit_and_is_marked_as_one(case, tmp_path, capsys, caplog, control):
+    recipe = STEPS | {"skeleton_control": control}
+    whole = train(case, tmp_path / "whole", **recipe)
+    assert f"a control, no system: --skeleton_control {control}" in capsys.readouterr().out
+    assert same(whole, train(case, halted(tmp_path / "whole", 3, tmp_path / "resumed"), **recipe))
+    with pytest.raises(ValueError, match=f"begun with other settings .skeleton_control '{control}', now 'none'"):
+        train(case, tmp_path / "whole", **STEPS)
+    assert open_for_inference(tmp_path / "whole").config.skeleton_control == control
+    assert f"trained with --skeleton_control {control}: no system" in caplog.text
+    shutil.copytree(tmp_path / "whole", tmp_path / "run" / "lvlm")
+    assert ("skeleton tokens, a control", control, "the clip's own") in recipe_rows(tmp_path / "run")
+
+
+def test_what_begins_with_a_control_is_part_of_it_and_nothing_else_is_marked(case, tmp_path):
+    train(case, tmp_path / "noise", skeleton_control="noise", num_train_epochs=1)
+    train(case, tmp_path / "after", init_from=tmp_path / "noise", freeze="skeleton", num_train_epochs=1)
+    assert SkiLvlm.from_pretrained(tmp_path / "after").config.skeleton_control == "noise"
+    train(case, tmp_path / "plain", num_train_epochs=1)
+    assert SkiLvlm.from_pretrained(tmp_path / "plain").config.skeleton_control == "none"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"skeleton_control": "noise", "modalities": "video"}, "expected skeleton among them"),
+        ({"skeleton_dropout": [0.5, 2.0]}, "--skeleton_dropout 0.5 2.0: expected a share"),
+    ],
+)
+def test_a_wrong_flag_is_named(case, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        train(case, tmp_path / "out", **change)
