@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.campaign import ROOT, RandomAnswers, new_folder
 from benchmarks.judge import made_up_records
-from eval.judges.llm_judge import ASKS
+from eval.judges.score_reading import SampledScore
 from ski_lvlm.cli import parser, run
 from ski_lvlm.storage.files import read_jsonl, write_json
 from tests.cases.llm_server import Answer, chat_double
@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         while code == 1 and runs < args.runs:
             before = answers.counts.total()
             code = subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
-            runs, requests, bound = runs + 1, answers.counts.total() - before, missing * ASKS * ATTEMPTS
+            runs, requests, bound = runs + 1, answers.counts.total() - before, missing * SampledScore.asks * ATTEMPTS
             assert code in (0, 1) and missing <= requests <= bound, (code, missing, requests, bound)
             missing = check(out, args.items, code)
             print(f"run {runs}: exit code {code}, {requests} requests of at most {bound}, {missing} grades missing")

@@ -161,6 +161,7 @@ def _grade_record(question: _Question, judge: Judge, weights: ModelInfo) -> Reco
         "reply": judgement.replies[-1] if judgement.replies else "",
         "replies": list(judgement.replies),
         **_reply_facts(judgement.last),
+        **judgement.facts,
         "judge": judge.name,
         "digest": weights.digest,
         "quantisation": weights.quantisation,

@@ -74,7 +74,7 @@ class HfChat:
                 )
             torch.manual_seed(request.seed)
             try:
-                ids = self._generate(prompt, request)
+                ids, first_token = self._generate(prompt, request)
             except RuntimeError as error:  # out of memory or NaN, which may concern this question alone
                 raise Refused(f"{self.name} could not answer ({type(error).__name__}: {str(error)[:200]})") from error
         return Reply(
@@ -83,22 +83,32 @@ class HfChat:
             completion_tokens=len(ids),
             seconds=time.monotonic() - start,
             cut=len(ids) == request.max_tokens and ids[-1] not in ends,
+            first_token=first_token,
         )
 
-    def _generate(self, prompt: "BatchEncoding", request: ChatRequest) -> list[int]:
+    def _generate(
+        self, prompt: "BatchEncoding", request: ChatRequest
+    ) -> tuple[list[int], tuple[tuple[str, float], ...] | None]:
+        """Return the answer's ids, and the candidates with their probabilities where some are wanted."""
+        from ski_lvlm.llm.candidate_tokens import candidate_probabilities
         from ski_lvlm.llm.limits import pad_id
 
         model: Any = self._llm.model
         sampled = {"do_sample": True, "temperature": float(request.temperature), "top_p": 1.0, "top_k": 0}
         greedy = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        ids = model.generate(
+        result = model.generate(
             **prompt.to(model.device),
             **(sampled if request.temperature > 0 else greedy),
             max_new_tokens=request.max_tokens,
             pad_token_id=pad_id(self._llm.tokenizer),
             eos_token_id=self._ends or None,
+            output_logits=bool(request.candidates),  # as they are before temperature
+            return_dict_in_generate=True,
         )
-        return list(ids[0, prompt["input_ids"].shape[1] :].tolist())
+        ids = result.sequences[0, prompt["input_ids"].shape[1] :].tolist()
+        if not request.candidates:
+            return ids, None
+        return ids, candidate_probabilities(result.logits[0][0], self._llm.tokenizer, request.candidates)
 
     @cached_property
     def _info(self) -> ModelInfo:

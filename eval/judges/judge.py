@@ -1,10 +1,11 @@
 """The contract between `eval/score.py` and whoever grades."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from eval.judges.rubrics import OWN, Rubric, Rubrics
+from eval.judges.score_reading import SAMPLED, ScoreKind
 from ski_lvlm.servers.client import Message, ModelInfo, Reply
 
 
@@ -13,6 +14,7 @@ class Judgement:
     """A score from 0 to 5, or None with a reason, and the conversation that led to it.
 
     `prompt` holds the first messages and is empty where no model was asked. `last` is the model's last reply.
+    `facts` are saved beside the score.
     """
 
     score: float | None
@@ -20,12 +22,14 @@ class Judgement:
     reason: str | None = None
     prompt: tuple[Message, ...] = ()
     last: Reply | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class JudgeSettings(NamedTuple):
     """The settings of `eval/score.py` that a judge is opened with.
 
-    `timeout` limits one attempt, in seconds. `requests_per_minute` counts all threads and all attempts.
+    `timeout` limits one attempt, in seconds. `requests_per_minute` counts all threads and all attempts. With the
+    `score_kind` expected, temperature and max_tokens do not apply.
     """
 
     base_url: str | None = None
@@ -34,6 +38,7 @@ class JudgeSettings(NamedTuple):
     temperature: float = 0.0
     max_tokens: int = 200
     requests_per_minute: int | None = None
+    score_kind: ScoreKind = SAMPLED
 
 
 class Judge(Protocol):

@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, ClassVar, Protocol, Self
 
 from eval.judges.judge import Judgement, JudgeSettings
-from eval.judges.parse_score import parse_score
 from eval.judges.rubrics import OWN, Rubric, Rubrics, messages
+from eval.judges.score_reading import EXPECTED, ExpectedScore, SampledScore, ScoreReading
 from ski_lvlm.servers.client import (
     ChatClient,
     ChatError,
@@ -22,7 +23,6 @@ from ski_lvlm.servers.client import (
 )
 from ski_lvlm.servers.pace import Pace
 
-ASKS = 3  # the question, then up to two requests for the JSON alone
 HOPELESS = 20  # failed grades in a row, each after all its attempts, that end the run
 
 
@@ -46,16 +46,14 @@ class Chat(Protocol):
 
 
 class LlmJudge:
-    """A language model as judge, with replies bound to a JSON schema where the backend can.
+    """A language model as judge.
 
-    A reply without a readable score is followed by up to two more requests in the same conversation. If these fail as
-    well, or the server does, the judgement has a reason instead of a score, never 0.
+    If no reply can be read, or the server fails, the judgement has a reason instead of a score, never 0.
 
     Args:
         chat: the model.
         rubrics: the questions.
-        temperature: 0 decodes greedily.
-        max_tokens: the longest reply. Models that think aloud need more than the default.
+        reading: the way a grade is asked for and read, by default from a written reply.
         pace: limit of requests a minute, applied to every attempt.
     """
 
@@ -67,13 +65,12 @@ class LlmJudge:
         chat: Chat,
         rubrics: Rubrics = OWN,
         *,
-        temperature: float = 0.0,
-        max_tokens: int = 200,
+        reading: ScoreReading | None = None,
         pace: Pace | None = None,
     ) -> None:
         self.name, self.rubrics = chat.name, rubrics
-        self._temperature, self._max_tokens = temperature, max_tokens
-        self.settings: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
+        self._reading = SampledScore() if reading is None else reading
+        self.settings: dict[str, Any] = dict(self._reading.settings)
         if chat.server is not None:  # such servers give no digest of their weights, so the address distinguishes them
             self.settings["server"] = chat.server
         self._chat, self._pace = chat, pace
@@ -83,19 +80,23 @@ class LlmJudge:
     def open(cls, name: str, settings: JudgeSettings) -> Self:
         """Return the judge behind `ollama:MODEL`, `openai:MODEL`, `hf:MODEL` or a bare name."""
         limit = settings.requests_per_minute
-        return cls(
-            _chat(name, settings),
-            settings.rubrics,
-            temperature=settings.temperature,
-            max_tokens=settings.max_tokens,
-            pace=None if limit is None else Pace(requests_per_minute=limit, tokens_per_minute=None),
-        )
+        pace = None if limit is None else Pace(requests_per_minute=limit, tokens_per_minute=None)
+        is_expected = settings.score_kind == EXPECTED
+        reading = ExpectedScore() if is_expected else SampledScore(settings.temperature, settings.max_tokens)
+        return cls(_chat(name, settings), settings.rubrics, reading=reading, pace=pace)
 
     def ping(self) -> ModelInfo:
-        """Check server and model with a question that has the form of the real ones."""
+        """Check server and model with a question that has the form of the real ones.
+
+        Raises:
+            ChatError: they do not answer, or not so that the grade can be read.
+        """
         system = next((rubric.system for rubric in self.rubrics.metrics if rubric.system), "")
         rules = (Message(system, role="system"),) if system else ()
-        return self._chat.ping(self._request([*rules, Message("Say yes.")]))
+        probe = self._reading.request([*rules, Message("Say yes.")], self.rubrics.schema)
+        info = self._chat.ping(replace(probe, candidates=()))
+        self._reading.check(self._chat.chat, probe)
+        return info
 
     def stop(self) -> None:
         """Send no further question. Threads that wait to send one get `Stopped` at once."""
@@ -117,9 +118,9 @@ class LlmJudge:
         prompt, replies = tuple(messages(rubric, fields)), list[Reply]()
         score, reason = None, None
         try:
-            while score is None and len(replies) < ASKS:
+            while score is None and len(replies) < self._reading.asks:
                 replies.append(self._ask(prompt, replies, seed))
-                score = parse_score(replies[-1].text, cut=replies[-1].cut)
+                score = self._reading.score(replies[-1])
         except (ServerNotRunning, ModelMissing, Stopped):
             raise
         except ChatError as error:
@@ -127,16 +128,10 @@ class LlmJudge:
             reason = f"failed: {type(error).__name__}: {error}"
         else:
             self._failures = 0
-            reason = self._unparsed(replies) if score is None else None
-        return Judgement(score, tuple(r.text for r in replies), reason, prompt, replies[-1] if replies else None)
-
-    def _unparsed(self, replies: Sequence[Reply]) -> str:
-        if any(reply.cut for reply in replies):
-            limit = self._max_tokens
-            return f"unparsed: cut at --max_tokens {limit} before a score; raise it, most of all for a thinking model"
-        if not any(reply.text.strip() for reply in replies):
-            return f"unparsed: {ASKS} replies without a word, as of a model whose thoughts are no part of its reply"
-        return f"unparsed: no score from 0 to 5 in {ASKS} replies"
+            reason = self._reading.unparsed(replies) if score is None else None
+        last = replies[-1] if replies else None
+        facts = self._reading.facts(last) if last else {}
+        return Judgement(score, tuple(r.text for r in replies), reason, prompt, last, facts)
 
     def _count_failure(self, error: ChatError) -> None:
         """Raise after `HOPELESS` failures in a row, unless the server refuses only these questions."""
@@ -155,10 +150,8 @@ class LlmJudge:
         retries = [
             [Message(r.text, role="assistant"), Message(self.rubrics.again)] for r in unreadable if r.text.strip()
         ]
-        return self._chat.chat(self._request([*prompt, *chain(*retries)], seed=seed), before=self._keep_pace)
-
-    def _request(self, turns: Sequence[Message], *, seed: int = 0) -> ChatRequest:
-        return ChatRequest(turns, self.rubrics.schema, self._max_tokens, self._temperature, seed)
+        request = self._reading.request([*prompt, *chain(*retries)], self.rubrics.schema, seed=seed)
+        return self._chat.chat(request, before=self._keep_pace)
 
     def _keep_pace(self) -> None:
         if self._pace is not None:

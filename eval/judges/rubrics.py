@@ -12,7 +12,9 @@ A rubrics file is one JSON object. Another one, for example with somebody's exac
   stand for the texts. A metric may have its own `system`.
 - `system`: the system message of all metrics. The default is none. `again`: the message after an unreadable reply.
 - `schema`: the JSON schema of a reply, null for none. By default `scales` (ours, unless given) has one for each choice
-  of `--scores`, and the words that {scale} stands for.
+  of `--scores`, the words that {scale} stands for, and the request for a reply that {answer} stands for.
+
+With `--score expected` the scale is our `digit`. Messages without an {answer} then get its request as their last line.
 
 In place of a file, a clone of Video-ChatGPT's code gives its published prompts (`eval.judges.published_rubrics`).
 
@@ -33,7 +35,7 @@ from ski_lvlm.servers.client import Message
 from ski_lvlm.storage.digests import digest
 from ski_lvlm.storage.json_files import read_json
 
-ScoreType = Literal["integer", "decimal"]
+ScoreType = Literal["integer", "decimal", "digit"]
 OWN_FILE: Final = Path(__file__).with_name("rubrics.json")
 _EXAMPLE = f"name a rubrics file, {OWN_FILE} is an example"
 _TAGS = {
@@ -96,7 +98,7 @@ def messages(rubric: Rubric, fields: Mapping[str, str]) -> list[Message]:
 
 
 def load_rubrics(path: Path = OWN_FILE, *, scores: ScoreType = "integer") -> Rubrics:
-    """Read a rubrics file. `scores` selects whole numbers or decimals.
+    """Read a rubrics file. `scores` selects whole numbers, decimals, or a digit alone.
 
     Raises:
         ValueError: the message names the file and the error in it.
@@ -105,14 +107,16 @@ def load_rubrics(path: Path = OWN_FILE, *, scores: ScoreType = "integer") -> Rub
     if (unknown := set(content) - _KEYS) or not isinstance(content.get("metrics"), dict) or not content["metrics"]:
         names = ", ".join(sorted(unknown or content)) or "nothing"
         raise ValueError(f"{path}: found {names}; expected `metrics`, and of others only {', '.join(sorted(_KEYS))}")
-    scale = _scale(content.get("scales", defaults["scales"]), scores, path)
-    schema = content.get("schema", scale["schema"])
+    is_digit = scores == "digit"
+    scales = defaults["scales"] if is_digit else content.get("scales", defaults["scales"])
+    scale = _scale(scales, scores, path)
+    schema = None if is_digit else content.get("schema", scale["schema"])
     if not isinstance(schema, dict | None):
         raise ValueError(f"{path}: schema is {schema!r:.60}; expected a JSON schema, or null for none")
-    words = scale["words"]
-    again = _with_scale(_text(content, "again", path, defaults["again"]), words, f"{path}, again")
+    # A digit is asked for once, since the same question has the same probabilities.
+    again = "" if is_digit else _filled(_text(content, "again", path, defaults["again"]), scale, f"{path}, again")
     system = _text(content, "system", path, "")
-    rubrics = {name: _rubric(name, entry, system, words, path) for name, entry in content["metrics"].items()}
+    rubrics = {name: _rubric(name, entry, system, scale, path) for name, entry in content["metrics"].items()}
     return Rubrics(tuple(rubrics[name] for name in METRICS if name in rubrics), schema, again)
 
 
@@ -135,7 +139,9 @@ def _scale(scales: Any, scores: str, path: Path) -> dict[str, Any]:  # noqa: ANN
     scale = scales.get(scores) if isinstance(scales, dict) else None
     if not isinstance(scale, dict) or not isinstance(scale.get("words"), str) or "schema" not in scale:
         raise ValueError(f"{path}: scales has no {{words, schema}} for {scores!r}; add it, or choose another --scores")
-    return scale
+    if not isinstance(answer := scale.get("answer", ""), str):
+        raise ValueError(f"{path}: the answer of scale {scores!r} is {answer!r:.60}; expected a text")
+    return scale | {"answer": answer, "is_digit": scores == "digit"}
 
 
 def _text(entry: dict[str, Any], name: str, source: object, default: str) -> str:
@@ -145,33 +151,36 @@ def _text(entry: dict[str, Any], name: str, source: object, default: str) -> str
     return text
 
 
-def _with_scale(text: str, scale: str, source: str, texts: Collection[str] = ()) -> str:
+def _filled(text: str, scale: Mapping[str, Any], source: str, texts: Collection[str] = ()) -> str:
     """Insert the words of the scale into a text. `texts` are the places that are filled for each record."""
-    if unknown := set(_WORD.findall(text)) - {"scale", *texts}:
-        places = " ".join(f"{{{name}}}" for name in ("scale", *texts))
+    names = (*(("scale", "answer") if scale["answer"] else ("scale",)), *texts)
+    if unknown := set(_WORD.findall(text)) - set(names):
+        places = " ".join(f"{{{name}}}" for name in names)
         raise ValueError(
             f"{source}: nothing is known to stand for {{{min(unknown)}}}; expected {places}, or a blank after the "
             "brace to keep the word itself"
         )
-    return text.replace("{scale}", scale)
+    return text.replace("{answer}", scale["answer"]).replace("{scale}", scale["words"])
 
 
-def _rubric(metric: str, entry: Any, system: str, scale: str, path: Path) -> Rubric:  # noqa: ANN401
+def _rubric(metric: str, entry: Any, system: str, scale: Mapping[str, Any], path: Path) -> Rubric:  # noqa: ANN401
     source = f"{path}, {metric}"
     if metric not in FIELDS:
         raise ValueError(f"{path}: no metric is called {metric!r}; expected some of {', '.join(METRICS)}")
     names = set(entry) - {"system"} if isinstance(entry, dict) else set()
     if names not in ({"prompt"}, {"fields", "criterion"}):
         raise ValueError(f"{source}: found {sorted(names)}; expected either prompt, or fields and criterion")
-    prompt = _with_scale(_text(entry, "prompt", source, "") or _between_tags(entry, source), scale, source, _TAGS)
+    rules = _text(entry, "system", source, system)
+    prompt = _text(entry, "prompt", source, "") or _between_tags(entry, source)
+    if scale["is_digit"] and "{answer}" not in rules + prompt:
+        prompt += "\n{answer}"
+    prompt = _filled(prompt, scale, source, _TAGS)
     fields = tuple(dict.fromkeys(_PLACE.findall(prompt)))
     answers = {name for name in FIELDS[metric] if name.startswith("pred")}
     if not answers <= set(fields) <= set(FIELDS[metric]):
         expected = f"all of {', '.join(sorted(answers))}, and of others only {', '.join(FIELDS[metric])}"
         raise ValueError(f"{source}: shows {', '.join(fields) or 'nothing'} to the judge; expected {expected}")
-    return Rubric(
-        metric, fields, prompt, _with_scale(_text(entry, "system", source, system), scale, f"{source}, system")
-    )
+    return Rubric(metric, fields, prompt, _filled(rules, scale, f"{source}, system"))
 
 
 def _between_tags(entry: dict[str, Any], source: str) -> str:

@@ -17,7 +17,10 @@ from ski_lvlm.storage.files import read_jsonl
 
 @dataclass(frozen=True)
 class Grade:
-    """One grade from 0 to 5, or None with a reason, and the replies of the judge."""
+    """One grade from 0 to 5, or None with a reason, and the replies of the judge.
+
+    The last reply of an expected grade is the line of its probabilities.
+    """
 
     metric: str
     repeat: int
@@ -155,4 +158,6 @@ def _add_texts(item: GradedItem, fields: Mapping[str, str]) -> None:
 
 def _as_grade(record: Record) -> Grade:
     replies = tuple(map(str, record.get("replies") or [""]))
+    if digits := record.get("digits"):
+        replies += (f"probabilities of 0 to 5: {digits}",)
     return Grade(record["metric"], record["repeat"], record["score"], record.get("reason"), replies)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.judges.grade_file import Record
+from eval.judges.score_reading import EXPECTED
 from eval.pages.score_figures import Bar, score_bars, score_histogram
 from eval.pages.score_items import GradedItem, read_items, read_scores
 from eval.pages.table_3 import METRIC_NAMES, PAPER_JUDGE, PUBLISHED
@@ -87,6 +88,11 @@ def warnings(scores: Record) -> list[str]:
         messages.append(
             f"The judge is {judge or 'not told'}, the paper's is {PAPER_JUDGE}: these scores are not comparable with "
             "the published ones beside them."
+        )
+    if scores.get("score_kind") == EXPECTED:
+        messages.append(
+            "Scores are expected ones: means of the digits 0 to 5 by the judge's probabilities of them. The published "
+            "ones were written by the judge, so these are not comparable with them, nor with sampled ones."
         )
     if scores.get("note"):
         messages.append(str(scores["note"]))

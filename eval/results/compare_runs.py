@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from eval.items.predictions import video_of
+from eval.judges.score_reading import SAMPLED
 from eval.results.aggregate import SCALE
 from eval.results.graded_run import GradedRun, finished_run
 from eval.results.plan import JUDGE, ItemKey
@@ -64,11 +65,15 @@ def check_same_judge(a: GradedRun, b: GradedRun) -> None:
     """
     differing = [name for name in JUDGE if a.judge[name] != b.judge[name]]
     if differing:
-        differences = "; ".join(f"{name} {a.judge[name]!r} and {b.judge[name]!r}" for name in differing)
+        differences = "; ".join(f"{name} {_value(a, name)!r} and {_value(b, name)!r}" for name in differing)
         raise GradesError(
             f"{a.path} and {b.path} cannot be compared, the grades move with the judge: found {differences}; grade "
             "both with the same judge and rubrics"
         )
+
+
+def _value(run: GradedRun, name: str) -> object:
+    return run.judge[name] or (SAMPLED if name == "score_kind" else None)
 
 
 def _common_metrics(a: GradedRun, b: GradedRun) -> list[str]:

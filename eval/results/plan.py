@@ -16,7 +16,8 @@ from eval.results.score_json import GradesError, read_json
 from ski_lvlm.storage.files import write_json
 
 PLAN, LEDGER, TABLE, REPORT = "plan.json", "judgements.jsonl", "scores.json", "report.html"
-JUDGE = ("judge", "digest", "quantisation", "rubrics", "temperature", "max_tokens", "server")  # what moves the grades
+# What moves the grades. Only expected grades have a `score_kind`, so that those of earlier versions count on.
+JUDGE = ("judge", "digest", "quantisation", "rubrics", "score_kind", "temperature", "max_tokens", "server")
 ItemKey = tuple[str, str]  # metric, key
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from eval.judges.judge import JudgeSettings
 from eval.judges.open_judge import JUDGE_NAMES, judge_class
 from eval.judges.rubrics import OWN_FILE, load_rubrics
+from eval.judges.score_reading import EXPECTED, SAMPLED
 from eval.metrics import METRICS
 from ski_lvlm.cli import expect_at_least, parser, underscored
 
@@ -25,10 +26,13 @@ def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Names
     _add_grading(flags)
     _add_modes(flags)
     options = flags.parse_args(argv)
-    _refuse_unused(flags, options, sys.argv[1:] if argv is None else argv)
-    asks = options.rubrics or options.temperature or options.scores != "integer"
+    words = sys.argv[1:] if argv is None else argv
+    names = {underscored(word).partition("=")[0] for word in words if word.startswith("--")}
+    _refuse_unused(flags, options, names)
+    _refuse_beside_expected(flags, options, names)
+    asks = options.rubrics or options.temperature or options.scores != "integer" or options.score == EXPECTED
     if asks and not judge_class(options.judge).has_prompts:
-        flags.error(f"--judge {options.judge} asks no questions; omit --rubrics, --scores and --temperature")
+        flags.error(f"--judge {options.judge} asks no questions; omit --rubrics, --scores, --score and --temperature")
     expect_at_least(flags, options, workers=1, repeats=1, max_tokens=1, temperature=0, timeout=0.001)
     return options
 
@@ -42,17 +46,27 @@ def judge_settings(options: argparse.Namespace) -> JudgeSettings:
     return JudgeSettings(
         base_url=options.base_url,
         timeout=options.timeout,
-        rubrics=load_rubrics(options.rubrics or OWN_FILE, scores=options.scores),
+        rubrics=load_rubrics(
+            options.rubrics or OWN_FILE, scores="digit" if options.score == EXPECTED else options.scores
+        ),
         temperature=options.temperature,
         max_tokens=options.max_tokens,
         requests_per_minute=options.requests_per_minute,
+        score_kind=options.score,
     )
 
 
-def _refuse_unused(flags: argparse.ArgumentParser, options: argparse.Namespace, argv: Sequence[str]) -> None:
+def _refuse_beside_expected(flags: argparse.ArgumentParser, options: argparse.Namespace, names: set[str]) -> None:
+    """Refuse flags of a written reply where the probabilities of one digit are read."""
+    if options.score == EXPECTED and (unused := sorted(names & {"--scores", "--temperature", "--max_tokens"})):
+        flags.error(
+            f"--score expected reads the probabilities of one digit and does not use {', '.join(unused)}; omit that"
+        )
+
+
+def _refuse_unused(flags: argparse.ArgumentParser, options: argparse.Namespace, names: set[str]) -> None:
     """Refuse flags of grading in the modes that only read finished grades."""
     mode = next((f"--{name}" for name in ("compare", "agreement", "aggregate") if getattr(options, name)), None)
-    names = {underscored(word).partition("=")[0] for word in argv if word.startswith("--")}
     if mode and (unused := sorted(names - {mode, "--out"})):
         flags.error(f"{mode} reads finished grades and does not use {', '.join(unused)}; omit that")
 
@@ -80,6 +94,13 @@ def _add_grading(flags: argparse.ArgumentParser) -> None:
         "--rubrics",
         type=Path,
         help="questions to the judge instead of ours: a file as eval/judges/rubrics.json, or a clone of Video-ChatGPT",
+    )
+    flags.add_argument(
+        "--score",
+        choices=(SAMPLED, EXPECTED),
+        default=SAMPLED,
+        help="sampled: the score that the judge writes. expected: the mean of the digits 0 to 5 by the judge's "
+        "probabilities of them as its first token, from servers that tell these and from hf:MODEL",
     )
     flags.add_argument("--scores", choices=("integer", "decimal"), default="integer", help="scale that the judge uses")
     flags.add_argument("--repeats", type=int, default=1, help="grades of each record, with seeds of their own")

@@ -5,11 +5,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from eval.items.predictions import Task, all_tasks, left_out, read_predictions
 from eval.judges.grading import GradingSettings, grade_all
 from eval.judges.judge import Judge
+from eval.judges.score_reading import EXPECTED, SAMPLED
 from eval.metrics import METRICS
 from eval.pages.score_report import write_score_report
 from eval.results.aggregate import summarise, too_many_unscored
@@ -90,7 +92,8 @@ def _grades(tasks: list[Task], judge: Judge, file: Path, options: argparse.Names
     from rich.progress import Progress
 
     if options.repeats > 1 and options.temperature == 0:
-        sys.stderr.write("--repeats at temperature 0 shows only how steady the judge itself is; see --temperature\n")
+        remedy = "an expectation has no chance in it" if options.score == EXPECTED else "see --temperature"
+        sys.stderr.write(f"--repeats at temperature 0 shows only how steady the judge itself is; {remedy}\n")
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(f"judge: {judge.name}", total=len(tasks) * options.repeats)
         settings = GradingSettings(file, options.workers, options.repeats, options.seed, options.again)
@@ -101,7 +104,9 @@ def _facts(judge: Judge, paths: list[Path], grades: Grades, options: argparse.Na
     weights = {(record.get("digest"), record.get("quantisation")) for record in grades.values()}
     digest, quantisation = weights.pop() if len(weights) == 1 else (None, None)
     scores = [record["score"] for record in grades.values() if record["score"] is not None]
-    are_integers_asked = options.scores == "integer" and judge.has_prompts
+    kind = options.score if judge.has_prompts else None
+    masses = [record["mass"] for record in grades.values() if record.get("mass") is not None]
+    are_integers_asked = options.scores == "integer" and kind == SAMPLED
     last = max((record.get("time") or "" for record in grades.values()), default="")
     return {
         "judge": judge.name,
@@ -110,9 +115,11 @@ def _facts(judge: Judge, paths: list[Path], grades: Grades, options: argparse.Na
         "note": judge.note,
         "rubrics": judge.rubrics.digest,
         "server": None,
+        "score_kind": kind,
         **judge.settings,
         "seed": options.seed,
         "decimals": sum(score != int(score) for score in scores) if are_integers_asked else None,
+        "mass": {"mean": fmean(masses), "least": min(masses)} if masses else None,
         "predictions": [str(path) for path in paths],
         "time": last or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

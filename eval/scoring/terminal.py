@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eval.judges.score_reading import EXPECTED
 from ski_lvlm.storage.files import write_json
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ def show_scores(scores: dict[str, Any]) -> None:
     from rich.table import Table
 
     columns = ("metric", "score (0-100)", "95 % interval", "scored", "with unscored as 0")
-    table = Table(*columns, title=f"judge: {scores['judge']}")
+    kind = ", expected scores" if scores.get("score_kind") == EXPECTED else ""
+    table = Table(*columns, title=f"judge: {scores['judge']}{kind}")
     for row in _rows(scores):
         table.add_row(*row)
     console = Console()
@@ -65,6 +67,8 @@ def lines_under(scores: dict[str, Any]) -> Iterator[str]:
         yield f"{name}, without a judge: {result}"
     if scores.get("left_out"):
         yield f"left out of all metrics: {scores['left_out']} records that have neither a question nor an answer"
+    if mass := scores.get("mass"):
+        yield f"mass of the digits 0 to 5: {mass['mean']:.3f} on average, at least {mass['least']:.3f}"
     if scores.get("decimals"):
         yield f"{scores['decimals']} replies gave decimals where whole numbers were asked for; they are kept"
 

@@ -11,8 +11,10 @@ from types import ModuleType
 from typing import Any
 
 from ski_lvlm.servers.address import OLLAMA_PORT, read_address
+from ski_lvlm.servers.first_token import first_token
 from ski_lvlm.servers.limits import SCHEMA, SYSTEM, ServerLimits, without_system
 from ski_lvlm.servers.protocol import (
+    TOP_TOKENS,
     BadReply,
     ChatError,
     ChatRequest,
@@ -84,15 +86,18 @@ class OllamaServer:
 
         def send(without: frozenset[str]) -> Reply:
             turns = without_system(request.messages) if SYSTEM in without else request.messages
-            return self._ask(turns, None if SCHEMA in without else request.schema, options)
+            schema = None if SCHEMA in without else request.schema
+            # Ollama tells probabilities since 0.12.11, and older versions ignore the wish.
+            wish = {"logprobs": True, "top_logprobs": TOP_TOKENS} if request.candidates else {}
+            return self._ask(turns, format=schema, options=options, **wish)
 
         return self._limits.ask(send, offered)
 
-    def _ask(self, messages: Sequence[Message], schema: dict[str, Any] | None, options: dict[str, Any]) -> Reply:
+    def _ask(self, messages: Sequence[Message], **settings: Any) -> Reply:  # noqa: ANN401
         turns = [{"role": m.role, "content": m.text, "images": list(m.images) or None} for m in messages]
         started = time.monotonic()
         with self._errors():
-            answer = self._client.chat(self.model, turns, format=schema, options=options)
+            answer = self._client.chat(self.model, turns, **settings)
         return Reply(
             text=whole_characters(answer.message.content or ""),
             prompt_tokens=answer.prompt_eval_count or 0,
@@ -100,6 +105,7 @@ class OllamaServer:
             seconds=time.monotonic() - started,
             cut=answer.done_reason == "length",
             model=text_field(answer, "model"),
+            first_token=first_token(answer.model_dump().get("logprobs")),
         )
 
     def ping(self, probe: ChatRequest) -> ModelInfo:

@@ -12,6 +12,7 @@ from typing import Any
 from ski_lvlm.servers.address import read_address
 from ski_lvlm.servers.limits import MAX_TOKENS, SCHEMA, SYSTEM, ServerLimits, without_system
 from ski_lvlm.servers.protocol import (
+    TOP_TOKENS,
     BadReply,
     ChatError,
     ChatRequest,
@@ -109,6 +110,8 @@ class OpenAiServer:
         if request.schema is not None:
             constraint = {"name": "reply", "schema": request.schema, "strict": True}
             body[SCHEMA] = {"type": "json_schema", "json_schema": constraint}
+        if request.candidates:
+            body |= {"logprobs": True, "top_logprobs": TOP_TOKENS}
         return {name: value for name, value in body.items() if name not in without}
 
     def _ask(self, body: dict[str, Any]) -> Reply:

@@ -31,6 +31,7 @@ class ChatRequest:
         max_tokens: the longest answer. `Reply.cut` says that it was reached.
         temperature: 0 takes the likeliest token each time.
         seed: of the server's random numbers.
+        candidates: texts whose probabilities as the first token are wanted (`Reply.first_token`). None by default.
     """
 
     messages: Sequence[Message]
@@ -38,8 +39,10 @@ class ChatRequest:
     max_tokens: int = 512
     temperature: float = 0.0
     seed: int = 0
+    candidates: tuple[str, ...] = ()
 
 
+TOP_TOKENS = 20  # the most that OpenAI and Ollama tell of each token
 PROBE = ChatRequest((Message("Say yes."),), max_tokens=16)
 
 
@@ -49,6 +52,8 @@ class Reply:
 
     `model` and `fingerprint` are the server's own words for what answered, None where it gives none. `omitted` names
     parameters that were not sent because the server does not take them. Without `temperature` the server's own holds.
+    `first_token` holds texts of possible first tokens with their probabilities, None where none were wanted or told.
+    A server tells the likeliest `TOP_TOKENS`, whatever the candidates.
     """
 
     text: str
@@ -59,6 +64,15 @@ class Reply:
     model: str | None = None
     fingerprint: str | None = None
     omitted: tuple[str, ...] = ()
+    first_token: tuple[tuple[str, float], ...] | None = None
+
+    def probability(self, text: str) -> float:
+        """Return the probability that the first token is this text, with or without white space around it.
+
+        >>> Reply("4", 0, 0, 0.0, first_token=(("4", 0.5), (" 4", 0.25), ("5", 0.125))).probability("4")
+        0.75
+        """
+        return sum((value for token, value in self.first_token or () if token.strip() == text), 0.0)
 
 
 @dataclass(frozen=True)

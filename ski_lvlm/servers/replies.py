@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ski_lvlm.servers.first_token import first_token
 from ski_lvlm.servers.protocol import BadReply, ChatError, Refused, Reply, status_error, whole_characters
 
 _MONEY = re.compile("insufficient|quota|credit|billing|balance|payment", re.IGNORECASE)
@@ -43,7 +44,14 @@ def openai_reply(body: Any, *, server: str, seconds: float) -> Reply:  # noqa: A
         cut=choice.get("finish_reason") in ("length", "max_tokens"),
         model=_text_or_none(body.get("model")),
         fingerprint=_text_or_none(body.get("system_fingerprint")),
+        first_token=first_token(_tokens(choice)),
     )
+
+
+def _tokens(choice: Mapping[str, Any]) -> object:
+    """Return what a choice tells of its tokens, one by one."""
+    logprobs = choice.get("logprobs")
+    return logprobs.get("content") if isinstance(logprobs, Mapping) else None
 
 
 def error_of(body: object, *, server: str, key: str = "OPENAI_API_KEY") -> ChatError | None:

@@ -52,7 +52,7 @@ def test_every_way_to_fail_ends_unscored_with_a_reason(way):
     with chat_double(plan=lambda _: hostile_judge.WAYS[way](), models=("hostile",)) as double:
         judge = LlmJudge(ChatClient("openai:hostile", base_url=f"{double.url}/v1", max_wait=0.02))
         judgement = judge(OWN.of(task.metric), task.fields)
-    assert 1 <= len(double.requests) <= hostile_judge.ASKS * hostile_judge.ATTEMPTS
+    assert 1 <= len(double.requests) <= hostile_judge.SampledScore.asks * hostile_judge.ATTEMPTS
     if way == "a true grade as prose":
         assert judgement.score == 3 and judgement.reason is None
     else:

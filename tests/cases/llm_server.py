@@ -5,6 +5,7 @@ llama.cpp does not speak Ollama's own protocol, so the `ollama` client meets `Te
 """
 
 import json
+import math
 import threading
 import time
 import urllib.request
@@ -46,6 +47,7 @@ class Answer:
     after: threading.Event | None = None  # waits for it; nobody need ever set it
     hangs_up: bool = False  # closes the connection without a word
     cut: bool = False  # says that the text ran into the limit
+    first_token: dict[str, float] | None = None  # texts with their probabilities, told where a request wants them
 
 
 @dataclass
@@ -90,6 +92,7 @@ def chat_double(handler: type["ChatHandler"] | None = None, **settings: Any) -> 
 class ChatHandler(BaseHTTPRequestHandler):
     double: TestDouble
     protocol_version = "HTTP/1.1"
+    is_curious = False  # whether the request wants probabilities
 
     def log_message(self, *args: Any) -> None:
         pass
@@ -117,6 +120,7 @@ class ChatHandler(BaseHTTPRequestHandler):
             self.double.paths.append(self.path)
             self.double.headers.append({name.lower(): value for name, value in self.headers.items()})
             answer = self.double.plan(request)
+            self.is_curious = bool(request.get("logprobs"))
             if self.double.forward_to:
                 answer.text = _forward(self.double.forward_to, request)
             self.send(answer)
@@ -128,7 +132,7 @@ class ChatHandler(BaseHTTPRequestHandler):
         if answer.hangs_up:
             self.close_connection = True
             return
-        body = self.well_formed(answer.text, "length" if answer.cut else "stop") if answer.body is None else answer.body
+        body = self.well_formed(answer) if answer.body is None else answer.body
         try:
             self.send_response(answer.status)
             for name, value in answer.headers.items():
@@ -140,12 +144,18 @@ class ChatHandler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             pass  # the client did not wait
 
-    def well_formed(self, text: str, ended: str = "stop") -> bytes:
-        message = {"role": "assistant", "content": text}
+    def well_formed(self, answer: Answer) -> bytes:
+        message = {"role": "assistant", "content": answer.text}
+        ended = "length" if answer.cut else "stop"
+        top = [{"token": t, "logprob": math.log(p)} for t, p in (answer.first_token or {}).items()]
+        tokens = [{**top[0], "top_logprobs": top}] if top and self.is_curious else None
         if self.path.partition("?")[0] == "/api/chat":
             counts = {"done": True, "done_reason": ended, "prompt_eval_count": 3, "eval_count": 2}
-            return json.dumps({"model": "m", "message": message, **counts}).encode()
+            logprobs = {"logprobs": tokens} if tokens else {}
+            return json.dumps({"model": "m", "message": message, **counts, **logprobs}).encode()
         choice = {"index": 0, "message": message, "finish_reason": ended}
+        if tokens:
+            choice["logprobs"] = {"content": tokens}
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
         head = {"id": "1", "object": "chat.completion", "created": 0, "model": "m"}
         return json.dumps({**head, "choices": [choice], "usage": usage}).encode()

@@ -8,9 +8,9 @@ import torch
 import eval.score as score
 from eval.judges.hf_chat import HfChat
 from eval.judges.judge import JudgeSettings
-from eval.judges.llm_judge import ASKS
 from eval.judges.open_judge import open_judge
 from eval.judges.rubrics import OWN
+from eval.judges.score_reading import SampledScore
 from ski_lvlm.servers.client import ChatRequest, Message, Refused, Stopped
 from ski_lvlm.storage.files import read_jsonl
 from tests.cases.tiny_llm import CHATML, tiny_llm
@@ -58,7 +58,7 @@ def test_the_reply_says_what_it_took_and_that_it_was_cut(chat):
 
 def test_a_reply_that_ends_by_itself_at_the_limit_is_not_cut(chat, monkeypatch):
     end = chat._llm.tokenizer.eos_token_id
-    monkeypatch.setattr(chat, "_generate", lambda *_: [70, end])
+    monkeypatch.setattr(chat, "_generate", lambda *_: ([70, end], None))
     reply = chat.chat(ChatRequest(ASKED, max_tokens=2))
     assert (reply.cut, reply.completion_tokens) == (False, 2) and "<|im_end|>" not in reply.text
 
@@ -94,7 +94,7 @@ def test_a_template_that_cannot_ask_is_said_at_the_ping(tmp_path):
 def test_a_reply_ends_with_its_turn_and_keeps_the_marks_of_a_thought(chat, monkeypatch):
     tokenizer = chat._llm.tokenizer
     text = "<think>Is it 1?</think>4<|im_end|>\n<|im_start|>user"
-    monkeypatch.setattr(chat, "_generate", lambda *_: tokenizer(text, add_special_tokens=False)["input_ids"])
+    monkeypatch.setattr(chat, "_generate", lambda *_: (tokenizer(text, add_special_tokens=False)["input_ids"], None))
     assert chat.chat(ChatRequest(ASKED, max_tokens=200)).text == "<think>Is it 1?</think>4"
 
 
@@ -128,7 +128,11 @@ def test_a_prompt_that_does_not_fit_is_refused_not_cut(chat):
 @pytest.mark.slow
 def test_nonsense_is_unscored_and_counted(tiny, tmp_path):
     judgement = open_judge(f"hf:{tiny}", JudgeSettings(max_tokens=4))(OWN.metrics[0], FIELDS)
-    assert judgement.score is None and len(judgement.replies) == ASKS and judgement.reason.startswith("unparsed")
+    assert (
+        judgement.score is None
+        and len(judgement.replies) == SampledScore.asks
+        and judgement.reason.startswith("unparsed")
+    )
     predictions, out = tmp_path / "p.json", tmp_path / "out"
     predictions.write_text(json.dumps([{"video_name": "v", **FIELDS}]))
     flags = ["--predictions", str(predictions), "--judge", f"hf:{tiny}", "--out", str(out), "--max_tokens", "4"]
@@ -137,7 +141,7 @@ def test_nonsense_is_unscored_and_counted(tiny, tmp_path):
     table = json.loads((out / "scores.json").read_text())
     metric = table["metrics"]["detail"]
     assert (metric["mean"], metric["n_scored"], metric["n_total"]) == (None, 0, 1) and table["digest"]
-    assert all(len(record["replies"]) == ASKS for record in read_jsonl(out / "judgements.jsonl"))
+    assert all(len(record["replies"]) == SampledScore.asks for record in read_jsonl(out / "judgements.jsonl"))
 
 
 def test_ping_says_which_weights(tiny, capsys):

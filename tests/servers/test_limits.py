@@ -6,6 +6,7 @@ import pytest
 
 from eval.judges.llm_judge import LlmJudge
 from eval.judges.rubrics import OWN
+from eval.judges.score_reading import SampledScore
 from ski_lvlm.servers.client import Busy, ChatClient, ChatRequest, Message, Refused
 from ski_lvlm.servers.limits import refused_parameter, without_system
 from tests.cases.llm_server import Answer, chat_double
@@ -160,7 +161,7 @@ def test_no_room_for_an_answer_is_a_reply_that_was_cut():
 
 def test_a_ping_has_the_shape_of_the_questions_to_come():
     with chat_double() as double:
-        judge = LlmJudge(client_of(double), max_tokens=4000, temperature=0.5)
+        judge = LlmJudge(client_of(double), reading=SampledScore(temperature=0.5, max_tokens=4000))
         judge.ping()
         (request,) = double.requests
         assert request["messages"][0]["content"] == OWN.metrics[0].system and request["max_tokens"] == 4000
