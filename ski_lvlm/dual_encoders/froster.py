@@ -25,6 +25,7 @@ class FROSTER(ViFiCLIP):
     """
 
     title = "FROSTER"
+    training_parts = ("anchor",)
     untrained = (*ViFiCLIP.untrained, "_residual.")
 
     def __init__(self, frames: FrameEncoder, text_encoder: TextEncoder, *, num_frames: int) -> None:

@@ -77,6 +77,7 @@ class Student(DualEncoder):
     title: ClassVar[str]  # in the paper's tables and figures
     frozen_by_default: ClassVar[tuple[str, ...]] = ()  # towers that the student's authors do not train
     sentences_depend_on_video: ClassVar[bool] = False
+    training_parts: ClassVar[tuple[str, ...]] = ()  # modules that only training uses
 
     frames: FrameEncoder
     num_frames: int  # T_v that it is trained and tested with

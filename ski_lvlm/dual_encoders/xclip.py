@@ -102,11 +102,11 @@ class XCLIP(Student):
             raise ValueError(f"this X-CLIP takes {self.num_frames} frames a clip, found {video.shape[1]}")
         net = self.network
         tokens = net.vision_model(pixel_values=self._image(video))
-        frames = rearrange(net.visual_projection(tokens.pooler_output), "(b t) d -> b t d", b=len(video))
+        frames = rearrange(net.visual_projection(tokens.pooler_output), "(b t) d -> b t d", b=video.shape[0])
         z_v = net.mit(frames).pooler_output
         patches = net.prompts_visual_layernorm(tokens.last_hidden_state[:, 1:]) @ net.prompts_visual_projection
-        context = rearrange(patches, "(b t) p d -> b t p d", b=len(video)).mean(1)
-        z_t = self.text_encoder(prompts).expand(len(video), -1, -1)
+        context = rearrange(patches, "(b t) p d -> b t p d", b=video.shape[0]).mean(1)
+        z_t = self.text_encoder(prompts).expand(video.shape[0], -1, -1)
         z_t = z_t + net.prompts_generator(z_t, context)
         return InLanguage(z_v, F.cosine_similarity(z_v.float()[:, None], z_t.float(), dim=-1))
 

@@ -59,7 +59,7 @@ class FrameEncoder(PretrainedTower):
 
     def features(self, video: UInt8[Tensor, "B T 3 H W"]) -> Float[Tensor, "B T F"]:
         """Return one feature for each frame in the space that was pretrained."""
-        return rearrange(self.backbone(self.pixels(video)).feature, "(b t) f -> b t f", b=len(video))
+        return rearrange(self.backbone(self.pixels(video)).feature, "(b t) f -> b t f", b=video.shape[0])
 
     def project(self, features: Float[Tensor, "*batch F"]) -> Float[Tensor, "*batch D"]:
         """Map pretrained features to the language space by a linear layer, which may thus follow a mean."""
@@ -67,7 +67,7 @@ class FrameEncoder(PretrainedTower):
 
     def patches(self, video: UInt8[Tensor, "B T 3 H W"]) -> Float[Tensor, "B T P E"]:
         """Return the backbone's last tokens, row by row over each frame."""
-        return rearrange(self.backbone(self.pixels(video)).patches, "(b t) p w -> b t p w", b=len(video))
+        return rearrange(self.backbone(self.pixels(video)).patches, "(b t) p w -> b t p w", b=video.shape[0])
 
     def pixels(self, video: UInt8[Tensor, "B T 3 H W"]) -> Float[Tensor, "N 3 H W"]:
         """Return all frames, normalised as the backbone was pretrained.

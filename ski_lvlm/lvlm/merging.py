@@ -1,10 +1,10 @@
-"""An adapter merged into the language model: the same answers from a model that needs no peft."""
+"""Models with an adapter to hand on: merged into the language model, or without anything but what was trained."""
 
 import shutil
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from ski_lvlm.encoders.digest import weights_digest
 from ski_lvlm.llm.loading import Llm, load_llm
@@ -24,6 +24,11 @@ def write_merged(folder: Path, out: Path, *, dtype: torch.dtype | None = None) -
         ValueError: no adapter in `folder`, or a language model with other weights than in training.
     """
     config = _checked_config(folder, out)
+    if (kind := PretrainedConfig.get_config_dict(folder)[0]["model_type"]) != SkiLvlmConfig.model_type:
+        raise ValueError(
+            f"{folder}: found a {kind} model, trained with --base_vlm, expected a {SkiLvlmConfig.model_type}; its "
+            "adapter is used beside the base: give --to adapter"
+        )
     llm, stored = _merged(config, folder)
     precision = dtype or stored
     model = llm.model.to(precision)  # type: ignore[arg-type]
@@ -33,6 +38,21 @@ def write_merged(folder: Path, out: Path, *, dtype: torch.dtype | None = None) -
     config.save_pretrained(out)
     shutil.copyfile(folder / WEIGHTS, out / WEIGHTS)
     return precision
+
+
+def write_adapter(folder: Path, out: Path) -> str:
+    """Copy projectors, adapter and config.json from `folder` to `out`, and return the name of the base.
+
+    The adapter is in the format of peft. Checkpoints and logs of the training stay behind.
+
+    Raises:
+        ValueError: no adapter in `folder`, or a model in `out`.
+    """
+    config = _checked_config(folder, out)
+    shutil.copytree(folder / adapter.FOLDER, out / adapter.FOLDER)
+    for name in ("config.json", WEIGHTS):
+        shutil.copyfile(folder / name, out / name)
+    return str(config.base_llm)
 
 
 def _checked_config(folder: Path, out: Path) -> SkiLvlmConfig:

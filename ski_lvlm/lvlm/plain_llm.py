@@ -31,7 +31,7 @@ def plain_llm(model: SkiLvlm, folder: Path | None = None) -> str:
         reason = "an adapter" if config.lora_rank else "weights of 4 bits"
         raise ValueError(
             f"{folder}: found a language model with {reason}, expected a plain one; write one with "
-            f"scripts/merge_adapter.py --model {folder} --out DIR and use DIR, or use transformers (--engine hf)"
+            f"scripts/export.py --model {folder} --to merged --out DIR and use DIR, or use transformers (--engine hf)"
         )
     path = str(folder / config.llm_folder) if folder and config.llm_folder else model_path(config.base_llm)
     stored, _ = PretrainedConfig.get_config_dict(path)

@@ -82,7 +82,7 @@ def _check_llm(model: SkiModel, config: SkiLvlmConfig, folder: Path) -> None:
     if config.lora_rank and not model.config.lora_rank:
         raise ValueError(
             f"--init_from {folder}: that run has an adapter of rank {config.lora_rank}, which would get lost; give "
-            f"--lora_rank {config.lora_rank}, or merge it first with scripts/merge_adapter.py"
+            f"--lora_rank {config.lora_rank}, or merge it first with scripts/export.py --to merged"
         )
     is_continued = config.train == "llm" and model.config.train == "llm"
     expected = config.llm_digest if config.train != "llm" or is_continued else config.tuned_llm_digest

@@ -194,7 +194,9 @@ def test_a_checkpoint_of_the_first_llava_is_written_as_a_plain_llama(tmp_path, m
 def test_a_language_model_with_an_adapter_is_to_be_merged_first(case):
     model = open_for_inference(case / "model")
     model.config.lora_rank = 4
-    with pytest.raises(ValueError, match=r"with an adapter, expected a plain one; .*merge_adapter.py --model .*model"):
+    with pytest.raises(
+        ValueError, match=r"with an adapter, expected a plain one; .*export.py --model .*model --to merged"
+    ):
         plain_llm(model, case / "model")
     model.config.lora_rank, model.config.llm_folder = 0, "llm"
     tiny_llm(case / "model" / "llm")

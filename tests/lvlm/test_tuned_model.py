@@ -9,7 +9,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from scripts.merge_adapter import main as merge
+from scripts.export import main as export
 from ski_lvlm.llm.loading import load_llm
 from ski_lvlm.lvlm.features import FeatureFolder
 from ski_lvlm.lvlm.model import SkiLvlm
@@ -81,7 +81,7 @@ def test_peft_alone_gives_our_logits(base, tmp_path):
 def test_a_merged_model_answers_the_same_without_peft(base, tmp_path, tuning, capsys):
     model = built(base, tuning)
     model.save_pretrained(tmp_path / "model")
-    assert merge(["--model", str(tmp_path / "model"), "--out", str(tmp_path / "out")]) == 0
+    assert export(["--model", str(tmp_path / "model"), "--to", "merged", "--out", str(tmp_path / "out")]) == 0
     assert "torch.float32" in capsys.readouterr().out
     loaded = SkiLvlm.from_pretrained(tmp_path / "out")
     assert loaded.config.lora_rank == 0 and all(".lora_" not in name for name, _ in loaded.named_parameters())
@@ -92,9 +92,19 @@ def test_a_merged_model_answers_the_same_without_peft(base, tmp_path, tuning, ca
     (tmp_path / "out").rename(tmp_path / "moved")
     SkiLvlm.from_pretrained(tmp_path / "moved")
     with pytest.raises(ValueError, match="no adapter, expected a model trained with --lora_rank"):
-        merge(["--model", str(tmp_path / "moved"), "--out", str(tmp_path / "again")])
+        export(["--model", str(tmp_path / "moved"), "--to", "merged", "--out", str(tmp_path / "again")])
     with pytest.raises(ValueError, match="holds a model already; choose another --out"):
-        merge(["--model", str(tmp_path / "model"), "--out", str(tmp_path / "moved")])
+        export(["--model", str(tmp_path / "model"), "--to", "merged", "--out", str(tmp_path / "moved")])
+
+
+def test_an_adapter_to_hand_on_is_the_model_without_its_checkpoints(base, tmp_path, capsys):
+    model = built(base, LORA)
+    model.save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "checkpoint-1").mkdir()
+    assert export(["--model", str(tmp_path / "model"), "--to", "adapter", "--out", str(tmp_path / "out")]) == 0
+    assert base in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["adapter", "config.json", "model.safetensors"]
+    assert torch.equal(logits(SkiLvlm.from_pretrained(tmp_path / "out")), logits(model))
 
 
 def test_a_language_model_with_settings_that_contradict_is_saved_all_the_same(base, tmp_path):

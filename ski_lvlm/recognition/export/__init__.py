@@ -1,0 +1,1 @@
+"""Trained students as files for other runtimes: ONNX and PyTorch's ExportedProgram."""
