@@ -3,15 +3,16 @@
     python eval/zero_shot.py --model DIR --ntu DIR --split ntu60/48-12 --out OUT
     python eval/zero_shot.py --model DIR --modality skeleton --prepared DIR --split ntu60/48-12 --out OUT
     python eval/zero_shot.py --model DIR --data DIR --out OUT   # all classes of another data set
+    python eval/zero_shot.py --model DIR --data DIR --closed_set --out OUT   # test clips of the classes of training
     python eval/zero_shot.py --model DIR --classes "pour water,water plants" --videos DIR --out OUT
     python eval/zero_shot.py … --gpus 8      # on eight GPUs of this machine
     python eval/zero_shot.py … --shard 1/8   # one of eight that share OUT, and at last once without
 
 DIR is the --output_dir of train_ski_vlm.py. The first forms write OUT/zero_shot.json and OUT/confusion.png, the one
 with --classes OUT/named_videos.json. Students need no skeletons. "both" is the mean of a student's and a SkeletonCLIP's
-cosines, on clips that have both. A run of --stage skeleton_text is tested by --modality skeleton. --generalised is
-calibrated by --rehearsal, a model that lacks some of the seen classes. Similarities are stored in OUT batch by batch,
-so the same command resumes after a crash.
+cosines, on clips that have both. The SkeletonCLIP may have a folder of its own, --skeleton_model. A run of --stage
+skeleton_text is tested by --modality skeleton. --generalised is calibrated by --rehearsal, a model that lacks some of
+the seen classes. Similarities are stored in OUT batch by batch, so the same command resumes after a crash.
 """
 
 import argparse
@@ -38,7 +39,9 @@ def parse(flags: Sequence[str] | None) -> argparse.Namespace:
     add("--ntu", type=Path, help="folder with rgb/ or the videos, for a model of videos (default: those of --data)")
     add("--prepared", type=Path, help="packed skeletons (scripts/prepare_ntu.py), for --modality skeleton and both")
     add("--modality", choices=("video", "skeleton", "both"), default="video", help="input of the model")
+    add("--skeleton_model", type=Path, help="of --modality both: folder of the skeleton model (default: --model)")
     add("--clips", choices=("test", "all"), default="test", help="of unseen classes: test subjects' clips, or all")
+    add("--closed_set", action="store_true", help="instead: test clips of the classes of training, among these")
     add("--generalised", action="store_true", help="also: seen test clips and unseen clips against all classes")
     add("--rehearsal", type=Path, help="such a model trained without some of the seen classes, to calibrate on these")
     add(
@@ -73,6 +76,14 @@ def check_flags(args: argparse.Namespace) -> None:
         )
     if args.prompt and args.descriptions:
         raise ValueError("--descriptions are whole sentences, which leave --prompt nothing to do; give one of the two")
+    if args.closed_set and (args.classes or args.generalised or args.clips == "all"):
+        raise ValueError(
+            "--closed_set is a test of its own, on test clips; leave out --classes, --generalised and --clips all"
+        )
+    if args.skeleton_model and args.modality != "both":
+        raise ValueError(f"--skeleton_model with --modality {args.modality}; it is the second model of --modality both")
+    if args.skeleton_model and args.rehearsal:
+        raise ValueError("--rehearsal with --skeleton_model, which would fuse it too; give one of the two")
     if (args.rehearsal or args.calibration) and not args.generalised:
         raise ValueError("--rehearsal and --calibration are of the generalised test; give --generalised")
     if args.rehearsal and args.calibration == "none":
@@ -108,14 +119,17 @@ def evaluate(args: argparse.Namespace) -> int:
     from eval.recognition.inputs import clips_to_test, load_recognisers, test_selection
     from eval.recognition.recognition_report import report
     from eval.recognition.rehearsal_folder import advice, calibration_of, open_rehearsal
-    from ski_lvlm.recognition.recogniser import check_classes
+    from ski_lvlm.recognition.recogniser import check_classes, check_training
 
     selection = test_selection(args)
     split, data = selection.split, selection.data
     calibration = calibration_of(args, selection)
     models = load_recognisers(args, args.model, data)
     for model in models:
-        check_classes(model, selection, folder=args.model, generalised=args.generalised)
+        if args.closed_set:
+            check_training(model, selection, folder=args.model)
+        else:
+            check_classes(model, selection, folder=args.model, generalised=args.generalised)
     classes = [name for name in data.class_names if name in {*split.unseen, *(split.seen if args.generalised else ())}]
     clips = clips_to_test(args, selection, models, parts=parts_to_test(args))
     test = Comparison(args, selection, models, clips=clips.names, classes=classes)
@@ -134,7 +148,7 @@ def evaluate(args: argparse.Namespace) -> int:
         "modality": args.modality,
         "clips": args.clips,
         **({"note": optimism()} if any(model.is_optimistic for model in models) else {}),
-        **split_scores(test.among(split.unseen), clips.names, selection=selection),
+        **split_scores(test.among(split.unseen), clips.names, selection=selection, are_seen=args.closed_set),
         **({"generalised": generalised_result(test, rehearsal, calibration=calibration)} if args.generalised else {}),
         "left_out": clips.lacking | {"unreadable": test.errors},
         "sentences": {
@@ -142,7 +156,8 @@ def evaluate(args: argparse.Namespace) -> int:
         },
     }
     write_json(args.out / "zero_shot.json", result)
-    title = f"{split.name}, unseen classes by {args.modality}, {args.clips} clips: top-1 {result['unseen']['top1']:.1%}"
+    kind = "seen" if args.closed_set else "unseen"
+    title = f"{split.name}, {kind} classes by {args.modality}, {args.clips} clips: top-1 {result[kind]['top1']:.1%}"
     title += f"\n{result['note']}" if "note" in result else ""
     matrix = np.array(result["confusion"]["matrix"])
     draw_confusion(matrix, split.unseen, title=title, path=args.out / "confusion.png")

@@ -33,6 +33,7 @@ from ski_lvlm.skeletons.cleaning import CLEANING, clean
 from ski_lvlm.skeletons.layouts import layout_named
 from ski_lvlm.skeletons.ntu_file import read_skeleton
 from ski_lvlm.skeletons.packed import PackedSkeletons, packed_writer
+from ski_lvlm.storage.digests import digest_number
 from ski_lvlm.storage.files import write_json
 
 _ALL_LISTED = "all of them are on NTU's list of missing skeletons"
@@ -52,22 +53,32 @@ def clean_clip(name: str, *, files: Mapping[str, Path]) -> Float32[np.ndarray, "
     return clean(read_skeleton(files[name], joints_only=True)).joints
 
 
-def prepare_folder(folder: NtuFolder, out: Path, *, dataset: str, workers: int, console: Console) -> dict:
-    """Pack the folder's usable skeletons into `out` and return the report."""
+def is_in_share(name: str, share: float) -> bool:
+    """Return whether a clip belongs to this share of all clips. A larger share holds the clips of a smaller one."""
+    return digest_number(name) < share * 256**8
+
+
+def prepare_folder(
+    folder: NtuFolder, out: Path, *, dataset: str, workers: int, console: Console, share: float = 1.0
+) -> dict:
+    """Pack the folder's usable skeletons into `out`, or a share of them, and return the report."""
     lists: dict[str, list[str]] = compare(folder, dataset)
     excluded = {*lists["on_missing_list"], *lists["not_of_this_dataset"]}
     files = {name: path for name, path in folder.skeletons.items() if name not in excluded}
-    source = fingerprint(list(folder.skeletons.values()), dataset, CLEANING)
+    chosen = {name: path for name, path in files.items() if is_in_share(name, share)}
+    whole = [] if share == 1 else [f"share {share:g}"]
+    source = fingerprint(list(folder.skeletons.values()), dataset, CLEANING, *whole)
     if earlier := earlier_report(out, source):
         console.print(f"{out}: nothing has changed, the packed set is kept")
         return earlier | lists  # videos may have come or gone since
-    read = partial(clean_clip, files=files)
-    batches = read_ahead(batched(list(files), BATCH), read, workers=workers if workers > 1 else 0)
+    read = partial(clean_clip, files=chosen)
+    batches = read_ahead(batched(list(chosen), BATCH), read, workers=workers if workers > 1 else 0)
     with packed_writer(out, layout=layout_named("ntu-25"), cleaning=CLEANING, source=source) as writer:
         errors = pack(
-            chain.from_iterable(batches), writer, total=len(files), source=folder.folder, none_left=_ALL_LISTED
+            chain.from_iterable(batches), writer, total=len(chosen), source=folder.folder, none_left=_ALL_LISTED
         )
     report = {"source": source, "folder": str(folder.folder), "dataset": dataset, "files": len(folder.skeletons)}
+    report |= {} if share == 1 else {"share": share}
     copy_description(dataset, out)
     report |= _contents(PackedSkeletons.open(out), dataset) | {"bad": errors} | lists
     write_json(out / "report.json", report)
@@ -91,11 +102,11 @@ def _contents(packed: PackedSkeletons, dataset: str) -> dict:
     }
 
 
-def prepare(ntu: Path, out: Path, *, dataset: str, workers: int, console: Console) -> None:
+def prepare(ntu: Path, out: Path, *, dataset: str, workers: int, console: Console, share: float = 1.0) -> None:
     """Prepare a folder of NTU RGB+D and print the report. The data set `auto` is told by the clips' names."""
     folder = find_files(ntu)
     name = folder.dataset if dataset == "auto" else dataset
-    show(prepare_folder(folder, out, dataset=name, workers=workers, console=console), out, console)
+    show(prepare_folder(folder, out, dataset=name, workers=workers, console=console, share=share), out, console)
 
 
 def show(report: dict, out: Path, console: Console) -> None:
@@ -158,6 +169,9 @@ def arguments() -> argparse.ArgumentParser:
         "--layout", default="ntu-25", help="joint layout of --import_from: ntu-25, kinect-20, coco-17, h36m-17"
     )
     options.add_argument("--dataset", choices=["auto", *BUILT_IN], default="auto", help="what the folder should hold")
+    options.add_argument(
+        "--share", type=float, default=1.0, help="pack this share of the clips, to see how many skeletons it takes"
+    )
     options.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     return options
 
@@ -166,6 +180,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     args = arguments().parse_args(argv)
     console = Console()
+    if not 0 < args.share <= 1 or (args.import_from and args.share < 1):
+        raise ValueError(f"--share {args.share:g}: expected more than 0 and at most 1, and 1 with --import_from")
     if args.import_from:
         import_file(args.import_from, args.out, layout_name=args.layout, console=console)
         return 0
@@ -173,7 +189,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ValueError(
             f"--layout {args.layout} does not apply to .skeleton files, which are ntu-25; use it with --import_from"
         )
-    prepare(args.ntu, args.out, dataset=args.dataset, workers=args.workers, console=console)
+    prepare(args.ntu, args.out, dataset=args.dataset, workers=args.workers, share=args.share, console=console)
     return 0
 
 

@@ -24,7 +24,7 @@ TOP = 5
 
 
 def split_scores(
-    similarity: Float[Tensor, "N U"], names: Sequence[str], *, selection: Selection
+    similarity: Float[Tensor, "N U"], names: Sequence[str], *, selection: Selection, are_seen: bool = False
 ) -> dict[str, dict[str, Any]]:
     """Return the scores among the unseen classes of a split, and the confusion of these.
 
@@ -32,6 +32,7 @@ def split_scores(
         similarity: of the clips with the unseen classes. A row with NaN is skipped.
         names: the clips. Those of other classes are skipped.
         selection: defines which classes are unseen.
+        are_seen: a closed-set test, whose classes were seen in training after all.
 
     Raises:
         ValueError: no readable clip is of an unseen class.
@@ -43,7 +44,9 @@ def split_scores(
     truth = torch.tensor(selection.labels([names[number] for number in rows], split.unseen))
     confusion = confusion_matrix(similarity[rows], truth)
     return {
-        "unseen": unseen_scores(similarity[rows], truth, confusion=confusion, classes=split.unseen),
+        "seen" if are_seen else "unseen": class_scores(
+            similarity[rows], truth, confusion=confusion, classes=split.unseen
+        ),
         "confusion": {"classes": list(split.unseen), "matrix": confusion.tolist()},
     }
 
@@ -53,14 +56,14 @@ def readable_rows(scores: Float[Tensor, "N C"]) -> list[int]:
     return [int(number) for number in (~scores.isnan().any(1)).nonzero().flatten()]
 
 
-def unseen_scores(
+def class_scores(
     similarity: Float[Tensor, "B C"],
     truth: Int[Tensor, " B"],
     *,
     confusion: Int[np.ndarray, "C C"],
     classes: Sequence[str],
 ) -> dict[str, Any]:
-    """Return accuracies among the unseen classes, with 95 % intervals over clips and over classes.
+    """Return accuracies among classes, with 95 % intervals over clips and over classes.
 
     A class without clips has no accuracy (None) and no part in means and intervals, but can be predicted. Top-5 needs
     more than five classes.

@@ -26,8 +26,13 @@ class TestClips(NamedTuple):
 
 
 def test_selection(args: argparse.Namespace) -> Selection:
-    """Open the data set with its split. Without a split, all classes are unseen."""
+    """Open the data set with its split. Without a split, all classes are unseen.
+
+    For a closed-set test the classes of training take the place of the unseen ones.
+    """
     selection = select(args.data, split=args.split, protocol=args.protocol, same_classes=args.same_classes)
+    if args.closed_set:
+        return replace(selection, split=replace(selection.split, seen=(), unseen=selection.split.seen))
     if args.split:
         return selection
     every = replace(selection.split, name=selection.data.name, seen=(), unseen=selection.data.class_names)
@@ -41,6 +46,7 @@ def load_recognisers(args: argparse.Namespace, folder: Path, data: DataSet) -> l
         loaded.append(video_recogniser(folder, videos=args.ntu, cache=args.frames_cache, data=data))
     if args.modality != "video":
         packed = open_skeletons(args.prepared, data)
+        folder = args.skeleton_model or folder
         if holds_skeleton_text(folder):
             check_names_alone(args)
             loaded.append(skeleton_text_recogniser(folder, packed, data))

@@ -10,17 +10,18 @@ MAX_LISTED = 10  # skipped clips that are printed; the JSON lists them all
 
 def report(result: dict[str, Any], out: Path, *, advice: str = "") -> None:
     """Print the scores, in percent, and how to calibrate the generalised ones."""
-    unseen = result["unseen"]
-    print(f"{result['split']}, unseen classes by {result['modality']}: {unseen['clips']} {result['clips']} clips")
+    kind = "unseen" if "unseen" in result else "seen"
+    scores = result[kind]
+    print(f"{result['split']}, {kind} classes by {result['modality']}: {scores['clips']} {result['clips']} clips")
     if "note" in result:
         print(f"  {result['note']}")
     for measure in ("top1", "mean_class"):
-        clips, classes = (percent(*unseen[f"{measure}_interval{over}"]) for over in ("", "_over_classes"))
-        print(f"  {measure:<10} {percent(unseen[measure])} %  (95 %: {clips} over clips, {classes} over classes)")
-    if "top5" in unseen:
-        print(f"  top5       {percent(unseen['top5'])} %")
-    print(f"  chance     {percent(unseen['chance'])} %")
-    for name, share in unseen["per_class"].items():
+        clips, classes = (percent(*scores[f"{measure}_interval{over}"]) for over in ("", "_over_classes"))
+        print(f"  {measure:<10} {percent(scores[measure])} %  (95 %: {clips} over clips, {classes} over classes)")
+    if "top5" in scores:
+        print(f"  top5       {percent(scores['top5'])} %")
+    print(f"  chance     {percent(scores['chance'])} %")
+    for name, share in scores["per_class"].items():
         print(f"    {name:<41}{'no clips' if share is None else percent(share) + ' %'}")
     if "generalised" in result:
         report_generalised(result["generalised"], advice=advice)

@@ -64,6 +64,14 @@ class Taught:
     teachers: tuple[SkeletonAligned | SkeletonText, ...]
 
 
+@dataclass(frozen=True)
+class LateFusion:
+    """A fine-tuned student and a skeleton-text model, whose scores are averaged at test."""
+
+    student: str
+    teacher: SkeletonAligned | SkeletonText
+
+
 SKI_VIFICLIP = Distilled()
 SKI_XCLIP = Distilled(student="xclip")
 SKI_FROSTER = Distilled(student="froster")
@@ -98,5 +106,5 @@ class OtherModel:
     model: str
 
 
-Recogniser = FineTuned | SkeletonAligned | SkeletonText | ZeroTraining | Distilled | Taught
+Recogniser = FineTuned | SkeletonAligned | SkeletonText | ZeroTraining | Distilled | Taught | LateFusion
 Captioner = PublishedProjector | TrainedLvlm | OtherModel

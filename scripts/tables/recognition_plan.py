@@ -7,6 +7,7 @@ from scripts.tables.jobs import Step
 from scripts.tables.methods import (
     Distilled,
     FineTuned,
+    LateFusion,
     Recogniser,
     SkeletonAligned,
     SkeletonEncoder,
@@ -23,15 +24,37 @@ ROTATIONS = ("synthetic", "synthetic/1", "synthetic/2")
 
 @dataclass(frozen=True)
 class Replicate:
-    """One of several trainings of a row: on the synthetic set with other unseen classes, on NTU with another seed."""
+    """One of several trainings of a row: on the synthetic set with other unseen classes, on NTU with another seed.
+
+    Without a split all classes are seen. Without a protocol it is the data set's first.
+    """
 
     split: str
     seed: int
+    protocol: str = ""
 
     @property
     def folder(self) -> str:
         """The folder of its runs, below that of the tables."""
-        return f"{self.split.replace('/', '_')}/seed_{self.seed}"
+        parts = [part.replace("/", "_") for part in (self.split, self.protocol) if part]
+        return f"{'-'.join(parts)}/seed_{self.seed}"
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The flags that choose its classes and clips."""
+        split = ("--split", self.split) if self.split else ()
+        return (*split, "--protocol", self.protocol) if self.protocol else split
+
+
+@dataclass(frozen=True)
+class TestClips:
+    """Clips of a folder of their own that a trained model is tested on, and the steps that make them."""
+
+    name: str
+    ntu: Path
+    prepared: Path
+    frames: Path
+    steps: tuple[Step, ...] = ()
 
 
 def replicates(column: str, count: int) -> list[Replicate]:
@@ -46,7 +69,10 @@ def replicates(column: str, count: int) -> list[Replicate]:
 
 @dataclass(frozen=True)
 class RecognitionPlan:
-    """Data and results of recognition tables, the steps that make missing data, and the size of the runs."""
+    """Data and results of recognition tables, the steps that make missing data, and the size of the runs.
+
+    `variant` tells runs apart that look at other skeletons of the same clips.
+    """
 
     ntu: Path | None
     prepared: Path | None
@@ -55,28 +81,48 @@ class RecognitionPlan:
     scale: Scale
     data_steps: tuple[Step, ...] = ()
     data: str = ""  # folder of a data set that has videos and skeletons itself
+    variant: str = ""
 
-    def evaluation(self, row: Row[Recogniser], replicate: Replicate) -> Step | str:
-        """Return the last step of one number, which needs all others, or the reason why there is none."""
-        match row.method:
+    def evaluation(self, row: Row[Recogniser], replicate: Replicate, *, test: TestClips | None = None) -> Step | str:
+        """Return the last step of one number, which needs all others, or the reason why there is none.
+
+        `test` names other clips than those of the training's data set.
+        """
+        model = self.model(row.method, replicate)
+        if isinstance(model, str):
+            return model
+        name = f"zero_shot_{row.modality}"
+        plan = self
+        if test:
+            name += f"-{test.name}"
+            plan = replace(self, ntu=test.ntu, prepared=test.prepared, frames=test.frames, data_steps=test.steps)
+        folder = model.folder / name
+        command: list[str | Path] = ["eval/zero_shot.py", "--model", model.folder, *replicate.flags]
+        command += ["--modality", row.modality, "--out", folder, *plan._videos(), *self.scale.evaluation.split()]
+        if row.modality != "video":
+            command += plan._skeletons()
+        needs: tuple[Step, ...] = (model, *(test.steps if test else ()))
+        if isinstance(row.method, LateFusion):
+            teacher = self._skeleton_model(row.method.teacher, replicate)
+            command += ["--skeleton_model", teacher.folder]
+            needs += (teacher,)
+        return Step(tuple(command), "zero_shot.json", self.out, folder, needs)
+
+    def model(self, method: Recogniser, replicate: Replicate) -> Step | str:
+        """Return the step that trains a model, or the reason why there is none."""
+        match method:
             case ZeroTraining() if self.scale.text_encoder and self.scale.text_encoder != self.scale.backbone:
                 return f"{self.scale.backbone} was not pretrained together with a text tower"
             case ZeroTraining():
-                model = self._video_finetune("vificlip", replicate, untrained=True)
+                return self._video_finetune("vificlip", replicate, untrained=True)
             case SkeletonAligned() | SkeletonText():
-                model = self._skeleton_model(row.method, replicate)
+                return self._skeleton_model(method, replicate)
             case Taught():
-                model = self._taught(row.method, replicate)
-            case FineTuned(student):
-                model = self._video_finetune(student, replicate)
+                return self._taught(method, replicate)
+            case FineTuned(student) | LateFusion(student):
+                return self._video_finetune(student, replicate)
             case Distilled():
-                model = self._distill(row.method, replicate)
-        folder = model.folder / f"zero_shot_{row.modality}"
-        command: list[str | Path] = ["eval/zero_shot.py", "--model", model.folder, "--split", replicate.split]
-        command += ["--modality", row.modality, "--out", folder, *self._videos(), *self.scale.evaluation.split()]
-        if row.modality != "video":
-            command += self._skeletons()
-        return Step(tuple(command), "zero_shot.json", self.out, folder, (model,))
+                return self._distill(method, replicate)
 
     def _videos(self) -> list[str | Path]:
         cache: list[str | Path] = ["--frames_cache", self.frames] if self.frames else []
@@ -94,8 +140,9 @@ class RecognitionPlan:
         needs: tuple[Step, ...] = (),
         untrained: bool = False,
     ) -> Step:
+        name += f"-{self.variant}" if self.variant and stage != "video_finetune" else ""
         folder = self.out / replicate.folder / (f"{name}-untrained" if untrained else name)
-        command: list[str | Path] = ["train_ski_vlm.py", "--stage", stage, "--split", replicate.split]
+        command: list[str | Path] = ["train_ski_vlm.py", "--stage", stage, *replicate.flags]
         command += [*without(flags, "--num_train_epochs"), "--num_train_epochs", "0"] if untrained else flags
         command += ["--output_dir", folder]
         command += ["--seed", str(replicate.seed)] if replicate.seed else []
@@ -146,7 +193,7 @@ class RecognitionPlan:
         return self._train("skeleton_align", name, replicate, *folders, *flags, needs=(pretrained,))
 
     def _skeleton_data(self) -> list[str | Path]:
-        return self._skeletons() or ["--data", self.data]
+        return [*(["--data", self.data] if self.data else []), *self._skeletons()]
 
     def _text(self, flag: str) -> str:
         return f"{flag} {self.scale.text_encoder}" if self.scale.text_encoder else ""

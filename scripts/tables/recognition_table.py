@@ -29,9 +29,10 @@ TOY = "The synthetic set is a toy in miniature: its numbers say whether everythi
 
 def read_training(path: Path) -> Training:
     """Read the numbers of a `zero_shot.json`, whose shares become percent."""
-    unseen = json.loads(path.read_text(encoding="utf-8"))["unseen"]
-    per_class = {name: 100 * share for name, share in unseen["per_class"].items() if share is not None}
-    return Training(100 * unseen["top1"], per_class, 100 * unseen["chance"])
+    result = json.loads(path.read_text(encoding="utf-8"))
+    scores = result.get("unseen") or result["seen"]  # the latter of a closed-set test
+    per_class = {name: 100 * share for name, share in scores["per_class"].items() if share is not None}
+    return Training(100 * scores["top1"], per_class, 100 * scores["chance"])
 
 
 def collect(
@@ -57,12 +58,12 @@ def collect(
     if len(data_set_columns) < 2:
         return Results(table, tuple(columns), trainings, verdict, reasons=reasons)
     for row in table.rows:
-        if together := _together({column: trainings.get((row.name, column), {}) for column in data_set_columns}):
-            trainings[row.name, ALL_SPLITS] = together
+        if joined := together({column: trainings.get((row.name, column), {}) for column in data_set_columns}):
+            trainings[row.name, ALL_SPLITS] = joined
     return Results(table, (*columns, ALL_SPLITS), trainings, verdict, reasons=reasons)
 
 
-def _together(of_columns: Mapping[str, Mapping[int, Training]]) -> dict[int, Training]:
+def together(of_columns: Mapping[str, Mapping[int, Training]]) -> dict[int, Training]:
     """Return by seed the trainings of all splits as one, with the classes of all. Each split weighs the same."""
     seeds = set.intersection(*(set(trainings) for trainings in of_columns.values()))
     joined = {}

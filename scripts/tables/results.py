@@ -125,9 +125,10 @@ class Results:
         """Return the difference of each row and its baselines, in every column that has both."""
         pairs = self.table.comparisons()
         cells = [(row.name, other.name, column) for row, other in pairs for column in columns or self.columns]
-        return [comparison for cell in cells if (comparison := self._comparison(*cell))]
+        return [comparison for cell in cells if (comparison := self.comparison(*cell))]
 
-    def _comparison(self, row: str, baseline: str, column: str) -> Comparison | None:
+    def comparison(self, row: str, baseline: str, column: str) -> Comparison | None:
+        """Return the difference of two rows over the same items in trainings of the same seed, if there is one."""
         after, before = (self.trainings.get((name, column), {}) for name in (row, baseline))
         differences, shared = [], []
         for seed in sorted(after.keys() & before.keys()):

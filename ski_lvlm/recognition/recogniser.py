@@ -204,6 +204,26 @@ def check_classes(recogniser: Recogniser, selection: Selection, *, folder: Path,
             f"the {recogniser.modality} model in {folder} was not trained on {', '.join(new)}, which {split.name} "
             f"expects to be seen; leave out --generalised, or train it with --split {split.name}"
         )
-    if generalised and recogniser.dataset == selection.data.name:
+    if generalised:
+        check_clips_new(recogniser, selection, folder=folder)
+
+
+def check_training(recogniser: Recogniser, selection: Selection, *, folder: Path) -> None:
+    """Make sure that a closed-set test asks for the classes of training, on other clips.
+
+    Raises:
+        ValueError: it asks for other classes, or a protocol tests clips of training.
+    """
+    if new := sorted(set(selection.split.unseen) - set(recogniser.seen)):
+        raise ValueError(
+            f"the {recogniser.modality} model in {folder} was not trained on {', '.join(new)}, which --closed_set "
+            "expects to be seen; give the --split of its training"
+        )
+    check_clips_new(recogniser, selection, folder=folder)
+
+
+def check_clips_new(recogniser: Recogniser, selection: Selection, *, folder: Path) -> None:
+    """Make sure that no clip that the protocol tests was one of training."""
+    if recogniser.dataset == selection.data.name:
         trained = f"the {recogniser.modality} model in {folder} was trained"
         selection.check_protocol(recogniser.protocol, trained=trained)

@@ -1,0 +1,100 @@
+"""Does it help? The testbed of docs/evidence.md: hypotheses of the paper, tested in miniature and on real people.
+
+    python scripts/evidence.py --parts power                # how small a gain can be told from nothing
+    python scripts/evidence.py --jobs 2                     # all parts that need nothing given
+    python scripts/evidence.py --quick                      # the nightly version: few rotations, one seed
+    python scripts/evidence.py --parts people --people DIR  # DIR: output of prepare.py --kind body-gestures
+
+Every run is a command of this repository with a folder of its own, and the same command resumes. Parts share runs.
+`main` trains student, twin and SKI student. `alpha`, `share` and `difficulty` are curves, `teachers` and `students` are
+the other models. OUT/evidence.md and .json hold all parts that have been run.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from scripts.tables.command import exit_code, run_or_print, save
+from scripts.tables.jobs import ROOT, Runner, add_job_flags, subprocess_runner
+from scripts.testbed import recognition
+from scripts.testbed.hypotheses import outcomes
+from scripts.testbed.numbers import collect
+from scripts.testbed.page import as_json, markdown
+from scripts.testbed.people import people_series
+from scripts.testbed.power_part import power_json, power_series, power_text
+from scripts.testbed.recognition import Series
+from scripts.testbed.sizes import FULL, QUICK, ROTATIONS, Sizes
+from ski_lvlm.cli import parser, positive, run
+
+POWER, PEOPLE = "power", "people"
+SERIES: dict[str, Callable[[Path, Sizes], list[Series]]] = {
+    "main": recognition.main_series,
+    "alpha": recognition.alpha_series,
+    "share": recognition.share_series,
+    "difficulty": recognition.difficulty_series,
+    "teachers": recognition.teacher_series,
+    "students": recognition.student_series,
+}
+
+
+def arguments(flags: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command's flags."""
+    p = parser(__doc__ or "")
+    add = p.add_argument
+    add("--parts", nargs="+", choices=(POWER, *SERIES, PEOPLE), help="parts to run (default: all that can be)")
+    add("--out", type=Path, default=ROOT / "runs" / "evidence", help="folder of all runs and results")
+    add("--quick", action="store_true", help="the nightly version: smaller worlds, two rotations, one seed")
+    add("--rotations", type=int, choices=range(1, len(ROTATIONS) + 1), help="splits of 36 seen and 12 unseen classes")
+    add("--seeds", type=positive, help="trainings of each rotation in the main series and on real people")
+    add("--curve_seeds", type=positive, help="trainings of each rotation in the curves and of other models")
+    add("--people", type=Path, help="data set folder of real people: output of prepare.py --kind body-gestures")
+    add_job_flags(p)
+    add("--dry_run", action="store_true", help="print the commands that are left to run, and stop")
+    args = p.parse_args(flags)
+    if args.parts and PEOPLE in args.parts and not args.people:
+        raise ValueError(
+            "--parts people without --people; expected the output of scripts/prepare.py --kind body-gestures"
+        )
+    return args
+
+
+def sizes_of(args: argparse.Namespace) -> Sizes:
+    """Return the sizes of the runs with the flags' changes."""
+    names = ("rotations", "seeds", "curve_seeds")
+    changes = {name: getattr(args, name) for name in names if getattr(args, name)}
+    return replace(QUICK if args.quick else FULL, **changes)
+
+
+def main(flags: Sequence[str] | None = None, *, runner: Runner = subprocess_runner) -> int:
+    """Run what is missing of the parts, and write the results of all."""
+    args = arguments(flags)
+    sizes, out = sizes_of(args), args.out / ("quick" if args.quick else "full")
+    parts = args.parts or [*SERIES, *([PEOPLE] if args.people else [])]
+    made = {name: make(out, sizes) for name, make in SERIES.items()}
+    if args.people:
+        made[PEOPLE] = people_series(args.people, out, sizes)
+    if parts == [POWER]:
+        return _power(args, out, sizes, runner)
+    targets = [step for part in parts if part != POWER for one in made[part] for step in one.evaluations().values()]
+    failed = run_or_print(targets, args, runner=runner)
+    if failed is None:
+        return 0
+    results = collect([one for series in made.values() for one in series])
+    found = outcomes(results)
+    save(out, "evidence", text=markdown(results, found), data=as_json(results, found) | {"sizes": asdict(sizes)})
+    return exit_code(failed)
+
+
+def _power(args: argparse.Namespace, out: Path, sizes: Sizes, runner: Runner) -> int:
+    series = power_series(out, sizes)
+    failed = run_or_print([step for one in series for step in one.evaluations().values()], args, runner=runner)
+    if failed is None:
+        return 0
+    power = power_json(collect(series), sizes)
+    save(out, POWER, text=power_text(power), data=power | {"sizes": asdict(sizes)})
+    return exit_code(failed)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""The testbed behind `scripts/evidence.py`: its worlds, runs, hypotheses and pictures."""

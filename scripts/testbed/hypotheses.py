@@ -1,0 +1,72 @@
+"""The hypotheses of docs/evidence.md, written down before any SKI number was looked at, and what became of them."""
+
+from dataclasses import dataclass
+
+from scripts.tables.results import Comparison, Results, over_trainings
+from scripts.testbed.numbers import HARMONIC, TOP1, difference_of_gains, rank_correlation
+from scripts.testbed.recognition import SHARES, SKI, STUDENT, TEACHER, TWIN
+from scripts.testbed.world import ENDS
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a hypothesis: its numbers in words, and the verdict."""
+
+    key: str
+    claim: str
+    measured: str
+    verdict: str
+
+
+def outcomes(results: Results) -> list[Outcome]:
+    """Return what became of each hypothesis about recognition that has been run."""
+    main = [
+        ("R1", f"{SKI} > {TWIN}, unseen classes", results.comparison(SKI, TWIN, TOP1)),
+        ("R2", f"{SKI} > {STUDENT}, as the paper compares", results.comparison(SKI, STUDENT, TOP1)),
+        ("R3", f"{SKI} > {TWIN}, generalised", results.comparison(SKI, TWIN, HARMONIC)),
+    ]
+    main += [
+        (f"R5 {name}", f"the gain is larger at the hard end of {name}", _gain_of_difficulty(results, name))
+        for name in ENDS
+    ]
+    alpha = difference_of_gains(results, (SKI, TWIN), ("α = 0.01", TWIN))
+    share = difference_of_gains(results, (SKI, TWIN), (f"skeletons for {min(SHARES):.0%} of the clips", TWIN))
+    main += [
+        ("R6", "the gain at α = 10 is larger than at 0.01", alpha),
+        ("R7", f"the gain is larger with all skeletons than with {min(SHARES):.0%}", share),
+    ]
+    for kind in ("persons", "distance"):
+        for origin in ("given", "estimated"):
+            row = f"{SKI}, {origin} skeletons, new {kind}"
+            claim = f"real people, {origin} skeletons: {SKI} > {TWIN}, new {kind}"
+            main.append((f"P {origin}, {kind}", claim, results.comparison(row, f"{TWIN}, new {kind}", TOP1)))
+    found = [Outcome(key, claim, _in_words(points), points.verdict) for key, claim, points in main if points]
+    return found + _by_teacher(results)
+
+
+def _by_teacher(results: Results) -> list[Outcome]:
+    """Judge whether classes gain more which the teacher knows better."""
+    names = {row.name for row in results.table.rows}
+    if not {SKI, TWIN, TEACHER} <= names:
+        return []
+    ski, twin, teacher = (results.per_class(results.table.row(name), TOP1) for name in (SKI, TWIN, TEACHER))
+    gain = {name: ski[name] - twin[name] for name in ski.keys() & twin.keys()}
+    correlation = rank_correlation(teacher, gain)
+    if correlation is None:
+        return []
+    value, (low, high) = correlation
+    verdict = "shown" if low > 0 else "the opposite" if high < 0 else "not significant"
+    measured = f"rank correlation {value:+.2f} ({low:+.2f} to {high:+.2f}) over {len(gain)} classes"
+    return [Outcome("R4", "classes gain more that the teacher knows better", measured, verdict)]
+
+
+def _gain_of_difficulty(results: Results, name: str) -> Comparison | None:
+    hard, easy = ((f"{SKI}, {name}_{end}", f"{TWIN}, {name}_{end}") for end in ("hard", "easy"))
+    return difference_of_gains(results, hard, easy)
+
+
+def _in_words(points: Comparison) -> str:
+    number, across = points.points, over_trainings(points.points.per_training)
+    spans = [f"{low:+.1f} to {high:+.1f} over {what}" for what, ends in
+             (("classes", number.interval), ("trainings", across)) if ends for low, high in [ends]]  # fmt: skip
+    return f"{number.mean:+.1f} points ({', '.join(spans)})"

@@ -1,0 +1,58 @@
+"""Series on real people: gestures across persons and across distances, with given or estimated skeletons.
+
+The classes are those of training, and the persons or the distance are new. So a student either knows a gesture of
+somebody new, or not.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from scripts.tables.jobs import Step
+from scripts.tables.methods import SKI_VIFICLIP, FineTuned, Recogniser, SkeletonAligned
+from scripts.tables.recognition_plan import RecognitionPlan, Replicate
+from scripts.tables.rows import Row
+from scripts.tables.scales import SMALL
+from scripts.testbed.recognition import SKI, STUDENT, TEACHER, TWIN, Series
+from scripts.testbed.sizes import Sizes
+
+PROTOCOLS = ("people_1_2", "people_3_4", "people_5_6", "people_7_8", "people_9_10", "far")
+ACROSS_PEOPLE, ACROSS_DISTANCE = PROTOCOLS[:-1], PROTOCOLS[-1:]
+# Assumption: all clips of a protocol's training persons are seen, so there is no split.
+SCALE = replace(SMALL, frames="--num_frames 12 --side 96 --framing centre", evaluation="--closed_set")
+GIVEN, ESTIMATED = "given", "estimated"
+
+
+def people_series(data: Path, out: Path, sizes: Sizes) -> list[Series]:
+    """Return student, twin, SKI student and teacher by protocol, with the skeletons of a data set's folder.
+
+    SKI student and teacher come once more with skeletons that this repository estimates from the videos.
+    """
+    frames_folder = out / "people" / "frames"
+    words: tuple[str | Path, ...] = ("scripts/cache_frames.py", "--data", str(data), *SCALE.frames.split())
+    frames = Step((*words, "--out", frames_folder), "frames.json", out, frames_folder)
+    estimates = out / "people" / "skeletons"
+    words = ("scripts/estimate_skeletons.py", "--data", str(data), "--out", estimates)
+    estimate = Step(words, "index.json", out, estimates)
+    plan = RecognitionPlan(None, None, frames.folder, out / "people", SCALE, (frames,), data=str(data))
+    estimated = replace(plan, prepared=estimates, data_steps=(frames, estimate), variant=ESTIMATED)
+    series = []
+    for kind, protocols in (("persons", ACROSS_PEOPLE), ("distance", ACROSS_DISTANCE)):
+        chosen = tuple(Replicate("", seed, protocol) for seed in range(sizes.curve_seeds) for protocol in protocols)
+        student, twin = (f"{name}, new {kind}" for name in (STUDENT, TWIN))
+        rows: list[tuple[Row[Recogniser], RecognitionPlan]] = [
+            (_row(student, FineTuned("vificlip")), plan),
+            (_row(twin, replace(SKI_VIFICLIP, alpha=0), student), plan),
+        ]
+        for origin, where in ((GIVEN, plan), (ESTIMATED, estimated)):
+            end = f", {origin} skeletons, new {kind}"
+            rows.append((_row(f"{SKI}{end}", SKI_VIFICLIP, twin, student), where))
+            rows.append((_row(f"{TEACHER}{end}", SkeletonAligned(), student, modality="skeleton"), where))
+        series += [Series(row, where, chosen) for row, where in rows]
+    return series
+
+
+def _row(
+    name: str, method: Recogniser, *against: str, modality: Literal["video", "skeleton"] = "video"
+) -> Row[Recogniser]:
+    return Row((name,), (), method, modality=modality, against=against)
