@@ -18,8 +18,8 @@ from pathlib import Path
 from scripts.tables.command import exit_code, run_or_print, save
 from scripts.tables.jobs import ROOT, Runner, add_job_flags, subprocess_runner
 from scripts.testbed import recognition
+from scripts.testbed.effects import collect
 from scripts.testbed.hypotheses import outcomes
-from scripts.testbed.numbers import collect
 from scripts.testbed.page import as_json, markdown
 from scripts.testbed.people import people_series
 from scripts.testbed.power_part import power_json, power_series, power_text
@@ -71,18 +71,20 @@ def main(flags: Sequence[str] | None = None, *, runner: Runner = subprocess_runn
     args = arguments(flags)
     sizes, out = sizes_of(args), args.out / ("quick" if args.quick else "full")
     parts = args.parts or [*SERIES, *([PEOPLE] if args.people else [])]
-    made = {name: make(out, sizes) for name, make in SERIES.items()}
+    series_of = {name: make(out, sizes) for name, make in SERIES.items()}
     if args.people:
-        made[PEOPLE] = people_series(args.people, out, sizes)
+        series_of[PEOPLE] = people_series(args.people, out, sizes)
     if parts == [POWER]:
         return _power(args, out, sizes, runner)
-    targets = [step for part in parts if part != POWER for one in made[part] for step in one.evaluations().values()]
+    targets = [
+        step for part in parts if part != POWER for one in series_of[part] for step in one.evaluations().values()
+    ]
     failed = run_or_print(targets, args, runner=runner)
     if failed is None:
         return 0
-    results = collect([one for series in made.values() for one in series])
-    found = outcomes(results)
-    save(out, "evidence", text=markdown(results, found), data=as_json(results, found) | {"sizes": asdict(sizes)})
+    results = collect([one for series in series_of.values() for one in series])
+    judged = outcomes(results)
+    save(out, "evidence", text=markdown(results, judged), data=as_json(results, judged) | {"sizes": asdict(sizes)})
     return exit_code(failed)
 
 

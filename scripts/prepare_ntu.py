@@ -54,7 +54,7 @@ def clean_clip(name: str, *, files: Mapping[str, Path]) -> Float32[np.ndarray, "
 
 
 def is_in_share(name: str, share: float) -> bool:
-    """Return whether a clip belongs to this share of all clips. A larger share holds the clips of a smaller one."""
+    """Return whether a clip belongs to a share of all clips. A larger share holds the clips of a smaller one."""
     return digest_number(name) < share * 256**8
 
 
@@ -65,17 +65,17 @@ def prepare_folder(
     lists: dict[str, list[str]] = compare(folder, dataset)
     excluded = {*lists["on_missing_list"], *lists["not_of_this_dataset"]}
     files = {name: path for name, path in folder.skeletons.items() if name not in excluded}
-    chosen = {name: path for name, path in files.items() if is_in_share(name, share)}
+    packed_files = {name: path for name, path in files.items() if is_in_share(name, share)}
     whole = [] if share == 1 else [f"share {share:g}"]
     source = fingerprint(list(folder.skeletons.values()), dataset, CLEANING, *whole)
     if earlier := earlier_report(out, source):
         console.print(f"{out}: nothing has changed, the packed set is kept")
         return earlier | lists  # videos may have come or gone since
-    read = partial(clean_clip, files=chosen)
-    batches = read_ahead(batched(list(chosen), BATCH), read, workers=workers if workers > 1 else 0)
+    read = partial(clean_clip, files=packed_files)
+    batches = read_ahead(batched(list(packed_files), BATCH), read, workers=workers if workers > 1 else 0)
     with packed_writer(out, layout=layout_named("ntu-25"), cleaning=CLEANING, source=source) as writer:
         errors = pack(
-            chain.from_iterable(batches), writer, total=len(chosen), source=folder.folder, none_left=_ALL_LISTED
+            chain.from_iterable(batches), writer, total=len(packed_files), source=folder.folder, none_left=_ALL_LISTED
         )
     report = {"source": source, "folder": str(folder.folder), "dataset": dataset, "files": len(folder.skeletons)}
     report |= {} if share == 1 else {"share": share}

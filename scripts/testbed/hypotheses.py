@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 from scripts.tables.results import Comparison, Results, over_trainings
-from scripts.testbed.numbers import HARMONIC, TOP1, difference_of_gains, rank_correlation
+from scripts.testbed.effects import HARMONIC, TOP1, difference_of_gains, rank_correlation
 from scripts.testbed.recognition import SHARES, SKI, STUDENT, TEACHER, TWIN
 from scripts.testbed.world import ENDS
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a hypothesis: its numbers in words, and the verdict."""
+    """Outcome of a hypothesis: its numbers in words, and the verdict."""
 
     key: str
     claim: str
@@ -40,8 +40,8 @@ def outcomes(results: Results) -> list[Outcome]:
             row = f"{SKI}, {origin} skeletons, new {kind}"
             claim = f"real people, {origin} skeletons: {SKI} > {TWIN}, new {kind}"
             main.append((f"P {origin}, {kind}", claim, results.comparison(row, f"{TWIN}, new {kind}", TOP1)))
-    found = [Outcome(key, claim, _in_words(points), points.verdict) for key, claim, points in main if points]
-    return found + _by_teacher(results)
+    judged = [Outcome(key, claim, _in_words(points), points.verdict) for key, claim, points in main if points]
+    return judged + _by_teacher(results)
 
 
 def _by_teacher(results: Results) -> list[Outcome]:
@@ -67,6 +67,6 @@ def _gain_of_difficulty(results: Results, name: str) -> Comparison | None:
 
 def _in_words(points: Comparison) -> str:
     number, across = points.points, over_trainings(points.points.per_training)
-    spans = [f"{low:+.1f} to {high:+.1f} over {what}" for what, ends in
+    spans = [f"{low:+.1f} to {high:+.1f} over {unit}" for unit, ends in
              (("classes", number.interval), ("trainings", across)) if ends for low, high in [ends]]  # fmt: skip
     return f"{number.mean:+.1f} points ({', '.join(spans)})"

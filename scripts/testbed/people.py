@@ -38,17 +38,17 @@ def people_series(data: Path, out: Path, sizes: Sizes) -> list[Series]:
     estimated = replace(plan, prepared=estimates, data_steps=(frames, estimate), variant=ESTIMATED)
     series = []
     for kind, protocols in (("persons", ACROSS_PEOPLE), ("distance", ACROSS_DISTANCE)):
-        chosen = tuple(Replicate("", seed, protocol) for seed in range(sizes.curve_seeds) for protocol in protocols)
+        trainings = tuple(Replicate("", seed, protocol) for seed in range(sizes.curve_seeds) for protocol in protocols)
         student, twin = (f"{name}, new {kind}" for name in (STUDENT, TWIN))
         rows: list[tuple[Row[Recogniser], RecognitionPlan]] = [
             (_row(student, FineTuned("vificlip")), plan),
             (_row(twin, replace(SKI_VIFICLIP, alpha=0), student), plan),
         ]
-        for origin, where in ((GIVEN, plan), (ESTIMATED, estimated)):
+        for origin, source in ((GIVEN, plan), (ESTIMATED, estimated)):
             end = f", {origin} skeletons, new {kind}"
-            rows.append((_row(f"{SKI}{end}", SKI_VIFICLIP, twin, student), where))
-            rows.append((_row(f"{TEACHER}{end}", SkeletonAligned(), student, modality="skeleton"), where))
-        series += [Series(row, where, chosen) for row, where in rows]
+            rows.append((_row(f"{SKI}{end}", SKI_VIFICLIP, twin, student), source))
+            rows.append((_row(f"{TEACHER}{end}", SkeletonAligned(), student, modality="skeleton"), source))
+        series += [Series(row, source, trainings) for row, source in rows]
     return series
 
 

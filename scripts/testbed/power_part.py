@@ -5,7 +5,7 @@ from typing import Any
 
 from scripts.tables.recognition_plan import Replicate
 from scripts.tables.results import Results
-from scripts.testbed.numbers import TOP1
+from scripts.testbed.effects import TOP1
 from scripts.testbed.power import noise, smallest_gain
 from scripts.testbed.recognition import STUDENT, Series, main_series
 from scripts.testbed.sizes import Sizes
@@ -16,8 +16,8 @@ SEEDS = 2  # a pair for each rotation
 def power_series(out: Path, sizes: Sizes) -> list[Series]:
     """Return the students with two seeds, which `main` trains too."""
     (student,) = (one for one in main_series(out, sizes) if one.name == STUDENT)
-    chosen = tuple(Replicate(split, seed) for seed in range(SEEDS) for split in sizes.splits)
-    return [Series(student.row, student.plan, chosen)]
+    trainings = tuple(Replicate(split, seed) for seed in range(SEEDS) for split in sizes.splits)
+    return [Series(student.row, student.plan, trainings)]
 
 
 def power_json(results: Results, sizes: Sizes) -> dict[str, Any]:

@@ -108,14 +108,14 @@ def share_series(out: Path, sizes: Sizes) -> list[Series]:
 def difficulty_series(out: Path, sizes: Sizes) -> list[Series]:
     """Return the main series as they do on clips of other difficulties."""
     plan = world_plan(training_world(out, sizes), sizes)
-    chosen = replicates(sizes, sizes.curve_seeds)
+    trainings = replicates(sizes, sizes.curve_seeds)
     series = []
     for world in test_worlds(out, sizes):
         for name, method in ((TWIN, _with_alpha(0)), (SKI, SKI_VIFICLIP), (TEACHER, SkeletonAligned())):
             against = () if name == TEACHER else (f"{TWIN}, {world.name}",) if name == SKI else ()
             modality: Modality = "skeleton" if name == TEACHER else "video"
             row = _row(f"{name}, {world.name}", method, *against, modality=modality)
-            series.append(Series(row, plan, chosen, as_test_clips(world, sizes)))
+            series.append(Series(row, plan, trainings, as_test_clips(world, sizes)))
     return series
 
 

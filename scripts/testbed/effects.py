@@ -75,8 +75,8 @@ def rank_correlation(x: Mapping[str, float], y: Mapping[str, float]) -> tuple[fl
     pairs = np.array([[x[name], y[name]] for name in names])
 
     def correlation(rows: Iterable[int]) -> float:
-        chosen = pairs[np.asarray(rows, dtype=int)]
-        return float(spearmanr(chosen[:, 0], chosen[:, 1]).statistic)
+        sample = pairs[np.asarray(rows, dtype=int)]
+        return float(spearmanr(sample[:, 0], sample[:, 1]).statistic)
 
     draws = bootstrap(
         (np.arange(len(names)),), correlation, vectorized=False, n_resamples=2000, method="percentile", rng=0
