@@ -3,6 +3,7 @@
   offline:     build.py --ntu runs/quickstart/ntu --out DIR --captioner kinematics --qa template --split synthetic
   the paper's: build.py --ntu NTU --out DIR --captioner cogvlm --trust_remote_code --revision COMMIT --qa gpt-3.5-turbo
   your own:    build.py --data DIR --out OUT --captioner kinematics --qa template
+  synthetic:   build.py --ntu DIR --out OUT --captioner facts --facts_about scene,dense --qa facts --crop none
   any server:  build.py --ntu NTU --out DIR --captioner openai:MODEL --qa openai:MODEL --base_url http://HOST:PORT/v1
 
 DIR gets crops/, append-only manifests (crops, captions, qa, replies .jsonl), and:
@@ -53,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def curate(args: argparse.Namespace) -> int:
     """Crop, caption, ask and write. Each step resumes, and passes its results to the next."""
     from data_curation import steps
+    from data_curation.captioning.open_captioner import captioner_kind
     from data_curation.cropping.crop_settings import CropSettings
     from data_curation.cropping.locate import Locator
     from data_curation.joint_readers import joint_reader, motion_text
@@ -66,6 +68,11 @@ def curate(args: argparse.Namespace) -> int:
     from ski_lvlm.estimation.detector import load_detector
     from ski_lvlm.storage.shards import only_process, parse_shard
 
+    if args.crop == "none" and not captioner_kind(args.captioner).is_free:
+        raise ValueError(
+            f"--crop none --captioner {args.captioner}: expected one that uses no pictures (kinematics, facts); "
+            "leave --crop out"
+        )
     shard = parse_shard(args.shard)
     selection = selection_of(data=args.data, ntu=args.ntu, split=args.split, protocol=args.protocol or "")
     data = selection.data

@@ -51,8 +51,8 @@ def _crops(group: "Group") -> None:
     add(
         "--crop",
         default="static",
-        choices=("static", "tracking"),
-        help="one box a clip, or a window that follows the person",
+        choices=("static", "tracking", "none"),
+        help="one box a clip, a window that follows the person, or no crops, for captioners that use no pictures",
     )
     add("--shape", default="pad", choices=("pad", "aspect"), help="pad to a black square, or keep the box's aspect")
     add("--size", type=int, default=224, help="longer side of the crop, pixels")
@@ -74,8 +74,13 @@ def _crops(group: "Group") -> None:
 
 def _captions(group: "Group") -> None:
     add = group.add_argument
-    add("--captioner", default="cogvlm", help="kinematics (offline), cogvlm (resizes crops to 490x490, the paper names "
+    add("--captioner", default="cogvlm", help="kinematics (offline), facts (offline, for synthetic clips with "
+        "facts.jsonl), cogvlm (resizes crops to 490x490, the paper names "
         "224x224), hf:MODEL, openai:MODEL or ollama:MODEL")  # fmt: skip
+    add("--facts_about", default="action", help="what --captioner facts and --qa facts tell: action (who does "
+        "what, and how the parts of the body move), scene (room, things, clothes, number and direction of persons), "
+        "dense (all), or several with commas. Each clip then gets a caption in one of them, pairs in all")  # fmt: skip
+    add("--seed", type=int, default=0, help="seed of the wording of facts")
     add("--frames", default="middle", help="pictures to caption: middle, motion (frame with most motion), or a number")
     add("--trust_remote_code", action="store_true", help="let cogvlm or hf: run the code of its repository")
     add("--revision", help="commit of that repository, 40 digits")
@@ -85,7 +90,11 @@ def _captions(group: "Group") -> None:
 
 def _pairs(group: "Group") -> None:
     add = group.add_argument
-    add("--qa", default="gpt-3.5-turbo", help="template (offline), gpt-3.5-turbo, openai:MODEL or ollama:MODEL")
+    add(
+        "--qa",
+        default="gpt-3.5-turbo",
+        help="template (offline), facts (offline, with --captioner facts), gpt-3.5-turbo, openai:MODEL or ollama:MODEL",
+    )
     number = group.add_mutually_exclusive_group()
     number.add_argument(
         "--pairs", type=int, help="total number of pairs, drawn evenly over classes and clips. Default: 100000"

@@ -12,6 +12,7 @@ from data_curation.captioning.open_captioner import captioner_kind, open_caption
 from data_curation.captioning.picture_captioners import caption_probe
 from data_curation.captioning.vision_pool import Loading
 from data_curation.prompts import KINDS, Kind
+from data_curation.questions.facts_writer import facts_writer
 from data_curation.questions.make_qa import OFFLINE_WRITERS, QaWriter, model_writer, question_probe
 from data_curation.steps import CurationRun
 
@@ -37,7 +38,8 @@ class Models:
             client = self._askers.client(args.captioner, args.caption_base_url or args.base_url, probe)
             asker = self._askers.asker("caption", client, probe, price=args.caption_price, flag="--caption_price")
         loading = Loading(args.trust_remote_code, args.revision, args.captioner_python or sys.executable)
-        return open_captioner(args.captioner, CaptionerSettings(frames, loading, asker))
+        settings = CaptionerSettings(frames, loading, asker, args.ntu, args.facts_about, args.seed)
+        return open_captioner(args.captioner, settings)
 
     def writer(self) -> tuple[QaWriter, BatchQueue | None]:
         """Open the question writer, and the queue in which its requests wait for batches, if they do.
@@ -46,6 +48,8 @@ class Models:
             ValueError: there is none of this name, or it cannot be used: no key, no server, unknown kinds.
         """
         args, kinds = self._args, _kinds(self._args.kinds)
+        if args.qa == "facts":
+            return facts_writer(args.ntu, args.facts_about, kinds, seed=args.seed), None
         if args.qa in OFFLINE_WRITERS:
             return OFFLINE_WRITERS[args.qa](kinds), None
         probe = question_probe(kinds)  # tests before a batch which options the server accepts

@@ -60,7 +60,7 @@ class StepResult(NamedTuple):
 def crop_clips(
     run: CurationRun, sources: Mapping[str, SourceClip], *, settings: CropSettings, locator: Locator, progress: Progress
 ) -> StepResult:
-    """Write `OUT/crops/NAME.mp4` for every clip with a video and a person."""
+    """Write `OUT/crops/NAME.mp4` for every clip with a video and a person, unless the settings want no crops."""
     crops = run.out / "crops"
 
     def work(name: str) -> Record:
@@ -72,6 +72,8 @@ def crop_clips(
             )
         try:
             boxes, found_by = locator.locate(source, video)
+            if settings.mode == "none":
+                return _whole(settings, found_by, locator, start)
             crop = write_crop(video.path, crops / f"{name}.mp4", boxes=boxes, settings=settings, span=video.span)
         except (CropError, VideoError) as error:
             raise Rejected(str(error)) from error
@@ -95,9 +97,15 @@ def crop_clips(
         run.out,
         "crops",
         shard=run.shard,
-        has_output=lambda record: before.get(record["name"]) == record["bytes"],
+        has_output=lambda record: before.get(record["name"], 0) == record["bytes"],
     )
     return StepResult(ledger.run(keys, work, workers=run.workers, progress=progress, enough=enough))
+
+
+def _whole(settings: CropSettings, found_by: str, locator: Locator, start: float) -> Record:
+    """Return the record of a clip that is not cropped."""
+    facts = {"box": list[int](), "frames": None, "found_by": found_by, "bytes": 0, "otherwise": locator.otherwise}
+    return {"model": settings.version, **facts, "seconds": _seconds_since(start)}
 
 
 def _files(source: SourceClip) -> tuple[Path | None, Path | None]:

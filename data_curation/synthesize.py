@@ -24,6 +24,7 @@ from data_curation.synthetic.actions import ACTIONS, SAME_OBJECT_PAIRS, Performa
 from data_curation.synthetic.scene import NUM_PERFORMERS, Session, film, session
 from data_curation.synthetic.sensor import record
 from data_curation.synthetic.video_file import write_video
+from data_curation.world.clips import Settings as WorldSettings
 from data_curation.world.flags import add_world_flags, check_no_world_flags, world_settings
 from data_curation.world.make import make_world
 from data_curation.world.sheet import sheet_key, write_sheet
@@ -162,8 +163,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(sheet_key(write_sheet(Path(args.sheet), settings=world)))
         if args.out is None:
             return 0
+        if args.text_only:
+            return _write_texts(args, world, workers=workers)
         num_new = make_world(args.out, clips=args.clips, settings=world, workers=workers)
     print(f"{args.clips} clips in {args.out} ({num_new} made now)")
+    return 0
+
+
+def _write_texts(args: argparse.Namespace, world: WorldSettings, *, workers: int) -> int:
+    from data_curation.fact_texts.corpus import TEXTS, write_corpus
+
+    if (args.out / "rgb").exists():
+        raise ValueError(
+            f"--text_only: found clips in --out {args.out}, whose facts would be overwritten; choose another"
+        )
+    count = write_corpus(args.out, clips=args.clips, settings=world, workers=workers)
+    print(f"{count} captions about {args.clips} performances in {args.out / TEXTS}")
     return 0
 
 

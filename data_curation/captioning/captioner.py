@@ -81,8 +81,14 @@ class CaptionerSettings(NamedTuple):
         frames: the pictures of a clip, from `frames_choice`.
         loading: code, commit and Python of a model on this machine.
         asker: the model on a server.
+        facts: a folder with facts.jsonl, of synthetic clips.
+        facts_about: styles in which facts are told, with commas.
+        seed: of the wording.
     """
 
     frames: str = "middle"
     loading: Loading = Loading()
     asker: "Asker | None" = None
+    facts: Path | None = None
+    facts_about: str = "action"
+    seed: int = 0

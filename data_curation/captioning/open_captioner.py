@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from data_curation.captioning import picture_captioners
 from data_curation.captioning.captioner import Captioner, CaptionerSettings
+from data_curation.captioning.facts_captioner import open_facts
 from data_curation.captioning.kinematics_captioner import open_kinematics
 
 
@@ -25,6 +26,7 @@ class CaptionerKind(NamedTuple):
 # A name that ends in a colon is followed by a model.
 CAPTIONERS: Final[dict[str, CaptionerKind]] = {
     "kinematics": CaptionerKind(open_kinematics, is_free=True),
+    "facts": CaptionerKind(open_facts, is_free=True),
     "cogvlm": CaptionerKind(picture_captioners.open_cogvlm),
     "hf:": CaptionerKind(picture_captioners.open_local),
     "openai:": CaptionerKind(picture_captioners.open_on_server, on_server=True),

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from data_curation.cropping.boxes import KINECT, SLACK
 from ski_lvlm.datasets.action_classes import ActionClass
 
-Mode = Literal["static", "tracking"]
+Mode = Literal["static", "tracking", "none"]
 Shape = Literal["pad", "aspect"]
 Persons = Literal["acting", "all"]
 
@@ -16,7 +16,7 @@ class CropSettings:
     """Motion, shape, size, frame rate and persons of a crop.
 
     Attributes:
-        mode: one rectangle a clip ("static") or a window that follows the person ("tracking").
+        mode: one rectangle a clip ("static"), a window that follows the person ("tracking"), or no crop ("none").
         shape: a black-padded square ("pad"), or the rectangle's aspect with a longer side of `size` pixels ("aspect").
         size: the longer side in pixels.
         fps: frames a second, or None for the frames of the video.

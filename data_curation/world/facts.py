@@ -1,20 +1,24 @@
 """The facts of a clip: everything that happens in it, exactly, for questions and for the grading of captions."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from data_curation.synthetic.camera import COLOUR_FOCAL, Camera
 from data_curation.world.clips import Settings, Take
 from data_curation.world.colours import colour_name
 from data_curation.world.film import person_pixels
 from data_curation.world.perform import PartTime
 from data_curation.world.session import Person, Session
+from data_curation.world.surroundings import Piece
 from data_curation.world.things import COLOURS
 from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.datasets.ntu import ClipName
 
 FURNITURE_NAMES = ("table", "shelf", "plant", "lamp", "chair", "box", "ball")
 DATA_SET = "synthetic48"
+_MIDDLE = 0.3  # metres above the floor: of low things the top, of high ones the lower half
 
 
 def facts_of(clip: ClipName, scene: Take, settings: Settings) -> dict[str, Any]:
@@ -22,6 +26,7 @@ def facts_of(clip: ClipName, scene: Take, settings: Settings) -> dict[str, Any]:
     session, performance = scene.session, scene.performance
     num_persons = len(performance.bodies)
     names = open_data_set(DATA_SET).description
+    is_in_view = partial(stands_in_view, camera=session.camera(num_persons), is_square=settings.is_square)
     return {
         "clip": str(clip),
         "difficulty": settings.level,
@@ -38,12 +43,15 @@ def facts_of(clip: ClipName, scene: Take, settings: Settings) -> dict[str, Any]:
         "things": [_thing(kind, session) for kind in dict.fromkeys(thing.kind for thing in performance.things)
                    if performance.held_thing is None or kind != performance.held_thing[0]],
         "held_thing": _held(performance.held_thing, session),
-        "wrong_things": [_thing(piece.kind, session) for piece in session.wrong_things],
+        "wrong_things": [
+            _thing(piece.kind, session) | {"in_view": is_in_view(piece)} for piece in session.wrong_things
+        ],
         "room": {
             "number": session.room_number,
             "walls": colour_name(session.room.wall),
             "floor": colour_name(session.room.floor),
             "furniture": [FURNITURE_NAMES[int(piece.kind)] for piece in session.furniture],
+            "furniture_in_view": [FURNITURE_NAMES[int(piece.kind)] for piece in session.furniture if is_in_view(piece)],
         },
         "camera": {
             "number": clip.camera,
@@ -55,6 +63,14 @@ def facts_of(clip: ClipName, scene: Take, settings: Settings) -> dict[str, Any]:
         "occluded": round(session.occluder.share, 2) if session.occluder else 0.0,
         "passers_by": len(session.passers_by),
     }  # fmt: skip
+
+
+def stands_in_view(piece: Piece, *, camera: Camera, is_square: bool) -> bool:
+    """Return whether the middle of a piece is within the picture's frame. Something else may still hide it."""
+    x, y, away = camera.see(np.array([[piece.place[0], _MIDDLE, piece.place[1]]]))[0]
+    half_width = 1080 / 2 if is_square else 1920 / 2
+    reach = COLOUR_FOCAL / max(away, 1e-6)
+    return bool(away > 0 and abs(x) * reach < half_width and abs(y) * reach < 1080 / 2)
 
 
 def _part(part: PartTime, session: Session) -> dict[str, Any]:

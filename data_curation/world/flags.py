@@ -27,7 +27,18 @@ _NUMBERS = {
     "held_thing": "probability that an idle hand holds a thing that the action does not need",
     "sensor_noise": "standard deviation of a skeleton's joints, metres",
 }
-FLAGS = ("classes", "difficulty", "side", "fps", "num_frames", "actions_per_clip", "sheet", "cameras", *PARAMETERS)
+FLAGS = (
+    "classes",
+    "difficulty",
+    "side",
+    "fps",
+    "num_frames",
+    "actions_per_clip",
+    "sheet",
+    "text_only",
+    "cameras",
+    *PARAMETERS,
+)
 
 
 def add_world_flags(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +58,8 @@ def add_world_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--sheet", metavar="FILE", help="write a .png or .jpg of twelve random clips over time, and print their actions"
     )
+    add("--text_only", action="store_true", default=None, help="write no clips, but texts.jsonl: captions and "
+        "questions about --clips random performances in all styles of facts, with facts.jsonl")  # fmt: skip
     add("--cameras", type=int, choices=range(1, len(VIEWS) + 1), help="how many of the six cameras film. 1 to 3 stand "
         "as NTU's, 4 and 5 at the side, 6 above")  # fmt: skip
     for name, text in _RANGES.items():

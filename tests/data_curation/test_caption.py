@@ -161,7 +161,7 @@ def test_a_damaged_crop_is_left_to_the_next_run(clip, frames):
 
 @pytest.mark.parametrize("name", ["blip", "hf:", "hf", "", "cogvlm:7b"])
 def test_an_unknown_captioner_is_refused(name):
-    with pytest.raises(ValueError, match="unknown captioner .*; expected one of kinematics, cogvlm, hf:MODEL"):
+    with pytest.raises(ValueError, match="unknown captioner .*; expected one of kinematics, facts, cogvlm, hf:MODEL"):
         opened(name)
 
 

@@ -74,7 +74,8 @@ def test_facts_are_exact(made):
     bring = next(part for part in first["parts"] if part["part"] == "bring main mouth")
     assert bring["hand"] == first["persons"][0]["handed"] and 0 < bring["start"] < bring["end"] < first["seconds"]
     assert first["facing"]["direction"] in ("left", "right", "towards the camera", "away from the camera")
-    assert set(first["room"]) == {"number", "walls", "floor", "furniture"}
+    assert set(first["room"]) == {"number", "walls", "floor", "furniture", "furniture_in_view"}
+    assert set(first["room"]["furniture_in_view"]) <= set(first["room"]["furniture"])
 
 
 def test_a_choice_of_classes_is_noted_and_all_of_them_are_not(tmp_path):
