@@ -38,6 +38,7 @@ from ski_lvlm.lvlm.adapter import check_adapter
 from ski_lvlm.lvlm.collator import InstructCollator
 from ski_lvlm.lvlm.costs.command import asks_estimate, run_estimate
 from ski_lvlm.lvlm.costs.flags import EstimateFlags
+from ski_lvlm.lvlm.distillation import check_distillation
 from ski_lvlm.lvlm.features import FeatureError, FeatureFolder
 from ski_lvlm.lvlm.flops import BatchWork
 from ski_lvlm.lvlm.model import SkiLvlm
@@ -221,6 +222,7 @@ def lvlm_run(recipe: SkiLvlmRecipe, tuning: AdapterRecipe, features: FeatureFold
     folders = (cache_folder() / "index", Path(str(args.output_dir)) / "index")
     conversations = indexed_instructions(Path(recipe.instructions), folders)
     model = build_model(recipe, features, conversations.clips, bf16=args.bf16, tuning=tuning, folders=folders)
+    model.video_only_distillation = recipe.video_only_distillation
     first, last = dropout_shares(recipe.skeleton_dropout, strategy=args.train_sampling_strategy)
     settings = SampleSettings(
         modalities=tuple(model.projectors),
@@ -231,6 +233,7 @@ def lvlm_run(recipe: SkiLvlmRecipe, tuning: AdapterRecipe, features: FeatureFold
         last_skeleton_dropout=last,
         projectors=model.projector_settings,
         seed=args.seed,
+        is_distilled=recipe.video_only_distillation > 0,
         **control_settings(recipe.skeleton_control, features, conversations, seed=args.seed, folders=folders),
     )
     dataset = InstructDataset(conversations, features, model.tokenizer, settings)
@@ -245,6 +248,7 @@ def main(flags: list[str]) -> None:
     """Read top to bottom: data, model, trainer, train, save."""
     parsed, tuning, base, _, args = flag_parser().parse_args_into_dataclasses(flags)
     check_adapter(tuning, is_partitioned=is_deepspeed_zero3_enabled())
+    check_distillation(parsed, tuning, is_partitioned=is_deepspeed_zero3_enabled())
     check_video_flags(parsed, tuning, base)
     if args.packing and base.base_vlm:
         raise ValueError("--packing True beside --base_vlm: its samples are never padded; leave --packing out")

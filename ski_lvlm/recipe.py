@@ -87,6 +87,11 @@ class SkiLvlmRecipe:
         "a control, which shows what skeletons add and is no system of its own. shuffled: each clip has the skeleton "
         "tokens of another clip. noise: Gaussian tokens with mean and deviation of the real ones",
     )
+    video_only_distillation: float = _setting(
+        0.0,
+        "weight of a self-distillation: the language model's answers with video and skeleton teach those with the "
+        "video alone, by one more forward of the samples that have a skeleton. 0: none, as in the paper",
+    )
     skip_missing: bool = _setting(False, "skip conversations whose clips have no features, and count them")
     init_from: str = _setting(
         "", "begin with the projectors, the adapter or the language model of this finished run: its --output_dir"

@@ -1,7 +1,7 @@
 """Batches of samples for the LLM."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -25,11 +25,25 @@ class InstructCollator:
 
     def __call__(self, samples: Sequence[InstructSample]) -> dict[str, Any]:
         """Return the arguments of `SkiLvlm.forward`."""
-        return {
-            **(_row(samples) if self.packing else self._padded(samples)),
+        batch = {
+            **self._laid_out(samples),
             "features": {name: self._stacked(samples, name) for name in self.token_widths},
             "token_counts": {name: _counts(samples, name) for name in self.token_widths},
         }
+        students = [
+            InstructSample(*sample.video_only, {"video": sample.features["video"]})
+            for sample in samples
+            if sample.video_only is not None
+        ]
+        return batch | ({"video_only": {"batch": self(students), "taught": self._taught(samples)}} if students else {})
+
+    def _taught(self, samples: Sequence[InstructSample]) -> Int[Tensor, "B L"]:
+        """Return the labels of the batch, as far as they are of samples that teach the video alone."""
+        unlabelled = [s if s.video_only else s._replace(labels=torch.full_like(s.labels, IGNORED)) for s in samples]
+        return cast(Tensor, self._laid_out(unlabelled)["labels"])
+
+    def _laid_out(self, samples: Sequence[InstructSample]) -> dict[str, Any]:
+        return _row(samples) if self.packing else self._padded(samples)
 
     def _padded(self, samples: Sequence[InstructSample]) -> dict[str, Any]:
         return {

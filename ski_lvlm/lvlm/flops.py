@@ -112,8 +112,16 @@ class BatchWork:
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return tokens with a label, all but padding, and all. The operations with and without padding.
 
-        Useful operations are those for the samples' own tokens and labels, without recomputation.
+        Useful operations are those for the samples' own tokens and labels, without recomputation. A further forward
+        with the video alone counts, but its tokens with a label are those of the samples already.
         """
+        work = self._of(batch)
+        if "video_only" not in batch:
+            return work
+        further = self._of(batch["video_only"]["batch"])
+        return {name: amount if name == "trained_tokens" else amount + further[name] for name, amount in work.items()}
+
+    def _of(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         ids, labels = batch["ids"], batch["labels"]
         rows, length = ids.shape
         lengths = _lengths(batch)

@@ -27,6 +27,7 @@ from ski_lvlm.llm.quantisation import quantise
 from ski_lvlm.llm.sampling import MAX_NEW_TOKENS
 from ski_lvlm.lvlm.adapter import add_adapter
 from ski_lvlm.lvlm.config import SkiLvlmConfig
+from ski_lvlm.lvlm.distillation import divergence
 from ski_lvlm.lvlm.model_folder import LLM_FOLDER, WEIGHTS, check_names, open_llm
 from ski_lvlm.lvlm.padding import left_padded, unpadded_positions
 from ski_lvlm.lvlm.projectors.projector import Projector, Statistics
@@ -48,6 +49,7 @@ class SkiLvlm(SkiModel):
     """
 
     config_class = SkiLvlmConfig
+    video_only_distillation = 0.0  # weight of what `video_only` batches learn
 
     def __init__(self, config: SkiLvlmConfig, llm: Llm) -> None:
         super().__init__(config)
@@ -151,6 +153,7 @@ class SkiLvlm(SkiModel):
         attention_mask: Int[Tensor, "B L"] | None = None,
         sample_lengths: Sequence[int] | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        video_only: Mapping[str, Any] | None = None,
     ) -> CausalLMOutput:
         """Return the next-token loss over the answers. Logits are computed only where there is a label.
 
@@ -158,7 +161,33 @@ class SkiLvlm(SkiModel):
         so that accumulation and the number of processes do not change it. Without, it is the mean.
 
         A batch has an `attention_mask` of its padding, or is one row of samples with these `sample_lengths`.
+
+        `video_only` has the `batch` of samples that are also read without their skeleton, and the labels that are
+        `taught` by this batch. These samples' distributions are drawn to those with the skeleton (`divergence`). They
+        have no cross-entropy of their own.
         """
+        logits, targets = self._answer_logits(ids, features, token_counts, labels, attention_mask, sample_lengths)
+        total = functional.cross_entropy(
+            logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        if video_only is not None:
+            is_taught = video_only["taught"][:, trained_positions(labels) + 1] != IGNORED
+            students, student_targets = self._answer_logits(**video_only["batch"])
+            apart = divergence(logits[is_taught], students[student_targets != IGNORED])
+            total = total + self.video_only_distillation * apart
+        trained = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        return CausalLMOutput(loss=total / trained)
+
+    def _answer_logits(
+        self,
+        ids: Int[Tensor, "B L"],
+        features: Mapping[str, Float[Tensor, "_ _"]],
+        token_counts: Mapping[str, Int[Tensor, " _"]],
+        labels: Int[Tensor, "B L"],
+        attention_mask: Int[Tensor, "B L"] | None = None,
+        sample_lengths: Sequence[int] | None = None,
+    ) -> tuple[Float[Tensor, "B P V"], Int[Tensor, "B P"]]:
+        """Return the logits of all positions whose next token is trained in any sample, and these tokens."""
         positions = trained_positions(labels)
         embeddings = self.embed(ids, features, token_counts)
         if self.llm.is_activation_checkpointing and not embeddings.requires_grad and torch.is_grad_enabled():
@@ -169,10 +198,7 @@ class SkiLvlm(SkiModel):
             logits_to_keep=positions,
             use_cache=False,
         ).logits
-        targets = labels[:, positions + 1].flatten()
-        total = functional.cross_entropy(logits.float().flatten(0, 1), targets, ignore_index=IGNORED, reduction="sum")
-        trained = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-        return CausalLMOutput(loss=total / trained)
+        return logits, labels[:, positions + 1]
 
     def _place(
         self, ids: Int[Tensor, "B L"], attention_mask: Int[Tensor, "B L"] | None, sample_lengths: Sequence[int] | None

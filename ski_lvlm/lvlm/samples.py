@@ -15,6 +15,7 @@ from ski_lvlm.datasets.instruction_index import IndexedConversations
 from ski_lvlm.llm.chat_template import ChatTemplate
 from ski_lvlm.llm.conversation import PLACEHOLDER_IDS, Encoded, encode_pieces, pieces_of
 from ski_lvlm.llm.limits import Context
+from ski_lvlm.lvlm.distillation import video_only_sample
 from ski_lvlm.lvlm.features import FeatureFolder
 from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
 from ski_lvlm.lvlm.skeleton_control import SkeletonNoise
@@ -49,6 +50,7 @@ class SampleSettings:
     projectors: Mapping[str, ProjectorSettings] = field(default_factory=dict)  # linear where there is none
     partners: Mapping[str, str] = field(default_factory=dict)  # clip → clip whose skeleton tokens it has
     noise: SkeletonNoise | None = None
+    is_distilled: bool = False  # samples with video and skeleton come with their `video_only`
 
     @property
     def limit(self) -> LengthLimit:
@@ -75,6 +77,7 @@ class InstructSample(NamedTuple):
     ids: Int[Tensor, " L"]
     labels: Int[Tensor, " L"]
     features: dict[str, Float[Tensor, "_ _"]]  # modality → [N F]
+    video_only: Encoded | None = None  # without the skeleton, as at inference, where that is to be taught
 
 
 class InstructDataset(Dataset[InstructSample]):
@@ -137,7 +140,15 @@ class InstructDataset(Dataset[InstructSample]):
         encoded = self.encode(conversation, {modality: len(tokens) for modality, tokens in features.items()})
         ids, labels = (part[: self.settings.limit.tokens] for part in encoded)
         self._check_whole(conversation, ids, features)
-        return InstructSample(ids, labels, features)
+        return InstructSample(ids, labels, features, self._video_only(conversation, labels, features))
+
+    def _video_only(
+        self, conversation: Conversation, labels: Int[Tensor, " L"], features: Mapping[str, Tensor]
+    ) -> Encoded | None:
+        if not (self.settings.is_distilled and {"video", "skeleton"} <= features.keys()):
+            return None
+        encoded = self.encode(conversation, {"video": len(features["video"])})
+        return video_only_sample(encoded, labels, limit=self.settings.limit.tokens)
 
     def clips(self, conversation: Conversation) -> dict[str, str]:
         """Return the clip from which a conversation has the tokens of each modality."""

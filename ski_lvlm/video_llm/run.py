@@ -27,6 +27,7 @@ _OTHERS_FLAGS = {
     "modalities": "the base always sees the video, and the skeleton where a conversation has one",
     "chat_template": "the base's own is used",
     "skeleton_control": "not built",
+    "video_only_distillation": "not built",
     "model_max_length": "the base's context is the limit; lower --video_frames or --video_side",
 }
 

@@ -12,9 +12,10 @@ from ski_lvlm.lvlm.inference import open_for_inference
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.parallel.launch import adapted_flags
 from ski_lvlm.storage.json_files import read_json
+from tests.cases.command_case import ROOT, deepspeed, run
 from tests.cases.lvlm_case import CLIPS, write_case, write_instructions
 from tests.commands.test_train_adapter import halted
-from tests.commands.test_train_ski_lvlm import flags
+from tests.commands.test_train_ski_lvlm import flags, needs_compiler
 
 pytestmark = pytest.mark.slow
 STEPS = {"num_train_epochs": 2, "save_total_limit": 9, "optim": "sgd"}  # two steps an epoch
@@ -78,10 +79,43 @@ def test_what_begins_with_a_control_is_part_of_it_and_nothing_else_is_marked(cas
     assert SkiLvlm.from_pretrained(tmp_path / "plain").config.skeleton_control == "none"
 
 
+DISTILLED = STEPS | {"video_only_distillation": 2.0, "skeleton_dropout": [0.0, 0.6]}
+
+
+@pytest.fixture(scope="module")
+def distilled(case, tmp_path_factory):
+    out = tmp_path_factory.mktemp("distilled") / "out"
+    return out, train(case, out, **DISTILLED)
+
+
+def test_a_distillation_resumes_bit_for_bit_and_moves_the_video_projector(case, distilled, tmp_path):
+    out, whole = distilled
+    assert same(whole, train(case, halted(out, 3, tmp_path / "resumed"), **DISTILLED))
+    plain = train(case, tmp_path / "plain", **DISTILLED | {"video_only_distillation": 0.0})
+    assert apart(whole, plain) > 1e-4
+    assert read_json(out / "recipe.json")["video_only_distillation"] == 2.0
+
+
+def test_rows_checkpoints_and_accumulation_change_no_distillation(case, distilled, tmp_path):
+    settings = {"packing": True, "activation_checkpointing": True, "per_device_train_batch_size": 4}
+    assert apart(distilled[1], train(case, tmp_path / "rows", **DISTILLED | settings)) < 1e-5
+    assert apart(distilled[1], train(case, tmp_path / "ones", **DISTILLED | {"per_device_train_batch_size": 1})) < 1e-5
+
+
+@needs_compiler
+def test_two_processes_of_zero_2_distil_as_one_does(case, distilled, tmp_path):
+    words = flags(case, tmp_path, **DISTILLED | {"deepspeed": ROOT / "zero2.json", "skeleton_dropout": "0.0"})
+    place = words.index("--skeleton_dropout")
+    result = run([*deepspeed(2), str(ROOT / "train_ski_lvlm.py"), *words[: place + 2], "0.6", *words[place + 2 :]])
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert apart(distilled[1], load_file(tmp_path / "model.safetensors")) < 1e-5
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"skeleton_control": "noise", "modalities": "video"}, "expected skeleton among them"),
+        ({"video_only_distillation": 1.0, "modalities": "video"}, "expected skeleton among them"),
         ({"skeleton_dropout": [0.5, 2.0]}, "--skeleton_dropout 0.5 2.0: expected a share"),
     ],
 )

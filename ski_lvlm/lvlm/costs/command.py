@@ -20,6 +20,7 @@ from ski_lvlm.lvlm.adapter import check_adapter
 from ski_lvlm.lvlm.costs.estimate import Plan, estimate, report
 from ski_lvlm.lvlm.costs.flags import MODALITIES, NUM_SAMPLES, TOKEN_WIDTHS, sample_tokens
 from ski_lvlm.lvlm.costs.table import print_estimate
+from ski_lvlm.lvlm.distillation import check_distillation
 from ski_lvlm.lvlm.features import FeatureFolder
 from ski_lvlm.lvlm.projectors.settings import chosen_settings
 from ski_lvlm.parallel.launch import asked_processes
@@ -47,6 +48,7 @@ def run_estimate(parser: argparse.ArgumentParser, flags: Sequence[str]) -> None:
     recipe = SkiLvlmRecipe(**_values(options, SkiLvlmRecipe))
     tuning = AdapterRecipe(**_values(options, AdapterRecipe))
     check_adapter(tuning, is_partitioned=_stage(options.deepspeed) == 3)
+    check_distillation(recipe, tuning, is_partitioned=_stage(options.deepspeed) == 3)
     if options.base_vlm:
         raise ValueError("--estimate beside --base_vlm: not built, since vision paths differ; leave --estimate out")
     costs = estimate(known_config(recipe.base_llm), _plan(recipe, tuning, options))
@@ -77,6 +79,7 @@ def _plan(recipe: SkiLvlmRecipe, tuning: AdapterRecipe, options: argparse.Namesp
         projectors=chosen_settings(recipe, modalities),
         tuning=tuning,
         frozen=tuple(filter(None, recipe.freeze.split(","))),
+        is_distilled=recipe.video_only_distillation > 0,
         rows=min(options.per_device_train_batch_size, max(1, options.batch_size // gpus)),
         gpus=gpus,
         num_samples=options.num_samples or _num_samples(recipe),

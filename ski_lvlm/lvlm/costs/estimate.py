@@ -44,6 +44,13 @@ class Plan:
     is_lean: bool = False
     attn_implementation: str | None = None
     frozen: Sequence[str] = ()  # modalities whose projectors are not trained
+    is_distilled: bool = False  # each sample is also read with its video alone
+
+    @property
+    def forwards(self) -> list[dict[str, int]]:
+        """Return the tokens of each modality in the forwards of a sample."""
+        tokens = dict(self.sample.features)
+        return [tokens, {"video": tokens["video"]}] if self.is_distilled else [tokens]
 
 
 @dataclass(frozen=True)
@@ -86,16 +93,21 @@ class Estimate:
 def estimate(config: PretrainedConfig, plan: Plan) -> Estimate:
     """Return the costs of a training with a language model of this configuration."""
     llm, projectors = _llm(config, plan), _projectors(config, plan)
-    length = plan.sample.text + sum(plan.projectors[name].count(n) for name, n in plan.sample.features.items())
+    lengths = [
+        plan.sample.text + sum(plan.projectors[name].count(n) for name, n in tokens.items()) for tokens in plan.forwards
+    ]
     answer = plan.sample.answer
     flops = step_flops(llm, projectors, is_recomputed=plan.is_checkpointing)
     weights = weights_of(llm, projectors.values(), is_4bit=plan.tuning.load_in_4bit)
-    one, two = step_memories(llm, (1, 2), length=length, answer=answer, is_autocast=plan.is_bf16)
+    one, two = step_memories(llm, (1, 2), lengths=lengths, answer=answer, is_autocast=plan.is_bf16)
     return Estimate(
         plan=plan,
         weights=weights,
-        length=length,
-        flops=flops.total(tokens=length, pairs=length**2, logits=answer, projected=plan.sample.features),
+        length=lengths[0],
+        flops=sum(
+            flops.total(tokens=length, pairs=length**2, logits=answer, projected=tokens)
+            for length, tokens in zip(lengths, plan.forwards, strict=True)
+        ),
         engines={
             stage: engine_memory(
                 weights,
@@ -171,9 +183,8 @@ def _projected_bytes(projectors: nn.ModuleDict, plan: Plan, *, rows: int) -> flo
     """Return what the projectors keep of so many samples. They are small, so that real ones can tell."""
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=plan.is_bf16)
     with autocast, KeptBytes(projectors) as counter:
-        for name, projector in projectors.items():
-            tokens = plan.sample.features[name]
-            projector(torch.zeros(rows * tokens, plan.token_widths[name]), torch.full((rows,), tokens))
+        for name, count in (item for tokens in plan.forwards for item in tokens.items()):
+            projectors[name](torch.zeros(rows * count, plan.token_widths[name]), torch.full((rows,), count))
     return float(counter.bytes)
 
 

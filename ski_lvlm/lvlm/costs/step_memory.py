@@ -11,6 +11,7 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from ski_lvlm.lvlm.costs.live_bytes import LiveBytes
+from ski_lvlm.lvlm.distillation import divergence
 from ski_lvlm.training.kept_bytes import KeptBytes
 
 
@@ -36,27 +37,28 @@ def fake_llm(config: PretrainedConfig, *, dtype: torch.dtype, attn_implementatio
 
 
 def step_memories(
-    llm: PreTrainedModel, rows: Sequence[int], *, length: int, answer: int, is_autocast: bool
+    llm: PreTrainedModel, rows: Sequence[int], *, lengths: Sequence[int], answer: int, is_autocast: bool
 ) -> list[StepMemory]:
     """Return the memory of forward and backward for each number of samples, and give the weights fake values.
 
-    Samples have `length` tokens, of which `answer` have logits. Their input needs a gradient, as behind trained
+    A sample has so many tokens in each of its forwards, of which `answer` have logits. A second forward learns from the
+    first, as in `ski_lvlm.lvlm.distillation`. Their input needs a gradient, as behind trained
     projectors. Gradients of trained weights are taken to be there before, as from the second micro-batch on.
     """
     with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cpu"):
         llm = llm.to_empty(device="cpu")
         for weight in llm.parameters():
             weight.grad = torch.empty_like(weight) if weight.requires_grad else None
-        return [_step_memory(llm, number, length, answer, is_autocast) for number in rows]
+        return [_step_memory(llm, number, lengths, answer, is_autocast) for number in rows]
 
 
-def _step_memory(llm: PreTrainedModel, rows: int, length: int, answer: int, is_autocast: bool) -> StepMemory:
+def _step_memory(llm: PreTrainedModel, rows: int, lengths: Sequence[int], answer: int, is_autocast: bool) -> StepMemory:
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=is_autocast)
     with LiveBytes(llm) as live:
         with autocast, KeptBytes(llm) as counter:
-            logits = _logits(llm, rows, length, answer)
+            logits = [_logits(llm, rows, length, answer) for length in lengths]
             activations = counter.bytes
-            loss = _loss(logits)
+            loss = _loss(*logits)
         del logits
         loss.backward()
     total = counter.bytes
@@ -73,8 +75,10 @@ def _logits(llm: PreTrainedModel, rows: int, length: int, answer: int) -> Tensor
         logits_to_keep=torch.arange(length - answer - 1, length - 1),
         use_cache=False,
     ).logits
-    return logits.float().flatten(0, 1)
+    return logits.flatten(0, 1)
 
 
-def _loss(logits: Tensor) -> Tensor:
-    return functional.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long), reduction="sum")
+def _loss(logits: Tensor, *students: Tensor) -> Tensor:
+    words = torch.zeros(len(logits), dtype=torch.long)
+    total = functional.cross_entropy(logits.float(), words, reduction="sum")
+    return sum((divergence(logits, student) for student in students), total)

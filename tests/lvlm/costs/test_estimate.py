@@ -28,6 +28,7 @@ TOKENS = {"video": (56, 64), "skeleton": (40, 32)}
 WIDTHS = {name: width for name, (_, width) in TOKENS.items()}
 ROWS, TEXT, ANSWER = 3, 50, 20
 MLP = {name: ProjectorSettings("mlp") for name in TOKENS}
+VIDEO = {"video": MLP["video"]}
 PLAN = Plan(
     sample=SampleTokens({name: count for name, (count, _) in TOKENS.items()}, TEXT, ANSWER),
     token_widths=WIDTHS,
@@ -52,6 +53,7 @@ def built(llm, plan):
     """Build the model that a plan is about."""
     dtype = torch.bfloat16 if plan.is_bf16 and plan.tuning.train != "llm" else torch.float32
     model = SkiLvlm.build(base_llm=llm, token_widths=WIDTHS, projectors=MLP, dtype=dtype)
+    model.video_only_distillation = float(plan.is_distilled)
     if plan.tuning.load_in_4bit:
         quantise(model.llm)
     if plan.tuning.lora_rank:
@@ -64,8 +66,12 @@ def built(llm, plan):
     return model.train()
 
 
-def batch():
-    return random_batch(ROWS, text=TEXT - 3, answer=ANSWER, padding=3, tokens=TOKENS)
+def batch(plan):
+    whole = random_batch(ROWS, text=TEXT - 3, answer=ANSWER, padding=3, tokens=TOKENS)
+    if not plan.is_distilled:
+        return whole
+    alone = random_batch(ROWS, text=TEXT - 3, answer=ANSWER, padding=3, tokens={"video": TOKENS["video"]})
+    return whole | {"video_only": {"batch": alone, "taught": whole["labels"]}}
 
 
 def loss_of(model, plan, inputs):
@@ -75,9 +81,9 @@ def loss_of(model, plan, inputs):
 
 def peak_of(model, plan):
     """Return the peak of the memory that PyTorch's allocator gives a step whose gradients are there before."""
-    loss_of(model, plan, batch()).backward()
+    loss_of(model, plan, batch(plan)).backward()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        loss_of(model, plan, batch()).backward()
+        loss_of(model, plan, batch(plan)).backward()
     events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
     total = peak = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
@@ -94,6 +100,13 @@ PLANS = {
     "LoRA in bf16": {"tuning": AdapterRecipe(lora_rank=8), "is_bf16": True},
     "lean LoRA in bf16": {"tuning": AdapterRecipe(lora_rank=8), "is_bf16": True, "is_lean": True},
     "QLoRA": {"tuning": AdapterRecipe(lora_rank=8, load_in_4bit=True), "is_bf16": True, "is_lean": True},
+    "distilled": {"is_distilled": True},
+    "distilled lean LoRA in bf16": {
+        "tuning": AdapterRecipe(lora_rank=8),
+        "is_bf16": True,
+        "is_lean": True,
+        "is_distilled": True,
+    },
     "the whole model": {"tuning": AdapterRecipe(train="llm")},
     "the whole model in bf16": {"tuning": AdapterRecipe(train="llm"), "is_bf16": True, "is_lean": True},
 }
@@ -105,7 +118,7 @@ def test_memory_of_a_step_is_that_of_a_real_one(llm, settings):
     plan = replace(PLAN, **settings)
     costs, model = estimate(known_config(llm), plan), built(llm, plan)
     with KeptBytes(model) as counter:
-        loss_of(model, plan, batch())
+        loss_of(model, plan, batch(plan))
     step = costs.one.of(ROWS, costs.two)
     assert step.activations + step.logits == pytest.approx(counter.bytes, rel=0.05)
     assert step.activations + step.logits + step.working == pytest.approx(peak_of(model, plan), rel=0.1)
@@ -131,6 +144,15 @@ def test_the_largest_batch_fits_and_one_more_does_not(llm):
     assert [costs.largest_batch(0, room + extra) for extra in (-1e-6, 1e-6)] == [6, 7]
     assert costs.largest_batch(0, 3.0) == 0, "the reserve alone takes 3 GB"
     assert report(costs)["memory_gb"]["DDP"]["activations"] == costs.memory(0, ROWS)["activations"] / 1e9
+
+
+def test_a_further_forward_costs_its_own_tokens(llm):
+    alone = replace(PLAN, sample=SampleTokens({"video": TOKENS["video"][0]}, TEXT, ANSWER), projectors=VIDEO)
+    whole, video, both = (estimate(known_config(llm), plan) for plan in (PLAN, alone, replace(PLAN, is_distilled=True)))
+    assert both.flops == whole.flops + video.flops and both.length == whole.length
+    assert both.memory(0, 1)["activations"] == pytest.approx(
+        whole.memory(0, 1)["activations"] + video.memory(0, 1)["activations"], rel=0.02
+    )
 
 
 def test_projectors_that_shorten_a_clip_leave_the_language_model_less(llm):
