@@ -62,6 +62,8 @@ from ski_lvlm.parallel.launch import (
 )
 from ski_lvlm.published.projectors import load_video_projector
 from ski_lvlm.recipe import AdapterRecipe, SkiLvlmRecipe, VideoLlmRecipe, recipe_record
+from ski_lvlm.sharing.hub import with_local_models
+from ski_lvlm.sharing.model_card import add_missing_card, write_model_card
 from ski_lvlm.storage.digests import cache_folder
 from ski_lvlm.storage.files import atomic_path, write_json
 from ski_lvlm.storage.json_files import read_json
@@ -256,12 +258,14 @@ def main(flags: list[str]) -> None:
     output_dir = Path(args.output_dir)
     check_shared_folder(output_dir)
     schedule = {name: getattr(args, name) for name in SCHEDULE}
-    origin = {"init_digest": run_digest(Path(recipe.init_from)) if recipe.init_from else None}
+    local = with_local_models(recipe)
+    origin = {"init_digest": run_digest(Path(local.init_from)) if local.init_from else None}
     settings = recipe_record(recipe) | asdict(tuning) | asdict(base) | schedule | origin
     defaults = recipe_record(SkiLvlmRecipe()) | asdict(AdapterRecipe()) | asdict(VideoLlmRecipe())
     defaults["train_sampling_strategy"] = "random"
     if is_finished(output_dir, settings=settings, defaults=defaults):
         print(f"{output_dir} is finished (result.json); delete it to train again")
+        add_missing_card(output_dir)
         return
     set_seed(args.seed)
     if args.deepspeed:
@@ -271,9 +275,9 @@ def main(flags: list[str]) -> None:
     check_resumable(features, args)
     if base.base_vlm:
         conversations = read_instructions(Path(recipe.instructions))
-        run = video_run(recipe, tuning, base, features, conversations, bf16=args.bf16, seed=args.seed)
+        run = video_run(local, tuning, base, features, conversations, bf16=args.bf16, seed=args.seed)
     else:
-        run = lvlm_run(recipe, tuning, features, args)
+        run = lvlm_run(local, tuning, features, args)
     set_attention(run.model.llm, args.attn_implementation)
     kernels = {"lean": args.lean, "is_liger": args.use_liger_kernel, "liger_settings": args.liger_kernel_config}
     choose_kernels(run.model.llm, **kernels)
@@ -302,7 +306,8 @@ def main(flags: list[str]) -> None:
     result = trainer.train_or_resume()
     trainer.save_model()
     if args.should_save:
-        write_json(output_dir / "result.json", result.metrics)
+        write_json(output_dir / "result.json", {**result.metrics, "conversations": len(run.dataset)})
+        write_model_card(output_dir)
         print(f"trained weights in {output_dir}", flush=True)
     leave_process_group()
 

@@ -24,10 +24,10 @@ import dataclasses
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -55,6 +55,8 @@ from ski_lvlm.recipe import (
     SkeletonTextRecipe,
     VideoFinetuneRecipe,
 )
+from ski_lvlm.sharing.hub import with_local_models
+from ski_lvlm.sharing.model_card import add_missing_card, write_model_card
 from ski_lvlm.storage.files import write_json
 from ski_lvlm.training.trainer import (
     GlobalBatchArguments,
@@ -172,12 +174,13 @@ def main(flags: Sequence[str]) -> None:
     }
     if is_finished(output_dir, settings=settings):
         print(f"{output_dir} is finished (result.json); delete it to train again")
+        add_missing_card(output_dir)
         return
     set_seed(args.seed)
     if args.deepspeed:
         join_deepspeed()
 
-    stage = STAGES[name].build(recipe, seed=args.seed)
+    stage = STAGES[name].build(with_local_models(recipe), seed=args.seed)
     check_origin(output_dir, stage.origin)
     if args.world_size > 1 and torch.cuda.is_available():
         nn.SyncBatchNorm.convert_sync_batchnorm(stage.loss)
@@ -191,10 +194,11 @@ def main(flags: Sequence[str]) -> None:
 
     if args.should_save:
         stage.save(output_dir)
-        result |= stage.test(args.device)
+        result |= {"clips": len(cast(Sized, stage.train)), **stage.test(args.device)}
         for part, value in result.items():
             print(f"{part}: {value}", flush=True)
         write_json(output_dir / "result.json", result)
+        write_model_card(output_dir)
         print(f"{name} in {output_dir}", flush=True)
     leave_process_group()
 
@@ -207,14 +211,16 @@ def train_skeleton_text(recipe: SkeletonTextRecipe, args: SkeletonTextArguments)
     settings = {"stage": SKELETON_TEXT, **dataclasses.asdict(recipe), "seed": args.seed}
     if is_finished(output_dir, settings=settings):
         print(f"{output_dir} is finished (result.json); delete it to train again")
+        add_missing_card(output_dir)
         return
     write_run(output_dir, recipe=settings, seed=args.seed)
     result = skeleton_text(
-        recipe, output_dir=output_dir, seed=args.seed, device=device("cpu" if args.use_cpu else None)
+        with_local_models(recipe), output_dir=output_dir, seed=args.seed, device=device("cpu" if args.use_cpu else None)
     )
     for part, value in result.items():
         print(f"{part}: {value}", flush=True)
     write_json(output_dir / "result.json", result)
+    write_model_card(output_dir)
     print(f"{SKELETON_TEXT} in {output_dir}", flush=True)
 
 

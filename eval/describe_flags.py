@@ -4,10 +4,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.describing.model_flags import add_other_model_flags, take_frames
+from eval.describing.model_flags import add_other_model_flags, other_kind, take_frames
 from ski_lvlm.cli import expect_at_least, parser
 from ski_lvlm.llm.sampling import add_sampling_flags
 from ski_lvlm.parallel.gpu_shards import add_shard_flags
+from ski_lvlm.sharing.hub import model_argument
 
 _NEEDED = ("projector_weights", "base_llm", "vision_tower")  # by --baseline alone
 VLLM_PYTHON = Path(__file__).resolve().parents[1] / ".venv-vllm" / "bin" / "python"
@@ -42,7 +43,7 @@ def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Names
 def add_model_flags(p: argparse.ArgumentParser, *, is_required: bool, alternatives: str = "") -> None:
     """Add the flags that name a trained model or a published projector. `alternatives` says what else is one."""
     source = p.add_mutually_exclusive_group(required=is_required)
-    source.add_argument("--model", help=f"--output_dir of train_ski_lvlm.py{alternatives}")
+    source.add_argument("--model", type=_model, help=f"--output_dir of train_ski_lvlm.py, or a hub id{alternatives}")
     source.add_argument("--baseline", choices=["video-chatgpt"], help="a published projector, with the next flags")
     p.add_argument("--projector_weights", type=Path, help="mm_projector.bin of Video-ChatGPT, LLAVIDAL or SKI")
     p.add_argument("--base_llm", help="the baseline's language model, the one its projector was trained with")
@@ -55,6 +56,11 @@ def add_model_flags(p: argparse.ArgumentParser, *, is_required: bool, alternativ
         choices=("auto", "none"),
         help="auto (default): the start and end token in the baseline's file, if it has them. none: without them",
     )
+
+
+def _model(name: str) -> str:
+    """Return the folder of a trained model, and the name of any other as it is."""
+    return name if other_kind(name) else str(model_argument(name))
 
 
 def _add_engine(p: argparse.ArgumentParser) -> None:

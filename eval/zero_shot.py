@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ski_lvlm.cli import add_selection_flags, parser, positive, run
 from ski_lvlm.parallel.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of, take_gpu
+from ski_lvlm.sharing.hub import model_argument
 from ski_lvlm.storage.files import write_json
 from ski_lvlm.storage.shards import WHOLE, only_process
 
@@ -33,7 +34,7 @@ def parse(flags: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command's flags."""
     p = parser(__doc__ or "")
     add = p.add_argument
-    add("--model", type=Path, required=True, help="--output_dir of train_ski_vlm.py")
+    add("--model", type=model_argument, required=True, help="--output_dir of train_ski_vlm.py, or a hub id")
     add("--out", type=Path, required=True, help="folder of the results")
     add_selection_flags(p, split="all classes are unseen")
     add("--ntu", type=Path, help="folder with rgb/ or the videos, for a model of videos (default: those of --data)")
@@ -43,7 +44,7 @@ def parse(flags: Sequence[str] | None) -> argparse.Namespace:
     add("--clips", choices=("test", "all"), default="test", help="of unseen classes: test subjects' clips, or all")
     add("--closed_set", action="store_true", help="instead: test clips of the classes of training, among these")
     add("--generalised", action="store_true", help="also: seen test clips and unseen clips against all classes")
-    add("--rehearsal", type=Path, help="such a model trained without some of the seen classes, to calibrate on these")
+    add("--rehearsal", type=model_argument, help="such a model that lacks some of the seen classes, for calibration")
     add(
         "--calibration",
         choices=("stacking", "gate", "published_gate", "none"),

@@ -30,6 +30,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from ski_lvlm import cli
 from ski_lvlm.parallel.gpu_shards import add_shard_flags, processors, run_on_gpus, shard_of, take_gpu
 from ski_lvlm.recipe import FRAMINGS
+from ski_lvlm.sharing.hub import model_argument
 from ski_lvlm.storage.files import write_json
 from ski_lvlm.storage.shards import WHOLE, Shard, only_process
 
@@ -100,7 +101,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--data", help="data set: a folder with dataset.json, which may hold videos and packed skeletons itself")
     add("--out", type=Path, required=True, help="features folder")
     add("--vision_tower", default=PAPER_TOWER, help="hub id or folder of a CLIP or SigLIP model, or efficientnet-lite0")
-    add("--skeleton_encoder", type=Path, help="run of train_ski_vlm.py, any stage of skeletons (for skeleton)")
+    add("--skeleton_encoder", type=model_argument, help="skeleton run of train_ski_vlm.py, or a hub id")
     add("--num_frames", type=int, default=100, help="video frames per clip, evenly spaced (a shorter clip has fewer)")
     add("--framing", choices=FRAMINGS, default="whole", help="fit the whole frame, or its central square")
     add("--skeleton_tokens", type=cli.positive, default=256, help="tokens of a clip, from several views of it")

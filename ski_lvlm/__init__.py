@@ -14,20 +14,24 @@ from a skeleton is NaN until an encoder masks it, and never zeros.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ski_lvlm.auto.import_hook import register_when_imported
+
 if TYPE_CHECKING:
     from ski_lvlm.lvlm.inference import LoadedModel
 
 __all__ = ["from_pretrained"]
 
+register_when_imported()  # for transformers' AutoModel. It imports nothing
 
-def from_pretrained(folder: str | Path) -> "LoadedModel":
+
+def from_pretrained(model: str | Path, *, revision: str | None = None) -> "LoadedModel":
     """Load a trained SKI-LVLM for questions about videos, on the GPU where there is one.
 
         model = ski_lvlm.from_pretrained("runs/ski_lvlm")
         model.generate("kitchen.mp4", "What is the person doing?")
 
-    `folder` is the --output_dir of train_ski_lvlm.py.
+    `model` is the --output_dir of train_ski_lvlm.py, or an id on the hub as `user/name`.
     """
     from ski_lvlm.video_llm.opening import load_for_inference  # torch and transformers take seconds to import
 
-    return load_for_inference(folder)
+    return load_for_inference(model, revision=revision)

@@ -49,7 +49,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     flags = parser(__doc__ or "")
     flags.prog = "python -m ski_lvlm.chat"
     flags.add_argument("video", type=Path, help="the video's file")
-    flags.add_argument("--model", type=Path, required=True, help="--output_dir of train_ski_lvlm.py")
+    flags.add_argument("--model", type=Path, required=True, help="--output_dir of train_ski_lvlm.py, or a hub id")
     flags.add_argument("--question", help="answer this one question and exit")
     add_sampling_flags(flags)
     return flags.parse_args(argv)

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test", "test_unseen")
 CARD = "README.md"
 _ROWS_IN_GROUP = 10_000
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_SIZES = (  # the hub's names
+    *((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")),
+    (10_000_000, "1M<n<10M"),
+)
 _MISSING = "pyarrow is not installed; run: python -m pip install -r requirements.txt -c constraints.txt"
 
 
@@ -138,7 +141,7 @@ def dataset_card(splits: Mapping[str, Sequence[DatasetRow]], *, facts: Mapping[s
     total = sum(map(len, splits.values()))
     return page.get_template("dataset_card.md.j2").render(
         facts=facts,
-        size=next((name for limit, name in _SIZES if total < limit), "n>1M"),
+        size=next((name for limit, name in _SIZES if total < limit), "10M<n<100M"),
         counts={split: _counts(rows) for split, rows in splits.items()},
         balance=_balance(splits),
         columns=list(dict.fromkeys(column for rows in splits.values() for row in rows for column in row.columns)),

@@ -59,8 +59,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     flags = parser(__doc__ or "")
     flags.prog = "python -m ski_lvlm.demo"
     add = flags.add_argument
-    add("--model", type=Path, nargs="+", default=[], help="--output_dir of train_ski_lvlm.py, one or two")
-    add("--student", type=Path, nargs="+", default=[], help="--output_dir of train_ski_vlm.py, one or two students")
+    add("--model", type=Path, nargs="+", default=[], help="--output_dir of train_ski_lvlm.py or hub id, 1 or 2")
+    add("--student", type=Path, nargs="+", default=[], help="student of train_ski_vlm.py or hub id, 1 or 2")
     add("--examples", type=Path, help="folder of clips to choose from (default: the quickstart's, if there are)")
     add("--host", default="127.0.0.1", help="address to listen on. 0.0.0.0 opens the page to the network")
     add("--port", type=int, help="port to listen on (default: the first free one from 7860)")

@@ -18,6 +18,7 @@ from ski_lvlm.estimation.contact_sheet import drawn, sure_places
 from ski_lvlm.estimation.estimate import Estimator, estimate_clip
 from ski_lvlm.recognition.class_sentences import class_prompts
 from ski_lvlm.recognition.recogniser import whole_clip
+from ski_lvlm.sharing.hub import model_folder
 from ski_lvlm.skeletons.layouts import layout_named
 from ski_lvlm.videos.decoding import iterate_frames, probe
 from ski_lvlm.videos.folder import VideoClip
@@ -43,7 +44,7 @@ class Namer:
     @classmethod
     def load(cls, folder: Path, title: str) -> "Namer":
         """Load the student of a `video_finetune` or `distill` run, on the GPU where there is one."""
-        student, card = load_student(folder)
+        student, card = load_student(model_folder(folder))
         return cls(student.to(device()).eval(), card, title)
 
     def frames(self, clip: Path) -> UInt8[Tensor, "T 3 S S"]:

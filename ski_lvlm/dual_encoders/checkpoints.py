@@ -8,19 +8,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ski_lvlm.datasets.catalogue import open_data_set
-from ski_lvlm.dual_encoders.language import Student
+from ski_lvlm.dual_encoders.language import DualEncoder, Student
 from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
 from ski_lvlm.dual_encoders.students import build_student
 from ski_lvlm.encoders.pretrained import PretrainedTower, freeze
 from ski_lvlm.encoders.skeleton_encoder import SkeletonEncoder
 from ski_lvlm.encoders.skeleton_encoders import build_encoder
 from ski_lvlm.encoders.text_encoder import TextEncoder, load_text_encoder
+from ski_lvlm.sharing.kinds import CONFIG, WEIGHTS
 from ski_lvlm.skeletons.preprocessing import Preprocessing
 from ski_lvlm.storage.files import atomic_path, write_json
 from ski_lvlm.storage.json_files import read_json
 from ski_lvlm.storage.weight_files import read_safetensors
-
-WEIGHTS = "model.safetensors"
 
 
 class Card:
@@ -36,6 +35,11 @@ class Card:
     seen: tuple[str, ...]  # the names of the actions it was trained on
     protocol: str  # which of the actions' clips it was trained on
     dataset: str  # whose clips they are
+
+    @property
+    def model_type(self) -> str:
+        """Return the type of the model for transformers."""
+        raise NotImplementedError
 
 
 AnyCard = TypeVar("AnyCard", bound=Card)
@@ -63,6 +67,11 @@ class SkeletonEncoderCard(Card):
     scale: str = "cosine"  # of its similarities in the cross-entropy, see `SkeletonAlignRecipe`
     dataset: str = ""
 
+    @property
+    def model_type(self) -> str:
+        """Return the type of an encoder, or that of a SkeletonCLIP."""
+        return "ski_skeleton_clip" if self.text_encoder else "ski_skeleton_encoder"
+
 
 @dataclass(frozen=True)
 class StudentCard(Card):
@@ -88,12 +97,32 @@ class StudentCard(Card):
     teachers: list[dict[str, str]] = field(default_factory=list)  # that taught by scores: method, folder and digest
     dataset: str = ""
 
+    @property
+    def model_type(self) -> str:
+        """Return the type of a student."""
+        return "ski_student"
+
 
 def save_model(folder: Path, model: nn.Module, *, card: Card) -> None:
-    """Write a model's weights and its card. Towers that were never trained are omitted."""
+    """Write a model's weights, its card and its type. Towers that were never trained are omitted."""
+    write_json(folder / CONFIG, {"model_type": card.model_type})
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file({name: value.cpu().contiguous() for name, value in model.state_dict().items()}, temporary)
     write_json(folder / card.FILE, vars(card))
+
+
+def save_trained(folder: Path, model: DualEncoder) -> None:
+    """Write a model that was loaded from the folder of a run, as training writes it.
+
+    Raises:
+        ValueError: the model has no card, since no command has trained it.
+    """
+    if model.card is None:
+        raise ValueError(
+            f"found a {type(model).__name__} without a card, expected one that was loaded from a trained folder; the "
+            "card says which classes, frames and frozen parts it was trained with"
+        )
+    save_model(folder, model, card=model.card)
 
 
 def read_card(folder: Path, kind: type[AnyCard]) -> AnyCard:
@@ -199,6 +228,7 @@ def load_skeleton_clip(folder: Path, *, expected: Preprocessing | None = None) -
     text_encoder = trained_text_encoder(card.text_encoder, folder)
     model = SkeletonCLIP(encoder, text_encoder)
     load_weights(model, read_safetensors(folder / WEIGHTS), folder, card)
+    model.card = card
     return model.eval(), preprocessing
 
 
@@ -232,4 +262,5 @@ def load_student(folder: Path) -> tuple[Student, StudentCard]:
                 f"{folder} ({digest}); use the same weights, or train again"
             )
     load_weights(student, read_safetensors(folder / WEIGHTS), folder, card)
+    student.card = card
     return student.eval(), card

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,10 @@ from torch import Tensor, nn
 
 from ski_lvlm.encoders.frame_encoder import FrameEncoder
 from ski_lvlm.encoders.text_encoder import TextEncoder
+from ski_lvlm.sharing.hub_model import HubModel
+
+if TYPE_CHECKING:
+    from ski_lvlm.dual_encoders.checkpoints import Card
 
 _MAX_LOG_SCALE = math.log(100.0)  # CLIP never divides by less than tau = 0.01
 
@@ -33,9 +38,10 @@ def cosine_similarity(z: Float[Tensor, "B D"], z_t: Float[Tensor, "C D"]) -> Flo
         return F.normalize(z.float(), dim=-1) @ F.normalize(z_t.float(), dim=-1).T
 
 
-class DualEncoder(nn.Module):
+class DualEncoder(HubModel, nn.Module):
     """Base of SkeletonCLIP and of every student: clips and class sentences in one language space."""
 
+    card: "Card | None" = None  # of a trained one: what it takes to use it
     text_encoder: TextEncoder
     log_scale: nn.Parameter  # learnt in place of the temperature, see `learnt_log_scale`
 
@@ -47,6 +53,11 @@ class DualEncoder(nn.Module):
     def forward(self, clips: Tensor, prompts: Sequence[str]) -> InLanguage:
         """Compare clips with class sentences."""
         raise NotImplementedError
+
+    def _save(self, folder: Path) -> None:
+        from ski_lvlm.dual_encoders.checkpoints import save_trained
+
+        save_trained(folder, self)
 
 
 def learnt_log_scale(temperature: float) -> nn.Parameter:
@@ -87,6 +98,12 @@ class Student(DualEncoder):
     def build(cls, backbone: str, text_encoder: TextEncoder, *, num_frames: int, side: int | None) -> "Student":
         """Build the student on a pretrained backbone, with frames of its own size if `side` is None."""
         raise NotImplementedError
+
+    @classmethod
+    def _open(cls, folder: Path, **settings: Any) -> "Student":  # noqa: ANN401
+        from ski_lvlm.dual_encoders.checkpoints import load_student
+
+        return load_student(folder, **settings)[0]
 
     @property
     def side(self) -> int:

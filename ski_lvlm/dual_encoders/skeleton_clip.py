@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -24,6 +26,12 @@ class SkeletonCLIP(DualEncoder):
         self.projection = nn.Linear(encoder.width, text_encoder.width)
         nn.init.normal_(self.projection.weight, 0.0, math.sqrt(2.0 / text_encoder.width))
         self.log_scale = learnt_log_scale(text_encoder.temperature)
+
+    @classmethod
+    def _open(cls, folder: Path, **settings: Any) -> "SkeletonCLIP":  # noqa: ANN401
+        from ski_lvlm.dual_encoders.checkpoints import load_skeleton_clip
+
+        return load_skeleton_clip(folder, **settings)[0]
 
     def forward(self, skeleton: Float[Tensor, "B T M J _"], prompts: Sequence[str]) -> InLanguage:
         """Project clips into the language space and compare them with class sentences."""

@@ -273,12 +273,8 @@ class SkiLvlm(SkiModel):
         return self.prompting.problem(self.prompt_ids(video_tokens, question))
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
-        cls,
-        pretrained_model_name_or_path: str | Path,
-        *,
-        modalities: Sequence[str] | None = None,
-        dtype: torch.dtype = torch.float32,
+    def _open(  # type: ignore[override]
+        cls, folder: Path, *, modalities: Sequence[str] | None = None, dtype: torch.dtype = torch.float32
     ) -> "SkiLvlm":
         """Load trained projectors onto the LLM they were trained with.
 
@@ -288,7 +284,6 @@ class SkiLvlm(SkiModel):
             ValueError: no model in the folder, missing modalities, missing or unexpected weights, or an LLM with
                 other weights.
         """
-        folder = Path(pretrained_model_name_or_path)
         if not (folder / WEIGHTS).exists():
             raise ValueError(f"{folder}: no {WEIGHTS}; expected the --output_dir of a finished train_ski_lvlm.py")
         kind = PretrainedConfig.get_config_dict(str(folder))[0].get("model_type")

@@ -12,9 +12,10 @@ from ski_lvlm.lvlm.adapter import set_adapter_mode
 from ski_lvlm.lvlm.model_folder import write_model
 from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
 from ski_lvlm.lvlm.trained import trained_names
+from ski_lvlm.sharing.hub_model import HubModel, write_readme
 
 
-class SkiModel(PreTrainedModel):
+class SkiModel(HubModel, PreTrainedModel):  # type: ignore[misc]  # hub methods of its own
     """Base of the models that train_ski_lvlm.py trains.
 
     Attributes:
@@ -51,10 +52,18 @@ class SkiModel(PreTrainedModel):
         *,
         is_main_process: bool = True,
         state_dict: Mapping[str, Tensor] | None = None,
-        **_: Any,  # noqa: ANN401
+        push_to_hub: bool = False,
+        repo_id: str | None = None,
+        **hub: Any,  # noqa: ANN401
     ) -> None:
-        """Write config.json and the trained weights as `ski_lvlm.lvlm.model_folder`, never the frozen parts."""
+        """Write config.json and the trained weights as `ski_lvlm.lvlm.model_folder`, never the frozen parts.
+
+        `hub` is for `push_to_hub`. Other arguments of transformers have no effect.
+        """
         if is_main_process:
             names, weights = trained_names(self), state_dict or self.state_dict()
             trained = {name: tensor for name, tensor in weights.items() if name in names}
             write_model(self.config, Llm(self.llm, self.tokenizer), trained, Path(save_directory))
+            write_readme(Path(save_directory), self.readme)
+            if push_to_hub:
+                self.push_to_hub(repo_id or Path(save_directory).resolve().name, **hub)

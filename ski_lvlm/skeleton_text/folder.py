@@ -18,12 +18,13 @@ from ski_lvlm.dual_encoders.checkpoints import (
     save_model,
     trained_text_encoder,
 )
+from ski_lvlm.encoders.skeleton_encoder import SkeletonEncoder
 from ski_lvlm.skeleton_text.class_strings import ClassStrings, Strings
 from ski_lvlm.skeleton_text.method import Sizes, SkeletonTextMethod
 from ski_lvlm.skeleton_text.methods import METHODS
 from ski_lvlm.skeleton_text.recogniser import ClassVectors, SkeletonTextRecogniser
 from ski_lvlm.skeleton_text.with_encoder import WithEncoder
-from ski_lvlm.storage.files import atomic_path
+from ski_lvlm.storage.files import atomic_path, write_json
 from ski_lvlm.storage.weight_files import read_safetensors
 
 ENCODER = "skeleton_encoder"  # sub-folder
@@ -57,6 +58,11 @@ class SkeletonTextCard(Card):
     protocol: str
     dataset: str
 
+    @property
+    def model_type(self) -> str:
+        """Return the type of a skeleton-text model."""
+        return "ski_skeleton_text"
+
 
 def build_method(card: SkeletonTextCard) -> SkeletonTextMethod:
     """Build a card's method, not yet trained.
@@ -75,11 +81,32 @@ def save_method(folder: Path, method: SkeletonTextMethod, *, card: SkeletonTextC
         with atomic_path(folder / ENCODER / name) as temporary:
             shutil.copyfile(encoder / name, temporary)
     if isinstance(method, WithEncoder):
-        weights = {f"encoder.{name}": value for name, value in method.encoder.state_dict().items()}
-        with atomic_path(folder / ENCODER / WEIGHTS) as temporary:
-            save_file({name: value.cpu().contiguous() for name, value in weights.items()}, temporary)
+        _save_encoder(folder / ENCODER, method.encoder)
         method = method.method
     save_model(folder, method.eval(), card=card)
+
+
+def save_recogniser(folder: Path, model: SkeletonTextRecogniser) -> None:
+    """Write a model that was loaded from the folder of a run, as training writes it.
+
+    Raises:
+        ValueError: the model has no cards, since no command has trained it.
+    """
+    if model.cards is None:
+        raise ValueError(
+            "found a skeleton-text model without its cards, expected one that was loaded from a trained folder; they "
+            "say which classes and texts it was trained with"
+        )
+    card, encoder_card = model.cards
+    write_json(folder / ENCODER / encoder_card.FILE, vars(encoder_card))
+    _save_encoder(folder / ENCODER, model.encoder)
+    save_model(folder, model.method, card=card)
+
+
+def _save_encoder(folder: Path, encoder: SkeletonEncoder) -> None:
+    weights = {f"encoder.{name}": value.cpu().contiguous() for name, value in encoder.state_dict().items()}
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file(weights, temporary)
 
 
 def load_recogniser(folder: Path, *, strings: Mapping[str, Strings] | None = None) -> SkeletonTextRecogniser:
@@ -103,4 +130,6 @@ def load_recogniser(folder: Path, *, strings: Mapping[str, Strings] | None = Non
     load_weights(method, read_safetensors(folder / WEIGHTS), folder, card)
     class_strings = ClassStrings(card.text_kind, table | dict(strings or {}))
     vectors = ClassVectors(text_encoder, class_strings, has_unit_length=method.has_unit_texts)
-    return SkeletonTextRecogniser(encoder, method, vectors).eval()
+    recogniser = SkeletonTextRecogniser(encoder, method, vectors)
+    recogniser.cards = card, read_card(folder / ENCODER, SkeletonEncoderCard)
+    return recogniser.eval()

@@ -1,6 +1,8 @@
 """Recognition of skeletons among class names by a trained method."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -10,8 +12,13 @@ from torch import Tensor, nn
 from ski_lvlm.dual_encoders.language import InLanguage
 from ski_lvlm.encoders.skeleton_encoder import SkeletonEncoder
 from ski_lvlm.encoders.text_encoder import TextEncoder
+from ski_lvlm.sharing.hub_model import HubModel
 from ski_lvlm.skeleton_text.class_strings import ClassStrings
 from ski_lvlm.skeleton_text.method import Scorer, SkeletonTextMethod
+
+if TYPE_CHECKING:
+    from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard
+    from ski_lvlm.skeleton_text.folder import SkeletonTextCard
 
 
 class ClassVectors(nn.Module):
@@ -33,13 +40,26 @@ class ClassVectors(nn.Module):
         return vectors.view(len(rows), -1, vectors.shape[-1])
 
 
-class SkeletonTextRecogniser(nn.Module):
+class SkeletonTextRecogniser(HubModel, nn.Module):
     """A trained method with its skeleton encoder. It takes class names where dual encoders take sentences."""
+
+    cards: "tuple[SkeletonTextCard, SkeletonEncoderCard] | None" = None  # of a trained one, and of its encoder
 
     def __init__(self, encoder: SkeletonEncoder, method: SkeletonTextMethod, vectors: ClassVectors) -> None:
         super().__init__()
         self.encoder, self.method, self.vectors = encoder, method, vectors
         self._last: tuple[tuple[str, ...], Scorer] | None = None
+
+    @classmethod
+    def _open(cls, folder: Path, **settings: Any) -> "SkeletonTextRecogniser":  # noqa: ANN401
+        from ski_lvlm.skeleton_text.folder import load_recogniser
+
+        return load_recogniser(folder, **settings)
+
+    def _save(self, folder: Path) -> None:
+        from ski_lvlm.skeleton_text.folder import save_recogniser
+
+        save_recogniser(folder, self)
 
     @property
     def temperature(self) -> Float[Tensor, ""]:

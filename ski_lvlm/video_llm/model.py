@@ -201,12 +201,8 @@ class SkiVideoLlm(SkiModel):
         return self.prompting.end_ids
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
-        cls,
-        pretrained_model_name_or_path: str | Path,
-        *,
-        is_for_video: bool = False,
-        dtype: torch.dtype = torch.float32,
+    def _open(  # type: ignore[override]
+        cls, folder: Path, *, is_for_video: bool = False, dtype: torch.dtype = torch.float32
     ) -> "SkiVideoLlm":
         """Load a trained projector and adapter onto the video LLM that they were trained with.
 
@@ -215,7 +211,6 @@ class SkiVideoLlm(SkiModel):
         Raises:
             ValueError: no model in the folder, missing or unexpected weights, or a base with other weights or prompts.
         """
-        folder = Path(pretrained_model_name_or_path)
         config = SkiVideoLlmConfig.from_pretrained(folder)
         base = load_video_llm(config.base_llm, dtype=dtype)
         digest = weights_digest(base.model)

@@ -6,18 +6,20 @@ from transformers import PretrainedConfig
 
 from ski_lvlm.lvlm.inference import LoadedModel, fast_dtype, on_device
 from ski_lvlm.lvlm.inference import load_for_inference as load_lvlm
+from ski_lvlm.sharing.hub import model_folder
 from ski_lvlm.video_llm.config import MODEL_TYPE
 from ski_lvlm.video_llm.inference import LoadedVideoLlm
 from ski_lvlm.video_llm.model import SkiVideoLlm
 
 
-def load_for_inference(folder: str | Path, *, number: int = 0) -> LoadedModel:
-    """Load the trained model of `folder` for questions about videos, on GPU `number` where there is one.
+def load_for_inference(folder: str | Path, *, revision: str | None = None, number: int = 0) -> LoadedModel:
+    """Load a trained model, by folder or hub id, for questions about videos, on GPU `number` if any.
 
     Raises:
         ValueError: as `SkiLvlm.from_pretrained`, `SkiVideoLlm.from_pretrained` and `LoadedLvlm`.
     """
-    if not is_video_llm(Path(folder)):
+    folder = model_folder(folder, revision=revision)
+    if not is_video_llm(folder):
         return load_lvlm(folder, number=number)
     model = SkiVideoLlm.from_pretrained(folder, is_for_video=True, dtype=fast_dtype())
     return LoadedVideoLlm(on_device(model, number=number))
