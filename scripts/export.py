@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ski_lvlm.cli import parser, positive, run
+from ski_lvlm.sharing.hub import model_argument
 from ski_lvlm.storage.text_files import read_text
 
 OF_MODEL, OF_STUDENT = ("merged", "adapter"), ("onnx", "exported_program")
@@ -35,8 +36,8 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     command = parser(__doc__ or "")
     add = command.add_argument
     source = command.add_mutually_exclusive_group(required=True)
-    source.add_argument("--model", type=Path, help="--output_dir of train_ski_lvlm.py with --lora_rank")
-    source.add_argument("--student", type=Path, help="--output_dir of train_ski_vlm.py, video_finetune or distill")
+    source.add_argument("--model", type=model_argument, help="a train_ski_lvlm.py --lora_rank run, or a hub id")
+    source.add_argument("--student", type=model_argument, help="a student of train_ski_vlm.py, or a hub id")
     add("--to", choices=[*OF_MODEL, *OF_STUDENT], required=True, help="two forms of a model, two of a student")
     add("--out", type=Path, required=True, help="folder for what is written")
     add(
