@@ -72,6 +72,11 @@ class GlobalBatchArguments(TrainingArguments):
         super().__post_init__()
         self._check_batch(processes)
         self._check_engine()
+        if self.enable_jit_checkpoint:
+            raise ValueError(
+                "--enable_jit_checkpoint ends a training early as if it were finished, and processes that hear the "
+                "signal at different steps wait for each other; leave it out and set --save_steps to a few minutes"
+            )
         if self.peak_tflops is not None and not 0 < self.peak_tflops < math.inf:
             raise ValueError(
                 f"--peak_tflops {self.peak_tflops}: expected a number above 0, the dense peak of one GPU as in its "

@@ -49,6 +49,11 @@ def test_more_processes_in_the_environment_than_train_together_are_told(tmp_path
         arguments(tmp_path, batch_size=4, per_device_train_batch_size=2)
 
 
+def test_a_checkpoint_by_signal_is_refused_since_the_run_would_pass_for_finished(tmp_path):
+    with pytest.raises(ValueError, match="--enable_jit_checkpoint .* set --save_steps"):
+        arguments(tmp_path, enable_jit_checkpoint=True)
+
+
 @pytest.mark.parametrize("flag", [{"auto_find_batch_size": True}, {"accelerator_config": {"split_batches": True}}])
 def test_flags_that_change_the_batch_behind_its_name_are_refused(tmp_path, flag):
     with pytest.raises(ValueError, match="would train with another batch than --batch_size"):
