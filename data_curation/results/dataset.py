@@ -20,7 +20,7 @@ CARD = "README.md"
 _ROWS_IN_GROUP = 10_000
 _SIZES = (  # the hub's names
     *((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")),
-    (10_000_000, "1M<n<10M"),
+    *((10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M")),
 )
 _MISSING = "pyarrow is not installed; run: python -m pip install -r requirements.txt -c constraints.txt"
 
@@ -141,13 +141,22 @@ def dataset_card(splits: Mapping[str, Sequence[DatasetRow]], *, facts: Mapping[s
     total = sum(map(len, splits.values()))
     return page.get_template("dataset_card.md.j2").render(
         facts=facts,
-        size=next((name for limit, name in _SIZES if total < limit), "10M<n<100M"),
+        size=size_category(total),
         counts={split: _counts(rows) for split, rows in splits.items()},
         balance=_balance(splits),
         columns=list(dict.fromkeys(column for rows in splits.values() for row in rows for column in row.columns)),
         own_subjects=_apart([_values(rows, "subject") for rows in splits.values()]),
         has_tests=any(split.startswith("test") for split in splits),
     )
+
+
+def size_category(rows: int) -> str:
+    """Return the hub's name for a number of rows.
+
+    >>> size_category(5000)
+    '1K<n<10K'
+    """
+    return next((name for limit, name in _SIZES if rows < limit), "100M<n<1B")
 
 
 def _counts(rows: Sequence[DatasetRow]) -> list[int]:

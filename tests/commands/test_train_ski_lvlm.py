@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
 import train_ski_lvlm
@@ -98,7 +99,7 @@ def test_the_run_says_what_it_trains(trained):
 
 
 def test_the_run_leaves_weights_recipe_versions_and_metrics(trained):
-    _, out, _ = trained
+    case, out, _ = trained
     names = {file.name for file in out.iterdir()}
     assert {"model.safetensors", "config.json", "recipe.json", "run.json", "metrics.jsonl", "sample.txt"} <= names
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
@@ -109,6 +110,8 @@ def test_the_run_leaves_weights_recipe_versions_and_metrics(trained):
     assert "mfu" not in step, "a CPU has no peak in the table"
     assert 0 <= step["data_wait_share"] < 1 and step["useful_share"] == 1
     assert speed <= result_of(out).keys()
+    card, records = ModelCard.load(out / "README.md"), json.loads(Path(case["instructions"]).read_text())
+    assert card.data.pipeline_tag == "video-text-to-text" and f"| conversations | {len(records)} |" in card.text
 
 
 def test_a_run_counts_the_operations_of_each_of_its_samples_once(trained):
@@ -143,6 +146,7 @@ def test_killed_at_any_step_the_same_command_ends_in_the_same_projectors(trained
     assert result.returncode == 0, result.stderr[-3000:]
     assert "resuming from" in result.stdout
     assert same(projectors(out), projectors(undisturbed))
+    assert (out / "README.md").read_text() == (undisturbed / "README.md").read_text()
     assert result_of(out)["total_flos"] == pytest.approx(result_of(undisturbed)["total_flos"])
 
 

@@ -142,6 +142,7 @@ def test_killed_and_started_again_distillation_ends_with_the_same_weights(runs, 
     kill_at([sys.executable, SCRIPT, *commands["killed"]], "checkpoint-*", 3, folder=tmp_path)
     assert len(list((tmp_path / "killed").glob("checkpoint-*"))) == 2
     assert "resuming from" in finished(commands["killed"])
+    assert len({(tmp_path / name / "README.md").read_text() for name in commands}) == 1
     for file in ("model.safetensors", "skeleton_clip/model.safetensors"):
         whole, killed = (load_file(tmp_path / name / file) for name in commands)
         assert whole.keys() == killed.keys() and all(torch.equal(whole[name], killed[name]) for name in whole)

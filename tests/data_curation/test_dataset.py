@@ -1,4 +1,6 @@
+import inspect
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -8,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from data_curation.results.dataset import CARD, dataset_card, read_dataset, write_dataset
+from data_curation.results.dataset import CARD, dataset_card, read_dataset, size_category, write_dataset
 from data_curation.results.dataset_rows import DatasetRow
 from tests.cases.command_case import run
 
+HUB_KEYS = ("tags", "configs", "license_name")  # of the hub, beside those that DatasetCardData names
 FACTS = {"captioner": "kinematics", "question writer": "template", "prompts": "0123456789ab"}
 
 
@@ -156,6 +159,9 @@ def test_the_card_s_header_is_what_hugging_face_reads(tmp_path):
     write_dataset(tmp_path, SPLITS, facts=FACTS)
     card = huggingface_hub.DatasetCard.load(tmp_path / CARD, ignore_metadata_errors=False)
     assert card.data.license == "other" and card.data.size_categories == ["n<1K"]
+    assert set(card.data.to_dict()) <= {*inspect.signature(huggingface_hub.DatasetCardData).parameters, *HUB_KEYS}
+    assert card.data.annotations_creators == ["machine-generated"] and "\n" not in card.data.pretty_name
+    assert re.fullmatch(r"[a-z0-9-.]+", card.data.license_name)  # the hub's rule for a licence of one's own
     (config,) = header((tmp_path / CARD).read_text())["configs"]
     assert [(f["split"], (tmp_path / f["path"]).is_file()) for f in config["data_files"]] == [(s, True) for s in SPLITS]
 
@@ -169,6 +175,12 @@ def test_the_card_names_only_splits_that_exist():
 @pytest.mark.parametrize(("rows", "size"), [(999, "n<1K"), (1000, "1K<n<10K"), (100_000, "100K<n<1M")])
 def test_the_card_gives_the_size(rows, size):
     assert header(dataset_card({"train": [row()] * rows}, facts={}))["size_categories"] == [size]
+    assert f"'{size}'" in huggingface_hub.DatasetCardData.__doc__
+
+
+def test_a_million_rows_have_a_name_of_the_hub_too():
+    assert size_category(1_000_000) == "1M<n<10M" and size_category(20_000_000) == "10M<n<100M"
+    assert all(f"'{size_category(10**power)}'" in huggingface_hub.DatasetCardData.__doc__ for power in range(9))
 
 
 def test_the_card_counts_rows_clips_subjects_and_actions():

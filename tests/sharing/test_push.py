@@ -1,12 +1,14 @@
 """Every kind of model to a double of the hub and back: equal outputs, one folder format, nothing private."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+import ski_lvlm
 from ski_lvlm.dual_encoders.checkpoints import (
     SkeletonEncoderCard,
     load_skeleton_clip,
@@ -21,6 +23,7 @@ from ski_lvlm.dual_encoders.students import build_student
 from ski_lvlm.dual_encoders.xclip import XCLIP
 from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
 from ski_lvlm.lvlm.model import SkiLvlm
+from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
 from ski_lvlm.recipe import AdapterRecipe
 from ski_lvlm.sharing.hub import model_folder
 from ski_lvlm.sharing.kinds import kind_of
@@ -28,6 +31,7 @@ from ski_lvlm.sharing.push import push_folder
 from ski_lvlm.skeleton_text.folder import load_recogniser
 from ski_lvlm.skeleton_text.recogniser import SkeletonTextRecogniser
 from ski_lvlm.skeletons.preprocessing import Preprocessing
+from ski_lvlm.video_llm.model import SkiVideoLlm
 from tests.cases.encoder_case import clips, narrow
 from tests.cases.hub_double import open_hub
 from tests.cases.recognition_case import PROMPT, student_run, whole_run
@@ -35,6 +39,7 @@ from tests.cases.skeleton_case import SPLIT
 from tests.cases.skeleton_text_case import skeleton_text_run
 from tests.cases.text_case import tiny_clip
 from tests.cases.tiny_llm import tiny_llm
+from tests.cases.video_llm_case import write_video_case
 
 NAMES = ["drink water", "clapping"]
 
@@ -150,6 +155,21 @@ def test_a_ski_lvlm_comes_back_with_equal_answers(hub, tmp_path, settings):
     assert same(model, again) and set(again.projectors) == {"video", "skeleton"}
     config = json.loads((hub.folder / "me" / "lvlm" / "main" / "config.json").read_text())
     assert config["base_llm"] == "bases/llm" and config["model_type"] == "ski_lvlm"
+
+
+@pytest.mark.slow
+def test_a_video_llm_comes_back_with_equal_answers(hub, tmp_path):
+    case = write_video_case(tmp_path / "private")
+    shutil.copytree(case["base_vlm"], tmp_path / "bases" / "vlm")
+    sizes = {"skeleton_width": 8, "num_frames": 5, "frame_side": 40}
+    settings = {"projector": ProjectorSettings("linear"), "tuning": AdapterRecipe(lora_rank=4)}
+    SkiVideoLlm.build(base_vlm=case["base_vlm"], **sizes, **settings).save_pretrained(tmp_path / "run")
+    model = SkiVideoLlm.from_pretrained(tmp_path / "run")
+    model.push_to_hub("me/vlm", bases=bases(case["base_vlm"], "bases/vlm"))
+    again, video = ski_lvlm.from_pretrained("me/vlm"), next((tmp_path / "private" / "videos").iterdir())
+    frames = [again.read(video)]
+    assert again.model.answer(frames, ["Why?"], max_new_tokens=4) == model.answer(frames, ["Why?"], max_new_tokens=4)
+    assert same(SkiVideoLlm.from_pretrained("me/vlm"), model)
 
 
 def test_no_file_of_a_pushed_model_names_a_folder_of_this_machine(hub, tmp_path):
