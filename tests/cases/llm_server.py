@@ -13,25 +13,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
 @contextmanager
 def llama_server(*, parallel: int = 2, context: int = 4096, threads: int = 1) -> Iterator[str]:
     """llama.cpp's server in this process on a free port of the loopback; yields the base URL (ending in /v1)."""
-    import xllamacpp
-
+    from scripts.serve_gguf import serve
     from ski_lvlm.encoders.offline import resolve_model
 
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = resolve_model("smollm2")
-    parameters.hostnames = ["127.0.0.1"]
-    parameters.port = 0
-    parameters.n_ctx = context
-    parameters.n_parallel = parallel
-    parameters.verbosity = -1
-    parameters.cpuparams.n_threads = threads  # two wait for each other on a busy machine
-    server = xllamacpp.Server(parameters)
+    model = Path(resolve_model("smollm2"))
+    server = serve(model, port=0, context=context, parallel=parallel, threads=threads)
     yield f"{server.listening_address}/v1"
 
 
