@@ -160,7 +160,7 @@ def _locked(folder: Path) -> Iterator[int]:
     # The child of a killed table inherits the lock and holds it until it ends, so that no second trainer writes beside
     # it. filelock cannot do this: it keeps its descriptor to itself.
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    with (folder / ".step.lock").open("w") as file:  # .lock is the command's own
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file.fileno()
 
