@@ -71,7 +71,7 @@ def replicates(column: str, count: int) -> list[Replicate]:
 class RecognitionPlan:
     """Data and results of recognition tables, the steps that make missing data, and the size of the runs.
 
-    `variant` tells runs apart that look at other skeletons of the same clips.
+    `variant` tells runs apart that look at other skeletons of the same clips, which `skeleton_steps` make.
     """
 
     ntu: Path | None
@@ -82,6 +82,7 @@ class RecognitionPlan:
     data_steps: tuple[Step, ...] = ()
     data: str = ""  # folder of a data set that has videos and skeletons itself
     variant: str = ""
+    skeleton_steps: tuple[Step, ...] = ()
 
     def evaluation(self, row: Row[Recogniser], replicate: Replicate, *, test: TestClips | None = None) -> Step | str:
         """Return the last step of one number, which needs all others, or the reason why there is none.
@@ -140,7 +141,9 @@ class RecognitionPlan:
         needs: tuple[Step, ...] = (),
         untrained: bool = False,
     ) -> Step:
-        name += f"-{self.variant}" if self.variant and stage != "video_finetune" else ""
+        if stage != "video_finetune":
+            name += f"-{self.variant}" if self.variant else ""
+            needs = self.skeleton_steps + needs
         folder = self.out / replicate.folder / (f"{name}-untrained" if untrained else name)
         command: list[str | Path] = ["train_ski_vlm.py", "--stage", stage, *replicate.flags]
         command += [*without(flags, "--num_train_epochs"), "--num_train_epochs", "0"] if untrained else flags

@@ -35,7 +35,7 @@ def people_series(data: Path, out: Path, sizes: Sizes) -> list[Series]:
     words = ("scripts/estimate_skeletons.py", "--data", str(data), "--out", estimates)
     estimate = Step(words, "index.json", out, estimates)
     plan = RecognitionPlan(None, None, frames.folder, out / "people", SCALE, (frames,), data=str(data))
-    estimated = replace(plan, prepared=estimates, data_steps=(frames, estimate), variant=ESTIMATED)
+    estimated = replace(plan, prepared=estimates, variant=ESTIMATED, skeleton_steps=(estimate,))
     series = []
     for kind, protocols in (("persons", ACROSS_PEOPLE), ("distance", ACROSS_DISTANCE)):
         trainings = tuple(Replicate("", seed, protocol) for seed in range(sizes.curve_seeds) for protocol in protocols)

@@ -64,15 +64,16 @@ def replicates(sizes: Sizes, seeds: int) -> tuple[Replicate, ...]:
 
 def world_plan(world: World, sizes: Sizes) -> RecognitionPlan:
     """Return the plan of the models that are trained in a world."""
-    frames, variant = world.frames(sizes.scale.frames), "" if world.share == 1 else f"share_{world.share:g}"
+    frames, whole = world.frames(sizes.scale.frames), replace(world, share=1.0)
     return RecognitionPlan(
         ntu=world.ntu.folder,
         prepared=world.prepared.folder,
         frames=frames.folder,
         out=world.out,
         scale=sizes.scale,
-        data_steps=(world.prepared, frames),
-        variant=variant,
+        data_steps=(whole.prepared, frames),
+        variant="" if world == whole else f"share_{world.share:g}",
+        skeleton_steps=() if world == whole else (world.prepared,),
     )
 
 

@@ -134,6 +134,29 @@ def test_both_is_the_mean_on_clips_that_have_both(home, tmp_path):
     assert np.bincount(means.argmax(1), minlength=4).tolist() == np.sum(both["confusion"]["matrix"], axis=0).tolist()
 
 
+def test_a_student_is_fused_with_a_skeleton_model_of_another_folder(home, tmp_path):
+    flags = ["--modality", "both", "--prepared", home / "prepared", *videos(home)]
+    inside = evaluated(home, tmp_path / "inside", *flags)
+    skeleton_run(tmp_path / "teacher", text=str(home / "clip"))
+    shutil.copytree(home / "run", tmp_path / "run", ignore=shutil.ignore_patterns("skeleton_clip"))
+    fused = evaluated(tmp_path, tmp_path / "fused", *flags, "--skeleton_model", tmp_path / "teacher")
+    assert fused["confusion"] == inside["confusion"]
+    with pytest.raises(ValueError, match="second model of --modality both"):
+        evaluated(home, tmp_path / "video", *videos(home), "--skeleton_model", tmp_path / "teacher")
+
+
+def test_a_closed_set_test_has_the_classes_of_training_on_other_clips(home, tmp_path, capsys):
+    result = evaluated(home, tmp_path / "out", *videos(home), "--closed_set")
+    assert "unseen" not in result and list(result["seen"]["per_class"]) == list(SPLIT.seen)
+    assert (result["seen"]["clips"], result["seen"]["classes"]) == (24, 12)
+    assert "seen classes by video: 24 test clips" in capsys.readouterr().out
+    student_run(tmp_path / "run", backbone=str(home / "clip"), seen=SPLIT.seen[:3])
+    with pytest.raises(ValueError, match="was not trained on"):
+        evaluated(tmp_path, tmp_path / "few", *videos(home), "--closed_set")
+    with pytest.raises(ValueError, match="a test of its own"):
+        evaluated(home, tmp_path / "both", *videos(home), "--closed_set", "--generalised")
+
+
 def test_generalised_chooses_among_all_classes(home, tmp_path):
     result = evaluated(home, tmp_path, *videos(home), "--generalised")
     general = result["generalised"]

@@ -119,6 +119,19 @@ def test_a_second_run_does_nothing_until_a_file_changes(tmp_path, capsys):
     assert PackedSkeletons.open(tmp_path / "out").names == names(3)[1:]
 
 
+def test_a_share_of_the_clips_is_packed_and_a_larger_share_holds_it(tmp_path, capsys):
+    ntu = fill(tmp_path / "ntu", names(20))
+    packed = {}
+    for share in (0.3, 0.6, 1):
+        assert prepare("--ntu", ntu, "--out", tmp_path / str(share), "--share", share) == 0
+        packed[share] = set(PackedSkeletons.open(tmp_path / str(share)).names)
+    assert set() < packed[0.3] < packed[0.6] < packed[1] and report(tmp_path / "0.3")["share"] == 0.3
+    prepare("--ntu", ntu, "--out", tmp_path / "0.3", "--share", 0.6)
+    assert set(PackedSkeletons.open(tmp_path / "0.3").names) == packed[0.6], "another share is another set"
+    with pytest.raises(ValueError, match="more than 0 and at most 1"):
+        prepare("--ntu", ntu, "--out", tmp_path / "none", "--share", 0)
+
+
 @pytest.mark.slow
 def test_several_processes_write_the_same_bytes_as_one(tmp_path):
     ntu = fill(tmp_path / "ntu", names(50))

@@ -28,6 +28,7 @@ from scripts.tables.recognition_table import markdown, verdict
 from scripts.tables.results import Results, Training, number
 from scripts.tables.rows import Row, Table
 from scripts.tables.scales import PAPER, SYNTHETIC, with_backbone
+from ski_lvlm.storage.shards import WHOLE, only_process
 from tests.cases.command_case import HANG, ROOT
 from tests.cases.data_set_case import write_data_set
 
@@ -394,6 +395,17 @@ def test_a_second_table_waits_for_the_child_of_a_killed_one(tmp_path):
 
     assert table_jobs.run_step(step, runner=second, place=Place(1))
     assert (step.folder / FINISHED).exists()
+
+
+def test_a_step_s_lock_is_not_that_of_its_command(tmp_path):
+    def locks_too(command, *, log, threads, gpus, lock):
+        with only_process(log.parent / ".lock", WHOLE):
+            (log.parent / "done").touch()
+        return 0
+
+    assert table_jobs.run_step(
+        Step(("train.py",), "done", tmp_path, tmp_path / "run"), runner=locks_too, place=Place(1)
+    )
 
 
 def test_three_seeds_rotate_the_unseen_classes(tmp_path, runner):

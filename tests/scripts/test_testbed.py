@@ -1,0 +1,152 @@
+"""The testbed's runs, numbers and verdicts. No model is trained here."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import train_ski_vlm
+from eval import zero_shot
+from scripts import evidence
+from scripts.tables.jobs import in_order
+from scripts.tables.results import Results, Training
+from scripts.tables.rows import Row, Table
+from scripts.testbed.effects import TOP1, collect, difference_of_gains, rank_correlation, verdict
+from scripts.testbed.hypotheses import outcomes
+from scripts.testbed.people import PROTOCOLS, people_series
+from scripts.testbed.power import noise, smallest_gain
+from scripts.testbed.recognition import SKI, STUDENT, TEACHER, TWIN, main_series
+from scripts.testbed.sizes import FULL, QUICK
+
+OUT = Path("/out")
+SERIES = [one for make in evidence.SERIES.values() for one in make(OUT, QUICK)]
+PEOPLE = people_series(Path("/gestures"), OUT, QUICK)
+
+
+def steps_of(series):
+    return in_order(step for one in series for step in one.evaluations().values())
+
+
+def results(values):
+    """Return results of {row: [{class: value} of each training]}."""
+    rows = tuple(Row((name,), (), None) for name in values)
+    trainings = {
+        (name, TOP1): {i: Training(sum(v.values()) / len(v), v) for i, v in enumerate(runs)}
+        for name, runs in values.items()
+    }
+    return Results(Table("t", "", ("",), (), rows), (TOP1,), trainings, verdict)
+
+
+def test_every_series_has_a_name_and_every_run_a_folder_of_its_own():
+    names = [one.name for one in [*SERIES, *PEOPLE]]
+    assert len(set(names)) == len(names)
+    by_folder = {}
+    for step in steps_of([*SERIES, *PEOPLE]):
+        assert by_folder.setdefault(step.folder, step) == step, "two commands in one folder"
+    assert {other for one in SERIES for other in one.row.against} <= set(names)
+
+
+def test_twins_and_ski_students_differ_in_alpha_alone():
+    twin, ski = (
+        next(step for step in steps_of([one]) if "distill" in step.command) for one in SERIES if one.name in (TWIN, SKI)
+    )
+    words = [word for word in twin.command if word not in ("--alpha", "0")]
+    assert [str(w) for w in words[:-1]] == [str(w) for w in ski.command[:-1]]
+
+
+@pytest.mark.slow
+def test_the_commands_know_their_flags():
+    parsers = {"train_ski_vlm.py": train_ski_vlm.parse, "eval/zero_shot.py": zero_shot.parse}
+    commands = [s.command for s in steps_of([*SERIES, *PEOPLE]) if s.command[0] in parsers]
+    shapes = {}
+    for command in commands:
+        shapes.setdefault(tuple(w for w in command if isinstance(w, str) and "synthetic48" not in w), command)
+    for command in shapes.values():
+        parsers[command[0]]([str(word) for word in command[1:]])
+    protocols = {c[c.index("--protocol") + 1] for c in commands if "--protocol" in c}
+    assert protocols == set(PROTOCOLS) and len(shapes) > 20
+
+
+def test_models_of_fewer_skeletons_share_the_student_and_nothing_else():
+    few = next(one for one in SERIES if one.name == "skeletons for 10% of the clips")
+    trained = {s.folder.name for s in steps_of([few]) if s.command[0] == "train_ski_vlm.py"}
+    ends = "-share_0.1"
+    assert trained == {"vificlip", f"skeleton_pretrain{ends}", f"skeleton_align{ends}", f"ski_vificlip{ends}"}
+
+
+def test_estimated_skeletons_are_made_of_the_videos_and_used_by_all_that_look_at_them():
+    estimated = next(one for one in PEOPLE if one.name.startswith(f"{SKI}, estimated"))
+    commands = [step.command for step in steps_of([estimated])]
+    assert any(command[0] == "scripts/estimate_skeletons.py" for command in commands)
+    looking = [c for c in commands if c[0] == "train_ski_vlm.py" and "video_finetune" not in c]
+    assert len(looking) > 2 and all(Path("/out/people/skeletons") in c and "--data" in c for c in looking)
+
+
+def test_results_are_read_by_rotation_and_seed(tmp_path):
+    series = main_series(tmp_path, QUICK)
+    student = next(one for one in series if one.name == STUDENT)
+    for number, step in enumerate(student.evaluations().values()):
+        step.folder.mkdir(parents=True)
+        scores = {"top1": 0.25, "chance": 1 / 12, "per_class": {f"class {number}": 0.25, "none": None}}
+        general = {"harmonic_mean": 0.5, "seen": 0.5, "unseen": 0.5}
+        result = {"split": f"s{number}", "unseen": scores, "generalised": general}
+        (step.folder / step.product).write_text(json.dumps(result))
+        (step.folder / "finished.json").write_text(json.dumps({"digest": step.digest}))
+    read = collect(series)
+    cell = read.number(student.row, TOP1)
+    assert (cell.mean, cell.groups, len(cell.per_training)) == (25, 2, QUICK.rotations)
+    assert read.reasons[SKI, TOP1] == "not run"
+
+
+def test_a_hypothesis_is_shown_only_by_both_intervals():
+    base = [{"a": 10.0, "b": 20.0, "c": 30.0}, {"a": 12.0, "b": 18.0, "c": 31.0}]
+    better = [{name: value + 10 + i for name, value in run.items()} for i, run in enumerate(base)]
+    mixed = [{name: value + (30 if i else -10) for name, value in run.items()} for i, run in enumerate(base)]
+    verdicts = {}
+    for name, ski in (("better", better), ("mixed", mixed)):
+        judged = outcomes(results({STUDENT: base, TWIN: base, SKI: ski, TEACHER: base}))
+        verdicts[name] = {one.key: one.verdict for one in judged}
+    assert verdicts["better"]["R1"] == "better"
+    assert verdicts["mixed"]["R1"] == "not significant", "trainings disagree"
+
+
+def test_gains_are_compared_by_class_and_training():
+    base = [{"a": 0.0, "b": 10.0}] * 3
+    values = {"twin": base, "hard": [{"a": 8.0, "b": 19.0}] * 3, "easy": [{"a": 1.0, "b": 10.0}] * 3}
+    gain = difference_of_gains(results(values), ("hard", "twin"), ("easy", "twin"))
+    assert gain.points.mean == 8 and gain.points.interval == (7, 9)
+
+
+def test_a_rank_correlation_knows_order():
+    x = {f"class {i}": float(i) for i in range(12)}
+    value, (low, high) = rank_correlation(x, {name: v**3 for name, v in x.items()})
+    assert value == pytest.approx(1) and low == pytest.approx(1) and high == pytest.approx(1)
+    assert rank_correlation(x, {name: -v for name, v in x.items()})[0] == pytest.approx(-1)
+    assert rank_correlation({"a": 1.0}, {"a": 1.0}) is None
+
+
+def test_more_trainings_show_smaller_gains():
+    first = Training(20.0, {"a": 10.0, "b": 30.0})
+    pairs = [(first, Training(24.0, {"a": 20.0, "b": 28.0})), (first, Training(17.0, {"a": 4.0, "b": 30.0}))]
+    measured = noise(pairs)
+    assert measured.over_trainings == pytest.approx((25 / 2) ** 0.5)
+    assert measured.over_classes == pytest.approx(((100 + 4 + 36 + 0) / 4) ** 0.5)
+    gains = [smallest_gain(measured, rotations=4, seeds=seeds, classes=48) for seeds in (1, 3)]
+    assert all(gains[1][over] < gains[0][over] for over in gains[0])
+    with pytest.raises(ValueError, match="found 1 pairs"):
+        noise(pairs[:1])
+
+
+def test_the_nightly_version_is_a_small_part():
+    assert len(steps_of(main_series(OUT, QUICK))) < len(steps_of(main_series(OUT, FULL))) / 3
+
+
+def test_people_need_their_folder():
+    with pytest.raises(ValueError, match="without --people"):
+        evidence.main(["--parts", "people"])
+
+
+def test_a_dry_run_prints_commands(tmp_path, capsys):
+    assert evidence.main(["--quick", "--parts", "main", "--out", str(tmp_path), "--dry_run"]) == 0
+    printed = capsys.readouterr().out
+    assert "--stage distill" in printed and str(tmp_path / "quick") in printed
