@@ -7,7 +7,8 @@
 
 Every run is a command of this repository with a folder of its own, and the same command resumes. Parts share runs.
 `main` trains student, twin and SKI student. `alpha`, `share` and `difficulty` are curves, `teachers` and `students` are
-the other models. OUT/evidence.md and .json hold all parts that have been run.
+the other models. OUT/evidence.md and .json hold all parts that have been run. gains.png, curves.png and classes.png
+show them.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from scripts.testbed.effects import collect
 from scripts.testbed.hypotheses import outcomes
 from scripts.testbed.page import as_json, markdown
 from scripts.testbed.people import people_series
+from scripts.testbed.pictures import draw_classes, draw_curves, draw_gains
 from scripts.testbed.power_part import power_json, power_series, power_text
 from scripts.testbed.recognition import Series
 from scripts.testbed.sizes import FULL, QUICK, ROTATIONS, Sizes
@@ -84,6 +86,8 @@ def main(flags: Sequence[str] | None = None, *, runner: Runner = subprocess_runn
         return 0
     results = collect([one for series in series_of.values() for one in series])
     judged = outcomes(results)
+    for name, draw in (("gains", draw_gains), ("curves", draw_curves), ("classes", draw_classes)):
+        draw(results, path=out / f"{name}.png")
     save(out, "evidence", text=markdown(results, judged), data=as_json(results, judged) | {"sizes": asdict(sizes)})
     return exit_code(failed)
 

@@ -1,6 +1,7 @@
 """The testbed's runs, numbers and verdicts. No model is trained here."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from scripts.tables.rows import Row, Table
 from scripts.testbed.effects import TOP1, collect, difference_of_gains, rank_correlation, verdict
 from scripts.testbed.hypotheses import outcomes
 from scripts.testbed.people import PROTOCOLS, people_series
+from scripts.testbed.pictures import draw_classes, draw_curves, draw_gains
 from scripts.testbed.power import noise, smallest_gain
 from scripts.testbed.recognition import SKI, STUDENT, TEACHER, TWIN, main_series
 from scripts.testbed.sizes import FULL, QUICK
@@ -135,6 +137,21 @@ def test_more_trainings_show_smaller_gains():
     assert all(gains[1][over] < gains[0][over] for over in gains[0])
     with pytest.raises(ValueError, match="found 1 pairs"):
         noise(pairs[:1])
+
+
+@pytest.mark.slow
+def test_pictures_are_drawn_of_what_there_is(tmp_path):
+    base = [{"a": 10.0, "b": 20.0, "c": 30.0}, {"a": 12.0, "b": 18.0, "c": 31.0}]
+    more = [{name: value + 5 for name, value in run.items()} for run in base]
+    main = results({STUDENT: base, TWIN: base, SKI: more, TEACHER: more, "α = 0.1": base})
+    rows = tuple(one.row for one in SERIES if one.name in (TWIN, SKI, STUDENT, TEACHER, "α = 0.1"))
+    main = replace(main, table=replace(main.table, rows=rows))
+    for draw in (draw_gains, draw_curves, draw_classes):
+        draw(main, path=tmp_path / f"{draw.__name__}.png")
+    assert len(list(tmp_path.glob("*.png"))) == 3
+    nothing = replace(main, trainings={})
+    for draw in (draw_gains, draw_curves, draw_classes):
+        draw(nothing, path=tmp_path / "nothing" / f"{draw.__name__}.png")
 
 
 def test_the_nightly_version_is_a_small_part():
