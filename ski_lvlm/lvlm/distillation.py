@@ -37,10 +37,10 @@ def video_only_sample(encoded: Encoded, labels: Int[Tensor, " L"], *, limit: int
         labels: of the sample with its skeleton, which may have lost the end of its answer.
         limit: the longest sample in tokens.
     """
-    ids, own = (part[:limit] for part in encoded)
-    is_trained = own != IGNORED
+    ids, targets = (part[:limit] for part in encoded)
+    is_trained = targets != IGNORED
     is_beyond = is_trained & (is_trained.cumsum(0) > int((labels != IGNORED).sum()))
-    return Encoded(ids, torch.where(is_beyond, IGNORED, own))
+    return Encoded(ids, torch.where(is_beyond, IGNORED, targets))
 
 
 def check_distillation(recipe: SkiLvlmRecipe, tuning: AdapterRecipe, *, is_partitioned: bool) -> None:

@@ -109,16 +109,33 @@ class FeatureFolder:
     def _widths(self) -> dict[str, int]:
         return {modality: int(entry["width"]) for modality, entry in self.manifest.items() if "width" in entry}
 
-    def _measure(self, modality: str) -> int:
+    def clips(self, modality: str, *, limit: int | None = None) -> list[str]:
+        """Return the clips with tokens of a modality, in the order of their names.
+
+        Args:
+            modality: "video" or "skeleton".
+            limit: so many clips at most, evenly spaced. None: all.
+
+        Raises:
+            FeatureError: there are none.
+        """
+        files = set(self._files_of(modality))
+        names = sorted(without_suffix(clip) for clip, file in self._files[modality].items() if file in files)
+        count = min(len(names), limit or len(names))
+        return [names[k * len(names) // count] for k in range(count)]
+
+    def _files_of(self, modality: str) -> list[str]:
         files = set(self._files[modality].values())
         if modality == "video" and self._folder("skeleton") == self._folder("video"):
             files = files - set(self._files["skeleton"].values()) or files
-        first = min(files, default=None)
-        if first is None:
+        if not files:
             raise FeatureError(
                 f"{self.root}: no {modality} features ({modality}/<clip>.npy, .safetensors or .pkl) here"
             )
-        self._widths[modality] = read_tokens(self._folder(modality) / first).shape[1]
+        return sorted(files)
+
+    def _measure(self, modality: str) -> int:
+        self._widths[modality] = read_tokens(self._folder(modality) / self._files_of(modality)[0]).shape[1]
         return self._widths[modality]
 
     @cached_property

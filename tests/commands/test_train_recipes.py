@@ -122,3 +122,14 @@ def test_two_processes_of_zero_2_distil_as_one_does(case, distilled, tmp_path):
 def test_a_wrong_flag_is_named(case, tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         train(case, tmp_path / "out", **change)
+
+
+@pytest.mark.parametrize(("first", "second"), [("skeleton", "video"), ("video", "skeleton")])
+def test_one_modality_after_the_other_moves_one_projector_at_a_time(case, tmp_path, first, second):
+    start = train(case, tmp_path / "first", modalities=first, num_train_epochs=1)
+    settings = {"init_from": tmp_path / "first", "freeze": first, "num_train_epochs": 2}
+    both = train(case, tmp_path / "both", **settings)
+    frozen, moving = (f"projectors.{name}.layers.weight" for name in (first, second))
+    assert torch.equal(start[frozen], both[frozen]) and start.keys() < both.keys()
+    early = load_file(tmp_path / "both" / "checkpoint-3" / "model.safetensors")[moving]
+    assert float((both[moving] - early).abs().max()) > 1e-4
