@@ -250,7 +250,8 @@ def main(flags: list[str]) -> None:
     """Read top to bottom: data, model, trainer, train, save."""
     parsed, tuning, base, _, args = flag_parser().parse_args_into_dataclasses(flags)
     check_adapter(tuning, is_partitioned=is_deepspeed_zero3_enabled())
-    check_distillation(parsed, tuning, is_partitioned=is_deepspeed_zero3_enabled())
+    is_reentrant = bool((args.activation_checkpointing_kwargs or {}).get("use_reentrant"))
+    check_distillation(parsed, tuning, is_partitioned=is_deepspeed_zero3_enabled(), is_reentrant=is_reentrant)
     check_video_flags(parsed, tuning, base)
     if args.packing and base.base_vlm:
         raise ValueError("--packing True beside --base_vlm: its samples are never padded; leave --packing out")

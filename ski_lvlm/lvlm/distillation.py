@@ -43,13 +43,16 @@ def video_only_sample(encoded: Encoded, labels: Int[Tensor, " L"], *, limit: int
     return Encoded(ids, torch.where(is_beyond, IGNORED, targets))
 
 
-def check_distillation(recipe: SkiLvlmRecipe, tuning: AdapterRecipe, *, is_partitioned: bool) -> None:
+def check_distillation(
+    recipe: SkiLvlmRecipe, tuning: AdapterRecipe, *, is_partitioned: bool, is_reentrant: bool = False
+) -> None:
     """Refuse a self-distillation that would teach nothing.
 
     Args:
         recipe: of the training.
         tuning: what is trained of the language model.
         is_partitioned: weights are shared out by ZeRO-3, whose processes must make the same calls.
+        is_reentrant: checkpoints are reentrant, which hand a weight's gradient over in each forward by itself.
 
     Raises:
         ValueError: the message names the flag.
@@ -70,6 +73,11 @@ def check_distillation(recipe: SkiLvlmRecipe, tuning: AdapterRecipe, *, is_parti
         raise ValueError(
             f"{flag} beside --freeze {recipe.freeze}: nothing that is trained reads the video alone; leave one of the "
             "two out, or add --lora_rank"
+        )
+    if is_reentrant and is_tuned:
+        raise ValueError(
+            f"{flag}: found reentrant checkpoints before trained weights of the language model, of which DDP and ZeRO "
+            "expect one gradient a step; leave use_reentrant out of --activation_checkpointing_kwargs"
         )
     if is_partitioned:
         raise ValueError(

@@ -1,5 +1,6 @@
 """The real command with recipes beyond the paper's: moving dropout, controls, one modality after the other."""
 
+import argparse
 import shutil
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 import train_ski_lvlm
+from eval.describing.trained_model import model_description
 from eval.report import recipe_rows
 from ski_lvlm.lvlm.inference import open_for_inference
 from ski_lvlm.lvlm.model import SkiLvlm
@@ -65,7 +67,9 @@ def test_a_control_resumes_bit_for_bit_and_is_marked_as_one(case, tmp_path, caps
     assert same(whole, train(case, halted(tmp_path / "whole", 3, tmp_path / "resumed"), **recipe))
     with pytest.raises(ValueError, match=f"begun with other settings .skeleton_control '{control}', now 'none'"):
         train(case, tmp_path / "whole", **STEPS)
-    assert open_for_inference(tmp_path / "whole").config.skeleton_control == control
+    model = open_for_inference(tmp_path / "whole")
+    about = model_description(model, argparse.Namespace(model=tmp_path / "whole", baseline=None))
+    assert about["skeleton_control"] == model.config.skeleton_control == control
     assert f"trained with --skeleton_control {control}: no system" in caplog.text
     shutil.copytree(tmp_path / "whole", tmp_path / "run" / "lvlm")
     assert ("skeleton tokens, a control", control, "the clip's own") in recipe_rows(tmp_path / "run")

@@ -118,9 +118,10 @@ def test_the_loss_adds_the_divergence_of_each_sample_alone(model, samples):
         with_skeleton, alone = (rows.log_softmax(-1) for rows in logits)
         total += float((with_skeleton.exp() * (with_skeleton - alone)).sum())
     batch = PAD(samples)
-    added = float(model(**batch).loss - model(**without(batch)).loss)
+    added = float((model(**batch).loss - model(**without(batch)).loss).detach())
     assert total / trained > 1e-3 and added == pytest.approx(total / trained, rel=1e-3)
-    by_step = float(model(**batch, num_items_in_batch=50).loss - model(**without(batch), num_items_in_batch=50).loss)
+    losses = (model(**inputs, num_items_in_batch=50).loss for inputs in (batch, without(batch)))
+    by_step = float((next(losses) - next(losses)).detach())
     assert by_step == pytest.approx(total / 50, rel=1e-3)
 
 
@@ -199,4 +200,8 @@ def test_a_distillation_that_teaches_nothing_is_refused(recipe, is_partitioned, 
 def test_an_adapter_may_learn_before_a_frozen_projector():
     recipe = SkiLvlmRecipe(video_only_distillation=1.0, freeze="video")
     check_distillation(recipe, AdapterRecipe(lora_rank=4), is_partitioned=False)
+    with pytest.raises(ValueError, match="found reentrant checkpoints before trained weights of the language model"):
+        check_distillation(recipe, AdapterRecipe(lora_rank=4), is_partitioned=False, is_reentrant=True)
+    frozen_llm = SkiLvlmRecipe(video_only_distillation=1.0)
+    check_distillation(frozen_llm, AdapterRecipe(), is_partitioned=False, is_reentrant=True)
     check_distillation(SkiLvlmRecipe(modalities="video"), AdapterRecipe(), is_partitioned=True)
