@@ -8,7 +8,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ski_lvlm.encoders.digest import weights_digest
 
-WIDTH, IMAGE_SIZE, GRID = 1280, 224, 7
+WIDTH, IMAGE_SIZE, STRIDE = 1280, 224, 32
+GRID = IMAGE_SIZE // STRIDE
 MEAN, STD = 127.0, 128.0  # of pixel values 0 … 255, the same for the three channels
 
 

@@ -28,6 +28,7 @@ class ImageBackbone:
         num_patches: P.
         mean: of the pixels' channels, from 0 to 255.
         std: likewise.
+        has_own_side: `image_size` is the side that the network was pretrained on.
     """
 
     network: nn.Module
@@ -38,6 +39,7 @@ class ImageBackbone:
     num_patches: int
     mean: list[float]
     std: list[float]
+    has_own_side: bool = True
 
 
 class VisionTower(nn.Module):
@@ -53,6 +55,7 @@ class VisionTower(nn.Module):
         super().__init__()
         self.backbone, self.model_id, self.digest = image.network, image.model_id, image.digest
         self.width, self.image_size, self.num_frames = image.width, image.image_size, num_frames
+        self.has_own_side = image.has_own_side
         self.num_tokens = num_frames + image.num_patches
         self.register_buffer("mean", rearrange(torch.tensor(image.mean), "c -> c 1 1"))
         self.register_buffer("std", rearrange(torch.tensor(image.std), "c -> c 1 1"))
@@ -110,38 +113,46 @@ def load_vision_tower(
     model_id: str = CLIP_L14,
     *,
     num_frames: int = 100,
+    side: int | None = None,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
 ) -> VisionTower:
     """Load a frozen tower: a CLIP or SigLIP checkpoint (hub id or local folder), or `efficientnet-lite0`.
 
-    The device is the GPU where there is one. The type is bfloat16 on a GPU and float32 on a CPU.
+    The device is the GPU where there is one. The type is bfloat16 on a GPU and float32 on a CPU. `side` is the height
+    and width of the frames in pixels, if it is not the tower's own. Only `efficientnet-lite0` takes others.
 
     Raises:
-        ValueError: the checkpoint cannot be reached, or is of another architecture.
+        ValueError: the checkpoint cannot be reached, is of another architecture, or takes no frames of this side.
         ImportError: the packages of the offline tower are not installed.
     """
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     precision = dtype or (torch.bfloat16 if place.type == "cuda" else torch.float32)
-    image = _load_efficientnet() if model_id == EFFICIENTNET else _load_transformer(model_id)
+    image = _load_efficientnet(side) if model_id == EFFICIENTNET else _load_transformer(model_id)
+    if side not in (None, image.image_size):
+        raise ValueError(f"--side {side}: {model_id} takes frames of {image.image_size} pixels; leave --side out")
     tower = VisionTower(image, num_frames=num_frames)
     tower.backbone.to(precision)
     return tower.to(place)
 
 
-def _load_efficientnet() -> ImageBackbone:
+def _load_efficientnet(side: int | None) -> ImageBackbone:
     from ski_lvlm.encoders import efficientnet as net
 
+    image_size = side or net.IMAGE_SIZE
+    if image_size < net.STRIDE or image_size % net.STRIDE:
+        raise ValueError(f"--side {side}: expected a multiple of {net.STRIDE} pixels for {EFFICIENTNET}, such as 96")
     network = net.EfficientNetLite0()
     return ImageBackbone(
         network,
         model_id=EFFICIENTNET,
         digest=network.digest,
         width=net.WIDTH,
-        image_size=net.IMAGE_SIZE,
-        num_patches=net.GRID**2,
+        image_size=image_size,
+        num_patches=(image_size // net.STRIDE) ** 2,
         mean=[net.MEAN] * 3,
         std=[net.STD] * 3,
+        has_own_side=image_size == net.IMAGE_SIZE,
     )
 
 

@@ -135,7 +135,7 @@ def _tower_of(model: SkiLvlm) -> VisionTower:
             "this model was trained on features without a features.json, so it does not know a vision tower; "
             "use SkiLvlm.from_pretrained(folder).answer(video_tokens, question) with tokens of the same kind"
         )
-    tower = load_vision_tower(video["tower"], num_frames=video["num_frames"])
+    tower = load_vision_tower(video["tower"], num_frames=video["num_frames"], side=video.get("side"))
     check_frozen_part("vision tower", video["tower"], digest=tower.digest, expected=video["digest"])
     return tower
 

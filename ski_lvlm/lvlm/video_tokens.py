@@ -21,6 +21,7 @@ def video_entry(tower: VisionTower, *, framing: str, data_set: str | None = None
     """
     entry = {"tower": tower.model_id, "digest": tower.digest, "num_frames": tower.num_frames, "framing": framing}
     entry |= {"width": tower.width, "tokens": tower.num_tokens}
+    entry |= {} if tower.has_own_side else {"side": tower.image_size}
     return entry | ({"stretches_of": data_set} if data_set else {})
 
 

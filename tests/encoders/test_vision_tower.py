@@ -9,6 +9,7 @@ from ski_lvlm.encoders import efficientnet
 from ski_lvlm.encoders.digest import weights_digest
 from ski_lvlm.encoders.offline import EFFICIENTNET
 from ski_lvlm.encoders.vision_tower import load_vision_tower, temporal_and_spatial
+from ski_lvlm.lvlm.video_tokens import video_entry
 from tests.cases.vision_case import MEAN, STD, tiny_tower
 
 FRAMES, PATCHES, WIDTH = 5, 4, 16
@@ -139,6 +140,23 @@ def test_efficientnet_gives_16_temporal_and_49_spatial_tokens_of_the_released_ne
     expected = torch.cat([grid.mean((2, 3)), grid.mean(0).flatten(1).T])
     torch.testing.assert_close(tokens[0], expected, atol=1e-3, rtol=1e-3)
     assert tower.digest == load_vision_tower(EFFICIENTNET, num_frames=8, device="cpu").digest
+
+
+@pytest.mark.slow
+def test_efficientnet_takes_frames_of_another_side():
+    tower = load_vision_tower(EFFICIENTNET, num_frames=2, side=96)
+    tokens = tower(torch.zeros(1, 2, 3, 96, 96, dtype=torch.uint8))
+    assert tokens.shape == (1, 2 + 9, 1280) and tower.num_tokens == 11
+    assert video_entry(tower, framing="whole")["side"] == 96
+    own = load_vision_tower(EFFICIENTNET, num_frames=2)
+    assert "side" not in video_entry(own, framing="whole") and own.digest == tower.digest
+
+
+def test_a_side_that_the_tower_cannot_take_is_refused(checkpoint):
+    with pytest.raises(ValueError, match="expected a multiple of 32"):
+        load_vision_tower(EFFICIENTNET, side=100)
+    with pytest.raises(ValueError, match="leave --side out"):
+        load_vision_tower(str(checkpoint[0]), side=96)
 
 
 def test_missing_offline_packages_name_the_install_line(monkeypatch):
