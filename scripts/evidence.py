@@ -7,8 +7,9 @@
 
 Every run is a command of this repository with a folder of its own, and the same command resumes. Parts share runs.
 `main` trains student, twin and SKI student. `alpha`, `share` and `difficulty` are curves, `teachers` and `students` are
-the other models. OUT/evidence.md and .json hold all parts that have been run. gains.png, curves.png and classes.png
-show them.
+the other models. OUT/evidence.md and .json hold all of these that have been run. gains.png, curves.png and classes.png
+show them. `captions` trains SKI-LVLMs in ten ways and writes OUT/captions.md and .json, or captions-NAME with another
+--base_llm.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from scripts.tables.command import exit_code, run_or_print, save
 from scripts.tables.jobs import ROOT, Runner, add_job_flags, subprocess_runner
-from scripts.testbed import recognition
+from scripts.testbed import captions_part, recognition
 from scripts.testbed.effects import collect
 from scripts.testbed.hypotheses import outcomes
 from scripts.testbed.page import as_json, markdown
@@ -29,7 +30,7 @@ from scripts.testbed.recognition import Series
 from scripts.testbed.sizes import FULL, QUICK, ROTATIONS, Sizes
 from ski_lvlm.cli import parser, positive, run
 
-POWER, PEOPLE = "power", "people"
+POWER, PEOPLE, CAPTIONS = "power", "people", "captions"
 SERIES: dict[str, Callable[[Path, Sizes], list[Series]]] = {
     "main": recognition.main_series,
     "alpha": recognition.alpha_series,
@@ -44,13 +45,16 @@ def arguments(flags: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command's flags."""
     p = parser(__doc__ or "")
     add = p.add_argument
-    add("--parts", nargs="+", choices=(POWER, *SERIES, PEOPLE), help="parts to run (default: all that can be)")
+    add(
+        "--parts", nargs="+", choices=(POWER, *SERIES, PEOPLE, CAPTIONS), help="parts to run (default: all that can be)"
+    )
     add("--out", type=Path, default=ROOT / "runs" / "evidence", help="folder of all runs and results")
     add("--quick", action="store_true", help="the nightly version: smaller worlds, two rotations, one seed")
     add("--rotations", type=int, choices=range(1, len(ROTATIONS) + 1), help="splits of 36 seen and 12 unseen classes")
     add("--seeds", type=positive, help="trainings of each rotation in the main series and on real people")
     add("--curve_seeds", type=positive, help="trainings of each rotation in the curves and of other models")
     add("--people", type=Path, help="data set folder of real people: output of prepare.py --kind body-gestures")
+    captions_part.add_flags(p)
     add_job_flags(p)
     add("--dry_run", action="store_true", help="print the commands that are left to run, and stop")
     args = p.parse_args(flags)
@@ -72,18 +76,24 @@ def main(flags: Sequence[str] | None = None, *, runner: Runner = subprocess_runn
     """Run what is missing of the parts, and write the results of all."""
     args = arguments(flags)
     sizes, out = sizes_of(args), args.out / ("quick" if args.quick else "full")
-    parts = args.parts or [*SERIES, *([PEOPLE] if args.people else [])]
+    parts = args.parts or [*SERIES, *([PEOPLE] if args.people else []), CAPTIONS]
+    captions = captions_part.plan_of(args, out)
     series_of = {name: make(out, sizes) for name, make in SERIES.items()}
     if args.people:
         series_of[PEOPLE] = people_series(args.people, out, sizes)
     if parts == [POWER]:
         return _power(args, out, sizes, runner)
     targets = [
-        step for part in parts if part != POWER for one in series_of[part] for step in one.evaluations().values()
+        step for part in parts if part in series_of for one in series_of[part] for step in one.evaluations().values()
     ]
+    targets += captions.targets() if CAPTIONS in parts else []
     failed = run_or_print(targets, args, runner=runner)
     if failed is None:
         return 0
+    if CAPTIONS in parts:
+        captions_part.write(captions)
+    if parts == [CAPTIONS]:
+        return exit_code(failed)
     results = collect([one for series in series_of.values() for one in series])
     judged = outcomes(results)
     for name, draw in (("gains", draw_gains), ("curves", draw_curves), ("classes", draw_classes)):

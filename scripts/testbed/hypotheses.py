@@ -40,7 +40,7 @@ def outcomes(results: Results) -> list[Outcome]:
             row = f"{SKI}, {origin} skeletons, new {kind}"
             claim = f"real people, {origin} skeletons: {SKI} > {TWIN}, new {kind}"
             main.append((f"P {origin}, {kind}", claim, results.comparison(row, f"{TWIN}, new {kind}", TOP1)))
-    judged = [Outcome(key, claim, _in_words(points), points.verdict) for key, claim, points in main if points]
+    judged = [Outcome(key, claim, in_words(points), points.verdict) for key, claim, points in main if points]
     return judged + _by_teacher(results)
 
 
@@ -65,8 +65,9 @@ def _gain_of_difficulty(results: Results, name: str) -> Comparison | None:
     return difference_of_gains(results, hard, easy)
 
 
-def _in_words(points: Comparison) -> str:
+def in_words(points: Comparison, *, unit: str = "classes") -> str:
+    """Return a difference with its intervals, over classes or another unit and over trainings."""
     number, across = points.points, over_trainings(points.points.per_training)
-    spans = [f"{low:+.1f} to {high:+.1f} over {unit}" for unit, ends in
-             (("classes", number.interval), ("trainings", across)) if ends for low, high in [ends]]  # fmt: skip
+    spans = [f"{low:+.1f} to {high:+.1f} over {name}" for name, ends in
+             ((unit, number.interval), ("trainings", across)) if ends for low, high in [ends]]  # fmt: skip
     return f"{number.mean:+.1f} points ({', '.join(spans)})"

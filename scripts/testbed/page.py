@@ -9,21 +9,21 @@ from scripts.tables.results import Results, over_trainings
 from scripts.testbed.hypotheses import Outcome
 
 LEGEND = (
-    "Numbers are percent: the mean over trainings ± their standard deviation. Intervals are 95 %: over classes by "
+    "Numbers are percent: the mean over trainings ± their standard deviation. Intervals are 95 %: over {unit} by "
     "bootstrap with all of their trainings, and over trainings by Student's t. A difference is better or worse only if "
     "both intervals say so."
 )
 
 
-def markdown(results: Results, outcomes: Sequence[Outcome]) -> str:
-    """Write the hypotheses with their outcomes, the series, and their differences."""
-    parts = ["# Evidence", LEGEND]
+def markdown(results: Results, outcomes: Sequence[Outcome], *, unit: str = "classes") -> str:
+    """Write the hypotheses with their outcomes, the series, and their differences. `unit` is what intervals draw."""
+    parts = ["# Evidence", LEGEND.format(unit=unit)]
     if outcomes:
         lines = [[one.key, one.claim, one.measured, one.verdict] for one in outcomes]
         parts.append(grid(["", "hypothesis", "measured", "verdict"], lines, words=4))
     for measure in results.columns:
         if rows := _series_rows(results, measure):
-            head = ["series", measure, "over classes", "trainings", "classes", "chance"]
+            head = ["series", measure, f"over {unit}", "trainings", unit, "chance"]
             parts += [f"## {measure}", grid(head, rows, words=1)]
         if comparisons := results.comparisons([measure]):
             lines = [
@@ -33,7 +33,7 @@ def markdown(results: Results, outcomes: Sequence[Outcome]) -> str:
                 ]
                 for c in comparisons
             ]
-            head = ["series", "minus", "verdict", "points", "over classes", "over trainings", "trainings"]
+            head = ["series", "minus", "verdict", "points", f"over {unit}", "over trainings", "trainings"]
             parts.append(grid(head, lines, words=3))
     parts += empty_rows(results)
     return "\n\n".join(parts) + "\n"

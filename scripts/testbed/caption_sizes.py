@@ -1,0 +1,63 @@
+"""Sizes and recipes of the captions part. docs/evidence.md says by which models they were chosen."""
+
+from dataclasses import dataclass, replace
+
+from scripts.tables.scales import SYNTHETIC, Scale
+from scripts.testbed.domains import BROAD, NARROW, NUM_FRAMES, THIRD
+
+SMALL_LLM = "small"  # trained on texts of the three domains
+VIDEO_TOKENS = "--vision_tower efficientnet-lite0 --num_frames 8 --side 96"
+SKELETON_TOKENS = "--skeleton_tokens 8"
+# 24 classes with some 400 clips take longer than the miniature's 12 with 640.
+SKELETONS = replace(
+    SYNTHETIC,
+    skeletons=SYNTHETIC.skeletons.replace("--num_frames 32", f"--num_frames {NUM_FRAMES}"),
+    skeleton_pretrain=SYNTHETIC.skeleton_pretrain.replace("--num_train_epochs 6", "--num_train_epochs 12"),
+)
+
+
+@dataclass(frozen=True)
+class CaptionSizes:
+    """Clips of the domains, texts of the language model, steps of the trainings, and their number.
+
+    Attributes:
+        clips: of each domain.
+        described: clips of each domain that are described.
+        performances: of each domain that the language model reads about.
+        pairs: question-answer pairs that it reads.
+        start_steps: optimiser steps of T_v on the broad domain.
+        steps: of each way on the narrow domain.
+        seeds: trainings of the main ways.
+        other_seeds: trainings of the other ways.
+        base_llm: the small language model, or one for `train_ski_lvlm.py --base_llm`.
+        lvlm: flags of all trainings.
+        describe: flags of all descriptions.
+    """
+
+    clips: dict[str, int]
+    described: int
+    performances: int
+    pairs: int
+    start_steps: int
+    steps: int
+    seeds: int
+    other_seeds: int
+    base_llm: str = SMALL_LLM
+    skeletons: Scale = SKELETONS
+    lvlm: str = "--batch_size 8 --per_device_train_batch_size 8 --learning_rate 3e-3"
+    describe: str = "--max_new_tokens 80 --batch_size 48"
+
+
+FULL = CaptionSizes(
+    clips={BROAD: 720, NARROW: 600, THIRD: 96},
+    described=48,
+    performances=1000,
+    pairs=30_000,
+    start_steps=600,
+    steps=300,
+    seeds=8,
+    other_seeds=4,
+)
+QUICK = replace(
+    FULL, clips={BROAD: 360, NARROW: 300, THIRD: 48}, performances=500, pairs=15_000, seeds=2, other_seeds=1
+)

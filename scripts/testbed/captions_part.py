@@ -1,0 +1,56 @@
+"""The captions part of the testbed: its flags, its plan, and its results as files."""
+
+import argparse
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from scripts.tables.command import save
+from scripts.tables.results import Results
+from scripts.testbed import caption_facts
+from scripts.testbed.caption_hypotheses import Drifts, by_training, outcomes
+from scripts.testbed.caption_sizes import FULL, QUICK, SMALL_LLM
+from scripts.testbed.captions import DOMAINS, WAYS, CaptionPlan
+from scripts.testbed.page import as_json, markdown
+from ski_lvlm.cli import positive
+
+
+def add_flags(p: argparse.ArgumentParser) -> None:
+    """Add the flags of this part."""
+    p.add_argument("--caption_seeds", type=positive, help="trainings of each main way of the captions part")
+    p.add_argument(
+        "--ways", nargs="+", choices=tuple(WAYS), default=list(WAYS), help="ways of training of the captions part"
+    )
+    p.add_argument(
+        "--base_llm",
+        default=SMALL_LLM,
+        help="language model of the captions part: small (trained here on texts), or one of train_ski_lvlm.py such as "
+        "smollm2, with which the main ways are repeated",
+    )
+
+
+def plan_of(args: argparse.Namespace, out: Path) -> CaptionPlan:
+    """Return the plan of these flags."""
+    sizes = replace(QUICK if args.quick else FULL, base_llm=args.base_llm)
+    sizes = replace(sizes, seeds=args.caption_seeds) if args.caption_seeds else sizes
+    return CaptionPlan(out / "captions", sizes, tuple(args.ways))
+
+
+def write(plan: CaptionPlan) -> None:
+    """Write the results of all trainings that have been described."""
+    results, drifts = caption_facts.collect(plan), caption_facts.drifts(plan)
+    judged = outcomes(results, drifts)
+    llm = plan.sizes.base_llm
+    name = "captions" if llm == SMALL_LLM else f"captions-{llm.replace('/', '_')}"
+    sizes = asdict(plan.sizes) | {"skeletons": plan.sizes.skeletons.skeletons}
+    data = as_json(results, judged) | {"drift": drifts, "drift_against_facts": points(results, drifts), "sizes": sizes}
+    save(plan.out.parent, name, text=markdown(results, judged, unit="clips"), data=data)
+
+
+def points(results: Results, drifts: Drifts) -> list[dict[str, Any]]:
+    """Return the points of the figure of drift against right facts: one for each training and domain."""
+    rows = []
+    for domain in DOMAINS:
+        drift, facts = by_training(results, drifts, domain)
+        rows += [{"training": key, "domain": domain, "drift": drift[key], "right_facts": facts[key]} for key in drift]
+    return rows
