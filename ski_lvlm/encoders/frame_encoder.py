@@ -85,12 +85,15 @@ class FrameEncoder(PretrainedTower):
         return frames.sub_(self.get_buffer("mean")).div_(self.get_buffer("std"))
 
 
-class _ClipFrames(nn.Module):
+class ClipFrames(nn.Module):
+    """The image half of a CLIP."""
+
     def __init__(self, vision: nn.Module, projection: nn.Module, *, resize: bool) -> None:
         super().__init__()
         self.vision, self.visual_projection, self.resize = vision, projection, resize
 
     def forward(self, pixels: Float[Tensor, "N 3 H W"]) -> FrameTokens:
+        """Return tokens without that of the class, and the feature in the language space."""
         out = self.vision(pixel_values=pixels, interpolate_pos_encoding=self.resize)
         return FrameTokens(out.last_hidden_state[:, 1:], self.visual_projection(out.pooler_output))
 
@@ -148,7 +151,7 @@ def _load_dual(backbone_id: str, family: str, side: int | None) -> FrameEncoder:
     own_side = model.config.vision_config.image_size
     resize = side not in (None, own_side)
     if family == "clip":
-        backbone: nn.Module = _ClipFrames(model.vision_model, model.visual_projection, resize=resize)
+        backbone: nn.Module = ClipFrames(model.vision_model, model.visual_projection, resize=resize)
         width = model.config.projection_dim
     else:
         backbone, width = _SiglipFrames(model.vision_model, resize=resize), model.config.vision_config.hidden_size
