@@ -1,16 +1,18 @@
-"""Let a trained SKI-LVLM choose between the options of questions about videos, as in LLAVIDAL's benchmarks.
+"""Let a model choose between the options of questions about videos, as in LLAVIDAL's benchmarks.
 
     python eval/choose.py --model DIR --videos DIR --questions Charades-AR.json --out choices
     python eval/choose.py … --text_only          # the floor: the same without the video, in choices/text_only
     python eval/choose.py … --orders 4           # each question with each option at each letter
     python eval/choose.py … --file_order         # the order of the file, as in published results
     python eval/choose.py … --gpus 8             # on eight GPUs of this machine, or --shard 1/8 on one of eight
+    python eval/choose.py --model hf:Qwen/Qwen2.5-VL-7B-Instruct …    # any of transformers
+    python eval/choose.py --model openai:MODEL --base_url http://127.0.0.1:8000/v1 …    # behind a server
     python eval/choose.py --compare choices other_choices
 
 FILE is one of LLAVIDAL's four benchmarks, a JSON list of {video_name, question, options, answer}, or a CSV with the
 columns video_name, question, A, B, … and answer. A choice is read in four ways from one look at the video: by the
 likelihood of each option (per token, and as a whole), by that of each letter, and from the answer that the model
-writes.
+writes. A server tells no likelihood of options, and that of letters only where it has logprobs.
 
 OUT gets choices.json (each question), accuracy.json (accuracies with intervals, chance, use of positions) and
 report.html. Evidence is logged in OUT at once, so the same command resumes after a crash. A written answer that names
@@ -26,25 +28,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.choosing.evidence import ChoiceTask, evidence
 from eval.choosing.files import read_choices
 from eval.choosing.flags import arguments, check, folder_of
 from eval.choosing.items import option_orders
 from eval.choosing.log import ChoiceLog
+from eval.choosing.model import ChoiceTask
 from eval.choosing.prompt import prompt_text, read_prompt
 from eval.choosing.results import TEXT_ONLY, write_results
 from eval.describe_flags import videos_of
-from eval.describing.trained_model import load_lvlm, model_description, model_digest
+from eval.describing.model_flags import other_kind
 from eval.items.answers import logged_answers
 from eval.items.provenance import provenance
 from eval.items.questions import evenly
 from eval.scoring.terminal import write_result
 from ski_lvlm.cli import progress, run
 from ski_lvlm.parallel.gpu_shards import run_on_gpus, shard_of
-from ski_lvlm.storage.shards import WHOLE, only_process
+from ski_lvlm.storage.shards import WHOLE, Shard, only_process
 
 if TYPE_CHECKING:
-    from ski_lvlm.lvlm.inference import LoadedLvlm
+    from eval.choosing.model import ChoosingModel
 
 MAX_LINES = 20  # questions without an answer that are printed; the log has them all
 MAX_CHARACTERS = 400  # of such a line
@@ -64,16 +66,17 @@ def main(flags: Sequence[str] | None = None) -> int:
     out = folder_of(args) / "choices.json"
     with only_process(out.parent, shard):
         logged_answers(out)  # another command's file is refused before the model is loaded
-        lvlm = load_lvlm(args, shard)
+        model = _load(args, shard)
         place = "text alone" if args.text_only else videos_of(args)
-        log = ChoiceLog(out, json.dumps([model_digest(lvlm.model), place, args.max_new_tokens]), shard=shard)
-        _ask(args, lvlm, tasks, log)
+        log = ChoiceLog(out, json.dumps([model.identity, place, args.max_new_tokens]), shard=shard)
+        _ask(model, tasks, log)
         if shard == WHOLE:
             command = [Path(__file__).name, *(sys.argv[1:] if flags is None else flags)]
             generation = {"max_new_tokens": args.max_new_tokens}
-            about = provenance(model_description(lvlm.model, args), args, generation=generation, command=command)
-            settings = {"choice_prompt": prompt, "text_only": args.text_only, "seed": args.seed}
-            result = write_results(out.parent, tasks, log, about | settings, is_shuffled=not args.file_order)
+            about = provenance(model.description(), args, generation=generation, command=command)
+            about |= {"choice_prompt": prompt, "text_only": args.text_only, "seed": args.seed}
+            is_shuffled = not args.file_order
+            result = write_results(out.parent, tasks, log, about, is_shuffled=is_shuffled, missing=model.missing)
             _show(args, result)
     return _report(tasks, log, args, out if shard == WHOLE else log.file)
 
@@ -107,16 +110,24 @@ def tasks_of(args: argparse.Namespace, prompt: str) -> list[ChoiceTask]:
     ]
 
 
-def _ask(args: argparse.Namespace, lvlm: "LoadedLvlm", tasks: list[ChoiceTask], log: ChoiceLog) -> None:
-    from eval.describing.clip_inputs import ClipInputs
+def _load(args: argparse.Namespace, shard: Shard) -> "ChoosingModel":
+    from eval.choosing.server_choice import ServerChoice
+    from eval.choosing.ski_lvlm_choice import SkiLvlmChoice
+    from eval.choosing.video_llm_choice import VideoLlmChoice
+    from ski_lvlm.video_llm.opening import is_video_llm
 
+    if (kind := other_kind(args.model)) == "openai:":
+        return ServerChoice(args, shard=shard)
+    if kind or (args.model and is_video_llm(Path(args.model))):
+        return VideoLlmChoice(args, shard=shard)
+    return SkiLvlmChoice(args, shard=shard)
+
+
+def _ask(model: "ChoosingModel", tasks: list[ChoiceTask], log: ChoiceLog) -> None:
     todo = log.open_tasks(tasks)
-    has_videos = todo and not args.text_only
-    clips = ClipInputs(lvlm, args.videos, data=args.data, features=args.features) if has_videos else None
-    sizes = {"batch_size": args.batch_size, "workers": args.workers, "max_new_tokens": args.max_new_tokens}
     with progress("choosing", total=sum(map(len, todo.values()))) as advance:
-        for task, evidence_of_task, error in evidence(lvlm, todo, clips, **sizes):
-            log.add(task, evidence_of_task, error)
+        for task, evidence, error in model.evidence(todo):
+            log.add(task, evidence, error)
             advance(1)
 
 

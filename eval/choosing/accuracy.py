@@ -9,7 +9,6 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from eval.choosing.items import LETTERS, ChoiceItem, Order
-from eval.choosing.methods import METHODS
 from ski_lvlm.recognition.intervals import Interval, grouped, mean_interval
 
 FEWEST = 5.0  # choices that uniform choosing expects at a position, for the chi-squared test
@@ -41,8 +40,8 @@ class Choice(NamedTuple):
 
 
 def accuracies(choices: Mapping[str, Sequence[Choice]], *, is_shuffled: bool) -> dict[str, dict[str, Any]]:
-    """Return the numbers of each method."""
-    return {method: accuracy(choices[method], is_shuffled=is_shuffled) for method in METHODS}
+    """Return the numbers of each method that was measured."""
+    return {method: accuracy(of_method, is_shuffled=is_shuffled) for method, of_method in choices.items()}
 
 
 def accuracy(choices: Sequence[Choice], *, is_shuffled: bool) -> dict[str, Any]:

@@ -15,7 +15,7 @@ _SAME = ("video_name", "question", "options", "right")
 
 
 def compare_choices(a: Path, b: Path) -> dict[str, Any]:
-    """Return the accuracies of two runs and their difference b - a, by method.
+    """Return the accuracies of two runs and their difference b - a, by each method that both were measured by.
 
     Numbers are in points of 100. A question without an answer counts as wrong. Questions of one video stay together in
     the bootstrap and in the permutation test.
@@ -29,12 +29,19 @@ def compare_choices(a: Path, b: Path) -> dict[str, Any]:
         raise ValueError(f"{a} and {b} ask in other words; expected one --prompt; run one of them again")
     videos = [entry["video_name"] for entry in entries_a]
     methods = {}
-    for method in METHODS:
+    for method in _common_methods(about_a, about_b, a, b):
         shares = [[_share_right(entry, method) for entry in entries] for entries in (entries_a, entries_b)]
         differences = grouped((video, y - x) for video, x, y in zip(videos, *shares, strict=True))
         points = {name: 100 * fmean(values) for name, values in zip("ab", shares, strict=True)}
         methods[method] = points | paired_difference([differences], scale=100.0)
     return {"a": str(a), "b": str(b), "items": len(videos), "methods": methods}
+
+
+def _common_methods(about_a: dict[str, Any], about_b: dict[str, Any], a: Path, b: Path) -> list[str]:
+    common = [method for method in METHODS if method in about_a["methods"] and method in about_b["methods"]]
+    if not common:
+        raise ValueError(f"{a} and {b} have no way of choosing in common; expected one, such as the written answer")
+    return common
 
 
 def _check_same(entries_a: list[Record], entries_b: list[Record], a: Path, b: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from eval.choosing.results import ACCURACY, CHOICES, TEXT_ONLY
 from eval.describe_flags import add_model_flags, add_video_flags, check_videos, settle_baseline
+from eval.describing.model_flags import add_other_model_flags, take_frames
 from ski_lvlm.cli import expect_at_least, parser
 from ski_lvlm.parallel.gpu_shards import add_shard_flags
 
@@ -15,7 +16,9 @@ MAX_NEW_TOKENS = 64  # a letter, or an option's text within a sentence
 def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Namespace:
     """Read the command line."""
     p = parser(description)
-    add_model_flags(p, is_required=False)
+    alternatives = ", hf:ID (a video or image-text-to-text model of transformers), or openai:MODEL behind --base_url"
+    add_model_flags(p, is_required=False, alternatives=alternatives)
+    add_other_model_flags(p)
     add_video_flags(p)
     p.add_argument("--questions", type=Path, help="multiple-choice file: LLAVIDAL's, or JSON or CSV of your own")
     p.add_argument("--out", type=Path, help="folder for the results (default: choices)")
@@ -31,10 +34,13 @@ def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Names
     p.add_argument("--workers", type=int, default=2, help="processes that decode videos ahead (0: decode in this one)")
     p.add_argument("--max_new_tokens", type=int, default=MAX_NEW_TOKENS, help="maximum tokens of a written answer")
     p.add_argument("--strict", action="store_true", help="exit code 1 if any question has no answer, not only if all")
-    p.set_defaults(temperature=0.0)  # a choice is greedy
+    p.set_defaults(temperature=0.0, top_p=1.0, engine="hf")  # a choice is greedy
     args = p.parse_args(argv)
+    frames = take_frames(p, args)
     settle_baseline(p, args)
-    expect_at_least(p, args, num_frames=1, limit=1, batch_size=1, workers=0, orders=1, max_new_tokens=1)
+    args.num_frames = args.num_frames if frames is None else frames
+    minimums = {"num_frames": 1, "limit": 1, "batch_size": 1, "workers": 0, "orders": 1, "max_new_tokens": 1}
+    expect_at_least(p, args, **minimums, frame_side=0)
     _settle(p, args)
     return args
 

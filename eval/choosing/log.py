@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from eval.choosing.evidence import ChoiceTask, Evidence
+from eval.choosing.model import ChoiceTask, Evidence
 from eval.items.answers import answer_key, logged_answers
 from ski_lvlm.storage.files import append_jsonl
 from ski_lvlm.storage.shards import WHOLE, Shard

@@ -4,7 +4,8 @@ Assumption: the paper has no such benchmark, and LLAVIDAL reads written answers 
 main one, since a model that was trained on sentences may write no letter, and length alone costs an option nothing.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from eval.choosing.items import ChoiceItem
@@ -16,6 +17,10 @@ METHODS = {
     "letter_likelihood": "likelihood of the letter",
     "letter": "written answer",
 }
+
+OPTION_LIKELIHOODS = ("likelihood", "whole_likelihood")
+LIKELIHOODS = (*OPTION_LIKELIHOODS, "letter_likelihood")
+NO_LETTERS = "the model told no probabilities of letters, as a server without logprobs"
 
 SHORT = {  # for tables of 80 columns
     "likelihood": "option, per token",
@@ -30,7 +35,8 @@ Record = Mapping[str, Any]
 def positions(record: Record, item: ChoiceItem) -> dict[str, int | None]:
     """Return the position that each method chooses, None where a written answer names no option.
 
-    A record without evidence gives None for all. Of equally likely options it is the first.
+    A record without evidence gives None for all, and one without likelihoods for these. Of equally likely options it is
+    the first.
     """
     if record["answer"] is None:
         return dict.fromkeys(METHODS)
@@ -43,6 +49,8 @@ def positions(record: Record, item: ChoiceItem) -> dict[str, int | None]:
     }
 
 
-def _largest(likelihoods: list[tuple[float, int]], value: Callable[[float, int], float]) -> int:
-    values = [value(total, tokens) for total, tokens in likelihoods]
-    return values.index(max(values))
+def _largest(
+    likelihoods: Sequence[tuple[float, int] | None] | None, value: Callable[[float, int], float]
+) -> int | None:
+    values = [-math.inf if entry is None else value(*entry) for entry in likelihoods or ()]
+    return values.index(max(values)) if max(values, default=-math.inf) > -math.inf else None

@@ -1,13 +1,13 @@
 """The results of a run in its folder: choices.json for each question, and accuracy.json for all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from eval.choosing.accuracy import Choice, accuracies, chance
-from eval.choosing.evidence import ChoiceTask
 from eval.choosing.log import ChoiceLog, Record
-from eval.choosing.methods import METHODS, positions
+from eval.choosing.methods import METHODS, NO_LETTERS, positions
+from eval.choosing.model import ChoiceTask
 from ski_lvlm.storage.files import write_json
 from ski_lvlm.storage.json_files import read_json
 
@@ -16,22 +16,38 @@ TEXT_ONLY = "text_only"  # the folder of the floor in that of a run
 _REMEDY = "expected the --out of a finished eval/choose.py; run it again without --shard"
 
 
-def choices_by_method(tasks: Sequence[ChoiceTask], log: ChoiceLog) -> dict[str, list[Choice]]:
-    """Return the choice of each method for each task."""
-    choices: dict[str, list[Choice]] = {method: [] for method in METHODS}
+def choices_by_method(
+    tasks: Sequence[ChoiceTask], log: ChoiceLog, methods: Collection[str] = tuple(METHODS)
+) -> dict[str, list[Choice]]:
+    """Return the choice of each of these methods for each task."""
+    choices: dict[str, list[Choice]] = {method: [] for method in METHODS if method in methods}
     for task in tasks:
         record = log.record(task)
-        for method, position in positions(record, task.item).items():
-            has_evidence = record["answer"] is not None
+        by_method = positions(record, task.item)
+        has_evidence = record["answer"] is not None
+        for method in choices:
+            position = by_method[method]
             choices[method].append(Choice(task.item, task.number, task.order, position, has_evidence))
     return choices
 
 
 def write_results(
-    folder: Path, tasks: Sequence[ChoiceTask], log: ChoiceLog, about: dict[str, Any], *, is_shuffled: bool
+    folder: Path,
+    tasks: Sequence[ChoiceTask],
+    log: ChoiceLog,
+    about: dict[str, Any],
+    *,
+    is_shuffled: bool,
+    missing: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Write both files, and return the content of accuracy.json. `about` is the origin of the results."""
-    choices = choices_by_method(tasks, log)
+    """Write both files, and return the content of accuracy.json.
+
+    `about` is the origin of the results, `missing` the methods that the model has no evidence for, with the reason.
+    """
+    answered = [record for record in map(log.record, tasks) if record["answer"] is not None]
+    if answered and "letter_likelihood" not in missing and not any(record.get("letters") for record in answered):
+        missing = {**missing, "letter_likelihood": NO_LETTERS}
+    choices = choices_by_method(tasks, log, METHODS.keys() - missing.keys())
     items = [task.item for task in tasks if task.number == 0]
     result = {
         **about,
@@ -41,6 +57,7 @@ def write_results(
         "is_shuffled": is_shuffled,
         "chance": chance(items),
         "methods": accuracies(choices, is_shuffled=is_shuffled),
+        "not_measured": dict(missing),
     }
     write_json(folder / CHOICES, _entries(tasks, log, choices))
     write_json(folder / ACCURACY, result)
@@ -65,7 +82,7 @@ def _entries(tasks: Sequence[ChoiceTask], log: ChoiceLog, choices: dict[str, lis
         record = log.record(task)
         evidence = {name: record.get(name) for name in ("order", "answer", "error", "cut", "letters")}
         likelihoods = {"likelihoods": record["options"]}
-        by_method = {method: choices[method][index].option for method in METHODS}
+        by_method = {method: of_method[index].option for method, of_method in choices.items()}
         entries[-1]["answers"].append({**evidence, **likelihoods, "choices": by_method})
     return entries
 

@@ -18,6 +18,8 @@ def print_accuracies(result: Mapping[str, Any]) -> None:
     total = max(row["answers"] for row in result["methods"].values())
     print(f"accuracies in % over all {total} and over what was answered, chance: {percent(result['chance'])} %")
     print("95 % bootstrap interval over videos, positions: p of choices that are blind to positions")
+    for name, reason in result.get("not_measured", {}).items():
+        print(f"{METHODS[name]}: not measured, {reason}")
     for name, row in result["methods"].items():
         if row["unparsed"]:
             print(f"{METHODS[name]}: {row['unparsed']} answers name no option. Over all, they count as wrong.")

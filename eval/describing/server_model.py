@@ -35,9 +35,18 @@ class ServerModel:
 
     def __init__(self, args: argparse.Namespace, *, shard: Shard, generation: dict[str, Any]) -> None:
         self._args, self._generation = args, generation
-        self._client = ChatClient(args.model, base_url=args.base_url)
+        self.client = ChatClient(args.model, base_url=args.base_url)
         view = json.dumps([args.num_frames, args.frame_side, INTRODUCTION])
-        self.identity = f"{self._client.name} {self._client.server} {digest(view)}"
+        self.identity = f"{self.client.name} {self.client.server} {digest(view)}"
+
+    def clips(self) -> FrameInputs:
+        """Open the videos, of which the server is shown some frames.
+
+        Raises:
+            ValueError: there are no such videos.
+        """
+        args = self._args
+        return FrameInputs(args.videos, data=args.data, num_frames=args.num_frames, side=args.frame_side)
 
     @contextmanager
     def open(self, questions: Mapping[str, Sequence[str]]) -> Iterator[tuple[Clips, Engine]]:
@@ -46,21 +55,20 @@ class ServerModel:
         Raises:
             ValueError: no such videos, or the server or its model cannot be used. The message says what to start.
         """
-        args = self._args
-        clips = FrameInputs(args.videos, data=args.data, num_frames=args.num_frames, side=args.frame_side)
+        args, clips = self._args, self.clips()
         if questions:
-            self._client.ping(_probe())
+            self.client.ping(picture_probe())
         with ThreadPoolExecutor(args.batch_size) as threads:
             try:
-                yield clips, ServerEngine(self._client, threads, args.batch_size, args.seed, self._generation)
+                yield clips, ServerEngine(self.client, threads, args.batch_size, args.seed, self._generation)
             finally:
-                self._client.stop()
+                self.client.stop()
                 threads.shutdown(cancel_futures=True)
 
     def description(self) -> dict[str, Any]:
         """Return the model, its server and the frames that it was shown."""
         return {
-            "model": {"source": self._client.name, "server": without_secrets(str(self._client.server))},
+            "model": {"source": self.client.name, "server": without_secrets(str(self.client.server))},
             "video": {"num_frames": self._args.num_frames, "frame_side": self._args.frame_side},
             "sees": "pictures",
             "prompt": [INTRODUCTION],
@@ -107,10 +115,8 @@ class ServerEngine:
             yield self._next()
 
     def _request(self, prompt: Prompt) -> ChatRequest:
-        pictures = tuple(png(frame) for frame in rearrange(prompt.content.pixels, "t c h w -> t h w c").numpy())
-        text = f"{INTRODUCTION.format(count=len(pictures))}\n{prompt.question}"
         return ChatRequest(
-            [Message(text, images=pictures)],
+            [shown_question(prompt.content, prompt.question)],
             max_tokens=self._generation["max_new_tokens"],
             temperature=self._generation.get("temperature", 0.0),
             seed=digest_number(json.dumps([self._seed, prompt.video, prompt.question]), num_bytes=3),
@@ -129,6 +135,12 @@ class ServerEngine:
         return Answer(prompt.video, prompt.question, without_thoughts(reply.text).strip(), cut=reply.cut)
 
 
+def shown_question(frames: VideoFrames, question: str) -> Message:
+    """Return a question about the frames as pictures. Without frames, it is the question alone."""
+    pictures = tuple(png(frame) for frame in rearrange(frames.pixels, "t c h w -> t h w c").numpy())
+    return Message(f"{INTRODUCTION.format(count=len(pictures))}\n{question}" if pictures else question, images=pictures)
+
+
 def png(frame: Any) -> bytes:  # noqa: ANN401
     """Return an RGB frame [H W 3] as the bytes of a PNG file."""
     from PIL import Image
@@ -138,7 +150,7 @@ def png(frame: Any) -> bytes:  # noqa: ANN401
     return file.getvalue()
 
 
-def _probe() -> ChatRequest:
+def picture_probe() -> ChatRequest:
     """Return a question about a picture, which fails for models that take no pictures."""
     import numpy as np
 

@@ -46,10 +46,10 @@ class VideoLlmModel:
         self._args, self._generation = args, generation
         self._num_frames, self._side = args.num_frames, args.frame_side
         number = shard.index - 1
-        self._llm, self._prompting = self._untrained(number) if other_kind(args.model) else self._trained(number)
-        tokenizer = tokenizer_digest(self._prompting.tokenizer)
-        settings = digest(json.dumps(self._prompting.processor.to_dict(), default=str))
-        inputs = digest(json.dumps([self._num_frames, self._side, self._prompting.prompt, settings]))
+        self.llm, self.prompting = self._untrained(number) if other_kind(args.model) else self._trained(number)
+        tokenizer = tokenizer_digest(self.prompting.tokenizer)
+        settings = digest(json.dumps(self.prompting.processor.to_dict(), default=str))
+        inputs = digest(json.dumps([self._num_frames, self._side, self.prompting.prompt, settings]))
         weights = " ".join(str(value) for value in self._about.values())
         self.identity = f"video_llm {weights} {tokenizer} {inputs}"
 
@@ -71,6 +71,15 @@ class VideoLlmModel:
         self._about = {"digest": config.llm_digest, "trained": trained_digest(model), "lora_rank": config.lora_rank}
         return on_device(model, number=number).llm, model.prompting
 
+    def clips(self) -> FrameInputs:
+        """Open the videos, of which the model sees some frames.
+
+        Raises:
+            ValueError: there are no such videos.
+        """
+        args = self._args
+        return FrameInputs(args.videos, data=args.data, num_frames=self._num_frames, side=self._side)
+
     @contextmanager
     def open(self, questions: Mapping[str, Sequence[str]]) -> Iterator[tuple[Clips, Engine]]:
         """Open the videos.
@@ -79,18 +88,17 @@ class VideoLlmModel:
             ValueError: there are no such videos.
         """
         args = self._args
-        clips = FrameInputs(args.videos, data=args.data, num_frames=self._num_frames, side=self._side)
-        yield clips, VideoLlmEngine(self._llm, self._prompting, seed=args.seed, generation=self._generation)
+        yield self.clips(), VideoLlmEngine(self.llm, self.prompting, seed=args.seed, generation=self._generation)
 
     def description(self) -> dict[str, Any]:
         """Return the model, its digest and the frames that it was shown."""
         model = self._args.model
         return {
             "model": {"source": model if other_kind(model) else str(Path(model).resolve())},
-            "video_llm": self._about | {"dtype": str(self._llm.dtype).removeprefix("torch.")},
+            "video_llm": self._about | {"dtype": str(self.llm.dtype).removeprefix("torch.")},
             "video": {"num_frames": self._num_frames, "frame_side": self._side},
-            "sees": "pictures" if isinstance(self._prompting, PicturePrompting) else "a video",
-            "prompt": self._prompting.prompt,
+            "sees": "pictures" if isinstance(self.prompting, PicturePrompting) else "a video",
+            "prompt": self.prompting.prompt,
         }
 
 

@@ -3,7 +3,8 @@
 The page is a single file without scripts or links.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def write_choice_report(folder: Path, floor: Record | None) -> Path:
         ValueError: the folder has no results.
     """
     result, entries = read_results(folder)
+    main = next(name for name in METHODS if name in result["methods"])
     html = page_template(Path(__file__).with_name("choice_report.html.j2")).render(
         run=folder.resolve().name,
         result=result,
@@ -43,9 +45,9 @@ def write_choice_report(folder: Path, floor: Record | None) -> Path:
         ],
         floor=floor,
         lists=[
-            {"title": "Written answers that name no option", "answers": _shown(entries, _is_unparsed)},
-            {"title": "Wrong by likelihood", "answers": _shown(entries, _is_wrong)},
-            {"title": "Without an answer", "answers": _shown(entries, _has_failed)},
+            {"title": "Written answers that name no option", "answers": _shown(entries, _is_unparsed, main)},
+            {"title": f"Wrong by {METHODS[main]}", "answers": _shown(entries, partial(_is_wrong, main), main)},
+            {"title": "Without an answer", "answers": _shown(entries, _has_failed, main)},
         ],
         shown=SHOWN,
     )
@@ -70,33 +72,33 @@ def warnings(result: Record) -> Iterator[str]:
         yield f"{failed:,} answers are missing, for the reasons below. They count as wrong in the accuracy over all."
 
 
-def _shown(entries: Sequence[Record], condition: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+def _shown(entries: Sequence[Record], condition: Callable[[Record, Record], bool], main: str) -> list[dict[str, Any]]:
     """Return the first answers that fulfil the condition, evenly over the file, as the page shows them."""
     pairs = [(entry, answer) for entry in entries for answer in entry["answers"] if condition(entry, answer)]
     step = max(1, len(pairs) // SHOWN)
-    return [_answer(entry, answer) for entry, answer in pairs[::step][:SHOWN]]
+    return [_answer(entry, answer, main) for entry, answer in pairs[::step][:SHOWN]]
 
 
 def _is_unparsed(entry: Record, answer: Record) -> bool:
     return answer["answer"] is not None and answer["choices"]["letter"] is None
 
 
-def _is_wrong(entry: Record, answer: Record) -> bool:
-    return answer["answer"] is not None and answer["choices"]["likelihood"] != entry["right"]
+def _is_wrong(main: str, entry: Record, answer: Record) -> bool:
+    return answer["answer"] is not None and answer["choices"][main] != entry["right"]
 
 
 def _has_failed(entry: Record, answer: Record) -> bool:
     return answer["answer"] is None
 
 
-def _answer(entry: Record, answer: Record) -> dict[str, Any]:
+def _answer(entry: Record, answer: Record, main: str) -> dict[str, Any]:
     likelihoods = answer["likelihoods"] or [None] * len(answer["order"])
     options = [
         {
             "letter": letter,
             "text": entry["options"][option],
             "is_right": option == entry["right"],
-            "is_likeliest": option == answer["choices"]["likelihood"],
+            "is_choice": option == answer["choices"][main],
             "per_token": likelihood and likelihood[0] / likelihood[1],
         }
         for letter, option, likelihood in zip(LETTERS, answer["order"], likelihoods)

@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ski_lvlm.llm.answer_text import answer_text
+from ski_lvlm.llm.chat_template import ChatTemplate
 from ski_lvlm.llm.limits import pad_id
 from ski_lvlm.llm.sampling import MAX_NEW_TOKENS
 from ski_lvlm.lvlm.inference import ModelAnswer
@@ -24,6 +25,10 @@ class Prompting(Protocol):
     tokenizer: PreTrainedTokenizerBase
     end_ids: list[int]
     prompt: list[str]
+
+    @property
+    def template(self) -> ChatTemplate:
+        """The template of the answers."""
 
     def inputs(self, question: str, video: VideoFrames) -> Inputs:
         """Return the model's inputs for a question about a video, for a batch of one."""

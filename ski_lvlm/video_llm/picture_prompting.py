@@ -5,12 +5,11 @@ from typing import Any
 import torch
 from einops import rearrange
 
-from ski_lvlm.llm.chat_template import ChatTemplate, marks_of
-from ski_lvlm.llm.conversation import without_placeholders
 from ski_lvlm.llm.limits import context_of
+from ski_lvlm.video_llm.chat_template import VideoChatTemplate
 from ski_lvlm.video_llm.frames import VideoFrames
 from ski_lvlm.video_llm.loading import VideoLlm
-from ski_lvlm.video_llm.prompting import Inputs, context_problem
+from ski_lvlm.video_llm.prompting import Inputs, checked_question, context_problem
 
 
 class PicturePrompting:
@@ -21,9 +20,9 @@ class PicturePrompting:
         self.tokenizer = base.processor.tokenizer
         self.context = context_of(base.model.config, self.tokenizer)
         self.prompt = [str(base.processor.chat_template)]
-        self._marks = marks_of(self.tokenizer, base.processor.chat_template or "")
+        self.template = _PictureTemplate(base.processor)
         generation: Any = base.model.generation_config
-        self.end_ids = _PictureTemplate(base.processor).end_ids(generation.eos_token_id)
+        self.end_ids = self.template.end_ids(generation.eos_token_id)
 
     def inputs(self, question: str, video: VideoFrames) -> Inputs:
         """Return the model's inputs for a question about a video, as its processor makes them, for a batch of one.
@@ -31,9 +30,7 @@ class PicturePrompting:
         Raises:
             ValueError: the question is empty, or holds a mark of the model's own.
         """
-        text = without_placeholders(question)
-        if not text or self._marks.search(text):
-            raise ValueError(f"found the question {question[:60]!r}, expected words and no mark of the model's own")
+        text = checked_question(question, self.template.marks)
         content = [*[{"type": "image"}] * len(video.pixels), {"type": "text", "text": text}]
         prompt = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
         settings: dict[str, Any] = {}
@@ -52,13 +49,8 @@ class PicturePrompting:
         return max_new_tokens if self.context is None else min(max_new_tokens, self.context.tokens - length)
 
 
-class _PictureTemplate(ChatTemplate):
-    """The template of a processor, for the tokens that end an answer."""
-
-    def __init__(self, processor: Any) -> None:  # noqa: ANN401
-        super().__init__(processor.tokenizer)
-        self._processor = processor
-        self.marks = marks_of(processor.tokenizer, processor.chat_template or "")
+class _PictureTemplate(VideoChatTemplate):
+    """The template of a processor without pictures, for answers and the tokens that end them."""
 
     def _render_messages(self, messages: list[dict[str, Any]], *, opened: bool) -> str:
         parts = [{**m, "content": [{"type": "text", "text": str(m["content"])}]} for m in messages]

@@ -1,5 +1,6 @@
 """Inputs of a video LLM as its processor makes them, with places for skeleton tokens behind the video."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +37,20 @@ def context_problem(context: Context | None, length: int) -> str | None:
     )
 
 
+def checked_question(question: str, marks: re.Pattern[str]) -> str:
+    """Return a question without placeholders, and refuse one that could be mistaken for the template's own text.
+
+    Raises:
+        ValueError: the question is empty, or holds one of the `marks`.
+    """
+    text = without_placeholders(question)
+    if not text:
+        raise ValueError("found an empty question; give it some words")
+    if mark := marks.search(text):
+        raise ValueError(f"the question {text[:60]!r} holds {mark[0]!r}, a mark of the model's own; remove it")
+    return text
+
+
 class VideoPrompting:
     """Prompts of a video LLM, for training and inference alike.
 
@@ -57,7 +72,7 @@ class VideoPrompting:
 
     def inputs(self, question: str, video: VideoFrames) -> Inputs:
         """Return the model's inputs for a question about a video, as its processor makes them, for a batch of one."""
-        (piece,) = lay_out([Turn("user", self._checked(question))], self.template)
+        (piece,) = lay_out([Turn("user", checked_question(question, self.template.marks))], self.template)
         return self._processed(piece, video)
 
     def sample(self, turns: Sequence[Turn], video: VideoFrames, skeleton: int) -> tuple[Encoded, Inputs]:
@@ -66,7 +81,10 @@ class VideoPrompting:
         `skeleton` places for skeleton tokens lie behind the video's own placeholders and the marks that close them.
         Only answers are trained.
         """
-        texts = [turn.text.strip() if turn.role == "assistant" else self._checked(turn.text) for turn in turns]
+        texts = [
+            turn.text.strip() if turn.role == "assistant" else checked_question(turn.text, self.template.marks)
+            for turn in turns
+        ]
         stripped = [turn._replace(text=text) for turn, text in zip(turns, texts, strict=True)]
         first, *following = lay_out(stripped, self.template)
         inputs = self._processed(first, video)
@@ -97,15 +115,6 @@ class VideoPrompting:
     def room(self, length: int, max_new_tokens: int) -> int:
         """Return the maximum length of an answer behind a prompt of this length."""
         return max_new_tokens if self.context is None else min(max_new_tokens, self.context.tokens - length)
-
-    def _checked(self, question: str) -> str:
-        """Return a question without placeholders, and refuse one that could be mistaken for the template's own text."""
-        text = without_placeholders(question)
-        if not text:
-            raise ValueError("found an empty question; give it some words")
-        if mark := self.template.marks.search(text):
-            raise ValueError(f"the question {text[:60]!r} holds {mark[0]!r}, a mark of the model's own; remove it")
-        return text
 
     def _processed(self, piece: Piece, video: VideoFrames) -> Inputs:
         settings: dict[str, Any] = {}

@@ -2,8 +2,8 @@
 
 import random
 
-from eval.choosing.evidence import Evidence
 from eval.choosing.items import LETTERS
+from eval.choosing.model import Evidence
 
 ACTIONS = ["walk", "sit down", "read a book", "drink from a cup", "use a laptop", "clean dishes"]
 
@@ -25,8 +25,12 @@ class PlantedModel:
     def __init__(self, kind, *, reply=None):
         self.kind, self.reply, self.asked = kind, reply, []
 
-    def evidence(self, lvlm, tasks, clips, **sizes):
-        """Stand in for `eval.choosing.evidence.evidence`."""
+    identity, missing = "planted", {}
+
+    def description(self):
+        return {}
+
+    def evidence(self, tasks):
         for task in (task for by_video in tasks.values() for task in by_video):
             self.asked.append(task)
             count = len(task.order)

@@ -3,7 +3,6 @@
 import json
 import shutil
 import sys
-from types import SimpleNamespace
 
 import pytest
 from scipy.stats import binom
@@ -50,12 +49,8 @@ def quick(monkeypatch):
 
 def plant(monkeypatch, kind, **settings):
     model = PlantedModel(kind, **settings)
-    monkeypatch.setattr("eval.choose.load_lvlm", lambda args, shard: SimpleNamespace(model=None))
-    monkeypatch.setattr("eval.choose.model_digest", lambda model: "planted")
-    monkeypatch.setattr("eval.choose.model_description", lambda model, args: {})
+    monkeypatch.setattr("eval.choose._load", lambda args, shard: model)
     monkeypatch.setattr("eval.choose.provenance", lambda *_, **__: ORIGIN)
-    monkeypatch.setattr("eval.describing.clip_inputs.ClipInputs", lambda *_, **__: None)
-    monkeypatch.setattr("eval.choose.evidence", model.evidence)
     return model
 
 
