@@ -14,6 +14,8 @@ from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
 from tests.cases.lvlm_case import CLIPS, TOKENS, write_features
 from tests.cases.tiny_llm import tiny_llm
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = {name: width for name, (_, width) in TOKENS.items()}
 
 
