@@ -12,4 +12,4 @@ lint-imports
 unset MALLOC_TOP_PAD_ # a gigabyte more for each of many short processes
 workers=$(($(nproc) < 4 ? $(nproc) : 4)) # a file of tests stays with one of them, which makes what they share once
 export OMP_NUM_THREADS=$(($(nproc) / workers))
-pytest --numprocesses "$workers" --dist loadfile --durations=10 "$@"
+pytest --numprocesses "$workers" --dist loadfile --durations=40 "$@"
