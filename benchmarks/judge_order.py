@@ -25,6 +25,8 @@ from eval.judges.open_judge import JUDGE_NAMES, judge_class, open_judge
 from eval.judges.rubrics import OWN_FILE, load_rubrics
 from eval.judges.score_reading import EXPECTED, SAMPLED
 from eval.metrics import METRICS
+from eval.pages.score_report import is_papers_judge
+from eval.pages.table_3 import PAPER_JUDGE
 from ski_lvlm.cli import expect_at_least, parser, progress, run
 from ski_lvlm.storage.files import write_json
 
@@ -41,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         kind = f", {args.score} scores" if judge_class(name).has_prompts else ""
         print(f"\n{name}{kind}, {args.pairs} pairs a metric, seed {args.seed}")
         print("\n".join(_table(by_metric)))
+        if not is_papers_judge(name):
+            print(f"{name} is not the paper's judge, {PAPER_JUDGE}")
     settings = {"judge": args.judge, "score": args.score, "pairs": args.pairs, "seed": args.seed}
     write_json(args.out / "order.json", {**settings, "judges": rows})
     print(f"written: {args.out / 'order.json'}")

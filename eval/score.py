@@ -7,6 +7,7 @@ Grades are 0 to 5 and reported as mean x 20.
     python eval/score.py --predictions predictions.json --judge hf:MODEL       # in this process
     python eval/score.py --predictions predictions.json --judge similarity     # offline, not the paper's judge
     python eval/score.py --predictions predictions.json --rubrics Video-ChatGPT    # published prompts, from a clone
+    python eval/score.py --predictions predictions.json --judge openai:MODEL --score expected   # by probabilities
     python eval/score.py --judge llama3.1 --ping                               # check that the judge answers
     python eval/score.py --compare SCORES_A SCORES_B                           # two models on the same items
     python eval/score.py --agreement SCORES_A SCORES_B                         # two judges, or repeats of one

@@ -81,13 +81,13 @@ def is_papers_judge(name: str) -> bool:
     return bool(_LLAMA_3_1.fullmatch(name.rpartition("/")[2]))
 
 
-def warnings(scores: Record) -> list[str]:
-    """Return the warnings above the numbers."""
+def judge_notes(scores: Record) -> list[str]:
+    """Return what must be known of the judge wherever its scores are shown."""
     judge, messages = scores.get("judge"), []
     if not is_papers_judge(str(judge)):
         messages.append(
             f"The judge is {judge or 'not told'}, the paper's is {PAPER_JUDGE}: these scores are not comparable with "
-            "the published ones beside them."
+            "the published ones."
         )
     if scores.get("score_kind") == EXPECTED:
         messages.append(
@@ -96,6 +96,12 @@ def warnings(scores: Record) -> list[str]:
         )
     if scores.get("note"):
         messages.append(str(scores["note"]))
+    return messages
+
+
+def warnings(scores: Record) -> list[str]:
+    """Return the warnings above the numbers."""
+    messages = judge_notes(scores)
     if too_many_unscored(scores["metrics"].values()):
         messages.append("More than 1 % of the items of a metric are unscored: these scores are not a result.")
     return messages

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.judges.score_reading import EXPECTED
+from eval.pages.score_report import judge_notes
 from ski_lvlm.storage.files import write_json
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def show_scores(scores: dict[str, Any]) -> None:
     console.print(table)
     for line in lines_under(scores):
         console.print(line, markup=False, highlight=False)
-    if scores["note"]:
-        console.print(scores["note"], style="yellow")
+    for note in judge_notes(scores):
+        console.print(note, style="yellow", markup=False, highlight=False)
 
 
 def _rows(scores: dict[str, Any]) -> Iterator[tuple[str, ...]]:
