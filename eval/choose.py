@@ -10,9 +10,10 @@
     python eval/choose.py --compare choices other_choices
 
 FILE is one of LLAVIDAL's four benchmarks, a JSON list of {video_name, question, options, answer}, or a CSV with the
-columns video_name, question, A, B, … and answer. A choice is read in four ways from one look at the video: by the
-likelihood of each option (per token, and as a whole), by that of each letter, and from the answer that the model
-writes. A server tells no likelihood of options, and that of letters only where it has logprobs.
+columns video_name, question, A, B, … and answer. Questions with a `kind` are counted by kind too (eval/facts.py --foils
+makes some). A choice is read in four ways from one look at the video: by the likelihood of each option (per token, and
+as a whole), by that of each letter, and from the answer that the model writes. A server tells no likelihood of options,
+and that of letters only where it has logprobs.
 
 OUT gets choices.json (each question), accuracy.json (accuracies with intervals, chance, use of positions) and
 report.html. Evidence is logged in OUT at once, so the same command resumes after a crash. A written answer that names
@@ -134,10 +135,11 @@ def _ask(model: "ChoosingModel", tasks: list[ChoiceTask], log: ChoiceLog) -> Non
 def _show(args: argparse.Namespace, result: dict[str, Any]) -> None:
     """Print the accuracies, and write the pages of the run and of its floor."""
     from eval.choosing.compare import floor_of
-    from eval.choosing.terminal import print_accuracies, print_comparison
+    from eval.choosing.terminal import print_accuracies, print_comparison, print_kinds
     from eval.pages.choice_report import write_choice_report
 
     print_accuracies(result)
+    print_kinds(result)
     floor = floor_of(args.out)
     if floor:
         print_comparison(floor)

@@ -70,9 +70,9 @@ def action_phrase(facts: ClipFacts, place: int, wording: Wording) -> str:
 
 
 def _main_thing(facts: ClipFacts, number: int) -> str:
-    """Return the thing that an action is about, or something, if none of its things is known."""
-    needs = things_of_action(number)
-    return next((thing_phrase(thing) for thing in facts.things if thing.kind in needs), "something")
+    """Return the thing that an action is about, or the usual one or "something", if it is not known."""
+    needs, usual = things_of_action(number), vocabulary().usual_things.get(number, "something")
+    return next((thing_phrase(thing) for thing in facts.things if thing.kind in needs), usual)
 
 
 def things_of_action(number: int) -> frozenset[str]:

@@ -17,10 +17,12 @@ class Vocabulary:
         includes: of an action, others that it contains, so that naming them is right too.
         persons: words of a person.
         things: of each kind of thing, its names. The first one is told.
+        usual_things: of an action, the thing that is told where the clip's own is not known.
         also_named: of a kind that a text names, other kinds that it may mean.
         thing_phrases: kinds that are told otherwise than "a red cup".
         absent_things: things that no clip has.
         colours: of each colour of a fact, its accepted names. The first one is told.
+        other_colours: names of colours that no fact has.
         clothes: names of what persons wear, and of hair.
         surfaces: names of walls and floor.
         numbers: values of number words.
@@ -32,10 +34,12 @@ class Vocabulary:
     includes: dict[int, tuple[int, ...]]
     persons: tuple[str, ...]
     things: dict[str, tuple[str, ...]]
+    usual_things: dict[int, str]
     also_named: dict[str, tuple[str, ...]]
     thing_phrases: dict[str, str]
     absent_things: tuple[str, ...]
     colours: dict[str, tuple[str, ...]]
+    other_colours: tuple[str, ...]
     clothes: dict[str, tuple[str, ...]]
     surfaces: dict[str, tuple[str, ...]]
     numbers: dict[str, int]
@@ -51,8 +55,10 @@ def vocabulary() -> Vocabulary:
         patterns={int(number): tuple(action["patterns"]) for number, action in words["actions"].items()},
         includes={int(number): tuple(parts) for number, parts in words["includes"].items()},
         persons=tuple(words["persons"]),
+        usual_things={int(number): thing for number, thing in words["usual_things"].items()},
         thing_phrases=words["phrases_of_things"],
         absent_things=tuple(words["absent_things"]),
+        other_colours=tuple(words["other_colours"]),
         numbers=words["numbers"],
         **{
             name: {key: tuple(names) for key, names in words[name].items()}

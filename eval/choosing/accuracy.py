@@ -44,6 +44,23 @@ def accuracies(choices: Mapping[str, Sequence[Choice]], *, is_shuffled: bool) ->
     return {method: accuracy(of_method, is_shuffled=is_shuffled) for method, of_method in choices.items()}
 
 
+def accuracies_by_kind(choices: Mapping[str, Sequence[Choice]]) -> dict[str, dict[str, Any]]:
+    """Return the numbers of each kind of question in alphabetical order, none if questions have no kinds."""
+    kinds = sorted({choice.item.kind for choice in next(iter(choices.values()), ())})
+    return {kind: _of_kind(choices, kind) for kind in kinds} if any(kinds) else {}
+
+
+def _of_kind(choices: Mapping[str, Sequence[Choice]], kind: str) -> dict[str, Any]:
+    """Return the number of questions of a kind, their chance, and the accuracy of each method over all of them."""
+    groups = {method: [choice for choice in group if choice.item.kind == kind] for method, group in choices.items()}
+    items = [choice.item for choice in next(iter(groups.values())) if choice.number == 0]
+    methods = {
+        method: {"accuracy": fmean(choice.is_right for choice in group), "interval": _interval(group)}
+        for method, group in groups.items()
+    }
+    return {"items": len(items), "chance": chance(items), "methods": methods}
+
+
 def accuracy(choices: Sequence[Choice], *, is_shuffled: bool) -> dict[str, Any]:
     """Return the accuracy of one method, from 0 to 1, with counts and the use of positions."""
     answered = [choice for choice in choices if choice.position is not None]

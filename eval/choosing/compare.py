@@ -27,14 +27,26 @@ def compare_choices(a: Path, b: Path) -> dict[str, Any]:
     _check_same(entries_a, entries_b, a, b)
     if about_a["choice_prompt"] != about_b["choice_prompt"]:
         raise ValueError(f"{a} and {b} ask in other words; expected one --prompt; run one of them again")
+    common = _common_methods(about_a, about_b, a, b)
+    kinds = [entry.get("kind", "") for entry in entries_a]
+    by_kind = {}
+    for kind in filter(None, dict.fromkeys(kinds)):
+        groups = ([e for e, k in zip(entries, kinds, strict=True) if k == kind] for entries in (entries_a, entries_b))
+        by_kind[kind] = _differences(*groups, methods=common)
+    methods = _differences(entries_a, entries_b, methods=common)
+    return {"a": str(a), "b": str(b), "items": len(entries_a), "methods": methods, "kinds": by_kind}
+
+
+def _differences(entries_a: list[Record], entries_b: list[Record], *, methods: list[str]) -> dict[str, Any]:
+    """Return the accuracies of both runs and their difference, by method."""
     videos = [entry["video_name"] for entry in entries_a]
-    methods = {}
-    for method in _common_methods(about_a, about_b, a, b):
+    rows = {}
+    for method in methods:
         shares = [[_share_right(entry, method) for entry in entries] for entries in (entries_a, entries_b)]
         differences = grouped((video, y - x) for video, x, y in zip(videos, *shares, strict=True))
         points = {name: 100 * fmean(values) for name, values in zip("ab", shares, strict=True)}
-        methods[method] = points | paired_difference([differences], scale=100.0)
-    return {"a": str(a), "b": str(b), "items": len(videos), "methods": methods}
+        rows[method] = points | paired_difference([differences], scale=100.0)
+    return rows
 
 
 def _common_methods(about_a: dict[str, Any], about_b: dict[str, Any], a: Path, b: Path) -> list[str]:

@@ -8,7 +8,7 @@
                                   TSU-TC        {video_path, question, options, correct_answer}
 
 Options are a list, or an object by letter or number. The right one is named by its letter or by its text. An option
-that is a list of actions is read as their sequence.
+that is a list of actions is read as their sequence. A text `kind` groups the questions.
 """
 
 import csv
@@ -72,7 +72,7 @@ def _csv_record(row: dict[str, Any], source: str) -> Record:
     options = [row[letter] for letter in LETTERS if letter in row]
     while options and not options[-1]:  # a question with fewer options than the widest one
         options.pop()
-    return {**{name: row.get(name) for name in ("video_name", "question", "answer")}, "options": options}
+    return {**{name: row.get(name) for name in ("video_name", "question", "answer", "kind")}, "options": options}
 
 
 def _item(record: Any, source: str) -> ChoiceItem:  # noqa: ANN401
@@ -81,7 +81,10 @@ def _item(record: Any, source: str) -> ChoiceItem:  # noqa: ANN401
     question = _text(_field(record, _QUESTION, source), "question", source)
     options = _options(_field(record, _OPTIONS, source), source)
     right = _right(_field(record, _ANSWER, source), options, source)
-    return ChoiceItem(_video(record, source), question, tuple(options.values()), right)
+    kind = record.get("kind") or ""
+    if not isinstance(kind, str):
+        raise ValueError(f"{source}: kind is {kind!r:.60}; expected a text")
+    return ChoiceItem(_video(record, source), question, tuple(options.values()), right, kind)
 
 
 def _field(record: Record, names: tuple[str, ...], source: str) -> Any:  # noqa: ANN401

@@ -26,7 +26,8 @@ def arguments(argv: Sequence[str] | None, *, description: str) -> argparse.Names
         "--compare", type=Path, nargs=2, metavar=("A", "B"), help="two folders of results, nothing else runs"
     )
     _add_orders(p)
-    p.add_argument("--prompt", type=Path, metavar="FILE", help="words of the question, with {question} and {options}")
+    p.add_argument("--prompt", type=Path, metavar="FILE", help="words of the question, with {question} and {options}, "
+                   "or {question} alone, which shows no options")  # fmt: skip
     p.add_argument("--text_only", action="store_true", help="ask without the video: the floor, in OUT/text_only")
     p.add_argument("--limit", type=int, help="ask this many questions, evenly spaced over the file (default: all)")
     add_shard_flags(p)

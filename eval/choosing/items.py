@@ -12,12 +12,16 @@ Order = tuple[int, ...]  # position → number of the option in the file
 
 
 class ChoiceItem(NamedTuple):
-    """A question about a video, its options in the order of the file, and the number of the right one."""
+    """A question about a video, its options in the file's order, and the right one's number.
+
+    Its `kind` groups it with others, if the file has kinds.
+    """
 
     video: str
     question: str
     options: tuple[str, ...]
     right: int
+    kind: str = ""
 
     def is_right(self, option: int) -> bool:
         """Return whether an option is the right one, or has the same text.
@@ -57,4 +61,6 @@ def option_orders(item: ChoiceItem, count: int, *, seed: int | None) -> list[Ord
 
 
 def _shuffled(item: ChoiceItem, seed: Sequence[int]) -> list[int]:
-    return sorted(range(len(item.options)), key=lambda option: digest_number(json.dumps([*item, option, *seed])))
+    # The kind is no part of the key, so that orders are the same with and without it.
+    about = item.video, item.question, item.options, item.right
+    return sorted(range(len(item.options)), key=lambda option: digest_number(json.dumps([*about, option, *seed])))

@@ -14,6 +14,8 @@ _FIELD = re.compile(r"\{(question|options|options_inline)\}")
 def read_prompt(path: Path | None) -> str:
     """Read a prompt with {question} and {options}, one a line, or {options_inline}. Without a file, it is ours.
 
+    A prompt with the question alone shows no options. Then only the likelihoods of options mean anything.
+
     Raises:
         ValueError: no such file, or a prompt without the question or the options.
     """
@@ -21,10 +23,10 @@ def read_prompt(path: Path | None) -> str:
         return PROMPT
     text = read_text(path).strip()
     fields = _FIELD.findall(text)
-    if sorted(fields) not in (["options", "question"], ["options_inline", "question"]):
+    if sorted(fields) not in (["question"], ["options", "question"], ["options_inline", "question"]):
         raise ValueError(
             f"--prompt {path}: found {fields or 'no field'}, expected {{question}} once, and {{options}} or "
-            "{options_inline} once"
+            "{options_inline} at most once"
         )
     return text
 

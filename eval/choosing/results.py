@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.choosing.accuracy import Choice, accuracies, chance
+from eval.choosing.accuracy import Choice, accuracies, accuracies_by_kind, chance
 from eval.choosing.log import ChoiceLog, Record
 from eval.choosing.methods import METHODS, NO_LETTERS, positions
 from eval.choosing.model import ChoiceTask
@@ -58,6 +58,7 @@ def write_results(
         "chance": chance(items),
         "methods": accuracies(choices, is_shuffled=is_shuffled),
         "not_measured": dict(missing),
+        "kinds": accuracies_by_kind(choices),
     }
     write_json(folder / CHOICES, _entries(tasks, log, choices))
     write_json(folder / ACCURACY, result)
@@ -76,6 +77,7 @@ def _entries(tasks: Sequence[ChoiceTask], log: ChoiceLog, choices: dict[str, lis
                     "question": item.question,
                     "options": list(item.options),
                     "right": item.right,
+                    "kind": item.kind,
                     "answers": [],
                 }
             )

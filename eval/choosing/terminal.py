@@ -25,6 +25,19 @@ def print_accuracies(result: Mapping[str, Any]) -> None:
             print(f"{METHODS[name]}: {row['unparsed']} answers name no option. Over all, they count as wrong.")
 
 
+def print_kinds(result: Mapping[str, Any]) -> None:
+    """Print the accuracies by kind of question in %, by the first method that was measured."""
+    if not result.get("kinds"):
+        return
+    method = next(iter(result["methods"]))
+    table = plain_table("kind", "asked", "chance", SHORT[method], "95 %")
+    for kind, row in result["kinds"].items():
+        numbers = row["methods"][method]
+        ends = interval(numbers["interval"] and [100 * end for end in numbers["interval"]])
+        table.add_row(kind or "none", str(row["items"]), percent(row["chance"]), percent(numbers["accuracy"]), ends)
+    print_table(table)
+
+
 def percent(share: float | None) -> str:
     """Format a share.
 
@@ -41,5 +54,16 @@ def print_comparison(result: Mapping[str, Any]) -> None:
         points = (f"{row['a']:.1f}", f"{row['b']:.1f}", f"{row['difference']:+.1f}")
         table.add_row(SHORT[method], *points, interval(row["interval"], sign="+"), p_value(row["p"]))
     print_table(table)
+    if result.get("kinds"):
+        _print_kind_differences(result["kinds"])
     print(f"a: {result['a']}\nb: {result['b']}\nb - a in points of 100 on {result['items']} questions")
     print("95 % paired bootstrap interval over videos, p: sign-flip permutations")
+
+
+def _print_kind_differences(kinds: Mapping[str, Any]) -> None:
+    table = plain_table("kind", "a", "b", "b - a", "95 % interval", "p")
+    for kind, methods in kinds.items():
+        row = next(iter(methods.values()))
+        points = (f"{row['a']:.1f}", f"{row['b']:.1f}", f"{row['difference']:+.1f}")
+        table.add_row(kind, *points, interval(row["interval"], sign="+"), p_value(row["p"]))
+    print_table(table)

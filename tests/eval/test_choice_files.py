@@ -8,6 +8,7 @@ import pytest
 from eval.choosing.files import read_choices
 from eval.choosing.items import ChoiceItem, option_orders
 from eval.choosing.prompt import prompt_text, read_prompt
+from ski_lvlm.storage.files import write_json
 from tests.cases.choice_case import llavidal_record
 
 ITEM = ChoiceItem("v", "What happens?", ("sit", "walk", "read"), 1)
@@ -151,8 +152,8 @@ def test_a_prompt_of_other_words_is_taken_and_a_question_cannot_change_it(tmp_pa
     template = read_prompt(written(tmp_path, "Q: {question} Choices are {options_inline}", "p.txt"))
     text = prompt_text(template, ITEM._replace(question="What {options} {0}?"), (2, 0, 1))
     assert text == "Q: What {options} {0}? Choices are (A) read (B) sit (C) walk"
+    assert prompt_text(read_prompt(written(tmp_path, "{question}", "p.txt")), ITEM, (2, 0, 1)) == ITEM.question
     for words in (
-        "{question}",
         "{options}",
         "",
         "{question} {options} {options_inline}",
@@ -160,6 +161,19 @@ def test_a_prompt_of_other_words_is_taken_and_a_question_cannot_change_it(tmp_pa
     ):
         with pytest.raises(ValueError, match="expected {question} once"):
             read_prompt(written(tmp_path, words + " ", "p.txt"))
+
+
+def test_a_kind_is_read_and_changes_no_order(tmp_path):
+    record = {"video_name": "v", "question": "?", "options": ["a", "b", "c"], "answer": "a"}
+    write_json(tmp_path / "q.json", [record, {**record, "kind": "colour"}, {**record, "kind": None}])
+    items = read_choices(tmp_path / "q.json")
+    assert [item.kind for item in items] == ["", "colour", ""]
+    assert option_orders(items[0], 3, seed=0) == option_orders(items[1], 3, seed=0)
+    (tmp_path / "q.csv").write_text("video_name,question,A,B,answer,kind\nv,?,a,b,A,order\n")
+    assert read_choices(tmp_path / "q.csv")[0].kind == "order"
+    write_json(tmp_path / "q.json", [{**record, "kind": 3}])
+    with pytest.raises(ValueError, match="item 0: kind is 3; expected a text"):
+        read_choices(tmp_path / "q.json")
 
 
 def test_equal_texts_are_one_answer():

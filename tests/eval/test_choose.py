@@ -101,6 +101,22 @@ def test_a_model_that_always_says_a_is_caught_whatever_the_file(monkeypatch, tmp
 
 
 @pytest.mark.slow
+def test_kinds_of_questions_are_counted_apart_and_compared_apart(monkeypatch, tmp_path, capsys):
+    records = [llavidal_record(k) | {"kind": ("action", "colour")[k % 2]} for k in range(40)]
+    write_json(tmp_path / "q.json", records)
+    right = choose(monkeypatch, "right", tmp_path / "right", tmp_path / "q.json")
+    assert list(right["kinds"]) == ["action", "colour"] and "colour" in capsys.readouterr().out
+    first = choose(monkeypatch, "first", tmp_path / "first", tmp_path / "q.json", orders=4)
+    for result, accuracy in ((right, 1), (first, 0.25)):
+        for row in result["kinds"].values():
+            assert (row["items"], row["chance"], row["methods"]["likelihood"]["accuracy"]) == (20, 0.25, accuracy)
+    same = compare_choices(tmp_path / "right", tmp_path / "right")
+    assert {kind: row["likelihood"]["difference"] for kind, row in same["kinds"].items()} == {"action": 0, "colour": 0}
+    assert main(["--compare", str(tmp_path / "right"), str(tmp_path / "right")]) == 0
+    assert "colour" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_every_position_once_takes_the_gain_from_a_preferred_position(monkeypatch, questions, tmp_path):
     result = choose(monkeypatch, "first", tmp_path, questions, orders=4)
     row = result["methods"]["letter"]
