@@ -6,8 +6,8 @@
 `train_ski_lvlm.py --base_llm OUT`: a Llama of four narrow layers, a tokenizer of these texts with ChatML's special
 tokens and a chat template. OUT/result.json states the perplexity on texts of performances that were held out.
 
-A question is followed by some words of a text about the clip, in any order. So the model learns to answer from what
-stands there, as a language model does that was pretrained on much text. Projected tokens stand there later.
+A question is followed by words of its answer between other words about the clip. So the model learns to answer from
+what stands there, as a language model does that was pretrained on much text. Projected tokens stand there later.
 """
 
 import argparse
@@ -41,8 +41,8 @@ def arguments(flags: Sequence[str] | None) -> argparse.Namespace:
     add("--width", type=positive, default=128, help="of the hidden states, a multiple of 32")
     add("--depth", type=positive, default=4, help="layers")
     add("--epochs", type=positive, default=1, help="passes over the pairs")
-    add("--batch_size", type=positive, default=32, help="pairs in a step")
-    add("--learning_rate", type=float, default=3e-3, help="its peak")
+    add("--batch_size", type=positive, default=8, help="pairs in a step")
+    add("--learning_rate", type=float, default=2e-3, help="its peak")
     add("--seed", type=int, default=0, help="seed of weights, order and contexts")
     args = p.parse_args(flags)
     if args.width % 32:

@@ -5,7 +5,8 @@
 
 Clips of each domain are those of a question file of `data_curation/build.py`, evenly spaced. They have a video, facts
 in `facts.jsonl` and tokens. OUT has rgb/, video/, facts.jsonl, features.json and questions.json. A clip is called
-DOMAIN-CLIP there, since the worlds give clips of different rooms and persons the same names.
+DOMAIN-CLIP there, since the worlds give clips of different rooms and persons the same names. prompt.txt lets
+`eval/choose.py` ask without showing the options.
 
 Each clip gets a question about what happens and, outside the narrow domain, one about the scene.
 """
@@ -70,6 +71,7 @@ def main(flags: Sequence[str] | None = None) -> int:
     with atomic_path(args.out / "facts.jsonl") as file:
         file.write_text("".join(_lines(facts)), encoding="utf-8")
     write_json(args.out / "questions.json", items)
+    (args.out / "prompt.txt").write_text("{question}\n", encoding="utf-8")
     print(f"{len(facts)} clips with {len(items)} questions in {args.out}")
     return 0
 

@@ -4,18 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 from data_curation.fact_texts.clip_facts import ClipFacts, read_facts
+from eval.fact_checks.statements import Reading, read_caption
 from scripts.tables.results import Results, Training
 from scripts.tables.rows import Table
 from scripts.testbed.captions import DOMAINS, CaptionPlan
 from scripts.testbed.domains import BROAD, NARROW, THIRD
 from scripts.testbed.effects import verdict
 from ski_lvlm.storage.json_files import read_json
-
-if TYPE_CHECKING:
-    from eval.fact_checks.statements import Reading
 
 RIGHT, INVENTED = "right facts", "invented things"
 # Kinds of facts that the questions about a domain ask for. The first ones have a table of their own.
@@ -24,7 +21,13 @@ KINDS = {
     BROAD: ("action", "count", "object", "room", "surroundings", "facing", "clothes"),
     THIRD: ("action", "order", "count", "object", "room", "surroundings", "facing", "clothes"),
 }
-MEASURES = tuple(f"{kind}, {domain}" for domain in DOMAINS for kind in (RIGHT, *KINDS[domain], INVENTED))
+FOILS = "foils"  # right choices between sentences that differ in one fact
+FOIL_KINDS = ("action", "order")  # with a table of their own
+MEASURES = tuple(
+    f"{name}, {domain}"
+    for domain in DOMAINS
+    for name in (RIGHT, *KINDS[domain], INVENTED, FOILS, *(f"{FOILS} of {kind}" for kind in FOIL_KINDS))
+)
 
 
 def collect(plan: CaptionPlan) -> Results:
@@ -40,9 +43,31 @@ def collect(plan: CaptionPlan) -> Results:
                 reasons[row.name, MEASURES[0]] = "not run"
                 continue
             facts = facts or read_facts(plan.test_set.folder)
-            for measure, values in read_values(step.folder / step.product, facts).items():
+            measures = read_values(step.folder / step.product, facts)
+            choices = plan.choices(row.name, seed)
+            if choices.is_finished():
+                measures |= read_foils(choices.folder / choices.product)
+            for measure, values in measures.items():
                 trainings.setdefault((row.name, measure), {})[seed] = Training(fmean(values.values()), values)
-    return Results(table, MEASURES, trainings, verdict, reasons=reasons)
+    measured = {measure for _, measure in trainings}
+    columns = tuple(measure for measure in MEASURES if measure in measured)
+    return Results(table, columns, trainings, verdict, group_of=clip_of, reasons=reasons)
+
+
+def clip_of(item: str) -> str:
+    """Return the clip of an item, which may be a question about it."""
+    return item.partition("/")[0]
+
+
+def read_foils(choices: Path) -> dict[str, dict[str, float]]:
+    """Return 100 for each question whose right option is the likeliest one, else 0, by clip and kind."""
+    values: dict[str, dict[str, float]] = {}
+    for entry in read_json(choices):
+        clip, kind = str(entry["video_name"]), str(entry["kind"])
+        is_right = entry["answers"][0]["choices"]["likelihood"] == entry["right"]
+        for name in (FOILS, *([f"{FOILS} of {kind}"] if kind in FOIL_KINDS else [])):
+            values.setdefault(f"{name}, {clip.partition('-')[0]}", {})[f"{clip}/{kind}"] = 100.0 * is_right
+    return values
 
 
 def read_values(predictions: Path, facts: Mapping[str, ClipFacts]) -> dict[str, dict[str, float]]:
@@ -50,8 +75,6 @@ def read_values(predictions: Path, facts: Mapping[str, ClipFacts]) -> dict[str, 
 
     An answer that is missing tells nothing.
     """
-    from eval.fact_checks.statements import read_caption
-
     texts: dict[str, list[str]] = {}
     for item in read_json(predictions):
         texts.setdefault(str(item["video_name"]), []).append(item.get("pred") or "")
@@ -66,7 +89,7 @@ def read_values(predictions: Path, facts: Mapping[str, ClipFacts]) -> dict[str, 
     return values
 
 
-def share_of_right(reading: "Reading", kinds: Sequence[str]) -> float | None:
+def share_of_right(reading: Reading, kinds: Sequence[str]) -> float | None:
     """Return right statements by all statements and facts that are not named. None without any of these kinds.
 
     So both silence and guesses cost.
@@ -77,7 +100,7 @@ def share_of_right(reading: "Reading", kinds: Sequence[str]) -> float | None:
     return sum(statement.is_right for statement in statements) / total if total else None
 
 
-def share_of_invented(reading: "Reading") -> float:
+def share_of_invented(reading: Reading) -> float:
     """Return the share of named actions, things and persons that are not in the clip. 0 if none is named."""
     return reading.invented_items / reading.named_items if reading.named_items else 0.0
 

@@ -32,6 +32,7 @@ class CaptionSizes:
         base_llm: the small language model, or one for `train_ski_lvlm.py --base_llm`.
         lvlm: flags of all trainings.
         describe: flags of all descriptions.
+        choose: flags of all multiple-choice questions.
     """
 
     clips: dict[str, int]
@@ -44,13 +45,14 @@ class CaptionSizes:
     other_seeds: int
     base_llm: str = SMALL_LLM
     skeletons: Scale = SKELETONS
-    lvlm: str = "--batch_size 8 --per_device_train_batch_size 8 --learning_rate 3e-3"
+    lvlm: str = "--batch_size 8 --per_device_train_batch_size 8 --learning_rate 3e-3 --bf16 False"
     describe: str = "--max_new_tokens 80 --batch_size 48"
+    choose: str = "--max_new_tokens 1 --batch_size 48 --limit 400"
 
 
 FULL = CaptionSizes(
     clips={BROAD: 720, NARROW: 600, THIRD: 96},
-    described=48,
+    described=96,
     performances=1000,
     pairs=30_000,
     start_steps=600,
@@ -59,5 +61,27 @@ FULL = CaptionSizes(
     other_seeds=4,
 )
 QUICK = replace(
-    FULL, clips={BROAD: 360, NARROW: 300, THIRD: 48}, performances=500, pairs=15_000, seeds=2, other_seeds=1
+    FULL,
+    clips={BROAD: 360, NARROW: 300, THIRD: 48},
+    described=48,
+    performances=500,
+    pairs=15_000,
+    seeds=2,
+    other_seeds=1,
 )
+
+
+def with_llm(sizes: CaptionSizes, base_llm: str) -> CaptionSizes:
+    """Return the sizes for a larger language model, whose steps take seconds on a processor."""
+    from ski_lvlm.llm.loading import native_bf16
+
+    return replace(
+        sizes,
+        base_llm=base_llm,
+        start_steps=200,
+        steps=100,
+        seeds=min(sizes.seeds, 3),
+        lvlm=f"--batch_size 8 --per_device_train_batch_size 4 --learning_rate 3e-3 --bf16 {native_bf16()}",
+        describe="--max_new_tokens 80 --batch_size 16 --limit 160",
+        choose="--max_new_tokens 1 --batch_size 16 --limit 120",
+    )

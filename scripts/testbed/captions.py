@@ -146,7 +146,7 @@ class CaptionPlan:
         base: str | Path = llm.folder if llm else self.sizes.base_llm
         words: tuple[str | Path, ...] = ("train_ski_lvlm.py", "--instructions", domain.instructions)
         words += ("--features", tokens.folder, "--base_llm", base, *flags, *self.sizes.lvlm.split())
-        words += ("--standardise", "True", "--bf16", "False", "--save_strategy", "no", "--disable_tqdm", "True")
+        words += ("--standardise", "True", "--save_strategy", "no", "--disable_tqdm", "True")
         words += ("--dataloader_num_workers", "0", "--seed", str(seed), "--output_dir", folder)
         needs += (domain.pairs, tokens, *((llm,) if llm else ()))
         return Step(words, "result.json", self.out, folder, needs)
@@ -158,6 +158,23 @@ class CaptionPlan:
         words += ("--features", test.folder, "--questions", test.folder / "questions.json", "--workers", "0")
         words += (*self.sizes.describe.split(), "--out", folder / "predictions.json")
         return Step(words, "predictions.json", self.out, folder, (model, test))
+
+    @property
+    def foils(self) -> Step:
+        """The step that writes questions whose options differ in one fact."""
+        folder, test = self.out / "foils", self.test_set
+        words: tuple[str | Path, ...] = ("eval/facts.py", "--foils", "--facts", test.folder)
+        return Step((*words, "--out", folder / "foils.json"), "foils.json", self.out, folder, (test,))
+
+    def choices(self, name: str, seed: int) -> Step:
+        """Return the step that asks these questions, of which the likelihoods of the options are read."""
+        model, folder, test, foils = self.model(name, seed), self._folder(name, seed), self.test_set, self.foils
+        words: tuple[str | Path, ...] = ("eval/choose.py", "--model", model.folder, "--videos", test.folder / "rgb")
+        words += ("--features", test.folder, "--questions", foils.folder / foils.product)
+        words += ("--prompt", test.folder / "prompt.txt", "--workers", "0", *self.sizes.choose.split())
+        folder /= "choices"  # the command's folder lies below the step's, since both lock theirs
+        words += ("--out", folder / "results")
+        return Step(words, "results/choices.json", self.out, folder, (model, test, foils))
 
     def drift(self, name: str, seed: int) -> Step | None:
         """Return the step that measures how far T_v has moved from its start. The start itself has none."""
@@ -175,5 +192,5 @@ class CaptionPlan:
     def targets(self) -> list[Step]:
         """Return the last steps of all trainings."""
         runs = [(row.name, seed) for row in self.rows for seed in self.seeds(row.method)]
-        steps = [step for run in runs for step in (self.description(*run), self.drift(*run))]
+        steps = [step for run in runs for step in (self.description(*run), self.choices(*run), self.drift(*run))]
         return [step for step in steps if step]

@@ -9,7 +9,8 @@ from scripts.tables.command import save
 from scripts.tables.results import Results
 from scripts.testbed import caption_facts
 from scripts.testbed.caption_hypotheses import Drifts, by_training, outcomes
-from scripts.testbed.caption_sizes import FULL, QUICK, SMALL_LLM
+from scripts.testbed.caption_power import power, power_text
+from scripts.testbed.caption_sizes import FULL, QUICK, SMALL_LLM, with_llm
 from scripts.testbed.captions import DOMAINS, WAYS, CaptionPlan
 from scripts.testbed.page import as_json, markdown
 from ski_lvlm.cli import positive
@@ -31,7 +32,8 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 def plan_of(args: argparse.Namespace, out: Path) -> CaptionPlan:
     """Return the plan of these flags."""
-    sizes = replace(QUICK if args.quick else FULL, base_llm=args.base_llm)
+    sizes = QUICK if args.quick else FULL
+    sizes = sizes if args.base_llm == SMALL_LLM else with_llm(sizes, args.base_llm)
     sizes = replace(sizes, seeds=args.caption_seeds) if args.caption_seeds else sizes
     return CaptionPlan(out / "captions", sizes, tuple(args.ways))
 
@@ -43,8 +45,10 @@ def write(plan: CaptionPlan) -> None:
     llm = plan.sizes.base_llm
     name = "captions" if llm == SMALL_LLM else f"captions-{llm.replace('/', '_')}"
     sizes = asdict(plan.sizes) | {"skeletons": plan.sizes.skeletons.skeletons}
-    data = as_json(results, judged) | {"drift": drifts, "drift_against_facts": points(results, drifts), "sizes": sizes}
-    save(plan.out.parent, name, text=markdown(results, judged, unit="clips"), data=data)
+    smallest = power(results)
+    data = as_json(results, judged) | {"drift": drifts, "drift_against_facts": points(results, drifts)}
+    text = markdown(results, judged, unit="clips") + (f"\n{power_text(smallest)}" if smallest else "")
+    save(plan.out.parent, name, text=text, data=data | {"power": smallest, "sizes": sizes})
 
 
 def points(results: Results, drifts: Drifts) -> list[dict[str, Any]]:

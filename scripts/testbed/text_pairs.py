@@ -9,7 +9,7 @@ import numpy as np
 
 from ski_lvlm.storage.digests import digest_number
 
-_WORDS = 16
+_WORDS, _OWN_WORDS = 16, 10  # before an answer, and how many of them may be the answer's
 _ALONE = 0.1  # share of questions without words
 _IN_ORDER = 0.5
 # Words that say nothing about a clip.
@@ -39,27 +39,39 @@ class TextPair:
 
 
 def text_pairs(records: Iterable[Mapping[str, Any]], *, seed: int) -> list[TextPair]:
-    """Return the pairs of all styles, each with words of a caption in any style, or with none."""
+    """Return the pairs of all styles, each with words about the performance, or with none."""
     performances: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
         performances.setdefault(record["clip"], []).append(record)
     return [
-        TextPair(clip, _words(texts, f"{seed} {clip} {pair['question']}"), pair["question"], pair["answer"])
+        TextPair(clip, _words(pair, texts, f"{seed} {clip} {pair['question']}"), pair["question"], pair["answer"])
         for clip, texts in performances.items()
         for record in texts
         for pair in record["pairs"]
     ]
 
 
-def _words(texts: Sequence[Mapping[str, Any]], key: str) -> str:
-    """Return some words of a caption, each once, half of the time in their order and else in any."""
+def _words(pair: Mapping[str, str], texts: Sequence[Mapping[str, Any]], key: str) -> str:
+    """Return words of the answer between words of the captions. The answer's are in order half of the time."""
     generator = np.random.default_rng(digest_number(key))
     if generator.random() < _ALONE:
         return ""
-    caption = str(texts[int(generator.integers(len(texts)))]["caption"])
-    words = [word for word in dict.fromkeys(re.findall(r"[a-z]+", caption.lower())) if word not in _FUNCTION_WORDS]
-    places = generator.permutation(len(words))[:_WORDS]
-    return " ".join(words[place] for place in (sorted(places) if generator.random() < _IN_ORDER else places))
+    answer = _content_words(pair["answer"])
+    captions = _content_words(" ".join(str(text["caption"]) for text in texts))
+    others = [word for word in captions if word not in answer]
+    own = [answer[place] for place in sorted(generator.permutation(len(answer))[:_OWN_WORDS])]
+    others = [others[place] for place in generator.permutation(len(others))[: _WORDS - len(own)]]
+    is_own = generator.permutation([True] * len(own) + [False] * len(others))
+    if generator.random() >= _IN_ORDER:
+        own = [own[place] for place in generator.permutation(len(own))]
+    sources = {True: iter(own), False: iter(others)}
+    return " ".join(next(sources[bool(choice)]) for choice in is_own)
+
+
+def _content_words(text: str) -> list[str]:
+    """Return the words of a text that say something about a clip, each once."""
+    words = dict.fromkeys(re.findall(r"[a-z]+", text.lower()))
+    return [word for word in words if word not in _FUNCTION_WORDS]
 
 
 def split_pairs(pairs: Sequence[TextPair], *, held_out: int, source: str) -> tuple[list[TextPair], list[TextPair]]:

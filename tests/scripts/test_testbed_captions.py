@@ -1,7 +1,6 @@
 """The captions part of the testbed: its commands, its readings and its verdicts. No model is trained here."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +10,17 @@ import train_ski_lvlm
 import train_ski_vlm
 from data_curation import build, synthesize
 from data_curation.fact_texts.clip_facts import read_facts
-from eval import describe_flags
+from eval import describe_flags, facts
+from eval.choosing import flags as choosing_flags
 from scripts import evidence, extract_features, projector_drift, testbed_language_model, testbed_test_set
 from scripts.tables.jobs import in_order
 from scripts.tables.results import Results, Training
 from scripts.tables.rows import Table
 from scripts.testbed import captions as ways
-from scripts.testbed.caption_facts import KINDS, RIGHT, collect, drifts, read_values
+from scripts.testbed.caption_facts import KINDS, RIGHT, clip_of, collect, drifts, read_foils, read_values
 from scripts.testbed.caption_hypotheses import outcomes
-from scripts.testbed.caption_sizes import QUICK
+from scripts.testbed.caption_power import power, power_text
+from scripts.testbed.caption_sizes import QUICK, with_llm
 from scripts.testbed.captions import NOISE, SHUFFLED, SKELETONS, START, VIDEO, WAYS, CaptionPlan
 from scripts.testbed.captions_part import points
 from scripts.testbed.effects import verdict
@@ -28,7 +29,7 @@ from ski_lvlm.storage.files import write_json
 from tests.cases.facts_case import drawn_records
 
 PLAN = CaptionPlan(Path("/out"), QUICK)
-PLANS = (PLAN, CaptionPlan(Path("/out"), replace(QUICK, base_llm="smollm2")))
+PLANS = (PLAN, CaptionPlan(Path("/out"), with_llm(QUICK, "smollm2")))
 RIGHT_NARROW, RIGHT_THIRD = f"{RIGHT}, narrow", f"{RIGHT}, third"
 
 
@@ -59,11 +60,15 @@ def test_no_two_worlds_are_the_same_and_the_language_model_reads_about_others():
 @pytest.mark.slow
 def test_the_commands_know_their_flags():
     parsers = {
-        "train_ski_lvlm.py": train_ski_lvlm.flag_parser().parse_args_into_dataclasses,
+        "train_ski_lvlm.py": lambda words: train_ski_lvlm.flag_parser().parse_args_into_dataclasses(
+            [*words, "--use_cpu", "True"]  # as the command adds where there is no GPU
+        ),
         "train_ski_vlm.py": train_ski_vlm.parse,
         "data_curation/synthesize.py": lambda words: synthesize.arguments().parse_args(words),
         "data_curation/build.py": build.arguments,
         "scripts/extract_features.py": extract_features.arguments,
+        "eval/choose.py": lambda words: choosing_flags.arguments(words, description=""),
+        "eval/facts.py": facts.arguments,
         "eval/describe.py": lambda words: describe_flags.arguments(words, description=""),
         "scripts/projector_drift.py": projector_drift.arguments,
         "scripts/testbed_language_model.py": testbed_language_model.arguments,
@@ -131,12 +136,12 @@ def collected(domains, *flags):
 def test_clips_of_equal_names_stay_apart(domains):
     out = collected(domains, "--clips", "2")
     collected(domains, "--clips", "2")  # again, as after a crash
-    features, facts = FeatureFolder(out), read_facts(out)
-    assert len(facts) == 4 and features.load("narrow-S301C001P017R001A010", "video")[0, 0] == 6
+    features, all_facts = FeatureFolder(out), read_facts(out)
+    assert len(all_facts) == 4 and features.load("narrow-S301C001P017R001A010", "video")[0, 0] == 6
     assert features.load("third-S301C001P017R001A010", "video")[0, 0] == 5
     assert (out / "rgb" / "third-S301C001P017R001A010.avi").read_bytes() == b"third"
     questions = json.loads((out / "questions.json").read_text())
-    assert {q["video_name"] for q in questions} == facts.keys() and len(questions) == 2 + 2 * 2
+    assert {q["video_name"] for q in questions} == all_facts.keys() and len(questions) == 2 + 2 * 2
 
 
 def test_tokens_of_another_tower_are_refused(domains):
@@ -191,16 +196,35 @@ def test_drift_is_judged_over_trainings_and_against_facts():
     assert len(points(results(values), drift)) == 2 * 6
 
 
+def test_power_needs_three_trainings_and_grows_with_seeds():
+    three, two = plus(0, noise=2), plus(0, noise=2)[:2]
+    assert power(results({VIDEO: two})) == {}
+    by_seeds = power(results({VIDEO: three}))["narrow"]
+    assert by_seeds[12]["over trainings"] < by_seeds[3]["over trainings"]
+    assert "- narrow: " in power_text(power(results({VIDEO: three})))
+
+
 def test_answers_are_read_by_clip_and_domain(domains):
-    pytest.importorskip("eval.fact_checks.statements")
     out = collected(domains)
-    facts = read_facts(out)
-    names = sorted(facts)
+    all_facts = read_facts(out)
+    names = sorted(all_facts)
     predictions = [{"video_name": name, "Q": "?", "pred": None} for name in names]
     write_json(out / "predictions.json", predictions)
-    silent = read_values(out / "predictions.json", facts)
+    silent = read_values(out / "predictions.json", all_facts)
     assert set(silent[RIGHT_NARROW].values()) == set(silent[RIGHT_THIRD].values()) == {0.0}
     assert len(silent[RIGHT_THIRD]) == 3 and all(f"{kind}, narrow" in silent for kind in KINDS["narrow"][:2])
+
+
+def test_foils_are_read_by_clip_and_kind(tmp_path):
+    entries = [
+        {"video_name": clip, "kind": kind, "right": 0, "answers": [{"choices": {"likelihood": choice}}]}
+        for clip, kind, choice in (("narrow-a", "action", 0), ("narrow-a", "room", 1), ("third-a", "order", 0))
+    ]
+    write_json(tmp_path / "choices.json", entries)
+    read = read_foils(tmp_path / "choices.json")
+    assert read["foils, narrow"] == {"narrow-a/action": 100, "narrow-a/room": 0}
+    assert read["foils of order, third"] == {"third-a/order": 100} and "foils of room, narrow" not in read
+    assert clip_of("narrow-a/room") == clip_of("narrow-a") == "narrow-a"
 
 
 def test_runs_that_are_not_there_are_named(tmp_path):
