@@ -58,13 +58,15 @@ def _words(pair: Mapping[str, str], texts: Sequence[Mapping[str, Any]], key: str
         return ""
     answer = _content_words(pair["answer"])
     captions = _content_words(" ".join(str(text["caption"]) for text in texts))
-    others = [word for word in captions if word not in answer]
-    own = [answer[place] for place in sorted(generator.permutation(len(answer))[:_OWN_WORDS])]
-    others = [others[place] for place in generator.permutation(len(others))[: _WORDS - len(own)]]
-    is_own = generator.permutation([True] * len(own) + [False] * len(others))
+    caption_words = [word for word in captions if word not in answer]
+    answer_words = [answer[place] for place in sorted(generator.permutation(len(answer))[:_OWN_WORDS])]
+    caption_words = [
+        caption_words[place] for place in generator.permutation(len(caption_words))[: _WORDS - len(answer_words)]
+    ]
+    is_own = generator.permutation([True] * len(answer_words) + [False] * len(caption_words))
     if generator.random() >= _IN_ORDER:
-        own = [own[place] for place in generator.permutation(len(own))]
-    sources = {True: iter(own), False: iter(others)}
+        answer_words = [answer_words[place] for place in generator.permutation(len(answer_words))]
+    sources = {True: iter(answer_words), False: iter(caption_words)}
     return " ".join(next(sources[bool(choice)]) for choice in is_own)
 
 
