@@ -87,7 +87,7 @@ class BatchHandler(ChatHandler):
             self.path = asked["url"]
             answer = self.double.plan(asked["body"])
             self.double.requests.append(asked["body"])
-            body = self.well_formed(answer.text) if answer.body is None else answer.body
+            body = self.well_formed(answer) if answer.body is None else answer.body
             reply = {"status_code": answer.status, "body": json.loads(body)}
             (good if answer.status == 200 else bad).append({"custom_id": asked["custom_id"], "response": reply})
         self.store.never_begun = 0

@@ -53,7 +53,8 @@ def test_it_needs_nothing_that_cogvlms_environment_lacks():
     loaded = {name.partition(".")[0] for name in done.stdout.split()} - {"_distutils_hack"}
     ours = {name for name in done.stdout.split() if name.startswith(("data_curation", "ski_lvlm"))}
     needed = ("", ".vision_worker", ".vision_models", ".vision_protocol")
-    shared = {"ski_lvlm", "ski_lvlm.parallel", "ski_lvlm.parallel.line_protocol"}
+    shared = {"ski_lvlm", "ski_lvlm.auto", "ski_lvlm.auto.import_hook"}
+    shared |= {"ski_lvlm.parallel", "ski_lvlm.parallel.line_protocol"}
     assert ours == {"data_curation", *(f"data_curation.captioning{name}" for name in needed)} | shared
     assert not loaded & {"jaxtyping", "numpy", "einops", "tenacity", "torch", "transformers"}
 

@@ -16,7 +16,7 @@ def test_folder_table_and_ledger_name_the_same_run(tmp_path):
     folder = write_run(tmp_path, graded_items([1, 2]))
     runs = [read_run(path) for path in (folder, folder / "scores.json", folder / "judgements.jsonl")]
     assert runs[0].records == runs[1].records == runs[2].records
-    assert runs[0].judge == {**JUDGE, "temperature": None, "max_tokens": None, "server": None}
+    assert runs[0].judge == {**JUDGE, "temperature": None, "max_tokens": None, "server": None, "score_kind": None}
     assert [item.score for item in runs[0].items("correctness")] == [1, 2]
 
 

@@ -65,8 +65,6 @@ def test_its_answers_and_cut_marks_are_those_of_transformers_and_belong_to_their
     assert predictions(tmp_path) == predictions(by_transformers)
     cut = [{key: record.get("cut") for key, record in logged(out).items()} for out in (tmp_path, by_transformers)]
     assert cut[0] == cut[1] and set(cut[0].values()) == {True, None}
-    order = [(r["video_name"], r["question"]) for r in read_jsonl(tmp_path / "predictions.jsonl")]
-    assert order != list(logged(by_transformers)), "the stand-in answers out of order"
     about = json.loads((tmp_path / "predictions.run.json").read_text())
     assert about["engine"] == {"name": "vllm", "version": "double"}
 
@@ -155,7 +153,7 @@ def test_the_process_imports_nothing_that_vllms_environment_lacks():
     done = run([sys.executable, "-c", listed, str(ROOT)])
     assert done.returncode == 0, done.stderr
     ours = {name for name in done.stdout.split() if name.startswith(("eval", "ski_lvlm", "data_curation"))}
-    rooms = {"eval", "eval.describing", "ski_lvlm", "ski_lvlm.parallel"}
+    rooms = {"eval", "eval.describing", "ski_lvlm", "ski_lvlm.auto", "ski_lvlm.auto.import_hook", "ski_lvlm.parallel"}
     assert ours == rooms | {"eval.describing.vllm_worker", "ski_lvlm.parallel.line_protocol"}
     assert not {"torch", "transformers", "jaxtyping", "numpy"} & set(done.stdout.split())
 

@@ -409,7 +409,7 @@ def test_the_training_accepts_its_flags(tmp_path, runner):
     made(tmp_path, runner, "--rows", "†", "--seeds", "2", "--max_steps", "3")
     words = of(runner, "train_ski_lvlm.py")[1][1:]
     recipe, args = HfArgumentParser((SkiLvlmRecipe, LvlmArguments)).parse_args_into_dataclasses(adapted_flags(words))
-    assert (recipe.skeleton_dropout, recipe.modalities, recipe.standardise) == (0.5, "video,skeleton", True)
+    assert (recipe.skeleton_dropout, recipe.modalities, recipe.standardise) == ([0.5], "video,skeleton", True)
     assert (args.seed, args.max_steps, args.batch_size, args.num_train_epochs) == (1, 3, 4, 1.25)
 
 
