@@ -18,13 +18,3 @@ _NAMES: dict[Colour, str] = {
 def colour_name(colour: Colour) -> str:
     """Return the name of a colour of clothes, hair, walls or floors."""
     return _NAMES[colour]
-
-
-def surface_colours(surface: str) -> tuple[str, ...]:
-    """Return the names of the colours that walls or floors may have."""
-    return tuple(map(colour_name, WALLS if surface == "walls" else FLOORS))
-
-
-def clothes_colours() -> tuple[str, ...]:
-    """Return the names of the colours that shirts may have."""
-    return tuple(map(colour_name, SHIRTS))
