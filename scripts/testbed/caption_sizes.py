@@ -66,7 +66,9 @@ QUICK = replace(
     described=48,
     performances=500,
     pairs=15_000,
-    seeds=2,
+    start_steps=300,
+    steps=150,
+    seeds=1,
     other_seeds=1,
 )
 
