@@ -65,6 +65,8 @@ def test_its_answers_and_cut_marks_are_those_of_transformers_and_belong_to_their
     assert predictions(tmp_path) == predictions(by_transformers)
     cut = [{key: record.get("cut") for key, record in logged(out).items()} for out in (tmp_path, by_transformers)]
     assert cut[0] == cut[1] and set(cut[0].values()) == {True, None}
+    order = [(r["video_name"], r["question"]) for r in read_jsonl(tmp_path / "predictions.jsonl")]
+    assert order != list(logged(by_transformers)), "the stand-in answers out of order"
     about = json.loads((tmp_path / "predictions.run.json").read_text())
     assert about["engine"] == {"name": "vllm", "version": "double"}
 

@@ -1,7 +1,7 @@
 """A stand-in for vLLM's engine, which answers the prompt that came last, one at each step, with arbitrary tokens.
 
-With `VLLM_DOUBLE` "model", transformers decodes the answers. Other values make it misbehave: "absent", "refuses N"
-(prompts of N tokens), "dies N" or "hangs N" (after N answers).
+With `VLLM_DOUBLE` "model", transformers decodes the answers, and the first prompt waits until there are two. Other
+values make it misbehave: "absent", "refuses N" (prompts of N tokens), "dies N" or "hangs N" (after N answers).
 """
 
 import hashlib
@@ -82,6 +82,8 @@ class LLMEngine:
             os._exit(3)
         if fault == "hangs" and "0" not in self.requests and self.answers == int(number):
             threading.Event().wait()
+        if fault == "model" and not self.answers and "0" not in self.requests and len(self.requests) < 2:
+            return []  # so that answers are out of order, whatever the clock
         self.answers += "0" not in self.requests  # which is the trial
         request_id, (embeddings, params) = self.requests.popitem()
         ids = self.decode(embeddings, params) if fault == "model" else arbitrary(embeddings, params)
