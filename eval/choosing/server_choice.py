@@ -12,8 +12,8 @@ from eval.choosing.items import LETTERS
 from eval.choosing.methods import OPTION_LIKELIHOODS
 from eval.choosing.model import ChoiceTask, Evidence, Found, Tasks
 from eval.choosing.reading import shown_tasks
-from eval.describing.server_model import HOPELESS, ServerModel, picture_probe, shown_question
-from ski_lvlm.servers.client import PROBE, ChatError, ChatRequest, Refused, Reply
+from eval.describing.server_model import Replies, ServerModel, picture_probe, shown_question
+from ski_lvlm.servers.client import PROBE, ChatRequest, Refused, Reply
 from ski_lvlm.storage.shards import Shard
 from ski_lvlm.video_llm.frames import VideoFrames
 from ski_lvlm.video_llm.text_prompting import NO_VIDEO
@@ -51,7 +51,7 @@ class ServerChoice:
         clips = None if args.text_only else self._model.clips()
         has_letters = self._has_letters()
         waiting: deque[tuple[ChoiceTask, Future[Reply]]] = deque()
-        failures = _Failures()
+        replies = Replies()
         with ThreadPoolExecutor(args.batch_size) as threads:
             try:
                 for batch in shown_tasks(tasks, clips, batch_size=1, workers=args.workers, no_video=NO_VIDEO):
@@ -62,9 +62,9 @@ class ServerChoice:
                         request = self._request(task, frames, has_letters=has_letters)
                         waiting.append((task, threads.submit(self._model.client.chat, request)))
                         if len(waiting) > args.batch_size:
-                            yield failures.checked(*waiting.popleft())
+                            yield _found(*waiting.popleft(), replies)
                 while waiting:
-                    yield failures.checked(*waiting.popleft())
+                    yield _found(*waiting.popleft(), replies)
             finally:
                 self._model.client.stop()
                 threads.shutdown(cancel_futures=True)
@@ -87,23 +87,11 @@ class ServerChoice:
         )
 
 
-class _Failures:
-    """Failures in a row, of which too many end the run."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def checked(self, task: ChoiceTask, future: Future[Reply]) -> Found:
-        """Return a task with its evidence, or None and the reason."""
-        try:
-            reply = future.result()
-        except ChatError as error:
-            self._count += 1
-            if self._count >= HOPELESS:
-                raise ValueError(f"{error}; this happened {HOPELESS} times in a row, so the run stops") from error
-            return task, None, str(error)
-        self._count = 0
-        return task, Evidence(reply.text, reply.cut, None, letters(reply, len(task.order))), ""
+def _found(task: ChoiceTask, future: Future[Reply], replies: Replies) -> Found:
+    reply, error = replies.of(future)
+    if reply is None:
+        return task, None, error
+    return task, Evidence(reply.text, reply.cut, None, letters(reply, len(task.order))), ""
 
 
 def letters(reply: Reply, count: int) -> list[tuple[float, int] | None] | None:

@@ -75,6 +75,29 @@ class ServerModel:
         }
 
 
+class Replies:
+    """Replies to requests, of which too many failures in a row end the run."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def of(self, future: Future[Reply]) -> tuple[Reply | None, str]:
+        """Return the reply, or None and the reason.
+
+        Raises:
+            ValueError: the last of `HOPELESS` failures in a row.
+        """
+        try:
+            reply = future.result()
+        except ChatError as error:
+            self._failures += 1
+            if self._failures >= HOPELESS:
+                raise ValueError(f"{error}; this happened {HOPELESS} times in a row, so the run stops") from error
+            return None, str(error)
+        self._failures = 0
+        return reply, ""
+
+
 class ServerEngine:
     """Answers of a server, several requests at the same time.
 
@@ -96,7 +119,7 @@ class ServerEngine:
     ) -> None:
         self._client, self._threads, self._seed, self._generation = client, threads, seed, generation
         self.clips_at_once = capacity
-        self._failures = 0
+        self._replies = Replies()
         self._waiting: list[tuple[Prompt, Future[Reply]]] = []
 
     def problem(self, content: VideoFrames, question: str) -> None:
@@ -124,14 +147,9 @@ class ServerEngine:
 
     def _next(self) -> Answer:
         prompt, future = self._waiting.pop(0)
-        try:
-            reply = future.result()
-        except ChatError as error:
-            self._failures += 1
-            if self._failures >= HOPELESS:
-                raise ValueError(f"{error}; this happened {HOPELESS} times in a row, so the run stops") from error
-            return Answer(prompt.video, prompt.question, None, str(error))
-        self._failures = 0
+        reply, error = self._replies.of(future)
+        if reply is None:
+            return Answer(prompt.video, prompt.question, None, error)
         return Answer(prompt.video, prompt.question, without_thoughts(reply.text).strip(), cut=reply.cut)
 
 

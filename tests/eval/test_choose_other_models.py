@@ -173,7 +173,7 @@ def test_a_server_without_probabilities_chooses_by_what_it_writes(case, tmp_path
 
 
 def test_a_server_that_fails_for_good_stops_the_run_and_keeps_what_it_has(case, tmp_path, server, monkeypatch):
-    monkeypatch.setattr("eval.choosing.server_choice.HOPELESS", 2)
+    monkeypatch.setattr("eval.describing.server_model.HOPELESS", 2)
     server.plan = lambda request: (
         first_tokens(request) if "Say yes" in str(request) or "person 0" in str(request) else Answer(status=400)
     )
