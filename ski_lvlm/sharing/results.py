@@ -81,10 +81,12 @@ def _is_folder(model: object, folder: Path) -> bool:
 
 
 def _zero_shot(content: dict[str, Any]) -> Iterator[Result]:
-    unseen, data = content["unseen"], str(content.get("data", ""))
-    title = f"zero-shot: unseen classes of {content['split']} by {content['modality']}, {content['clips']} clips"
+    is_closed = "unseen" not in content  # a test of the classes of training
+    scores, data = content["seen" if is_closed else "unseen"], str(content.get("data", ""))
+    test = "closed set: seen" if is_closed else "zero-shot: unseen"
+    title = f"{test} classes of {content['split']} by {content['modality']}, {content['clips']} clips"
     note = content.get("note", "")
-    yield Result(title, data, "top-1 accuracy", unseen["top1"], ", ".join(filter(None, (_counted(unseen), note))))
+    yield Result(title, data, "top-1 accuracy", scores["top1"], ", ".join(filter(None, (_counted(scores), note))))
     general = content.get("generalised")
     if general:
         title = f"generalised zero-shot: {content['split']} by {content['modality']}"

@@ -91,6 +91,12 @@ def test_results_within_and_beside_the_run_are_found(run):
     assert "No test of it" not in str(card)
 
 
+def test_a_closed_set_test_is_a_result_of_seen_classes(run):
+    write_json(run / "closed" / "zero_shot.json", {**ZERO_SHOT, "model": str(run), "seen": UNSEEN})
+    results = section(card_of(run), "Results")
+    assert "closed set: seen classes of ntu60/48-12 by video, test clips | ntu60 | top-1 accuracy | 0.5714" in results
+
+
 def test_results_of_other_places_can_be_added(run, tmp_path):
     scores = {"judge": "similarity", "note": "not comparable", "metrics": {"detail": {"mean": 61.2}, "context": {}}}
     write_json(tmp_path / "elsewhere" / "scores.json", scores)
