@@ -81,34 +81,25 @@ def main(flags: Sequence[str] | None = None, *, runner: Runner = subprocess_runn
     series_of = {name: make(out, sizes) for name, make in SERIES.items()}
     if args.people:
         series_of[PEOPLE] = people_series(args.people, out, sizes)
-    if parts == [POWER]:
-        return _power(args, out, sizes, runner)
-    targets = [
-        step for part in parts if part in series_of for one in series_of[part] for step in one.evaluations().values()
-    ]
+    power = power_series(out, sizes)
+    series_of_part = {**series_of, POWER: power}
+    targets = [step for part in parts for one in series_of_part.get(part, ()) for step in one.evaluations().values()]
     targets += captions.targets() if CAPTIONS in parts else []
     failed = run_or_print(targets, args, runner=runner)
     if failed is None:
         return 0
     if CAPTIONS in parts:
         captions_part.write(captions)
-    if parts == [CAPTIONS]:
+    if POWER in parts:
+        calculated = power_json(collect(power), sizes)
+        save(out, POWER, text=power_text(calculated), data=calculated | {"sizes": asdict(sizes)})
+    if not set(parts) & set(series_of):
         return exit_code(failed)
     results = collect([one for series in series_of.values() for one in series])
     judged = outcomes(results)
     for name, draw in (("gains", draw_gains), ("curves", draw_curves), ("classes", draw_classes)):
         draw(results, path=out / f"{name}.png")
     save(out, "evidence", text=markdown(results, judged), data=as_json(results, judged) | {"sizes": asdict(sizes)})
-    return exit_code(failed)
-
-
-def _power(args: argparse.Namespace, out: Path, sizes: Sizes, runner: Runner) -> int:
-    series = power_series(out, sizes)
-    failed = run_or_print([step for one in series for step in one.evaluations().values()], args, runner=runner)
-    if failed is None:
-        return 0
-    power = power_json(collect(series), sizes)
-    save(out, POWER, text=power_text(power), data=power | {"sizes": asdict(sizes)})
     return exit_code(failed)
 
 

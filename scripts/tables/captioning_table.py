@@ -15,7 +15,7 @@ from eval.pages.table_3 import METRIC_NAMES, PAPER_JUDGE, PUBLISHED
 from scripts.tables.captioning_plan import CaptioningPlan
 from scripts.tables.markdown import NOTHING, empty_rows, grid, span, with_spread
 from scripts.tables.methods import Captioner, OtherModel, PublishedProjector, TrainedLvlm
-from scripts.tables.results import Comparison, Number, Results, Training, over_trainings, verdict_of
+from scripts.tables.results import Comparison, Number, Results, Training, over_trainings, verdict_of_both
 from scripts.tables.rows import Row, Table
 
 ACTION = "action"  # captions that name the right action, in percent
@@ -140,10 +140,8 @@ def results_of(
 
 def verdict(points: Number, baseline: Number) -> str:
     """Judge a difference by its intervals over videos and over trainings."""
-    across = over_trainings(points.per_training)
-    if points.interval is None:
-        return "no conclusion: one video"
-    return verdict_of([points.interval, across]) if across else "no conclusion: one training"
+    reason = "no conclusion: one video" if points.interval is None else "no conclusion: one training"
+    return verdict_of_both(points) or reason
 
 
 def markdown(results: Results, *, judge: str, toy: bool) -> str:

@@ -93,7 +93,23 @@ def verdict_of(intervals: Iterable[Interval]) -> str:
     return "worse" if all(high < 0 for _, high in intervals) else "not significant"
 
 
+def verdict_of_both(points: Number) -> str | None:
+    """Return better or worse if the intervals over items and over trainings both say so. None where one is missing."""
+    across = over_trainings(points.per_training)
+    return verdict_of([points.interval, across]) if points.interval and across else None
+
+
 Trainings = Mapping[int, Training]  # by seed
+
+
+def differences(after: Trainings, before: Trainings) -> dict[int, Training]:
+    """Return the differences of the items that trainings of the same seed share, by seed."""
+    gains = {}
+    for seed in sorted(after.keys() & before.keys()):
+        start = before[seed].values
+        if values := {item: value - start[item] for item, value in after[seed].values.items() if item in start}:
+            gains[seed] = Training(fmean(values.values()), values)
+    return gains
 
 
 @dataclass(frozen=True)
@@ -130,14 +146,9 @@ class Results:
     def comparison(self, row: str, baseline: str, column: str) -> Comparison | None:
         """Return the difference of two rows over the same items in trainings of the same seed, if there is one."""
         after, before = (self.trainings.get((name, column), {}) for name in (row, baseline))
-        differences, shared = [], []
-        for seed in sorted(after.keys() & before.keys()):
-            start = before[seed].values
-            values = {item: value - start[item] for item, value in after[seed].values.items() if item in start}
-            if values:
-                differences.append(Training(fmean(values.values()), values))
-                shared.append(before[seed])
-        if not differences:
+        gains = differences(after, before)
+        if not gains:
             return None
-        points = number(differences, self.group_of)
-        return Comparison(row, baseline, column, points, self.verdict(points, number(shared, self.group_of)))
+        points = number(list(gains.values()), self.group_of)
+        shared = number([before[seed] for seed in gains], self.group_of)
+        return Comparison(row, baseline, column, points, self.verdict(points, shared))

@@ -7,11 +7,9 @@ from scripts.tables.results import Comparison, Results, over_trainings, verdict_
 from scripts.testbed.caption_facts import RIGHT
 from scripts.testbed.captions import DISTILLED, FADING, FIRST, HALF, NOISE, SHUFFLED, SKELETONS, VIDEO
 from scripts.testbed.domains import NARROW, THIRD
-from scripts.testbed.effects import rank_correlation
-from scripts.testbed.hypotheses import Outcome, in_words
+from scripts.testbed.hypotheses import UNDECIDED, Outcome, claimed, correlated, in_words
 
 Drifts = Mapping[str, Mapping[int, float]]  # by way and seed
-DIFFERENT = "not significant"
 _L7 = {"half": HALF, "fading": FADING, "first": FIRST, "distilled": DISTILLED}
 
 
@@ -42,20 +40,15 @@ def _drift(drifts: Drifts) -> Outcome | None:
     across = over_trainings(differences) if differences else None
     if across is None:
         return None
-    verdict = {"worse": "shown", "better": "the opposite"}.get(verdict_of([across]), DIFFERENT)
+    verdict = claimed(verdict_of([across]), is_negative=True)
     measured = f"{fmean(differences):+.1f} points of drift ({across[0]:+.1f} to {across[1]:+.1f} over trainings)"
     return Outcome("L3", f"drift of T_v: {SKELETONS} < {VIDEO}", measured, verdict)
 
 
 def _drift_and_facts(results: Results, drifts: Drifts) -> Outcome | None:
     drift, facts = by_training(results, drifts)
-    correlation = rank_correlation(drift, facts)
-    if correlation is None:
-        return None
-    value, (low, high) = correlation
-    verdict = "shown" if high < 0 else "the opposite" if low > 0 else DIFFERENT
-    measured = f"rank correlation {value:+.2f} ({low:+.2f} to {high:+.2f}) over {len(drift)} trainings"
-    return Outcome("L4", f"more drift, fewer {RIGHT} in the {THIRD} domain", measured, verdict)
+    claim = f"more drift, fewer {RIGHT} in the {THIRD} domain"
+    return correlated("L4", claim, drift, facts, unit="trainings", is_negative=True)
 
 
 def by_training(results: Results, drifts: Drifts, domain: str = THIRD) -> tuple[dict[str, float], dict[str, float]]:
@@ -75,9 +68,9 @@ def _noise(results: Results) -> Outcome | None:
     if not same or not below:
         return None
     measured = f"{SKELETONS} minus {NOISE} {_short(same)}, {NOISE} minus {VIDEO} {_short(below)}"
-    is_shown = same.verdict == DIFFERENT and below.verdict == "worse"
+    is_shown = same.verdict == UNDECIDED and below.verdict == "worse"
     is_opposite = same.verdict in ("better", "worse") or below.verdict == "better"
-    verdict = "shown" if is_shown else "the opposite" if is_opposite else DIFFERENT
+    verdict = "shown" if is_shown else "the opposite" if is_opposite else UNDECIDED
     return Outcome("L6", f"{SKELETONS} = {NOISE} < {VIDEO}, {RIGHT}, {NARROW} domain", measured, verdict)
 
 

@@ -3,10 +3,9 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 
 from scripts.tables.recognition_table import read_training
-from scripts.tables.results import Comparison, Number, Results, Training, over_trainings, verdict_of
+from scripts.tables.results import Comparison, Number, Results, Training, differences, verdict_of_both
 from scripts.tables.rows import Table
 from scripts.testbed.recognition import Series
 
@@ -42,26 +41,16 @@ def read_harmonic(path: Path) -> Training | None:
 
 def verdict(points: Number, baseline: Number) -> str:
     """Judge a difference by its intervals over classes and over trainings, both of which must say so."""
-    across = over_trainings(points.per_training)
-    if across is None or points.interval is None:
-        return "no conclusion: one training or class"
-    return verdict_of([points.interval, across])
+    return verdict_of_both(points) or "no conclusion: one training or class"
 
 
 def difference_of_gains(results: Results, hard: tuple[str, str], easy: tuple[str, str]) -> Comparison | None:
     """Return the gain of one (row, baseline) minus that of another, by training and class."""
-    gains = {(pair[0], TOP1): _gain(results, *pair) for pair in (hard, easy)}
+    gains = {
+        (row, TOP1): differences(*(results.trainings.get((name, TOP1), {}) for name in (row, baseline)))
+        for row, baseline in (hard, easy)
+    }
     return Results(results.table, (TOP1,), gains, verdict).comparison(hard[0], easy[0], TOP1)
-
-
-def _gain(results: Results, row: str, baseline: str) -> dict[int, Training]:
-    after, before = (results.trainings.get((name, TOP1), {}) for name in (row, baseline))
-    gains = {}
-    for number in sorted(after.keys() & before.keys()):
-        start = before[number].values
-        values = {item: value - start[item] for item, value in after[number].values.items() if item in start}
-        gains[number] = Training(fmean(values.values()), values)
-    return gains
 
 
 def rank_correlation(x: Mapping[str, float], y: Mapping[str, float]) -> tuple[float, tuple[float, float]] | None:

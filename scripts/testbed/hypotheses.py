@@ -1,11 +1,14 @@
 """The hypotheses of docs/evidence.md, written down before any SKI number was looked at, and what became of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scripts.tables.results import Comparison, Results, over_trainings
 from scripts.testbed.effects import HARMONIC, TOP1, difference_of_gains, rank_correlation
 from scripts.testbed.recognition import SHARES, SKI, STUDENT, TEACHER, TWIN
 from scripts.testbed.world import ENDS
+
+UNDECIDED = "not significant"
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,28 @@ def _by_teacher(results: Results) -> list[Outcome]:
         return []
     ski, twin, teacher = (results.per_class(results.table.row(name), TOP1) for name in (SKI, TWIN, TEACHER))
     gain = {name: ski[name] - twin[name] for name in ski.keys() & twin.keys()}
-    correlation = rank_correlation(teacher, gain)
+    claim = "classes gain more that the teacher knows better"
+    outcome = correlated("R4", claim, teacher, gain, unit="classes")
+    return [outcome] if outcome else []
+
+
+def correlated(
+    key: str, claim: str, x: Mapping[str, float], y: Mapping[str, float], *, unit: str, is_negative: bool = False
+) -> Outcome | None:
+    """Judge the claim that two measures of the same things rise together, or against each other."""
+    correlation = rank_correlation(x, y)
     if correlation is None:
-        return []
+        return None
     value, (low, high) = correlation
-    verdict = "shown" if low > 0 else "the opposite" if high < 0 else "not significant"
-    measured = f"rank correlation {value:+.2f} ({low:+.2f} to {high:+.2f}) over {len(gain)} classes"
-    return [Outcome("R4", "classes gain more that the teacher knows better", measured, verdict)]
+    verdict = "better" if low > 0 else "worse" if high < 0 else UNDECIDED
+    measured = f"rank correlation {value:+.2f} ({low:+.2f} to {high:+.2f}) over {len(y)} {unit}"
+    return Outcome(key, claim, measured, claimed(verdict, is_negative=is_negative))
+
+
+def claimed(verdict: str, *, is_negative: bool = False) -> str:
+    """Return a verdict of a difference as that of a claim: that there is more, or less if it is negative."""
+    right, wrong = ("worse", "better") if is_negative else ("better", "worse")
+    return {right: "shown", wrong: "the opposite"}.get(verdict, UNDECIDED)
 
 
 def _gain_of_difficulty(results: Results, name: str) -> Comparison | None:

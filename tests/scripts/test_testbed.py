@@ -163,6 +163,15 @@ def test_people_need_their_folder():
         evidence.main(["--parts", "people"])
 
 
+def test_the_power_is_a_part_beside_others(tmp_path, capsys):
+    flags = ["--quick", "--out", str(tmp_path), "--dry_run", "--parts"]
+    lines = {}
+    for parts in (["power"], ["main"], ["power", "main"]):
+        evidence.main([*flags, *parts])
+        lines[" ".join(parts)] = set(capsys.readouterr().out.splitlines())
+    assert lines["power main"] == lines["power"] | lines["main"] and lines["power"] - lines["main"]
+
+
 def test_a_dry_run_prints_commands(tmp_path, capsys):
     assert evidence.main(["--quick", "--parts", "main", "--out", str(tmp_path), "--dry_run"]) == 0
     printed = capsys.readouterr().out
