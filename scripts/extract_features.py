@@ -100,7 +100,11 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--prepared", type=Path, help="packed skeletons, the output of scripts/prepare_ntu.py (for skeleton)")
     add("--data", help="data set: a folder with dataset.json, which may hold videos and packed skeletons itself")
     add("--out", type=Path, required=True, help="features folder")
-    add("--vision_tower", default=PAPER_TOWER, help="hub id or folder of a CLIP or SigLIP model, or efficientnet-lite0")
+    add(
+        "--vision_tower",
+        default=PAPER_TOWER,
+        help="hub id or folder of a CLIP or SigLIP, efficientnet-lite0, or a student",
+    )
     add("--skeleton_encoder", type=model_argument, help="skeleton run of train_ski_vlm.py, or a hub id")
     add("--num_frames", type=int, default=100, help="video frames per clip, evenly spaced (a shorter clip has fewer)")
     add("--framing", choices=FRAMINGS, default="whole", help="fit the whole frame, or its central square")
@@ -159,7 +163,7 @@ def video_source(args: argparse.Namespace, names: Sequence[str] | None) -> Sourc
     """Open the videos of NTU/rgb or of a data set, and the vision tower."""
     from ski_lvlm.datasets.catalogue import open_data_set
     from ski_lvlm.datasets.clip_files import clip_reader, stretches_of, video_clips
-    from ski_lvlm.encoders.vision_tower import load_vision_tower
+    from ski_lvlm.lvlm.towers import open_tower
     from ski_lvlm.lvlm.video_tokens import video_entry
     from ski_lvlm.videos.folder import VideoClip, VideoFolder, check_has_videos
 
@@ -173,7 +177,7 @@ def video_source(args: argparse.Namespace, names: Sequence[str] | None) -> Sourc
         videos = VideoFolder(args.ntu)
         check_has_videos(args.ntu, videos.clips, flag="--ntu")
         clips = list(videos.clips)
-    tower = load_vision_tower(args.vision_tower, num_frames=args.num_frames, side=args.side)
+    tower = open_tower(args.vision_tower, num_frames=args.num_frames, side=args.side)
     read = clip_reader(videos, num_frames=args.num_frames, side=tower.image_size, framing=args.framing)
     entry = video_entry(tower, framing=args.framing, data_set=stretches)
     return Source(clips_in(clips, names), read, tower, entry)

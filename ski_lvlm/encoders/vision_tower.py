@@ -126,13 +126,28 @@ def load_vision_tower(
         ValueError: the checkpoint cannot be reached, is of another architecture, or takes no frames of this side.
         ImportError: the packages of the offline tower are not installed.
     """
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    precision = dtype or (torch.bfloat16 if place.type == "cuda" else torch.float32)
     image = _load_efficientnet(side) if model_id == EFFICIENTNET else _load_transformer(model_id)
+    return frozen_tower(image, num_frames=num_frames, side=side, device=device, dtype=dtype)
+
+
+def frozen_tower(
+    image: ImageBackbone,
+    *,
+    num_frames: int,
+    side: int | None = None,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> VisionTower:
+    """Place a backbone on a device and freeze it, as `load_vision_tower` says.
+
+    Raises:
+        ValueError: the backbone takes no frames of this side.
+    """
     if side not in (None, image.image_size):
-        raise ValueError(f"--side {side}: {model_id} takes frames of {image.image_size} pixels; leave --side out")
+        raise ValueError(f"--side {side}: {image.model_id} takes frames of {image.image_size} pixels; leave --side out")
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     tower = VisionTower(image, num_frames=num_frames)
-    tower.backbone.to(precision)
+    tower.backbone.to(dtype or (torch.bfloat16 if place.type == "cuda" else torch.float32))
     return tower.to(place)
 
 

@@ -13,10 +13,11 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from transformers import PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
-from ski_lvlm.encoders.vision_tower import VisionTower, load_vision_tower
+from ski_lvlm.encoders.vision_tower import VisionTower
 from ski_lvlm.llm.loading import native_bf16
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.model_folder import check_frozen_part
+from ski_lvlm.lvlm.towers import open_tower
 from ski_lvlm.videos.decoding import read_for_tower
 
 logger = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ def _tower_of(model: SkiLvlm) -> VisionTower:
             "this model was trained on features without a features.json, so it does not know a vision tower; "
             "use SkiLvlm.from_pretrained(folder).answer(video_tokens, question) with tokens of the same kind"
         )
-    tower = load_vision_tower(video["tower"], num_frames=video["num_frames"], side=video.get("side"))
+    tower = open_tower(video["tower"], num_frames=video["num_frames"], side=video.get("side"))
     check_frozen_part("vision tower", video["tower"], digest=tower.digest, expected=video["digest"])
     return tower
 
