@@ -45,13 +45,13 @@ class CaptionSizes:
     other_seeds: int
     base_llm: str = SMALL_LLM
     skeletons: Scale = SKELETONS
-    lvlm: str = "--batch_size 8 --per_device_train_batch_size 8 --learning_rate 3e-3 --bf16 False"
+    lvlm: str = "--batch_size 8 --per_device_train_batch_size 8 --learning_rate 3e-4 --bf16 False"
     describe: str = "--max_new_tokens 80 --batch_size 48"
     choose: str = "--max_new_tokens 1 --batch_size 48 --limit 400"
 
 
 FULL = CaptionSizes(
-    clips={BROAD: 720, NARROW: 600, THIRD: 96},
+    clips={BROAD: 1200, NARROW: 600, THIRD: 96},
     described=96,
     performances=1000,
     pairs=30_000,
@@ -62,7 +62,7 @@ FULL = CaptionSizes(
 )
 QUICK = replace(
     FULL,
-    clips={BROAD: 360, NARROW: 300, THIRD: 48},
+    clips={BROAD: 600, NARROW: 300, THIRD: 48},
     described=48,
     performances=500,
     pairs=15_000,

@@ -10,10 +10,11 @@ BROAD, NARROW, THIRD = "broad", "narrow", "third"
 _TEXT_SEED = 100  # is added to a world's seed for the texts that the language model reads
 # What people do and how they are filmed, as docs/data.md has it under "Three domains".
 _WORLDS = {
-    BROAD: "--classes synthetic48/1,synthetic48/2 --difficulty hard --person_share 0.3 0.74 --frame_rate 8 25 "
-    "--light 0.35 1.1 --wrong_things 0 4",
-    NARROW: "--classes synthetic48/3,synthetic48/4",
-    THIRD: "--difficulty hard --person_share 0.3 0.6 --light 0.5 1 --actions_per_clip 2",
+    BROAD: "--classes synthetic48/1,synthetic48/2 --difficulty easy --cameras 6 --yaw_spread 10 --facing_spread 20 "
+    "--person_share 0.5 0.8 --light 0.5 1.1 --clutter 3 7 --wrong_things 0 3",
+    NARROW: "--classes synthetic48/3,synthetic48/4 --difficulty easy",
+    THIRD: "--difficulty easy --yaw_spread 10 --facing_spread 20 --person_share 0.5 0.66 --light 0.6 1 "
+    "--wrong_things 1 2 --actions_per_clip 2",
 }
 _SEEDS = {BROAD: 1001, NARROW: 2002, THIRD: 3003}
 _TEXTS = {
