@@ -57,8 +57,8 @@ FULL = CaptionSizes(
     pairs=30_000,
     start_steps=600,
     steps=300,
-    seeds=8,
-    other_seeds=4,
+    seeds=4,
+    other_seeds=3,
 )
 QUICK = replace(
     FULL,
