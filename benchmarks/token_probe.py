@@ -4,8 +4,8 @@
     python -m benchmarks.token_probe --tokens TOKENS --clips CLIPS
 
 CLIPS is an output of `data_curation/synthesize.py --actions 48`, which writes the facts of each clip. The probe is a
-ridge regression onto one-hot facts. It learns from persons 1 to 16 and is tested on the others. What no probe reads, a
-linear projector behind the same tower cannot tell a language model.
+ridge regression onto one-hot facts. It learns from the persons of the protocol `xsub` and is tested on the others. What
+no probe reads, a linear projector behind the same tower cannot tell a language model.
 """
 
 import argparse
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from data_curation.fact_texts.clip_facts import ClipFacts, read_facts
 from ski_lvlm.cli import parser, run
-from ski_lvlm.datasets.ntu import parse_name
+from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.lvlm.features import FeatureFolder
 
-_LAST_PERSON = 16  # of the training clips
+DATA_SET, ACROSS_PERSONS = "synthetic48", "xsub"
 FACTS: Mapping[str, Callable[[ClipFacts], str]] = {
     "action": lambda clip: str(clip.actions[0]),
     "number of persons": lambda clip: str(len(clip.persons)),
@@ -34,12 +34,14 @@ FACTS: Mapping[str, Callable[[ClipFacts], str]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the accuracy of the probe for each fact. Returns 0."""
     args = _arguments(argv)
-    features, facts = FeatureFolder(args.tokens), read_facts(args.clips)
+    features, facts, data = FeatureFolder(args.tokens), read_facts(args.clips), open_data_set(DATA_SET)
     names = sorted(name for name in facts if features.has(name, "video"))
     if not names:
         raise ValueError(f"{args.tokens} has no tokens of the clips in {args.clips}")
     tokens = np.stack([features.load(name, "video").flatten().numpy() for name in names])
-    is_training = np.array([parse_name(name).performer <= _LAST_PERSON for name in names])
+    protocol = data.protocol(ACROSS_PERSONS)
+    assert protocol is not None
+    is_training = np.array(data.is_train(names, protocol), dtype=bool)
     print(f"{is_training.sum()} clips to learn from, {(~is_training).sum()} to test on")
     for name, read in FACTS.items():
         values = np.array([read(facts[clip]) for clip in names])
