@@ -30,7 +30,7 @@ def outcomes(results: Results, drifts: Drifts) -> list[Outcome]:
 def _difference(results: Results, key: str, domain: str, way: str, baseline: str) -> Outcome | None:
     points = results.comparison(way, baseline, f"{RIGHT}, {domain}")
     claim = f"{way} > {baseline}, {RIGHT}, {domain} domain"
-    return Outcome(key, claim, in_words(points, unit="clips"), points.verdict) if points else None
+    return Outcome(key, claim, in_words(points, unit="clips"), claimed(points.verdict)) if points else None
 
 
 def _drift(drifts: Drifts) -> Outcome | None:

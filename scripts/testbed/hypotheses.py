@@ -43,7 +43,7 @@ def outcomes(results: Results) -> list[Outcome]:
             row = f"{SKI}, {origin} skeletons, new {kind}"
             claim = f"real people, {origin} skeletons: {SKI} > {TWIN}, new {kind}"
             main.append((f"P {origin}, {kind}", claim, results.comparison(row, f"{TWIN}, new {kind}", TOP1)))
-    judged = [Outcome(key, claim, in_words(points), points.verdict) for key, claim, points in main if points]
+    judged = [Outcome(key, claim, in_words(points), claimed(points.verdict)) for key, claim, points in main if points]
     return judged + _by_teacher(results)
 
 
@@ -73,9 +73,9 @@ def correlated(
 
 
 def claimed(verdict: str, *, is_negative: bool = False) -> str:
-    """Return a verdict of a difference as that of a claim: that there is more, or less if it is negative."""
+    """Return a difference's verdict as that of the claim that there is more, or less if it is negative."""
     right, wrong = ("worse", "better") if is_negative else ("better", "worse")
-    return {right: "shown", wrong: "the opposite"}.get(verdict, UNDECIDED)
+    return {right: "shown", wrong: "the opposite"}.get(verdict, verdict)
 
 
 def _gain_of_difficulty(results: Results, name: str) -> Comparison | None:

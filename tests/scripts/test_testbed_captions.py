@@ -174,10 +174,10 @@ def verdicts(values, drift=None):
 def test_hypotheses_follow_the_points():
     values = {VIDEO: plus(0), SKELETONS: plus(10), SHUFFLED: plus(10), NOISE: plus(-5), ways.HALF: plus(4)}
     judged = verdicts(values)
-    assert (judged["L1"], judged["L2"], judged["L5"]) == ("better", "better", "not significant")
+    assert (judged["L1"], judged["L2"], judged["L5"]) == ("shown", "shown", "not significant")
     assert judged["L6"] == "the opposite", "skeletons differ from noise"
     halves = [one for one in outcomes(results(values), {}) if one.key == "L7 half"]
-    assert sorted(one.verdict for one in halves) == ["better", "better", "worse", "worse"]
+    assert sorted(one.verdict for one in halves) == ["shown", "shown", "the opposite", "the opposite"]
 
 
 def test_noise_explains_skeletons_where_both_are_equally_below_video():
