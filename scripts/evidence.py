@@ -8,8 +8,8 @@
 Every run is a command of this repository with a folder of its own, and the same command resumes. Parts share runs.
 `main` trains student, twin and SKI student. `alpha`, `share` and `difficulty` are curves, `teachers` and `students` are
 the other models. OUT/evidence.md and .json hold all of these that have been run. gains.png, curves.png and classes.png
-show them. `captions` trains SKI-LVLMs in ten ways and writes OUT/captions.md and .json, or captions-NAME with another
---base_llm.
+show them. `captions` trains SKI-LVLMs in ten ways and writes OUT/captions.md, .json and .png, or captions-NAME with
+another --base_llm.
 """
 
 import argparse

@@ -12,7 +12,9 @@ from scripts.testbed.caption_hypotheses import Drifts, by_training, outcomes
 from scripts.testbed.caption_power import power, power_text
 from scripts.testbed.caption_sizes import FULL, QUICK, SMALL_LLM, with_llm
 from scripts.testbed.captions import DOMAINS, WAYS, CaptionPlan
+from scripts.testbed.domains import NARROW
 from scripts.testbed.page import as_json, markdown
+from scripts.testbed.pictures import draw_gains
 from ski_lvlm.cli import positive
 
 
@@ -48,6 +50,7 @@ def write(plan: CaptionPlan) -> None:
     smallest = power(results)
     data = as_json(results, judged) | {"drift": drifts, "drift_against_facts": points(results, drifts)}
     text = markdown(results, judged, unit="clips") + (f"\n{power_text(smallest)}" if smallest else "")
+    draw_gains(results, path=plan.out.parent / f"{name}.png", measure=f"{caption_facts.RIGHT}, {NARROW}", unit="clips")
     save(plan.out.parent, name, text=text, data=data | {"power": smallest, "sizes": sizes})
 
 

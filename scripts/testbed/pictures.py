@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 MAIN_ALPHA = 10.0
 
 
-def draw_gains(results: Results, *, path: Path) -> None:
-    """Draw every difference in top-1 as a point with its interval over classes, and its trainings as dots."""
+def draw_gains(results: Results, *, path: Path, measure: str = TOP1, unit: str = "classes") -> None:
+    """Draw every difference in a measure as a point with its interval over classes or clips, and its trainings."""
     from matplotlib.figure import Figure
 
-    comparisons = results.comparisons([TOP1])
+    comparisons = results.comparisons([measure])
     if not comparisons:
         return
     figure = Figure(figsize=(8, 1 + 0.3 * len(comparisons)), layout="constrained")
@@ -31,7 +31,7 @@ def draw_gains(results: Results, *, path: Path) -> None:
         axes.errorbar([one.points.mean], [place], xerr=_bars([one.points]), fmt="o", color="C0", capsize=3)
     axes.axvline(0, color="0.3", linewidth=1)
     axes.set_yticks(range(len(comparisons)), [f"{one.row} − {one.baseline}" for one in reversed(comparisons)])
-    axes.set_xlabel("points of top-1: mean, 95 % over classes, and each training (grey)")
+    axes.set_xlabel(f"points of {measure}: mean, 95 % over {unit}, and each training (grey)")
     axes.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
 
@@ -62,8 +62,8 @@ def draw_curves(results: Results, *, path: Path) -> None:
     if not drawable:
         return
     figure = Figure(figsize=(2.4 * len(drawable), 2.8), layout="constrained")
-    for number, (title, points) in enumerate(drawable.items()):
-        axes = figure.add_subplot(1, len(drawable), number + 1)
+    panels = figure.subplots(1, len(drawable), sharey=True, squeeze=False)[0]
+    for axes, (title, points) in zip(panels, drawable.items(), strict=True):
         _draw_curve(axes, points)
         axes.set_title(title)
     figure.supylabel("gain of the SKI student, points")
