@@ -43,24 +43,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     assert protocol is not None
     is_training = np.array(data.is_train(names, protocol), dtype=bool)
     print(f"{is_training.sum()} clips to learn from, {(~is_training).sum()} to test on")
+    predict = ridge(tokens, is_training, penalty=args.penalty)
     for name, read in FACTS.items():
         values = np.array([read(facts[clip]) for clip in names])
-        accuracy = probe(tokens, values, is_training, penalty=args.penalty)
+        accuracy = probe(predict, values, is_training)
         print(f"{name}: {accuracy:.1%} right, {most_frequent(values, is_training):.1%} by the most frequent value")
     return 0
 
 
-def probe(x: NDArray, values: NDArray, is_training: NDArray, *, penalty: float) -> float:
-    """Return the accuracy of a ridge regression from features [N F] onto one-hot values [N], where not trained."""
+def ridge(x: NDArray, is_training: NDArray, *, penalty: float) -> NDArray:
+    """Return the matrix [N_test N_train] that makes predictions of centred targets, from features [N F]."""
     from scipy.linalg import solve
 
-    names, labels = np.unique(values[is_training], return_inverse=True)
     mean, std = x[is_training].mean(0), x[is_training].std(0) + 1e-6
-    z = (x - mean) / std
+    trained, tested = ((x[part] - mean) / std for part in (is_training, ~is_training))
+    kernel = trained @ trained.T
+    return solve(kernel + penalty * np.eye(len(kernel)), trained @ tested.T, assume_a="pos").T
+
+
+def probe(predict: NDArray, values: NDArray, is_training: NDArray) -> float:
+    """Return the accuracy of a `ridge` onto one-hot values [N], where not trained."""
+    names, labels = np.unique(values[is_training], return_inverse=True)
     targets = np.eye(len(names))[labels]
-    kernel = z[is_training] @ z[is_training].T
-    weights = solve(kernel + penalty * np.eye(len(kernel)), targets - targets.mean(0), assume_a="pos")
-    scores = z[~is_training] @ z[is_training].T @ weights + targets.mean(0)
+    scores = predict @ (targets - targets.mean(0)) + targets.mean(0)
     return float((names[scores.argmax(1)] == values[~is_training]).mean())
 
 
