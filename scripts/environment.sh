@@ -16,7 +16,8 @@ install() {
   files="$(cat requirements*.txt constraints.txt | sha256sum) $*"
   [[ -f "$marker" && "$(cat "$marker")" == "$files" ]] && return
   echo "installing: pip install $*"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" ||
+    { echo "error: pip could not install the packages; its messages above say why" >&2; exit 2; }
   echo "$files" >"$marker"
 }
 

@@ -2,7 +2,7 @@
 
     python scripts/evidence.py --parts power                # how small a gain can be told from nothing
     python scripts/evidence.py --jobs 2                     # all parts that need nothing given
-    python scripts/evidence.py --quick                      # the nightly version: few rotations, one seed
+    python scripts/evidence.py --quick                      # the small version: two rotations, one seed
     python scripts/evidence.py --parts people --people DIR  # DIR: output of prepare.py --kind body-gestures
 
 Every run is a command of this repository with a folder of its own, and the same command resumes. Parts share runs.
@@ -49,7 +49,7 @@ def arguments(flags: Sequence[str] | None) -> argparse.Namespace:
         "--parts", nargs="+", choices=(POWER, *SERIES, PEOPLE, CAPTIONS), help="parts to run (default: all that can be)"
     )
     add("--out", type=Path, default=ROOT / "runs" / "evidence", help="folder of all runs and results")
-    add("--quick", action="store_true", help="the nightly version: smaller worlds, two rotations, one seed")
+    add("--quick", action="store_true", help="the small version: smaller worlds, two rotations, one seed")
     add("--rotations", type=int, choices=range(1, len(ROTATIONS) + 1), help="splits of 36 seen and 12 unseen classes")
     add("--seeds", type=positive, help="trainings of each rotation in the main series and on real people")
     add("--curve_seeds", type=positive, help="trainings of each rotation in the curves and of other models")

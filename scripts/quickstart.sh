@@ -8,7 +8,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 run="${RUN:-runs/quickstart}"
 mkdir -p "$run/done"
-bf16=$(python -c 'from ski_lvlm.llm.loading import native_bf16; print(native_bf16())' 2>/dev/null)
+bf16=$(python -c 'from ski_lvlm.llm.loading import native_bf16; print(native_bf16())')
 
 # scripts/miniature.py: ${miniature[NAME]}, unquoted, are the flags of that name.
 declare -A miniature
@@ -47,7 +47,7 @@ cat <<'RECIPE'
   language model        SmolLM2-135M               Vicuna-7B
   student of SKI-VLM    ViFi-CLIP, 4 frames of 96  16 frames of 224
   its training, SCD     3 + 1 epochs, lr 1e-4      not given + 2, lr 2.25e-5
-  LVLM training         600 samples, lr 3e-3       3 epochs of 100 K, lr 2e-5
+  LVLM training         480 samples, lr 3e-3       3 epochs of 100 K, lr 2e-5
   skeletons in training half of the samples        all samples
   judge                 sentence similarity        Llama 3.1 8B
 RECIPE

@@ -1,4 +1,4 @@
-"""Sizes of the testbed, chosen by the power calculation in docs/evidence.md, and those of the nightly version."""
+"""Sizes of the testbed, chosen by the power calculation in docs/evidence.md, and those of the small version."""
 
 from dataclasses import dataclass, replace
 
