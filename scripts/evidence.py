@@ -2,7 +2,7 @@
 
     python scripts/evidence.py --parts power                # how small a gain can be told from nothing
     python scripts/evidence.py --jobs 2                     # all parts that need nothing given
-    python scripts/evidence.py --quick                      # the small version: two rotations, one seed
+    python scripts/evidence.py --quick                      # the small version: main and captions, in twenty minutes
     python scripts/evidence.py --parts people --people DIR  # DIR: output of prepare.py --kind body-gestures
 
 Every run is a command of this repository with a folder of its own, and the same command resumes. Parts share runs.
@@ -31,6 +31,7 @@ from scripts.testbed.sizes import FULL, QUICK, ROTATIONS, Sizes
 from ski_lvlm.cli import parser, positive, run
 
 POWER, PEOPLE, CAPTIONS = "power", "people", "captions"
+QUICK_PARTS = ("main", CAPTIONS)
 SERIES: dict[str, Callable[[Path, Sizes], list[Series]]] = {
     "main": recognition.main_series,
     "alpha": recognition.alpha_series,
@@ -46,10 +47,13 @@ def arguments(flags: Sequence[str] | None) -> argparse.Namespace:
     p = parser(__doc__ or "")
     add = p.add_argument
     add(
-        "--parts", nargs="+", choices=(POWER, *SERIES, PEOPLE, CAPTIONS), help="parts to run (default: all that can be)"
+        "--parts",
+        nargs="+",
+        choices=(POWER, *SERIES, PEOPLE, CAPTIONS),
+        help="parts to run (default: all that can be, or main and captions with --quick)",
     )
     add("--out", type=Path, default=ROOT / "runs" / "evidence", help="folder of all runs and results")
-    add("--quick", action="store_true", help="the small version: smaller worlds, two rotations, one seed")
+    add("--quick", action="store_true", help="the small version: smaller worlds, two rotations, one seed, few ways")
     add("--rotations", type=int, choices=range(1, len(ROTATIONS) + 1), help="splits of 36 seen and 12 unseen classes")
     add("--seeds", type=positive, help="trainings of each rotation in the main series and on real people")
     add("--curve_seeds", type=positive, help="trainings of each rotation in the curves and of other models")
@@ -76,7 +80,8 @@ def main(flags: Sequence[str] | None = None, *, runner: Runner = subprocess_runn
     """Run what is missing of the parts, and write the results of all."""
     args = arguments(flags)
     sizes, out = sizes_of(args), args.out / ("quick" if args.quick else "full")
-    parts = args.parts or [*SERIES, *([PEOPLE] if args.people else []), CAPTIONS]
+    every_part = [*SERIES, *([PEOPLE] if args.people else []), CAPTIONS]
+    parts = args.parts or (QUICK_PARTS if args.quick else every_part)
     captions = captions_part.plan_of(args, out)
     series_of = {name: make(out, sizes) for name, make in SERIES.items()}
     if args.people:

@@ -39,7 +39,7 @@ WAYS = {
     FIRST: Way((f"{_BOTH} --freeze video", f"{_BOTH} --freeze skeleton")),
     DISTILLED: Way((f"{_BOTH} --video_only_distillation 1",)),
 }
-REPEATED = (START, VIDEO, SKELETONS, SHUFFLED)  # with a larger language model
+REPEATED = (START, VIDEO, SKELETONS, SHUFFLED)  # with a larger language model, and in the small version
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from scripts.testbed import caption_facts
 from scripts.testbed.caption_hypotheses import Drifts, by_training, outcomes
 from scripts.testbed.caption_power import power, power_text
 from scripts.testbed.caption_sizes import FULL, QUICK, SMALL_LLM, with_llm
-from scripts.testbed.captions import DOMAINS, WAYS, CaptionPlan
+from scripts.testbed.captions import DOMAINS, REPEATED, WAYS, CaptionPlan
 from scripts.testbed.domains import NARROW
 from scripts.testbed.page import as_json, markdown
 from scripts.testbed.pictures import draw_gains
@@ -22,7 +22,10 @@ def add_flags(p: argparse.ArgumentParser) -> None:
     """Add the flags of this part."""
     p.add_argument("--caption_seeds", type=positive, help="trainings of each main way of the captions part")
     p.add_argument(
-        "--ways", nargs="+", choices=tuple(WAYS), default=list(WAYS), help="ways of training of the captions part"
+        "--ways",
+        nargs="+",
+        choices=tuple(WAYS),
+        help=f"ways of training of the captions part (default: all, or {', '.join(REPEATED)} with --quick)",
     )
     p.add_argument(
         "--base_llm",
@@ -37,7 +40,8 @@ def plan_of(args: argparse.Namespace, out: Path) -> CaptionPlan:
     sizes = QUICK if args.quick else FULL
     sizes = sizes if args.base_llm == SMALL_LLM else with_llm(sizes, args.base_llm)
     sizes = replace(sizes, seeds=args.caption_seeds) if args.caption_seeds else sizes
-    return CaptionPlan(out / "captions", sizes, tuple(args.ways))
+    ways = args.ways or (REPEATED if args.quick else WAYS)
+    return CaptionPlan(out / "captions", sizes, tuple(ways))
 
 
 def write(plan: CaptionPlan) -> None:

@@ -154,7 +154,7 @@ def test_pictures_are_drawn_of_what_there_is(tmp_path):
         draw(nothing, path=tmp_path / "nothing" / f"{draw.__name__}.png")
 
 
-def test_the_nightly_version_is_a_small_part():
+def test_the_small_version_is_a_small_part():
     assert len(steps_of(main_series(OUT, QUICK))) < len(steps_of(main_series(OUT, FULL))) / 3
 
 

@@ -21,7 +21,7 @@ from scripts.testbed.caption_facts import KINDS, RIGHT, clip_of, collect, drifts
 from scripts.testbed.caption_hypotheses import outcomes
 from scripts.testbed.caption_power import power, power_text
 from scripts.testbed.caption_sizes import QUICK, with_llm
-from scripts.testbed.captions import NOISE, SHUFFLED, SKELETONS, START, VIDEO, WAYS, CaptionPlan
+from scripts.testbed.captions import NOISE, REPEATED, SHUFFLED, SKELETONS, START, VIDEO, WAYS, CaptionPlan
 from scripts.testbed.captions_part import points
 from scripts.testbed.effects import verdict
 from ski_lvlm.lvlm.features import FeatureFolder, FeatureWriter
@@ -233,5 +233,12 @@ def test_runs_that_are_not_there_are_named(tmp_path):
 
 
 def test_a_dry_run_prints_commands(tmp_path, capsys):
-    assert evidence.main(["--quick", "--parts", "captions", "--out", str(tmp_path), "--dry_run"]) == 0
-    assert capsys.readouterr().out.count("train_ski_lvlm.py") > 10
+    assert evidence.main(["--parts", "captions", "--out", str(tmp_path), "--dry_run"]) == 0
+    assert capsys.readouterr().out.count("train_ski_lvlm.py") > 30
+
+
+def test_the_small_version_trains_the_main_ways_once(tmp_path, capsys):
+    assert evidence.main(["--quick", "--out", str(tmp_path), "--dry_run"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("train_ski_lvlm.py") == len(REPEATED)
+    assert printed.count("--stage distill") == 4 and "alpha_100" not in printed
