@@ -47,7 +47,7 @@ cat <<'RECIPE'
   language model        SmolLM2-135M               Vicuna-7B
   student of SKI-VLM    ViFi-CLIP, 4 frames of 96  16 frames of 224
   its training, SCD     3 + 1 epochs, lr 1e-4      not given + 2, lr 2.25e-5
-  LVLM training         480 samples, lr 3e-3       3 epochs of 100 K, lr 2e-5
+  LVLM training         600 samples, lr 3e-3       3 epochs of 100 K, lr 2e-5
   skeletons in training half of the samples        all samples
   judge                 sentence similarity        Llama 3.1 8B
 RECIPE
@@ -79,7 +79,7 @@ stage features python scripts/extract_features.py --prepared "$run/prepared" --n
   --skeleton_encoder "$run/skeleton_align" ${miniature[skeleton_tokens]}
 stage lvlm deepspeed --num_gpus 1 train_ski_lvlm.py --deepspeed zero2.json \
   --instructions "$run/instructions/instructions.json" --features "$run/features" --base_llm ${miniature[base_llm]} \
-  --output_dir "$run/lvlm" --bf16 "$bf16" ${miniature[lvlm]} --num_train_epochs 1 \
+  --output_dir "$run/lvlm" --bf16 "$bf16" ${miniature[lvlm]} \
   --standardise True --skeleton_dropout 0.5 --save_steps 25
 stage describe python eval/describe.py --model "$run/lvlm" --videos "$run/ntu/rgb" \
   --questions "$run/instructions/questions.json" --out "$run/predictions.json" --limit 60 ${miniature[captions]}
