@@ -116,7 +116,7 @@ def decode(clip: Clip) -> None:
 
 def crop(clip: Clip, *, settings: CropSettings, target: Path) -> None:
     """Write one crop."""
-    write_crop(clip.video, target, boxes=clip.boxes, settings=settings)
+    write_crop(clip.video, target, boxes=clip.boxes, settings=settings, is_kinect=True)
 
 
 if __name__ == "__main__":

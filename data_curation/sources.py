@@ -20,12 +20,14 @@ SKELETON = ".skeleton"  # NTU's files, the only ones with the joints' places in 
 class SourceClip(NamedTuple):
     """The class of a clip and its files, with None for a missing one.
 
-    `facts` are those of a table on which a crop depends. `remark` is on an absent skeleton.
+    `is_kinect` says that the video is of NTU's camera, perhaps at another size and aspect. `facts` are those of a table
+    on which a crop depends. `remark` is on an absent skeleton.
     """
 
     action: ActionClass
     video: VideoClip | None
     skeleton: Path | None
+    is_kinect: bool
     facts: tuple[object, ...] = ()
     remark: str = ""
 
@@ -54,7 +56,8 @@ def find_clips(data: DataSet, folder: Path | None = None) -> dict[str, SourceCli
         video = videos.get(name)
         facts = (video and video.span, action.persons) if data.table is not None else ()
         is_known_without = name in data.description.without_skeleton
-        return SourceClip(action, video, skeletons.get(name), facts, remark if is_known_without else "")
+        is_kinect = data.table is None or name in skeletons
+        return SourceClip(action, video, skeletons.get(name), is_kinect, facts, remark if is_known_without else "")
 
     return {name: source(name, actions[class_name]) for name, class_name in classes.items()}
 

@@ -74,7 +74,14 @@ def crop_clips(
             boxes, found_by = locator.locate(source, video)
             if settings.mode == "none":
                 return _whole(settings, found_by, locator, start)
-            crop = write_crop(video.path, crops / f"{name}.mp4", boxes=boxes, settings=settings, span=video.span)
+            crop = write_crop(
+                video.path,
+                crops / f"{name}.mp4",
+                boxes=boxes,
+                settings=settings,
+                is_kinect=source.is_kinect,
+                span=video.span,
+            )
         except (CropError, VideoError) as error:
             raise Rejected(str(error)) from error
         facts = {"box": list(crop.box), "frames": crop.frames, "found_by": found_by, "bytes": _size(crops, name)}
@@ -90,7 +97,7 @@ def crop_clips(
         files = {name: _files(source) for name, source in sources.items()}
         inputs.read((file for pair in files.values() for file in pair), workers=run.workers)
         keys = {
-            name: digest(settings.version, CLEANING, *map(inputs.of, files[name]), *source.facts)
+            name: digest(settings.version, CLEANING, *map(inputs.of, files[name]), *_crop_facts(source))
             for name, source in sources.items()
         }
     ledger = Ledger(
@@ -110,6 +117,11 @@ def _whole(settings: CropSettings, found_by: str, locator: Locator, start: float
 
 def _files(source: SourceClip) -> tuple[Path | None, Path | None]:
     return source.video.path if source.video else None, source.skeleton
+
+
+def _crop_facts(source: SourceClip) -> tuple[object, ...]:
+    """Return what a crop depends on beside settings and files."""
+    return source.facts if source.is_kinect else (*source.facts, "the video's own aspect")
 
 
 def _crops_before(run: CurationRun, crops: Path) -> dict[str, int]:

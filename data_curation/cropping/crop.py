@@ -56,29 +56,35 @@ class Fit(NamedTuple):
     top: int
 
 
-def fit(box: Box, *, width: int, height: int, size: int) -> Fit:
+def fit(box: Box, *, width: int, height: int, size: int, is_kinect: bool) -> Fit:
     """Fit a box in a video of this size into a black square with the persons' true aspect.
 
     All numbers are even.
 
-    The aspect of a resized video (such as 1920x1080 to 340x256) is restored to the Kinect's. An upright video comes
-    from another camera and keeps its aspect.
+    The aspect of a resized video of the Kinect (such as 1920x1080 to 340x256) is restored. An upright video comes from
+    another camera. Videos of other cameras keep their aspect.
 
-    >>> fit(Box(0, 0, 100, 400), width=1920, height=1080, size=224)
+    >>> fit(Box(0, 0, 100, 400), width=1920, height=1080, size=224, is_kinect=True)
     Fit(width=56, height=224, left=84, top=0)
     """
-    scale = (KINECT[0] / width, KINECT[1] / height) if width >= height else (1.0, 1.0)
+    scale = (KINECT[0] / width, KINECT[1] / height) if is_kinect and width >= height else (1.0, 1.0)
     sides = ((box.right - box.left) * scale[0], (box.bottom - box.top) * scale[1])
     across, down = (max(2, 2 * round(side * size / max(sides) / 2)) for side in sides)
     return Fit(across, down, (size - across) // 4 * 2, (size - down) // 4 * 2)
 
 
 def write_crop(
-    source: Path, target: Path, *, boxes: Boxes, settings: CropSettings, span: Span | None = None
+    source: Path,
+    target: Path,
+    *,
+    boxes: Boxes,
+    settings: CropSettings,
+    is_kinect: bool = False,
+    span: Span | None = None,
 ) -> CropResult:
     """Write the crop of `source`, or of a `span` of it, as silent H.264, atomically.
 
-    The same clip gives the same bytes.
+    The same clip gives the same bytes. With `is_kinect`, the aspect of a resized video is restored.
 
     If the video is longer than the boxes, the last window stays. FFmpeg's filters crop, scale, pad and change the frame
     rate, in the video's own colour space and frame by frame.
@@ -99,7 +105,8 @@ def write_crop(
         picture = shown_picture(first, stream)
         windows = _windows(boxes, settings, width=picture.width, height=picture.height)
         times = _frame_times(video_times, stream, settings)
-        graph, window = _filters(first, picture, windows[0], settings, times)
+        inside = fit(windows[0], width=picture.width, height=picture.height, size=settings.size, is_kinect=is_kinect)
+        graph, window = _filters(first, picture, windows[0], inside, settings, times)
         cut = _cut(chain([first], frames), graph, window, windows, times)
         num_frames = _encode(cut, temporary, rate=_rate(stream, settings), times=times)
     return CropResult(windows[0], num_frames)
@@ -161,10 +168,9 @@ def _ready(graph: "Graph") -> "Iterator[VideoFrame]":
 
 
 def _filters(
-    first: "VideoFrame", picture: Picture, box: Box, settings: CropSettings, times: _FrameTimes
+    first: "VideoFrame", picture: Picture, box: Box, inside: Fit, settings: CropSettings, times: _FrameTimes
 ) -> "tuple[Graph, FilterContext]":
     """Return the chain of FFmpeg's filters, and the crop filter, whose window can move."""
-    inside = fit(box, width=picture.width, height=picture.height, size=settings.size)
     steps = [*picture.steps, ("crop", f"{box.right - box.left}:{box.bottom - box.top}:{box.left}:{box.top}")]
     if settings.fps is not None:
         steps.append(("fps", f"{Fraction(settings.fps).limit_denominator(1001)}"))

@@ -57,11 +57,16 @@ def write_sound(path):
 
 
 def test_the_crop_fills_the_square_with_its_aspect_kept():
-    assert fit(Box(0, 0, 300, 600), width=1920, height=1080, size=224) == Fit(112, 224, 56, 0)
-    assert fit(Box(10, 10, 610, 310), width=1920, height=1080, size=224) == Fit(224, 112, 0, 56)
-    assert fit(Box(0, 0, 2, 1080), width=1920, height=1080, size=224).width == 2
-    squeezed = fit(Box(0, 0, 300 * 340 // 1920, 600 * 256 // 1080), width=340, height=256, size=224)
+    assert fit(Box(0, 0, 300, 600), width=1920, height=1080, size=224, is_kinect=True) == Fit(112, 224, 56, 0)
+    assert fit(Box(10, 10, 610, 310), width=1920, height=1080, size=224, is_kinect=True) == Fit(224, 112, 0, 56)
+    assert fit(Box(0, 0, 2, 1080), width=1920, height=1080, size=224, is_kinect=True).width == 2
+    squeezed = fit(Box(0, 0, 300 * 340 // 1920, 600 * 256 // 1080), width=340, height=256, size=224, is_kinect=True)
     assert squeezed == Fit(112, 224, 56, 0)
+
+
+def test_another_camera_s_video_keeps_its_aspect():
+    assert fit(Box(0, 0, 300, 300), width=640, height=480, size=224, is_kinect=False) == Fit(224, 224, 0, 0)
+    assert fit(Box(0, 0, 300, 300), width=640, height=480, size=224, is_kinect=True).height < 224
 
 
 def test_the_written_crop_shows_the_person_and_nothing_else(tmp_path):
@@ -73,7 +78,7 @@ def test_the_written_crop_shows_the_person_and_nothing_else(tmp_path):
     assert probe(tmp_path / "crop.mp4").fps == 30
     red, _, blue = video[1].astype(int)
     assert red[112, 112] > 200 > 60 > blue[112, 112]
-    inside = fit(box, width=320, height=180, size=224)
+    inside = fit(box, width=320, height=180, size=224, is_kinect=True)
     margin = video[1][:, :, : inside.left - 4]
     assert margin.max() < 20
     assert blue[112, inside.left + 8] > 200

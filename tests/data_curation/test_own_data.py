@@ -86,6 +86,14 @@ def test_videos_with_odd_names_and_no_skeletons_become_pairs(phone, tmp_path):
     assert not (tmp_path / "crops" / "müller 1 (küche) 2.mp4").exists()  # unseen class, training room
 
 
+def test_crops_of_a_webcam_keep_its_aspect(tmp_path):
+    folder = write_data_set(tmp_path / "home")
+    for name in NAMES:
+        write_video(folder / f"{name}.mp4", width=96, height=72, frames=4, draw=brighter)
+    assert curate(folder, tmp_path / "out", "--shape", "aspect") == 0
+    assert {probe(tmp_path / "out" / "crops" / f"{name}.mp4")[:2] for name in NAMES} == {(224, 168)}
+
+
 def test_the_files_are_valid_and_hold_the_table_s_columns(phone, tmp_path):
     protocol = ("--protocol", "xsub", "--validation_share", "0.4", "--validation_by", "subject")
     assert curate(phone, tmp_path, *protocol) == 0

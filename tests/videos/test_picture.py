@@ -239,5 +239,6 @@ def test_a_cover_picture_is_no_video(tmp_path):
 
 def test_an_upright_video_of_a_kinect_is_as_before(tmp_path):
     clip = write_video(tmp_path / "x.avi", quarters(height=HEIGHT, width=WIDTH))
-    write_crop(clip, tmp_path / "crop.mp4", boxes=WHOLE, settings=CropSettings(shape="aspect", size=64))
+    settings = CropSettings(shape="aspect", size=64)
+    write_crop(clip, tmp_path / "crop.mp4", boxes=WHOLE, settings=settings, is_kinect=True)
     assert probe(tmp_path / "crop.mp4")[:2] == (64, 36)  # unsqueezed to 16 : 9
