@@ -2,7 +2,7 @@
 
     python scripts/evidence.py --parts power                # how small a gain can be told from nothing
     python scripts/evidence.py --jobs 2                     # all parts that need nothing given
-    python scripts/evidence.py --quick                      # the small version: main and captions, in twenty minutes
+    python scripts/evidence.py --quick                      # the small version: main and captions, one seed
     python scripts/evidence.py --parts people --people DIR  # DIR: output of prepare.py --kind body-gestures
 
 Every run is a command of this repository with a folder of its own, and the same command resumes. Parts share runs.
