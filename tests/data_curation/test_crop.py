@@ -239,9 +239,10 @@ def test_the_genuine_clip_and_its_resized_copy_give_the_same_crop(tmp_path, mode
         out.mux(stream.encode())
     recording = read_skeleton(REAL_NTU / f"{CLIP}.skeleton")
     boxes = skeleton_boxes(recording, persons=1)
+    settings = CropSettings(mode=mode)
     shown = []
     for name, video in (("full", source), ("small", small)):
-        _, frames = write_crop(video, tmp_path / f"{name}_crop.mp4", boxes=boxes, settings=CropSettings(mode=mode))
+        _, frames = write_crop(video, tmp_path / f"{name}_crop.mp4", boxes=boxes, settings=settings, is_kinect=True)
         assert frames == 103
         shown.append(read_video(tmp_path / f"{name}_crop.mp4", num_frames=1).numpy().astype(float))
     assert np.abs(shown[0] - shown[1]).mean() < 4
