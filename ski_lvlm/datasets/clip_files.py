@@ -44,7 +44,8 @@ def video_clips(data: DataSet, folder: Path | None = None) -> dict[str, VideoCli
         folder: with the videos, by default the data set's own. Of several, it is that of built-in ones.
 
     Raises:
-        VideoError: there is no folder, no video, or the table names a file that does not exist.
+        VideoError: there is no folder, no video, the table names a file that does not exist, or `folder` is given and
+            the table names absolute paths.
     """
     if len(data.sources) > 1:
         by_source = {s.name: video_clips(s, None if s.folder else folder) for s in data.sources}
@@ -53,6 +54,7 @@ def video_clips(data: DataSet, folder: Path | None = None) -> dict[str, VideoCli
     if root is None:
         raise VideoError(f"the data set {data.name} has no folder of its own; give --ntu DIR, the folder of its videos")
     if data.table is not None and "video" in data.table.columns:
+        _check_is_relative(data.table, folder)
         return dict(sorted(_listed(data.table, root)))
     files = list_videos(root)
     check_has_videos(root, files, flag="the folder")
@@ -83,6 +85,15 @@ def clip_reader(
     if isinstance(videos, Mapping):
         return partial(read_listed_clip, clips=videos, num_frames=num_frames, side=side, framing=framing)
     return partial(read_clip, videos=videos, num_frames=num_frames, side=side, framing=framing)
+
+
+def _check_is_relative(table: ClipTable, folder: Path | None) -> None:
+    absolute = (file for file in table.column("video").to_pylist() if file and Path(file).is_absolute())
+    if folder and (file := next(absolute, None)):
+        raise VideoError(
+            f"{table.file} names the video {file}, wherever the folder is, so {folder} would not be read; expected "
+            "paths relative to the folder, or no folder (--ntu)"
+        )
 
 
 def _listed(table: ClipTable, root: Path) -> Iterator[tuple[str, VideoClip]]:

@@ -68,6 +68,17 @@ def test_files_called_as_their_clips_need_no_column(tmp_path):
     assert list(video_clips(open_data_set(folder), folder / "videos")) == ["müller 1 (küche)"]
 
 
+def test_a_folder_that_absolute_paths_would_pass_over_is_refused(tmp_path):
+    video = tmp_path / "elsewhere" / "one.mp4"
+    write_video(video, numbered(3))
+    data = open_data_set(
+        write_data_set(tmp_path / "home", rows=[{"clip": "one", "class": "wave", "video": str(video)}])
+    )
+    assert list(video_clips(data)) == ["one"]
+    with pytest.raises(VideoError, match=r"one\.mp4, wherever the folder is, so .*crops would not be read"):
+        video_clips(data, tmp_path / "crops")
+
+
 def test_a_built_in_data_set_has_no_files_of_its_own():
     with pytest.raises(VideoError, match="ntu60 has no folder of its own; give --ntu DIR"):
         video_clips(open_data_set("ntu60"))

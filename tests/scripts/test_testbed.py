@@ -84,6 +84,12 @@ def test_estimated_skeletons_are_made_of_the_videos_and_used_by_all_that_look_at
     assert len(looking) > 2 and all(Path("/out/people/skeletons") in c and "--data" in c for c in looking)
 
 
+def test_students_of_real_people_see_the_person_alone():
+    student = next(one for one in PEOPLE if one.name.startswith(STUDENT))
+    crop, cache, *_ = steps_of([student])
+    assert cache.command[cache.command.index("--ntu") + 1] == crop.folder / "crops" and cache.needs == (crop,)
+
+
 def test_results_are_read_by_rotation_and_seed(tmp_path):
     series = main_series(tmp_path, QUICK)
     student = next(one for one in series if one.name == STUDENT)
