@@ -8,10 +8,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from tests.cases.forked_script import ForkedScript
 
 ROOT = Path(__file__).resolve().parents[2]
 HANG = 1800.0  # seconds; a command that takes longer hangs
@@ -23,16 +25,45 @@ ENVIRONMENT = os.environ | {
     "HF_HUB_OFFLINE": "1",
 }
 
+FORKED = {
+    ROOT / name
+    for name in (
+        "train_ski_lvlm.py",
+        "train_ski_vlm.py",
+        "eval/describe.py",
+        "eval/zero_shot.py",
+        "scripts/extract_features.py",
+        "tests/cases/train_video_llm.py",
+    )
+}
+
 
 @contextmanager
-def started(command: Sequence[str], **options) -> Iterator[subprocess.Popen]:
-    """Start a command in a session of its own, which ends when the block does."""
-    settings = {"env": ENVIRONMENT, "cwd": "/", "text": True, **options}
-    process = subprocess.Popen(command, start_new_session=True, **settings)
+def started(command: Sequence[str], **options) -> Iterator[subprocess.Popen | ForkedScript]:
+    """Start a command in a session of its own, which ends when the block does. Scripts that import long are forked."""
+    settings = {"env": ENVIRONMENT, "cwd": "/", **options}
+    if is_forked(command, **settings):
+        outputs = {name: settings.get(name) for name in ("stdout", "stderr")}
+        process = ForkedScript(command[1:], env=settings["env"], cwd=settings["cwd"], **outputs)
+    else:
+        process = subprocess.Popen(command, start_new_session=True, text=True, **settings)
     try:
         yield process
     finally:
         kill(process)
+
+
+def is_forked(command: Sequence[str], **options) -> bool:
+    """Return whether a command is started as a fork: a script of this checkout that imports for seconds."""
+    script = Path(command[1]) if len(command) > 1 and command[0] == sys.executable else Path()
+    outputs = {options.get(name) for name in ("stdout", "stderr")}
+    return (
+        sys.platform == "linux"
+        and script in FORKED
+        and options.keys() <= {"env", "cwd", "stdin", "stdout", "stderr"}
+        and outputs <= {subprocess.PIPE, subprocess.DEVNULL, None}
+        and options["env"]["OMP_NUM_THREADS"] == ENVIRONMENT["OMP_NUM_THREADS"]  # read when the libraries are imported
+    )
 
 
 def run(command: Sequence[str], *, stdin: str = "", **options) -> subprocess.CompletedProcess:
@@ -43,12 +74,13 @@ def run(command: Sequence[str], *, stdin: str = "", **options) -> subprocess.Com
     return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
-def kill(process: subprocess.Popen) -> None:
+def kill(process: subprocess.Popen | ForkedScript) -> None:
     """SIGKILL a process with its descendants: torchrun gives each of its workers a session of its own."""
     family = descendants(process.pid) if process.poll() is None else []
     for end, pid in [(os.killpg, process.pid), *((os.kill, pid) for pid in family)]:
         with suppress(ProcessLookupError):
             end(pid, signal.SIGKILL)
+    process.kill()  # a fork that has no session yet is in no group of its own
     process.wait()
 
 
@@ -110,15 +142,38 @@ def deepspeed(processes: int) -> tuple[str, ...]:
     return str(BIN / "deepspeed"), f"--num_gpus={processes}", f"--master_port={free_port()}"
 
 
-def run_together(commands: Sequence[Sequence[str]]) -> list[subprocess.CompletedProcess]:
-    """Run commands that wait for each other, as those of several machines do, to their end."""
+def run_together(
+    commands: Sequence[Sequence[str]], environments: Sequence[Mapping[str, str]] | None = None
+) -> list[subprocess.CompletedProcess]:
+    """Run commands that wait for each other, as those of several machines do, to their end or to one's failure."""
     with ExitStack() as stack:
         pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
-        processes = [stack.enter_context(started(command, **pipes)) for command in commands]
+        each = zip(commands, environments or [ENVIRONMENT] * len(commands), strict=True)
+        processes = [stack.enter_context(started(command, env=environment, **pipes)) for command, environment in each]
+
+        def end(process: subprocess.Popen | ForkedScript) -> tuple[str, str]:
+            texts = process.communicate(timeout=HANG)
+            for other in processes if process.returncode else ():
+                kill(other)
+            return texts
+
         with ThreadPoolExecutor(len(processes)) as readers:  # a full pipe would stop one, and with it the others
-            outputs = list(readers.map(lambda process: process.communicate(timeout=HANG), processes))
+            outputs = list(readers.map(end, processes))
     results = zip(commands, processes, outputs, strict=True)
     return [subprocess.CompletedProcess(words, process.returncode, *texts) for words, process, texts in results]
+
+
+def run_ranks(command: Sequence[str], processes: int) -> subprocess.CompletedProcess:
+    """Run a training in several processes that find each other as those of a launcher do.
+
+    Return what the first one printed, all errors, and the first exit code that is not 0.
+    """
+    world = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+    world |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
+    results = run_together([command] * processes, [ENVIRONMENT | world | rank for rank in ranks])
+    code = next((result.returncode for result in results if result.returncode), 0)
+    return subprocess.CompletedProcess(command, code, results[0].stdout, "".join(result.stderr for result in results))
 
 
 def torchrun(processes: int) -> tuple[str, ...]:

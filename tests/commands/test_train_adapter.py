@@ -11,10 +11,10 @@ import train_ski_lvlm
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.parallel.launch import adapted_flags
 from ski_lvlm.storage.json_files import read_json
-from tests.cases.command_case import ROOT, deepspeed, kill_at
+from tests.cases.command_case import ROOT, kill_at
 from tests.cases.lvlm_case import write_case
 from tests.cases.tiny_llm import tiny_llm
-from tests.commands.test_train_ski_lvlm import flags, needs_compiler, train
+from tests.commands.test_train_ski_lvlm import flags, needs_compiler, train_in_ranks
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +77,7 @@ def test_the_adapter_lies_beside_the_projectors_and_has_its_own_rate(case, plain
 @needs_compiler
 def test_two_processes_of_zero_2_go_on_as_one_would(case, plain, tmp_path):
     """They take over one process's checkpoint, so its adapter and its optimizer get there too."""
-    result = train(case, halted(plain, 1, tmp_path), launcher=deepspeed(2), **PLAIN)
+    result = train_in_ranks(case, halted(plain, 1, tmp_path), deepspeed=ROOT / "zero2.json", **PLAIN)
     assert result.returncode == 0, result.stderr[-3000:]
     assert "resuming from" in result.stdout
     assert apart(plain, tmp_path) < 1e-5

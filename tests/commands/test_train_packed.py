@@ -7,9 +7,9 @@ import pytest
 
 import train_ski_lvlm
 from ski_lvlm.parallel.launch import adapted_flags
-from tests.cases.command_case import ROOT, deepspeed, has_compiler
+from tests.cases.command_case import ROOT, has_compiler
 from tests.cases.lvlm_case import CLIPS, write_case, write_instructions
-from tests.commands.test_train_ski_lvlm import flags, losses, projectors, same, train
+from tests.commands.test_train_ski_lvlm import flags, losses, projectors, same, train_in_ranks
 
 pytestmark = pytest.mark.slow
 UNEQUAL = {"per_device_train_batch_size": 4, "num_train_epochs": 3, "skeleton_dropout": 0.5}
@@ -59,7 +59,7 @@ def test_rows_train_as_padded_samples_do(case, padded, tmp_path):
 @pytest.mark.skipif(not has_compiler(), reason="DeepSpeed compiles its shared-memory communication on a CPU")
 def test_rows_under_zero_2_in_two_processes_train_as_padded_samples_in_one(case, padded, tmp_path):
     settings = UNEQUAL | {"per_device_train_batch_size": 2, "packing": True, "deepspeed": ROOT / "zero2.json"}
-    result = train(case, tmp_path / "out", launcher=deepspeed(2), **settings)
+    result = train_in_ranks(case, tmp_path / "out", **settings)
     assert result.returncode == 0, result.stderr[-3000:]
     assert_same_losses(tmp_path / "out", padded)
     assert set(shares(tmp_path / "out")) == {1.0}

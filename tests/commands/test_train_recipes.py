@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import sys
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from ski_lvlm.lvlm.inference import open_for_inference
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.parallel.launch import adapted_flags
 from ski_lvlm.storage.json_files import read_json
-from tests.cases.command_case import ROOT, deepspeed, run
+from tests.cases.command_case import ROOT, run_ranks
 from tests.cases.lvlm_case import CLIPS, write_case, write_instructions
 from tests.commands.test_train_adapter import halted
 from tests.commands.test_train_ski_lvlm import flags, needs_compiler
@@ -109,7 +110,8 @@ def test_rows_checkpoints_and_accumulation_change_no_distillation(case, distille
 def test_two_processes_of_zero_2_distil_as_one_does(case, distilled, tmp_path):
     words = flags(case, tmp_path, **DISTILLED | {"deepspeed": ROOT / "zero2.json", "skeleton_dropout": "0.0"})
     place = words.index("--skeleton_dropout")
-    result = run([*deepspeed(2), str(ROOT / "train_ski_lvlm.py"), *words[: place + 2], "0.6", *words[place + 2 :]])
+    words.insert(place + 2, "0.6")
+    result = run_ranks([sys.executable, str(ROOT / "train_ski_lvlm.py"), *words], 2)
     assert result.returncode == 0, result.stderr[-3000:]
     assert apart(distilled[1], load_file(tmp_path / "model.safetensors")) < 1e-5
 

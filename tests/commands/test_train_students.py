@@ -14,7 +14,7 @@ import train_ski_vlm
 from ski_lvlm.datasets.ntu import parse_name
 from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, load_skeleton_clip, load_student, read_card
 from ski_lvlm.dual_encoders.students import build_student
-from tests.cases.command_case import deepspeed, kill_at, run, torchrun
+from tests.cases.command_case import ROOT, kill_at, run, run_ranks, torchrun
 from tests.cases.skeleton_case import SEEN, SPLIT, packed_set
 from tests.cases.skeleton_text_case import skeleton_text_run
 from tests.cases.student_case import KINDS, changed, flags, weights, write_case
@@ -60,7 +60,10 @@ def losses(folder):
 
 
 def finished(command_flags, *, launcher=(sys.executable,)):
-    process = run([*launcher, SCRIPT, *command_flags])
+    return printed(run([*launcher, SCRIPT, *command_flags]))
+
+
+def printed(process):
     assert process.returncode == 0, process.stderr[-3000:]
     return process.stdout
 
@@ -218,7 +221,8 @@ def plain(case, tmp_path_factory):
 def test_deepspeed_distils_as_the_plain_run_does(plain, tmp_path, processes):
     recipe, expected = plain
     steps = {"logging_steps": 1, "save_strategy": "steps", "save_steps": 1, "save_total_limit": 3, **SMALL_STEPS}
-    finished(flags(recipe, tmp_path, per_device_train_batch_size=4, **steps), launcher=deepspeed(processes))
+    zero2 = {"per_device_train_batch_size": 4, "deepspeed": ROOT / "zero2.json"}
+    printed(run_ranks([sys.executable, SCRIPT, *flags(recipe, tmp_path, **zero2, **steps)], processes))
     optimizer = torch.load(tmp_path / "checkpoint-3" / "optimizer.pt", weights_only=True)
     assert "loss_scaler" in optimizer, "it ran without DeepSpeed"
     by_step, expected_by_step = losses(tmp_path), losses(expected)

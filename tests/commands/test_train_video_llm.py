@@ -12,7 +12,7 @@ import ski_lvlm
 import train_ski_lvlm
 from ski_lvlm import chat
 from ski_lvlm.parallel.launch import adapted_flags
-from tests.cases.command_case import ROOT, deepspeed, has_compiler, kill_at, run
+from tests.cases.command_case import ROOT, has_compiler, kill_at, run_ranks
 from tests.cases.lvlm_case import CLIPS
 from tests.cases.video_llm_case import write_video_case
 
@@ -85,7 +85,7 @@ def test_killed_amid_the_run_the_same_command_ends_in_the_same_weights(trained, 
 def test_zero2_with_two_processes_equals_one_though_a_rank_may_have_no_skeleton(trained, tmp_path):
     case, undisturbed = trained
     settings = {"deepspeed": ROOT / "zero2.json", "per_device_train_batch_size": 1}
-    result = run([*deepspeed(2), str(SCRIPT), *flags(case, tmp_path / "out", **settings)])
+    result = run_ranks([sys.executable, str(SCRIPT), *flags(case, tmp_path / "out", **settings)], 2)
     assert result.returncode == 0, result.stderr[-3000:]
     actual, expected = losses(tmp_path / "out"), losses(undisturbed)
     assert actual.keys() == expected.keys()

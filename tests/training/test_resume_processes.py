@@ -13,7 +13,17 @@ import torch
 import train_ski_lvlm
 from ski_lvlm.parallel.launch import adapted_flags
 from ski_lvlm.storage.files import write_json
-from tests.cases.command_case import ENVIRONMENT, ROOT, deepspeed, descendants, is_running, run, started, until
+from tests.cases.command_case import (
+    ENVIRONMENT,
+    ROOT,
+    deepspeed,
+    descendants,
+    is_running,
+    run,
+    run_ranks,
+    started,
+    until,
+)
 from tests.cases.lvlm_case import write_case, write_instructions
 from tests.commands.test_train_ski_lvlm import flags, needs_compiler, projectors, same
 
@@ -41,9 +51,9 @@ def command(case, out, **settings):
     return [sys.executable, str(ROOT / "train_ski_lvlm.py"), *flags(case, out, **{**RECIPE, **settings})]
 
 
-def train(case, out, **settings):
+def train(case, out, *, processes=1, **settings):
     """Train in processes of its own and return the output."""
-    process = run(command(case, out, **settings))
+    process = run_ranks(command(case, out, **settings), processes)
     assert process.returncode == 0, process.stderr[-3000:]
     return process.stdout
 
@@ -68,8 +78,9 @@ def test_one_two_and_one_process_again(undisturbed, tmp_path):
     case, whole = undisturbed
     assert apart(whole, whole / "checkpoint-3") > 1e-2, "what follows says nothing where no step moves the weights"
     two = halted(whole, 3, tmp_path / "two")
-    output = train(case, two, gpus=2)
-    assert f"resuming from {two / 'checkpoint-3'}" in output
+    process = run(command(case, two, gpus=2))
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert f"resuming from {two / 'checkpoint-3'}" in process.stdout
     assert apart(whole, two) < TOLERANCE
     one = halted(two, 5, tmp_path / "one")
     train_ski_lvlm.main(adapted_flags(flags(case, one, **RECIPE)))
@@ -81,9 +92,9 @@ def test_zero_2_takes_over_a_plain_run_and_gives_it_on(undisturbed, tmp_path):
     """1 process without DeepSpeed, 2 with ZeRO-2, then 1 with ZeRO-2, 2 with ZeRO-3 and 1 without."""
     case, whole = undisturbed
     two = halted(whole, 1, tmp_path / "two")
-    train(case, two, gpus=2, deepspeed=ZERO2)
+    train(case, two, processes=2, deepspeed=ZERO2)
     assert apart(whole, two) < TOLERANCE
-    for name, settings in (("one", {"deepspeed": ZERO2}), ("zero3", {"gpus": 2, "deepspeed": ZERO3})):
+    for name, settings in (("one", {"deepspeed": ZERO2}), ("zero3", {"processes": 2, "deepspeed": ZERO3})):
         train(case, halted(two, 3, tmp_path / name), **settings)
         assert apart(whole, tmp_path / name) < TOLERANCE
     plain = halted(tmp_path / "zero3", 5, tmp_path / "plain")
@@ -95,7 +106,7 @@ def test_zero_2_takes_over_a_plain_run_and_gives_it_on(undisturbed, tmp_path):
 def test_two_processes_of_zero_2_in_bf16_resume_bit_for_bit(undisturbed, tmp_path):
     """The weights in full precision, which bf16 rounds for the work, come back exactly."""
     case, _ = undisturbed
-    settings = {"gpus": 2, "deepspeed": ZERO2, "bf16": True}
+    settings = {"processes": 2, "deepspeed": ZERO2, "bf16": True}
     train(case, tmp_path / "whole", **settings)
     train(case, halted(tmp_path / "whole", 3, tmp_path / "again"), **settings)
     assert same(projectors(tmp_path / "whole"), projectors(tmp_path / "again"))

@@ -14,7 +14,7 @@ from ski_lvlm.parallel.launch import adapted_flags
 from ski_lvlm.parallel.partitioned import gathered, whole_models
 from tests.cases.command_case import ROOT, run
 from tests.cases.lvlm_case import TOKENS, write_case
-from tests.commands.test_train_ski_lvlm import flags, losses, needs_compiler, projectors, train
+from tests.commands.test_train_ski_lvlm import flags, losses, needs_compiler, projectors, train_in_ranks
 
 ZERO3 = ROOT / "scripts" / "zero3.json"
 
@@ -28,7 +28,7 @@ def test_standardised_tokens_and_a_published_projector_train_as_in_one_process(t
     save_file(published, tmp_path / "mm_projector.safetensors")
     settings = {"standardise": True, "num_train_epochs": 2, "video_projector": tmp_path / "mm_projector.safetensors"}
     train_ski_lvlm.main(adapted_flags(flags(case, tmp_path / "plain", **settings)))
-    process = train(case, tmp_path / "zero3", gpus=2, deepspeed=ZERO3, **settings)
+    process = train_in_ranks(case, tmp_path / "zero3", deepspeed=ZERO3, **settings)
     assert process.returncode == 0, process.stderr[-3000:]
     plain, zero3 = losses(tmp_path / "plain"), losses(tmp_path / "zero3")
     assert max(abs(plain[step] - zero3[step]) for step in plain) < 1e-4
