@@ -10,6 +10,7 @@ ruff check .
 mypy
 lint-imports
 unset MALLOC_TOP_PAD_ # a gigabyte more for each of many short processes
+unset PYTHONDONTWRITEBYTECODE # each of them would compile the repository again
 workers=$(($(nproc) < 4 ? $(nproc) : 4)) # a file of tests stays with one of them, which makes what they share once
 export OMP_NUM_THREADS=$(($(nproc) / workers))
 pytest --numprocesses "$workers" --dist loadfile --durations=40 "$@"

@@ -13,17 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from tests.cases.forked_script import ForkedScript
+from tests.cases.forked_script import SETTINGS, ForkedScript
 
 ROOT = Path(__file__).resolve().parents[2]
 HANG = 1800.0  # seconds; a command that takes longer hangs
 BIN = Path(sys.executable).parent
-ENVIRONMENT = os.environ | {
-    "OMP_NUM_THREADS": "1",
-    "CUDA_VISIBLE_DEVICES": "",
-    "PATH": f"{BIN}:{os.environ['PATH']}",
-    "HF_HUB_OFFLINE": "1",
-}
+ENVIRONMENT = os.environ | SETTINGS | {"PATH": f"{BIN}:{os.environ['PATH']}"}
 
 FORKED = {
     ROOT / name
@@ -62,7 +57,7 @@ def is_forked(command: Sequence[str], **options) -> bool:
         and script in FORKED
         and options.keys() <= {"env", "cwd", "stdin", "stdout", "stderr"}
         and outputs <= {subprocess.PIPE, subprocess.DEVNULL, None}
-        and options["env"]["OMP_NUM_THREADS"] == ENVIRONMENT["OMP_NUM_THREADS"]  # read when the libraries are imported
+        and options["env"].items() >= SETTINGS.items()
     )
 
 

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from unittest import mock
 
+# The libraries read these when they are imported.
+SETTINGS = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
 LIBRARIES = ("torch", "deepspeed", "peft", "transformers.trainer", "train_ski_lvlm", "train_ski_vlm")
 
 
@@ -31,7 +33,7 @@ class ForkedScript:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(LIBRARIES))
         self._process = context.Process(target=_run, args=([str(word) for word in words], dict(env), str(cwd), names))
-        with mock.patch.dict(os.environ, env, clear=True):  # read by the libraries when the first script starts
+        with mock.patch.dict(os.environ, SETTINGS):  # the first script starts the process that is forked
             self._process.start()
         self.pid = self._process.pid
 
