@@ -91,6 +91,22 @@ def with_backbone(scale: Scale, backbone: str) -> Scale:
     return replace(scale, backbone=backbone, text_encoder=backbone, student=student, frames=frames)
 
 
+def with_value(words: str, flag: str, value: int) -> str:
+    """Return flags with another value of one of them.
+
+    >>> with_value("--num_frames 32 --learning_rate 1e-3", "--num_frames", 24)
+    '--num_frames 24 --learning_rate 1e-3'
+
+    Raises:
+        ValueError: the flag is not among them.
+    """
+    parts = words.split()
+    if flag not in parts:
+        raise ValueError(f"{words!r} has no {flag}, which was to become {value}")
+    parts[parts.index(flag) + 1] = str(value)
+    return " ".join(parts)
+
+
 def without(words: Sequence[Word], flag: str) -> list[Word]:
     """Return a command without a flag and its value."""
     return [w for i, w in enumerate(words) if w != flag and (i == 0 or words[i - 1] != flag)]

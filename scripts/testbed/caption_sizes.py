@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from scripts.tables.scales import SYNTHETIC, Scale
+from scripts.tables.scales import SYNTHETIC, Scale, with_value
 from scripts.testbed.domains import BROAD, NARROW, NUM_FRAMES, THIRD
 
 SMALL_LLM = "small"  # trained on texts of the three domains
@@ -11,8 +11,8 @@ SKELETON_TOKENS = "--skeleton_tokens 8"
 # 24 classes with some 400 clips take longer than the miniature's 12 with 640.
 SKELETONS = replace(
     SYNTHETIC,
-    skeletons=SYNTHETIC.skeletons.replace("--num_frames 32", f"--num_frames {NUM_FRAMES}"),
-    skeleton_pretrain=SYNTHETIC.skeleton_pretrain.replace("--num_train_epochs 6", "--num_train_epochs 12"),
+    skeletons=with_value(SYNTHETIC.skeletons, "--num_frames", NUM_FRAMES),
+    skeleton_pretrain=with_value(SYNTHETIC.skeleton_pretrain, "--num_train_epochs", 12),
 )
 
 

@@ -12,7 +12,7 @@ from scripts.tables.jobs import Step
 from scripts.tables.methods import SKI_VIFICLIP, FineTuned, Recogniser, SkeletonAligned
 from scripts.tables.recognition_plan import RecognitionPlan, Replicate
 from scripts.tables.rows import Row
-from scripts.tables.scales import SMALL
+from scripts.tables.scales import SMALL, with_value
 from scripts.testbed.recognition import SKI, STUDENT, TEACHER, TWIN, Series
 from scripts.testbed.sizes import Sizes
 
@@ -23,11 +23,11 @@ ACROSS_PEOPLE, ACROSS_DISTANCE = PROTOCOLS[:-1], PROTOCOLS[-1:]
 # Students stay at the loss of guessing for seven epochs. Two epochs would be few steps for the SKI students.
 SCALE = replace(
     SMALL,
-    skeletons=SMALL.skeletons.replace("--num_frames 48", "--num_frames 32"),
-    skeleton_pretrain=SMALL.skeleton_pretrain.replace("--num_train_epochs 25", "--num_train_epochs 12"),
-    skeleton_align=SMALL.skeleton_align.replace("--num_train_epochs 12", "--num_train_epochs 6"),
-    video_finetune=SMALL.video_finetune.replace("--num_train_epochs 5", "--num_train_epochs 15"),
-    distill=SMALL.distill.replace("--num_train_epochs 2", "--num_train_epochs 3"),
+    skeletons=with_value(SMALL.skeletons, "--num_frames", 32),
+    skeleton_pretrain=with_value(SMALL.skeleton_pretrain, "--num_train_epochs", 12),
+    skeleton_align=with_value(SMALL.skeleton_align, "--num_train_epochs", 6),
+    video_finetune=with_value(SMALL.video_finetune, "--num_train_epochs", 15),
+    distill=with_value(SMALL.distill, "--num_train_epochs", 3),
     frames="--num_frames 12 --side 96 --framing centre",
     evaluation="--closed_set",
 )

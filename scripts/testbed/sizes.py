@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from scripts.tables.scales import SYNTHETIC, Scale
+from scripts.tables.scales import SYNTHETIC, Scale, with_value
 
 ROTATIONS = ("synthetic48/1", "synthetic48/2", "synthetic48/3", "synthetic48/4")
 WORLD_SEED = 11
@@ -30,10 +30,10 @@ class Sizes:
 # flat, since 36 classes take longer than 12.
 _SCALE = replace(
     SYNTHETIC,
-    skeletons=SYNTHETIC.skeletons.replace("--num_frames 32", f"--num_frames {_FRAMES}"),
-    skeleton_pretrain=SYNTHETIC.skeleton_pretrain.replace("--num_train_epochs 6", "--num_train_epochs 8"),
-    shift_gcn=SYNTHETIC.shift_gcn.replace("--num_train_epochs 6", "--num_train_epochs 8"),
-    video_finetune=SYNTHETIC.video_finetune.replace("--num_train_epochs 5", "--num_train_epochs 6"),
+    skeletons=with_value(SYNTHETIC.skeletons, "--num_frames", _FRAMES),
+    skeleton_pretrain=with_value(SYNTHETIC.skeleton_pretrain, "--num_train_epochs", 8),
+    shift_gcn=with_value(SYNTHETIC.shift_gcn, "--num_train_epochs", 8),
+    video_finetune=with_value(SYNTHETIC.video_finetune, "--num_train_epochs", 6),
     evaluation="--clips all --generalised",
 )
 FULL = Sizes(clips=1152, test_clips=576, rotations=4, seeds=3, curve_seeds=1, scale=_SCALE)

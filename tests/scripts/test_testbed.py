@@ -12,6 +12,7 @@ from scripts import evidence
 from scripts.tables.jobs import in_order
 from scripts.tables.results import Results, Training
 from scripts.tables.rows import Row, Table
+from scripts.tables.scales import with_value
 from scripts.testbed.effects import TOP1, collect, difference_of_gains, rank_correlation, verdict
 from scripts.testbed.hypotheses import outcomes
 from scripts.testbed.people import PROTOCOLS, people_series
@@ -162,6 +163,11 @@ def test_pictures_are_drawn_of_what_there_is(tmp_path):
 
 def test_the_small_version_is_a_small_part():
     assert len(steps_of(main_series(OUT, QUICK))) < len(steps_of(main_series(OUT, FULL))) / 3
+
+
+def test_a_flag_that_a_scale_lacks_is_not_changed_in_silence():
+    with pytest.raises(ValueError, match="has no --num_frames, which was to become 24"):
+        with_value("--side 96", "--num_frames", 24)
 
 
 def test_people_need_their_folder():
