@@ -20,8 +20,8 @@ SKELETON = ".skeleton"  # NTU's files, the only ones with the joints' places in 
 class SourceClip(NamedTuple):
     """The class of a clip and its files, with None for a missing one.
 
-    `is_kinect` says that the video is of NTU's camera, perhaps at another size and aspect. `facts` are those of a table
-    on which a crop depends. `remark` is on an absent skeleton.
+    `is_kinect` says that the video is of NTU's camera, perhaps at another size and aspect. `facts` are those on
+    which a crop depends beside its files. `remark` is on an absent skeleton.
     """
 
     action: ActionClass
@@ -54,9 +54,10 @@ def find_clips(data: DataSet, folder: Path | None = None) -> dict[str, SourceCli
 
     def source(name: str, action: ActionClass) -> SourceClip:
         video = videos.get(name)
-        facts = (video and video.span, action.persons) if data.table is not None else ()
         is_known_without = name in data.description.without_skeleton
         is_kinect = data.table is None or name in skeletons
+        facts: tuple[object, ...] = (video and video.span, action.persons) if data.table is not None else ()
+        facts += () if is_kinect else ("the video's own aspect",)
         return SourceClip(action, video, skeletons.get(name), is_kinect, facts, remark if is_known_without else "")
 
     return {name: source(name, actions[class_name]) for name, class_name in classes.items()}

@@ -97,7 +97,7 @@ def crop_clips(
         files = {name: _files(source) for name, source in sources.items()}
         inputs.read((file for pair in files.values() for file in pair), workers=run.workers)
         keys = {
-            name: digest(settings.version, CLEANING, *map(inputs.of, files[name]), *_crop_facts(source))
+            name: digest(settings.version, CLEANING, *map(inputs.of, files[name]), *source.facts)
             for name, source in sources.items()
         }
     ledger = Ledger(
@@ -117,11 +117,6 @@ def _whole(settings: CropSettings, found_by: str, locator: Locator, start: float
 
 def _files(source: SourceClip) -> tuple[Path | None, Path | None]:
     return source.video.path if source.video else None, source.skeleton
-
-
-def _crop_facts(source: SourceClip) -> tuple[object, ...]:
-    """Return what a crop depends on beside settings and files."""
-    return source.facts if source.is_kinect else (*source.facts, "the video's own aspect")
 
 
 def _crops_before(run: CurationRun, crops: Path) -> dict[str, int]:

@@ -16,8 +16,8 @@ from ski_lvlm.storage.files import write_json
 from tests.cases.command_case import (
     ENVIRONMENT,
     ROOT,
-    deepspeed,
     descendants,
+    free_port,
     is_running,
     run,
     run_ranks,
@@ -115,8 +115,8 @@ def test_two_processes_of_zero_2_in_bf16_resume_bit_for_bit(undisturbed, tmp_pat
 def test_machines_that_do_not_share_the_output_folder_are_told_at_the_start(undisturbed, tmp_path):
     """Two processes in two folders of their own stand for two machines: the same words, another place."""
     case, _ = undisturbed
-    port = deepspeed(2)[-1].split("=")[1]
-    everywhere = ENVIRONMENT | {"LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    world = {"LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    everywhere = ENVIRONMENT | world
     with ExitStack() as stack:
         processes = []
         for rank in ("0", "1"):
