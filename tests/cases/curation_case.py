@@ -5,7 +5,7 @@ import numpy as np
 from data_curation.captioning.action_names import action_finder
 from ski_lvlm.datasets.catalogue import open_data_set
 from ski_lvlm.skeletons.ntu_file import BodyTrack, Recording, write_skeleton
-from tests.data_curation.test_crop import write_video
+from tests.cases.video_case import write_drawing
 
 NTU = open_data_set("ntu120")
 named_action = action_finder(NTU.description.classes)
@@ -44,7 +44,7 @@ def write_clip(folder, name, *, bodies=None, frames=20, video=True, size=(192, 1
     recording = Recording(name, frames, {72057594037931101 + i: track for i, track in enumerate(bodies)})
     write_skeleton(folder / "skeletons" / f"{name}.skeleton", recording)
     if video:
-        write_video(
+        write_drawing(
             folder / "rgb" / f"{name}_rgb.avi",
             width=size[0],
             height=size[1],

@@ -3,6 +3,12 @@
 import csv
 import json
 
+import numpy as np
+
+from ski_lvlm.skeletons.layouts import LAYOUTS
+from ski_lvlm.skeletons.packed import packed_writer
+from tests.cases.video_case import numbered, write_video
+
 CLASSES = [
     {"name": "pour tea", "sentences": ["Somebody pours tea."], "spellings": {"short": "pour"}},
     "sweep",
@@ -39,4 +45,20 @@ def write_data_set(folder, *, rows=ROWS, **changes):
     (folder / "dataset.json").write_text(json.dumps(DESCRIPTION | changes), encoding="utf-8")
     if rows:
         write_table(folder, rows)
+    return folder
+
+
+def write_home(folder, *, rows=ROWS, **changes):
+    """Write a data set with a video for each room, of which every clip is a stretch, and skeletons of 20 joints."""
+    spans = [
+        {**row, "video": f"{row['room']} (1).mp4", "start": f"{i % 8 / 10}", "end": f"{i % 8 / 10 + 0.2}"}
+        for i, row in enumerate(rows)
+    ]
+    write_data_set(folder, rows=spans, **changes)
+    for room in {row["room"] for row in rows}:
+        write_video(folder / f"{room} (1).mp4", numbered(33, height=16, width=16))
+    rng = np.random.default_rng(0)
+    with packed_writer(folder, layout=LAYOUTS["kinect-20"], cleaning="centred-1", source="test") as writer:
+        for row in rows:
+            writer.add(row["clip"], rng.normal(size=(9, 1, 20, 3)).astype(np.float32))
     return folder

@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
-from ski_lvlm.datasets.instruction_file import instruction_record
+from ski_lvlm.datasets.instruction_file import instruction_record, read_instructions
 from ski_lvlm.llm.conversation import IGNORED, PLACEHOLDER_IDS
+from ski_lvlm.lvlm.features import FeatureFolder
+from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings
 from ski_lvlm.storage.files import write_json
-from tests.cases.tiny_llm import tiny_llm
+from tests.cases.tiny_llm import tiny_llm, tiny_tokenizer
 
 CLIPS = ["S001C001P001R001A001", "S001C001P001R001A008", "S001C002P002R001A009", "S001C002P002R001A010"]
 TOKENS = {"video": (6, 12), "skeleton": (4, 8)}  # N and F of each modality
@@ -47,6 +50,13 @@ def write_case(folder: Path) -> dict[str, str]:
     }
 
 
+def instruct_dataset(folder, *, video_only=(), clips=tuple(CLIPS), **settings):
+    """Write an instruction file with features and open both."""
+    instructions = read_instructions(write_instructions(folder / "i.json", clips, video_only=video_only))
+    features = FeatureFolder(write_features(folder / "features"))
+    return InstructDataset(instructions, features, tiny_tokenizer(), SampleSettings(**settings))
+
+
 def random_batch(rows: int = 3, *, text: int = 20, answer: int = 5, padding: int = 0, tokens=None) -> dict:
     """Make a batch of `InstructCollator` of random tokens, of which the last of each row are the answer."""
     shapes = tokens or TOKENS
@@ -60,3 +70,10 @@ def random_batch(rows: int = 3, *, text: int = 20, answer: int = 5, padding: int
         "features": {name: torch.randn(rows * count, width) for name, (count, width) in shapes.items()},
         "token_counts": {name: torch.full((rows,), count) for name, (count, _) in shapes.items()},
     }
+
+
+def counted_flops(model, inputs):
+    """Return the operations that PyTorch counts in a forward and backward pass."""
+    with FlopCounterMode(display=False) as counter:
+        model(**inputs).loss.backward()
+    return counter.get_total_flops()

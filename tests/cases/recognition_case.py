@@ -7,9 +7,11 @@ from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, StudentCard,
 from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
 from ski_lvlm.dual_encoders.students import build_student
 from ski_lvlm.encoders.hyperformer import Hyperformer
+from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
 from ski_lvlm.encoders.text_encoder import load_text_encoder
 from ski_lvlm.skeletons.layouts import LAYOUTS
 from ski_lvlm.skeletons.preprocessing import Preprocessing
+from tests.cases.encoder_case import narrow
 from tests.cases.skeleton_case import SEEN, SPLIT, UNSEEN, packed_set
 from tests.cases.text_case import tiny_clip
 from tests.cases.video_case import numbered, write_video
@@ -39,6 +41,17 @@ def student_run(folder, *, backbone, seen=SPLIT.seen, names="canonical"):
         names=names,
     )
     save_model(folder, student, card=card)
+    return folder
+
+
+def encoder_run(folder):
+    """Save a Shift-GCN with its classifier."""
+    encoder = narrow("shift_gcn")
+    model = ActionClassifier(encoder, num_classes=len(SPLIT.seen))
+    settings = {"num_frames": 16, "split": "synthetic", "dataset": "synthetic", "seen": SPLIT.seen}
+    preprocessing = Preprocessing().to_json()
+    card = SkeletonEncoderCard("skeleton_pretrain", encoder.settings, preprocessing, **settings)
+    save_model(folder, model, card=card)
     return folder
 
 

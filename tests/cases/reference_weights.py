@@ -1,6 +1,7 @@
 """Stand-in weights that are a function of a tensor's name, as the reference values of `tests/golden` were made with."""
 
 import json
+import math
 import zlib
 
 import numpy as np
@@ -22,6 +23,30 @@ def fill_random(name, shape):
     else:
         wave = wave * 1.2 / np.sqrt(size / shape[0])
     return torch.from_numpy(wave.astype(np.float32).reshape(shape))
+
+
+def wave_weight(name, shape):
+    """Return the golden file's weight, a function of the tensor's name (stated in the reference's notes)."""
+    size = math.prod(shape)
+    k = np.arange(size, dtype=np.float64)
+    seed = zlib.crc32(name.encode()) % 10007
+    wave = np.sin(k * 0.7310585 + seed) * 0.6 + np.sin(k * 0.1234567 + 2.0 * seed) * 0.4
+    if name.endswith("running_var"):
+        value = 1.0 + 0.3 * wave
+    elif len(shape) <= 1:
+        value = 1.0 + 0.2 * wave if name.endswith("weight") else 0.1 * wave
+    else:
+        value = wave * 1.2 / np.sqrt(size / shape[0])
+    return torch.from_numpy(value.astype(np.float32).reshape(shape))
+
+
+def hyperformer_weights():
+    """Return the weights of the golden Hyperformer by published name."""
+    shapes = json.loads((GOLDEN / "hyperformer_keys.json").read_text())
+    return {
+        name: torch.tensor(0) if name.endswith("num_batches_tracked") else wave_weight(name, tuple(shape))
+        for name, shape in shapes.items()
+    }
 
 
 def reference(system):

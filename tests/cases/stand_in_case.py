@@ -1,8 +1,6 @@
 """Stand-in weights of the golden files whose matrices have full rank: a function of the tensor's name."""
 
 import json
-import math
-import zlib
 
 import numpy as np
 import torch
@@ -12,19 +10,7 @@ from ski_lvlm.encoders.shift_gcn import ShiftGCN, joint_shift
 from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
 from ski_lvlm.published.shift_gcn_weights import load_shift_gcn
 from ski_lvlm.skeletons.layouts import LAYOUTS
-from tests.cases.recordings import GOLDEN
-
-
-def fill_random(name, shape):
-    """Return the golden files' weight, as stated in their notes."""
-    wave = np.random.RandomState(zlib.crc32(name.encode())).uniform(-1.0, 1.0, math.prod(shape))
-    if name.endswith("running_var"):
-        value = 1.0 + 0.3 * wave
-    elif len(shape) <= 1:
-        value = 1.0 + 0.2 * wave if name.rsplit(".", 1)[-1] == "weight" else 0.1 * wave
-    else:
-        value = wave * 1.2 / np.sqrt(math.prod(shape) / shape[0])
-    return torch.from_numpy(value.astype(np.float32).reshape(shape))
+from tests.cases.reference_weights import GOLDEN, fill_random
 
 
 def skeleton_input(*, clips, frames, joints=25, persons=2):

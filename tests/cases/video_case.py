@@ -24,6 +24,14 @@ def write_video(path, frames):
     return path
 
 
+def write_drawing(path, *, width=320, height=180, frames=12, draw=lambda picture, index: None):
+    """Write a video of black pictures that `draw` changes, each with its index."""
+    pictures = np.zeros((frames, height, width, 3), np.uint8)
+    for index, picture in enumerate(pictures):
+        draw(picture, index)
+    return write_video(path, pictures)
+
+
 def numbered(count, *, height=48, width=64):
     return np.broadcast_to(8 + 4 * np.arange(count)[:, None, None, None], (count, height, width, 3)).astype(np.uint8)
 

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import train_ski_vlm
@@ -11,33 +10,14 @@ from eval.zero_shot import main as zero_shot
 from scripts.cache_frames import main as cache_frames
 from scripts.extract_features import main as extract_features
 from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, StudentCard, read_card
-from ski_lvlm.skeletons.layouts import LAYOUTS
-from ski_lvlm.skeletons.packed import packed_writer
-from tests.cases.data_set_case import ROWS, write_data_set
+from tests.cases.data_set_case import ROWS, write_home
+from tests.cases.recognition_commands import QUICK
 from tests.cases.text_case import tiny_clip
-from tests.cases.video_case import numbered, write_video
 
 pytestmark = pytest.mark.slow
 
 NAMES = [row["clip"] for row in ROWS]
-QUICK = ["--batch_size=4", "--per_device_train_batch_size=4", "--dataloader_num_workers=0", "--use_cpu=True"]
 TINY = ["--num_heads", "1", "--head_dim", "12", "--depth", "2", "--strided", "2", "--num_frames", "8"]
-
-
-def write_home(folder, *, rows=ROWS, **changes):
-    """Write a data set with a video for each room, of which every clip is a stretch, and skeletons of 20 joints."""
-    spans = [
-        {**row, "video": f"{row['room']} (1).mp4", "start": f"{i % 8 / 10}", "end": f"{i % 8 / 10 + 0.2}"}
-        for i, row in enumerate(rows)
-    ]
-    write_data_set(folder, rows=spans, **changes)
-    for room in {row["room"] for row in rows}:
-        write_video(folder / f"{room} (1).mp4", numbered(33, height=16, width=16))
-    rng = np.random.default_rng(0)
-    with packed_writer(folder, layout=LAYOUTS["kinect-20"], cleaning="centred-1", source="test") as writer:
-        for row in rows:
-            writer.add(row["clip"], rng.normal(size=(9, 1, 20, 3)).astype(np.float32))
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -1,29 +1,21 @@
 """The real command with adapters, four bits and a trained language model: processes, kill, resume, stages."""
 
-import shutil
-import sys
-
 import pytest
 import torch
 from safetensors.torch import load_file
 
-import train_ski_lvlm
 from ski_lvlm.lvlm.model import SkiLvlm
-from ski_lvlm.parallel.launch import adapted_flags
+from ski_lvlm.storage.files import write_json
 from ski_lvlm.storage.json_files import read_json
 from tests.cases.command_case import ROOT, kill_at
 from tests.cases.lvlm_case import write_case
+from tests.cases.lvlm_commands import halted, needs_compiler, train_here, train_in_ranks, training
 from tests.cases.tiny_llm import tiny_llm
-from tests.commands.test_train_ski_lvlm import flags, needs_compiler, train_in_ranks
 
 pytestmark = pytest.mark.slow
 
 # SGD, since Adam makes steps of rounding where a gradient is zero.
 PLAIN = {"lora_rank": 4, "adapter_learning_rate": 0.1, "optim": "sgd", "num_train_epochs": 4, "save_total_limit": 9}
-
-
-def train_here(case, out, **settings):
-    train_ski_lvlm.main(adapted_flags(flags(case, out, **settings)))
 
 
 def weights(folder):
@@ -42,13 +34,6 @@ def apart(one, other):
     a, b = weights(one), weights(other)
     assert a.keys() == b.keys() and all(tensor.dtype == torch.float32 for tensor in a.values())
     return max((a[name] - b[name]).abs().max().item() for name in a)
-
-
-def halted(run, step, out):
-    """Copy a run's folder as it was when the run had reached a step."""
-    shutil.copytree(run / f"checkpoint-{step}", out / f"checkpoint-{step}")
-    shutil.copy(run / "recipe.json", out)
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +73,7 @@ def test_killed_it_ends_in_the_same_adapter(case, tmp_path):
     settings = {"lora_rank": 4, "dora": True, "lora_dropout": 0.3, "num_train_epochs": 3}
     train_here(case, tmp_path / "whole", **settings)
     out = tmp_path / "killed"
-    command = [sys.executable, str(ROOT / "train_ski_lvlm.py"), *flags(case, out, **settings)]
-    kill_at(command, "trainer_state.json", 2, folder=tmp_path)
+    kill_at(training(case, out, **settings), "trainer_state.json", 2, folder=tmp_path)
     train_here(case, out, **settings)
     assert is_same(tmp_path / "whole", out)
     assert not is_same(out, out / "checkpoint-2")
@@ -145,7 +129,7 @@ def test_runs_from_before_there_were_adapters_go_on(case, tmp_path):
     train_here(case, tmp_path, num_train_epochs=1)
     recipe = read_json(tmp_path / "recipe.json")
     new = {"lora_rank", "dora", "train", "init_from", "freeze", "init_digest"}
-    train_ski_lvlm.write_json(tmp_path / "recipe.json", {n: value for n, value in recipe.items() if n not in new})
+    write_json(tmp_path / "recipe.json", {n: value for n, value in recipe.items() if n not in new})
     train_here(case, tmp_path, num_train_epochs=1)
     with pytest.raises(ValueError, match=r"lora_rank 0, now 4"):
         train_here(case, tmp_path, num_train_epochs=1, lora_rank=4)

@@ -5,11 +5,9 @@ import shutil
 
 import pytest
 
-import train_ski_lvlm
-from ski_lvlm.parallel.launch import adapted_flags
-from tests.cases.command_case import ROOT, has_compiler
+from tests.cases.command_case import ROOT
 from tests.cases.lvlm_case import CLIPS, write_case, write_instructions
-from tests.commands.test_train_ski_lvlm import flags, losses, projectors, same, train_in_ranks
+from tests.cases.lvlm_commands import losses, needs_compiler, projectors, same, train_here, train_in_ranks
 
 pytestmark = pytest.mark.slow
 UNEQUAL = {"per_device_train_batch_size": 4, "num_train_epochs": 3, "skeleton_dropout": 0.5}
@@ -27,15 +25,14 @@ def case(tmp_path_factory):
     return case | {"instructions": str(file)}
 
 
-def train_here(case, out, **settings):
-    """Train in this process."""
-    train_ski_lvlm.main(adapted_flags(flags(case, out, **UNEQUAL | settings)))
+def train(case, out, **settings):
+    train_here(case, out, **UNEQUAL | settings)
 
 
 @pytest.fixture(scope="module")
 def padded(case, tmp_path_factory):
     out = tmp_path_factory.mktemp("padded") / "out"
-    train_here(case, out)
+    train(case, out)
     return out
 
 
@@ -51,12 +48,12 @@ def assert_same_losses(out, expected):
 
 
 def test_rows_train_as_padded_samples_do(case, padded, tmp_path):
-    train_here(case, tmp_path / "out", packing=True)
+    train(case, tmp_path / "out", packing=True)
     assert_same_losses(tmp_path / "out", padded)
     assert set(shares(tmp_path / "out")) == {1.0} and min(shares(padded)) < 1.0
 
 
-@pytest.mark.skipif(not has_compiler(), reason="DeepSpeed compiles its shared-memory communication on a CPU")
+@needs_compiler
 def test_rows_under_zero_2_in_two_processes_train_as_padded_samples_in_one(case, padded, tmp_path):
     settings = UNEQUAL | {"per_device_train_batch_size": 2, "packing": True, "deepspeed": ROOT / "zero2.json"}
     result = train_in_ranks(case, tmp_path / "out", **settings)
@@ -68,14 +65,14 @@ def test_rows_under_zero_2_in_two_processes_train_as_padded_samples_in_one(case,
 def test_grouped_samples_resume_bit_for_bit_with_other_processes_worth_of_samples(case, padded, tmp_path):
     grouped = {"train_sampling_strategy": "group_by_length", "per_device_train_batch_size": 2}
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
-    train_here(case, whole, **grouped)
+    train(case, whole, **grouped)
     shutil.copytree(whole, resumed)
     (resumed / "result.json").unlink()
     shutil.rmtree(resumed / "checkpoint-6")  # in the middle of the last epoch
-    train_here(case, resumed, **grouped)
+    train(case, resumed, **grouped)
     assert same(projectors(whole), projectors(resumed))
-    train_here(case, tmp_path / "fours", **grouped | {"per_device_train_batch_size": 4})
+    train(case, tmp_path / "fours", **grouped | {"per_device_train_batch_size": 4})
     assert_same_losses(tmp_path / "fours", whole)
     assert sum(shares(whole)) > sum(shares(padded))
     with pytest.raises(ValueError, match="begun with other settings .train_sampling_strategy 'group_by_length', now"):
-        train_here(case, whole)
+        train(case, whole)

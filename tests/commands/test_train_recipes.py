@@ -2,23 +2,19 @@
 
 import argparse
 import shutil
-import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-import train_ski_lvlm
 from eval.describing.trained_model import model_description
 from eval.report import recipe_rows
 from ski_lvlm.lvlm.inference import open_for_inference
 from ski_lvlm.lvlm.model import SkiLvlm
-from ski_lvlm.parallel.launch import adapted_flags
 from ski_lvlm.storage.json_files import read_json
-from tests.cases.command_case import ROOT, run_ranks
+from tests.cases.command_case import ROOT
 from tests.cases.lvlm_case import CLIPS, write_case, write_instructions
-from tests.commands.test_train_adapter import halted
-from tests.commands.test_train_ski_lvlm import flags, needs_compiler
+from tests.cases.lvlm_commands import halted, needs_compiler, projectors, same, train_here, train_in_ranks
 
 pytestmark = pytest.mark.slow
 STEPS = {"num_train_epochs": 2, "save_total_limit": 9, "optim": "sgd"}  # two steps an epoch
@@ -34,14 +30,8 @@ def case(tmp_path_factory):
 
 
 def train(case, out, **settings):
-    words = flags(case, out, **{name: value for name, value in settings.items() if not isinstance(value, list)})
-    lists = [word for name, values in settings.items() if isinstance(values, list) for word in (f"--{name}", *values)]
-    train_ski_lvlm.main(adapted_flags([*words, *map(str, lists)]))
-    return load_file(out / "model.safetensors")
-
-
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    train_here(case, out, **settings)
+    return projectors(out)
 
 
 def apart(one, other):
@@ -108,12 +98,9 @@ def test_rows_checkpoints_and_accumulation_change_no_distillation(case, distille
 
 @needs_compiler
 def test_two_processes_of_zero_2_distil_as_one_does(case, distilled, tmp_path):
-    words = flags(case, tmp_path, **DISTILLED | {"deepspeed": ROOT / "zero2.json", "skeleton_dropout": "0.0"})
-    place = words.index("--skeleton_dropout")
-    words.insert(place + 2, "0.6")
-    result = run_ranks([sys.executable, str(ROOT / "train_ski_lvlm.py"), *words], 2)
+    result = train_in_ranks(case, tmp_path, **DISTILLED | {"deepspeed": ROOT / "zero2.json"})
     assert result.returncode == 0, result.stderr[-3000:]
-    assert apart(distilled[1], load_file(tmp_path / "model.safetensors")) < 1e-5
+    assert apart(distilled[1], projectors(tmp_path)) < 1e-5
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,10 @@ from ski_lvlm.lvlm.features import FeatureFolder
 from ski_lvlm.skeletons.layouts import LAYOUTS
 from ski_lvlm.skeletons.packed import packed_writer
 from tests.cases.command_case import kill_at, run
-from tests.cases.data_set_case import ROWS
+from tests.cases.data_set_case import ROWS, write_home
+from tests.cases.recognition_commands import QUICK, TRAIN
+from tests.cases.skeleton_case import packed_set
 from tests.cases.text_case import tiny_clip
-from tests.commands.test_own_data import QUICK as OWN_QUICK
-from tests.commands.test_own_data import write_home
-from tests.commands.test_train_ski_vlm import QUICK, TRAIN, packed_set
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +45,7 @@ def home(tmp_path_factory):
 @pytest.fixture(scope="module")
 def runs(home, tmp_path_factory):
     out, clip = tmp_path_factory.mktemp("runs"), tiny_clip(tmp_path_factory.mktemp("clip") / "clip")
-    shared = ["--data", str(home), "--split", "A", *OWN_QUICK, "--num_train_epochs", "1"]
+    shared = ["--data", str(home), "--split", "A", *QUICK, "--num_train_epochs", "1"]
 
     def stage(name, *flags):
         train_ski_vlm.main(["--stage", name, *shared, "--output_dir", str(out / name), *flags])

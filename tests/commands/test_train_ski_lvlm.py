@@ -19,7 +19,6 @@ from ski_lvlm.lvlm.flops import BatchWork
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.projectors.projector import PROJECTORS
 from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings
-from ski_lvlm.parallel.launch import adapted_flags
 from ski_lvlm.recipe import SkiLvlmRecipe
 from ski_lvlm.storage.files import write_json
 from tests.cases.command_case import (
@@ -28,63 +27,23 @@ from tests.cases.command_case import (
     ROOT,
     deepspeed,
     free_port,
-    has_compiler,
     kill_at,
     run,
-    run_ranks,
     run_together,
     torchrun,
 )
 from tests.cases.lvlm_case import CLIPS, TOKENS, write_case, write_features, write_instructions
+from tests.cases.lvlm_commands import losses, needs_compiler, projectors, same, train_here, train_in_ranks, training
 
 pytestmark = pytest.mark.slow
 
 
-needs_compiler = pytest.mark.skipif(
-    not has_compiler(), reason="DeepSpeed compiles its shared-memory communication for 2 processes on a CPU"
-)
-
-
-def flags(case, output_dir, **settings):
-    defaults = {
-        "output_dir": output_dir,
-        "batch_size": 4,
-        "per_device_train_batch_size": 2,
-        "num_train_epochs": 6,
-        "learning_rate": 0.01,
-        "save_steps": 1,
-        "logging_steps": 1,
-        "dataloader_num_workers": 0,
-        "video_projector": "none",
-    }
-    values = case | defaults | settings
-    return [part for name, value in values.items() for part in (f"--{name}", str(value))]
-
-
 def train(case, output_dir, *, launcher=(sys.executable,), **settings):
-    return run([*launcher, str(ROOT / "train_ski_lvlm.py"), *flags(case, output_dir, **settings)])
+    return run(training(case, output_dir, launcher=launcher, **settings))
 
 
-def train_in_ranks(case, output_dir, *, processes=2, **settings):
-    command = [sys.executable, str(ROOT / "train_ski_lvlm.py"), *flags(case, output_dir, **settings)]
-    return run_ranks(command, processes)
-
-
-def projectors(output_dir):
-    return load_file(Path(output_dir) / "model.safetensors")
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all((a[name] == b[name]).all() for name in a)
-
-
-def losses(output_dir):
-    lines = [json.loads(line) for line in (Path(output_dir) / "metrics.jsonl").read_text().splitlines()]
-    return {line["step"]: line["loss"] for line in lines if "loss" in line}
-
-
-def result_of(output_dir):
-    return json.loads((Path(output_dir) / "result.json").read_text())
+def read_result(output_dir):
+    return json.loads((output_dir / "result.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +74,7 @@ def test_the_run_leaves_weights_recipe_versions_and_metrics(trained):
     assert {"loss", "learning_rate", "grad_norm"} | speed <= step.keys()
     assert "mfu" not in step, "a CPU has no peak in the table"
     assert 0 <= step["data_wait_share"] < 1 and step["useful_share"] == 1
-    assert speed <= result_of(out).keys()
+    assert speed <= read_result(out).keys()
     card, records = ModelCard.load(out / "README.md"), json.loads(Path(case["instructions"]).read_text())
     assert card.data.pipeline_tag == "video-text-to-text" and f"| conversations | {len(records)} |" in card.text
 
@@ -129,7 +88,7 @@ def test_a_run_counts_the_operations_of_each_of_its_samples_once(trained):
     assert len({len(sample.ids) for sample in samples}) == 1, "no batch is padded"
     work, collate = BatchWork(model.llm, model.projectors), InstructCollator(0, model.config.token_widths)
     expected = 6 * float(work(collate(samples))["flops"])
-    assert result_of(out)["total_flos"] == pytest.approx(expected)
+    assert read_result(out)["total_flos"] == pytest.approx(expected)
 
 
 def test_checkpoints_hold_no_frozen_weights(trained):
@@ -144,7 +103,7 @@ def test_killed_at_any_step_the_same_command_ends_in_the_same_projectors(trained
     """SIGKILL from outside, before, amid and after the writing of a checkpoint, then one run to the end."""
     case, undisturbed, _ = trained
     out = tmp_path / "out"
-    command = [sys.executable, str(ROOT / "train_ski_lvlm.py"), *flags(case, out)]
+    command = training(case, out)
     for file, times, newest in (("checkpoint-*", 1, 0), ("trainer_state.json", 2, 1), ("metrics.jsonl", 3, 3)):
         kill_at(command, file, times, folder=tmp_path)
         assert max((int(folder.name.split("-")[1]) for folder in out.glob("checkpoint-*")), default=0) == newest
@@ -153,7 +112,7 @@ def test_killed_at_any_step_the_same_command_ends_in_the_same_projectors(trained
     assert "resuming from" in result.stdout
     assert same(projectors(out), projectors(undisturbed))
     assert (out / "README.md").read_text() == (undisturbed / "README.md").read_text()
-    assert result_of(out)["total_flos"] == pytest.approx(result_of(undisturbed)["total_flos"])
+    assert read_result(out)["total_flos"] == pytest.approx(read_result(undisturbed)["total_flos"])
 
 
 def test_the_number_of_accumulation_steps_does_not_change_the_run(trained, tmp_path):
@@ -179,7 +138,7 @@ def test_torchrun_with_two_processes_equals_one(trained, two_processes):
     _, undisturbed, _ = trained
     actual, expected = projectors(two_processes), projectors(undisturbed)
     assert max((actual[name] - expected[name]).abs().max().item() for name in actual) < 1e-4
-    assert result_of(two_processes)["total_flos"] == pytest.approx(result_of(undisturbed)["total_flos"])
+    assert read_result(two_processes)["total_flos"] == pytest.approx(read_result(undisturbed)["total_flos"])
 
 
 def test_two_machines_of_one_process_equal_one_of_two(trained, two_processes, tmp_path):
@@ -189,7 +148,7 @@ def test_two_machines_of_one_process_equal_one_of_two(trained, two_processes, tm
     line = next(line for line in document.splitlines() if line.startswith("torchrun --nnodes 2 "))
     words = line.partition(" train_ski_lvlm.py")[0].replace("NAME:29500", f"127.0.0.1:{free_port()}").split()
     words[words.index("--nproc_per_node") + 1] = "1"
-    command = [str(BIN / "torchrun"), *words[1:], str(ROOT / "train_ski_lvlm.py"), *flags(case, tmp_path / "out")]
+    command = training(case, tmp_path / "out", launcher=(str(BIN / "torchrun"), *words[1:]))
     results = run_together([command, command])
     assert [result.returncode for result in results] == [0, 0], [result.stderr[-3000:] for result in results]
     assert sum("conversations; the first" in result.stdout for result in results) == 1, "one process writes"
@@ -243,7 +202,7 @@ def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(trained):
     assert "is finished" in again.stdout
     assert (out / "model.safetensors").stat().st_mtime_ns == before
     with pytest.raises(ValueError, match="begun with other settings .*projector 'linear', now 'mlp'"):
-        train_ski_lvlm.main(adapted_flags(flags(case, out, projector="mlp")))
+        train_here(case, out, projector="mlp")
 
 
 def test_without_files_it_names_the_command_that_makes_them(tmp_path):
@@ -261,7 +220,7 @@ def test_a_full_disk_is_one_clear_line_and_costs_no_whole_checkpoint(trained, tm
     out = tmp_path / "out"
     assert train(case, out, max_steps=2).returncode == 0
     (out / "result.json").unlink()
-    command = [sys.executable, str(ROOT / "train_ski_lvlm.py"), *flags(case, out)]
+    command = training(case, out)
     limited = ["bash", "-c", 'ulimit -f 5; "$0" "$@"', *command]
     result = run(limited)
     assert result.returncode == 1
@@ -279,17 +238,17 @@ def write_origin(features, **video):
 def test_a_run_resumes_with_the_features_of_the_same_tower_alone(tmp_path):
     case, out = write_case(tmp_path), tmp_path / "out"
     write_origin(case["features"], digest="0123", num_frames=4)
-    train_ski_lvlm.main(adapted_flags(flags(case, out, max_steps=1)))
+    train_here(case, out, max_steps=1)
     (out / "result.json").unlink()
     moved_case = case | {"features": str(write_features(tmp_path / "moved"))}
     write_origin(moved_case["features"], digest="4567", num_frames=4)
     with pytest.raises(ValueError, match=r"checkpoint-1 was trained on other video features \(digest '0123' → '4567'"):
-        train_ski_lvlm.main(adapted_flags(flags(moved_case, out, max_steps=1)))
+        train_here(moved_case, out, max_steps=1)
     write_origin(moved_case["features"], digest="0123", num_frames=8)
     with pytest.raises(ValueError, match=r"num_frames 4 → 8.*resume with the same features"):
-        train_ski_lvlm.main(adapted_flags(flags(moved_case, out, max_steps=1)))
+        train_here(moved_case, out, max_steps=1)
     write_origin(moved_case["features"], digest="0123", num_frames=4, tower="/moved/as/well")
-    train_ski_lvlm.main(adapted_flags(flags(moved_case, out, max_steps=1)))
+    train_here(moved_case, out, max_steps=1)
     assert (out / "result.json").is_file()
 
 
@@ -367,4 +326,4 @@ def test_the_projectors_of_the_recipe_are_those_that_there_are():
 def test_a_wrong_flag_is_named(trained, tmp_path, change, message):
     case, _, _ = trained
     with pytest.raises((ValueError, OSError), match=message):
-        train_ski_lvlm.main(adapted_flags(flags(case, tmp_path / "out", **change)))
+        train_here(case, tmp_path / "out", **change)

@@ -1,5 +1,4 @@
 import json
-import sys
 
 import pytest
 import torch
@@ -8,7 +7,8 @@ from safetensors.torch import load_file
 import train_ski_vlm
 from ski_lvlm.dual_encoders.checkpoints import load_skeleton_clip, load_skeleton_encoder
 from ski_lvlm.encoders.text_encoder import load_text_encoder
-from tests.cases.command_case import ROOT, kill_at, run
+from tests.cases.command_case import kill_at, run
+from tests.cases.recognition_commands import QUICK, TRAIN
 from tests.cases.skeleton_case import packed_set
 from tests.cases.text_case import tiny_sentence_encoder
 
@@ -16,8 +16,6 @@ pytestmark = pytest.mark.slow
 
 
 TINY = ["--num_heads", "1", "--head_dim", "12", "--depth", "2", "--strided", "2", "--num_frames", "8"]
-QUICK = ["--batch_size=8", "--per_device_train_batch_size=8", "--dataloader_num_workers=0", "--use_cpu=True"]
-TRAIN = [sys.executable, str(ROOT / "train_ski_vlm.py")]
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from ski_lvlm.datasets.ntu import parse_name
 from ski_lvlm.dual_encoders.checkpoints import SkeletonEncoderCard, load_skeleton_clip, load_student, read_card
 from ski_lvlm.dual_encoders.students import build_student
 from tests.cases.command_case import ROOT, kill_at, run, run_ranks, torchrun
+from tests.cases.lvlm_commands import needs_compiler
 from tests.cases.skeleton_case import SEEN, SPLIT, packed_set
 from tests.cases.skeleton_text_case import skeleton_text_run
 from tests.cases.student_case import KINDS, changed, flags, weights, write_case
-from tests.commands.test_train_ski_lvlm import needs_compiler
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,7 @@ from tests.cases.batch_double import Batches, batch_double
 from tests.cases.command_case import kill_at, run
 from tests.cases.curation_case import NTU, body, named_action, names, number_of, write_clip
 from tests.cases.llm_server import Answer, chat_double
-from tests.data_curation.test_crop import write_sound
+from tests.cases.video_case import write_audio
 
 pytestmark = pytest.mark.slow
 
@@ -272,7 +272,7 @@ def test_what_cannot_be_used_is_reported_and_the_rest_goes_on(tmp_path):
     far = body(range(20))
     write_clip(folder, off, bodies=[far.__class__(**{**vars(far), "colour": np.full_like(far.colour, np.nan)})])
     (folder / "rgb" / f"{empty}_rgb.avi").write_bytes(b"")
-    write_sound(folder / "rgb" / f"{sound}_rgb.avi")
+    write_audio(folder / "rgb" / f"{sound}_rgb.avi")
     skeleton = folder / "skeletons" / f"{torn}.skeleton"
     skeleton.write_text(skeleton.read_text()[:5000])
     (folder / "skeletons" / f"{blind}.skeleton").unlink()

@@ -23,7 +23,7 @@ from tests.cases.captioner_case import PATCHES, cogvlm_double, tiny_llava
 from tests.cases.command_case import HANG, until
 from tests.cases.curation_case import action
 from tests.cases.llm_server import Answer, chat_double
-from tests.data_curation.test_crop import write_video
+from tests.cases.video_case import write_drawing
 
 NAME = "S001C001P001R001A010"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -37,7 +37,7 @@ def opened(name, *, asker=None, frames="middle", trust_remote_code=False, revisi
 
 def filmed(path, colour):
     """A clip of one colour; its skeleton is noise."""
-    write_video(path, width=224, height=224, draw=lambda picture, index: picture.__setitem__(..., colour))
+    write_drawing(path, width=224, height=224, draw=lambda picture, index: picture.__setitem__(..., colour))
     joints = np.random.default_rng(0).normal(0, 0.01, (30, 1, 7, 3)).astype(np.float32)
     return CroppedClip(NAME, path, action(10), lambda: joints)
 
@@ -46,7 +46,7 @@ def filmed(path, colour):
 def clip(tmp_path):
     """Its frame number k has the grey 20 k."""
     grey = filmed(tmp_path / "crop.mp4", 0)
-    write_video(grey.crop, width=224, height=224, draw=lambda picture, index: picture.__setitem__(..., 20 * index))
+    write_drawing(grey.crop, width=224, height=224, draw=lambda picture, index: picture.__setitem__(..., 20 * index))
     return grey
 
 

@@ -11,6 +11,7 @@ from ski_lvlm.skeletons.ntu_file import read_skeleton
 from ski_lvlm.videos.decoding import Box, probe, read_video
 from ski_lvlm.videos.folder import VideoError
 from tests.cases.recordings import REAL
+from tests.cases.video_case import write_audio, write_drawing
 
 pytestmark = pytest.mark.slow
 
@@ -31,31 +32,6 @@ def moving(picture, index):
     picture[60:120, 20 + 6 * index : 50 + 6 * index] = (255, 0, 0)
 
 
-def write_video(path, *, width=320, height=180, frames=12, draw=lambda picture, index: None):
-    import av
-
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=30, options={"crf": "10"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for index in range(frames):
-            picture = np.zeros((height, width, 3), np.uint8)
-            draw(picture, index)
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        out.mux(stream.encode())
-    return path
-
-
-def write_sound(path):
-    import av
-
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("pcm_s16le", rate=8000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
-        frame.sample_rate = 8000
-        out.mux(stream.encode(frame))
-        out.mux(stream.encode())
-
-
 def test_the_crop_fills_the_square_with_its_aspect_kept():
     assert fit(Box(0, 0, 300, 600), width=1920, height=1080, size=224, is_kinect=True) == Fit(112, 224, 56, 0)
     assert fit(Box(10, 10, 610, 310), width=1920, height=1080, size=224, is_kinect=True) == Fit(224, 112, 0, 56)
@@ -70,7 +46,7 @@ def test_another_camera_s_video_keeps_its_aspect():
 
 
 def test_the_written_crop_shows_the_person_and_nothing_else(tmp_path):
-    source = write_video(tmp_path / "clip_rgb.avi", draw=red_on_blue)
+    source = write_drawing(tmp_path / "clip_rgb.avi", draw=red_on_blue)
     box, frames = write_crop(source, tmp_path / "crop.mp4", boxes=FIGURE, settings=STATIC)
     assert frames == 12
     video = read_video(tmp_path / "crop.mp4", num_frames=3).numpy()
@@ -86,7 +62,7 @@ def test_the_written_crop_shows_the_person_and_nothing_else(tmp_path):
 
 @pytest.mark.parametrize("box", [(600, 360, 780, 720), (0, 0, 1920, 300)])
 def test_without_padding_the_crop_has_its_own_aspect_and_even_sides(tmp_path, box):
-    source = write_video(tmp_path / "clip.mp4", draw=red_on_blue)
+    source = write_drawing(tmp_path / "clip.mp4", draw=red_on_blue)
     settings = CropSettings(shape="aspect", size=100, slack=0)
     cut, _ = write_crop(source, tmp_path / "crop.mp4", boxes=np.array([[box]], float), settings=settings)
     info = probe(tmp_path / "crop.mp4")
@@ -102,7 +78,7 @@ def path_of_moving(frames):
 
 
 def test_a_tracking_crop_keeps_the_moving_person_in_the_middle(tmp_path):
-    source = write_video(tmp_path / "clip.mp4", frames=40, draw=moving)
+    source = write_drawing(tmp_path / "clip.mp4", frames=40, draw=moving)
     settings = CropSettings(mode="tracking")
     box, frames = write_crop(source, tmp_path / "crop.mp4", boxes=path_of_moving(40), settings=settings)
     assert frames == 40 and box.right - box.left < 80
@@ -112,7 +88,7 @@ def test_a_tracking_crop_keeps_the_moving_person_in_the_middle(tmp_path):
 
 
 def test_when_the_video_outlasts_the_boxes_the_last_window_stays(tmp_path):
-    source = write_video(tmp_path / "clip.mp4", frames=20, draw=moving)
+    source = write_drawing(tmp_path / "clip.mp4", frames=20, draw=moving)
     settings = CropSettings(mode="tracking")
     _, frames = write_crop(source, tmp_path / "crop.mp4", boxes=path_of_moving(10), settings=settings)
     assert frames == 20
@@ -123,7 +99,7 @@ def test_when_the_video_outlasts_the_boxes_the_last_window_stays(tmp_path):
 @pytest.mark.parametrize(("fps", "frames"), [(10, 10), (15, 15), (60, 60), (None, 30)])
 @pytest.mark.parametrize(("mode", "suffix"), [("static", "avi"), ("tracking", "avi"), ("tracking", "mp4")])
 def test_the_frame_rate_changes_the_number_of_frames_not_the_time(tmp_path, fps, frames, mode, suffix):
-    source = write_video(tmp_path / f"clip.{suffix}", frames=30, draw=moving)
+    source = write_drawing(tmp_path / f"clip.{suffix}", frames=30, draw=moving)
     settings = CropSettings(fps=fps, size=64, mode=mode)
     assert write_crop(source, tmp_path / "crop.mp4", boxes=path_of_moving(30), settings=settings).frames == frames
     info = probe(tmp_path / "crop.mp4")
@@ -168,7 +144,7 @@ def test_every_setting_is_part_of_the_version():
 def test_the_crop_is_the_same_every_time_and_silent(tmp_path, settings):
     import av
 
-    source = write_video(tmp_path / "clip.mp4", draw=lambda picture, index: picture.__setitem__(..., index * 9))
+    source = write_drawing(tmp_path / "clip.mp4", draw=lambda picture, index: picture.__setitem__(..., index * 9))
     for number in range(30):  # some of x264's settings make one in ten differ
         write_crop(source, tmp_path / f"{number}.mp4", boxes=path_of_moving(12), settings=settings)
     assert len({(tmp_path / f"{number}.mp4").read_bytes() for number in range(30)}) == 1
@@ -182,9 +158,9 @@ def test_the_crop_is_the_same_every_time_and_silent(tmp_path, settings):
 def test_bad_videos_are_refused_and_leave_nothing(tmp_path):
     (tmp_path / "empty.avi").touch()
     (tmp_path / "noise.avi").write_bytes(os.urandom(5000))
-    write_sound(tmp_path / "sound.avi")
+    write_audio(tmp_path / "sound.avi")
     for suffix in ("avi", "mkv"):  # the one announces its frames, the other its length
-        whole = write_video(tmp_path / f"whole.{suffix}", frames=40).read_bytes()
+        whole = write_drawing(tmp_path / f"whole.{suffix}", frames=40).read_bytes()
         (tmp_path / f"torn.{suffix}").write_bytes(whole[: len(whole) // 3])
     for name in ("empty.avi", "noise.avi", "sound.avi", "torn.avi", "torn.mkv", "absent.avi"):
         with pytest.raises(VideoError, match=name):
@@ -193,14 +169,14 @@ def test_bad_videos_are_refused_and_leave_nothing(tmp_path):
 
 
 def test_nobody_in_the_picture_leaves_nothing(tmp_path):
-    source = write_video(tmp_path / "clip.avi")
+    source = write_drawing(tmp_path / "clip.avi")
     with pytest.raises(CropError, match="nobody to cut out"):
         write_crop(source, tmp_path / "out" / "crop.mp4", boxes=FIGURE * np.nan, settings=STATIC)
     assert not list(tmp_path.glob("out/*"))
 
 
 def test_a_target_that_cannot_be_written_is_not_the_videos_fault(tmp_path):
-    source = write_video(tmp_path / "clip.avi")
+    source = write_drawing(tmp_path / "clip.avi")
     (tmp_path / "out").write_text("a file, not a folder")
     with pytest.raises(OSError, match="out"):
         write_crop(source, tmp_path / "out" / "crop.mp4", boxes=FIGURE, settings=STATIC)
@@ -211,7 +187,7 @@ def test_a_full_disk_is_not_the_videos_fault_and_leaves_nothing(tmp_path):
     def noise(picture, index):
         picture[:] = np.random.default_rng(index).integers(0, 255, picture.shape)
 
-    source = write_video(tmp_path / "clip.avi", draw=noise)
+    source = write_drawing(tmp_path / "clip.avi", draw=noise)
     free, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, most))
     try:

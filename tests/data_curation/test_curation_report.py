@@ -1,31 +1,16 @@
 """The page of a curation run: whole, one file, the same each time, and safe from what models write."""
 
 import re
-from html.parser import HTMLParser
 
 import pytest
 
 from data_curation.results.curation_report import write_report
 from tests.cases.curation_case import NTU
+from tests.cases.page_tags import HOSTILE, Tags
 from tests.cases.report_case import captioned, clip, cropped, out, paired, request, steps, whole_run
-from tests.eval.test_report import write_video
+from tests.cases.video_case import numbered, write_video
 
 pytestmark = pytest.mark.slow
-
-
-HOSTILE = """<script>alert("x")</script> 'quoted' <img src=//e.example onerror=a> {{ 7 * 6 }}"""
-
-
-class Tags(HTMLParser):
-    """The tags of a page as a browser reads them, each with its attributes."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.found = []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
 
 
 def page(folder, run, *, parts=None, spent=(), settings=None, **options):
@@ -42,7 +27,7 @@ def rows(html, title):
 
 
 def test_a_whole_run_is_on_one_page(tmp_path):
-    write_video(tmp_path / "crops" / f"{clip(1)}.mp4")
+    write_video(tmp_path / "crops" / f"{clip(1)}.mp4", numbered(12))
     html = page(
         tmp_path,
         whole_run(),
@@ -63,7 +48,7 @@ def test_a_whole_run_is_on_one_page(tmp_path):
 
 
 def test_the_same_records_give_the_same_bytes(tmp_path):
-    write_video(tmp_path / "crops" / f"{clip(1)}.mp4")
+    write_video(tmp_path / "crops" / f"{clip(1)}.mp4", numbered(12))
     first, again = (page(tmp_path, whole_run(), spent=[request()]) for _ in range(2))
     assert first == again
     later = page(tmp_path, whole_run(), spent=[request(at="2026-12-01T00:00:00+00:00")])

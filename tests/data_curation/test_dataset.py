@@ -13,24 +13,9 @@ import yaml
 from data_curation.results.dataset import CARD, dataset_card, read_dataset, size_category, write_dataset
 from data_curation.results.dataset_rows import DatasetRow
 from tests.cases.command_case import run
+from tests.cases.dataset_rows import FACTS, SPLITS, row
 
 HUB_KEYS = ("tags", "configs", "license_name")  # of the hub, beside those that DatasetCardData names
-FACTS = {"captioner": "kinematics", "question writer": "template", "prompts": "0123456789ab"}
-
-
-def row(subject=1, action=1, number=0, **changes):
-    clip = f"S001C001P{subject:03}R001A{action:03}"
-    texts = {"question": "What is the person doing?", "answer": "Drinking water.", "caption": "A person drinks water."}
-    made = DatasetRow(f"{clip}_{number}", clip, subject, action, "drink water", "action", **texts, has_skeleton=True)
-    return made._replace(**changes)
-
-
-SPLITS = {
-    "train": [row(), row(number=1, question="¿Qué\n| \u2028 <b>", has_skeleton=False)],
-    "validation": [row()._replace(id="own", clip="kitchen_1", subject=None, action=None, action_name=None)],
-    "test": [row(subject=3, question_1="Which action?", question_2="What is done?")],
-    "test_unseen": [row(subject=3, action=10)],
-}
 
 
 def files(folder):
@@ -107,7 +92,7 @@ import os, signal
 from pathlib import Path
 import pyarrow.parquet as pq
 from data_curation.results.dataset import write_dataset
-from tests.data_curation.test_dataset import FACTS, SPLITS
+from tests.cases.dataset_rows import FACTS, SPLITS
 write_table = pq.write_table
 def die(table, file, **settings):
     write_table(table, file, **settings)

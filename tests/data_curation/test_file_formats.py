@@ -5,7 +5,7 @@ import pytest
 from data_curation.checking.file_formats import QuestionPair, read_table
 from data_curation.results.dataset import write_dataset
 from ski_lvlm.datasets.instruction_file import instruction_record
-from tests.data_curation.test_dataset import SPLITS
+from tests.cases.dataset_rows import SPLITS
 
 CLIP = "S001C002P003R001A005"
 ASKED = QuestionPair("What is done?", "A cup falls.")

@@ -7,7 +7,7 @@ from PIL import Image
 from data_curation.captioning.frame_choice import chosen_frames, frames_choice, motion
 from data_curation.ledger import Rejected
 from ski_lvlm.videos.folder import VideoError
-from tests.data_curation.test_crop import write_video
+from tests.cases.video_case import write_drawing
 
 SQUARE, FRAMES = 24, 40
 GREYS = np.linspace(40, 200, FRAMES).round().astype(int)  # a corner of each frame tells its number
@@ -24,7 +24,7 @@ def filmed(path, *, moving=range(0), black=range(0), flash=range(0), frames=FRAM
         picture[40 : 40 + SQUARE, 8 + 3 * step : 8 + 3 * step + SQUARE] = 255
         picture[:16, -16:] = GREYS[index]
 
-    return write_video(path, width=width, height=height, frames=frames, draw=draw)
+    return write_drawing(path, width=width, height=height, frames=frames, draw=draw)
 
 
 def numbers(pictures):
@@ -88,7 +88,7 @@ def test_a_clip_that_is_black_throughout_is_rejected_for_motion_only(tmp_path):
 
 def test_where_nothing_moves_it_is_the_earliest_frame(tmp_path):
     assert numbers(chosen_frames(filmed(tmp_path / "one.mp4", frames=1), "motion")) == [0]
-    still = write_video(tmp_path / "still.mp4", width=64, height=64, draw=lambda picture, index: picture.fill(90))
+    still = write_drawing(tmp_path / "still.mp4", width=64, height=64, draw=lambda picture, index: picture.fill(90))
     assert Image.open(io.BytesIO(chosen_frames(still, "motion")[0])).convert("L").getpixel((5, 5)) in range(85, 96)
 
 

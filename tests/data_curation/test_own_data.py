@@ -17,7 +17,7 @@ from ski_lvlm.skeletons.packed import packed_writer
 from ski_lvlm.storage.files import read_jsonl, write_json
 from ski_lvlm.videos.decoding import probe, read_video
 from tests.cases import data_set_case
-from tests.data_curation.test_crop import write_video
+from tests.cases.video_case import write_drawing
 
 pytestmark = pytest.mark.slow
 OFFLINE = ("--captioner", "kinematics", "--qa", "template", "--workers", "1", "--pairs_per_clip", "2")
@@ -56,7 +56,7 @@ def phone(tmp_path_factory):
     """Videos that are called as their clips, without skeletons."""
     folder = write_data_set(tmp_path_factory.mktemp("daten sätze") / "home")
     for name in NAMES:
-        write_video(folder / f"{name}.mp4", width=96, height=54, frames=8, draw=brighter)
+        write_drawing(folder / f"{name}.mp4", width=96, height=54, frames=8, draw=brighter)
     return folder
 
 
@@ -89,7 +89,7 @@ def test_videos_with_odd_names_and_no_skeletons_become_pairs(phone, tmp_path):
 def test_crops_of_a_webcam_keep_its_aspect(tmp_path):
     folder = write_data_set(tmp_path / "home")
     for name in NAMES:
-        write_video(folder / f"{name}.mp4", width=96, height=72, frames=4, draw=brighter)
+        write_drawing(folder / f"{name}.mp4", width=96, height=72, frames=4, draw=brighter)
     assert curate(folder, tmp_path / "out", "--shape", "aspect") == 0
     assert {probe(tmp_path / "out" / "crops" / f"{name}.mp4")[:2] for name in NAMES} == {(224, 168)}
 
@@ -169,7 +169,7 @@ def untrimmed(tmp_path):
         {"clip": "cam 1/v_1.5", "class": "wave", "video": "rec ü.mp4", "start": 1.2, "end": 1.9},
     ]
     folder = write_data_set(tmp_path / "home", rows=rows, protocols={})
-    write_video(folder / "rec ü.mp4", width=96, height=54, frames=60, draw=brighter)
+    write_drawing(folder / "rec ü.mp4", width=96, height=54, frames=60, draw=brighter)
     return folder, rows
 
 

@@ -10,7 +10,7 @@ from data_curation.results.dataset import write_dataset
 from ski_lvlm.datasets.instruction_file import instruction_record
 from tests.cases.command_case import ROOT, run
 from tests.cases.data_set_case import ROWS, write_data_set
-from tests.data_curation.test_dataset import SPLITS, row
+from tests.cases.dataset_rows import SPLITS, row
 
 
 def clip(performer=1, action=5):

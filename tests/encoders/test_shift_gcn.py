@@ -9,6 +9,7 @@ from ski_lvlm.encoders.temporal_shift import TemporalShift
 from ski_lvlm.skeletons.layouts import LAYOUTS
 from tests.cases.encoder_case import clips, narrow
 from tests.cases.recordings import GOLDEN
+from tests.cases.reference_weights import relative
 from tests.cases.stand_in_case import published_shift_gcn, skeleton_input
 
 NTU = LAYOUTS["ntu-25"]
@@ -25,18 +26,14 @@ def published():
     return published_shift_gcn()
 
 
-def largest_difference(value, golden):
-    return ((value - golden).abs().max() / golden.abs().max()).item()
-
-
 @torch.no_grad()
 def test_agrees_with_the_published_network(published, golden):
     skeleton = skeleton_input(clips=2, frames=16)
     present = torch.ones(skeleton.shape[:3], dtype=torch.bool)
-    assert largest_difference(published(skeleton), golden["logits"]) < 1e-5
-    assert largest_difference(published.encoder(skeleton).feature, golden["pooled"]) < 1e-5
+    assert relative(published(skeleton), golden["logits"]) < 1e-5
+    assert relative(published.encoder(skeleton).feature, golden["pooled"]) < 1e-5
     feature_map = published.encoder.feature_map(skeleton, present=present)
-    assert largest_difference(feature_map, golden["feature_map"]) < 1e-5
+    assert relative(feature_map, golden["feature_map"]) < 1e-5
 
 
 @torch.no_grad()
@@ -65,7 +62,7 @@ def test_the_temporal_shift_and_its_gradients_are_the_published_ones(golden, str
     output.backward(upstream)
     to_golden = "j c t n -> n c t j"
     assert (rearrange(output, to_golden) - golden[f"shift{stride}_out"]).abs().max() < 1e-6
-    assert largest_difference(rearrange(x.grad, to_golden), golden[f"shift{stride}_grad_in"]) < 1e-6
+    assert relative(rearrange(x.grad, to_golden), golden[f"shift{stride}_grad_in"]) < 1e-6
     assert torch.allclose(shift.offset.grad, golden[f"shift{stride}_grad_ypos"], atol=1e-7)
     assert not golden[f"shift{stride}_grad_xpos"].any()  # of the offset between joints, which is left out
 

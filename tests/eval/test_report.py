@@ -1,10 +1,7 @@
 """The report of a run: whole, one file, honest about what is missing, and safe from what models write."""
 
 import re
-from fractions import Fraction
 
-import av
-import numpy as np
 import pytest
 
 from eval.items.predictions import Task
@@ -12,25 +9,15 @@ from eval.pages.figures import loss_curve, loss_points
 from eval.report import CLIPS, accuracy_table, build_report, main, recipe_rows, sample_clips, stage_times
 from ski_lvlm.storage.files import append_jsonl, write_json
 from tests.cases.graded_case import begin_plan
+from tests.cases.video_case import numbered, write_video
 
 PREDICTION = {"video_name": "S001C001P001R001A023", "Q": "What?", "A": "He waves.", "pred": "He <script>sits</script>."}
-
-
-def write_video(path, *, frames=12, size=(64, 48)):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(30))
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        for number in range(frames):
-            picture = np.full((size[1], size[0], 3), number * 20, dtype=np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A run with every part."""
-    write_video(tmp_path / "ntu" / "rgb" / "S001C001P001R001A023_rgb.avi")
+    write_video(tmp_path / "ntu" / "rgb" / "S001C001P001R001A023_rgb.avi", numbered(12))
     for stage in ("skeleton_pretrain", "skeleton_align", "lvlm"):
         for step in (1, 2, 3):
             line = {"step": step, "loss": 3.0 / step, "learning_rate": 1e-3 / step, "epoch": step / 2}

@@ -12,8 +12,8 @@ from eval.pages.score_items import Grade, GradedItem, read_items
 from eval.pages.score_report import METRICS, SHOWN, UNSCORED_SHOWN, extreme_items, is_papers_judge, write_score_report
 from eval.pages.table_3 import METRIC_NAMES, PUBLISHED
 from ski_lvlm.storage.files import append_jsonl, write_json
-from tests.data_curation.test_curation_report import HOSTILE, Tags
-from tests.eval.test_report import write_video
+from tests.cases.page_tags import HOSTILE, Tags
+from tests.cases.video_case import numbered, write_video
 
 ABOUT = {"judge": "llama3.1", "digest": "d1", "quantisation": "Q4_K_M", "rubrics": "r1"}
 TWO = ("Q1", "Q2", "A", "pred1", "pred2")
@@ -211,7 +211,7 @@ def test_predictions_that_are_no_longer_those_judged_are_not_taken(tmp_path):
 
 @pytest.mark.slow
 def test_frames_are_shown_and_their_absence_is_said(tmp_path):
-    write_video(tmp_path / "videos" / "v000.mp4")
+    write_video(tmp_path / "videos" / "v000.mp4", numbered(12))
     (tmp_path / "videos" / "v001.mp4").write_bytes(b"no video")
     html = page(simple(tmp_path, [1, 2, 3]), tmp_path / "videos")
     assert html.count("data:image/jpeg;base64,") == 1

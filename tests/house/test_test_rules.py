@@ -1,6 +1,7 @@
-"""What no test may rest on, looked for in the syntax trees of all tests: ports, deadlines, pauses."""
+"""What no test may rest on, looked for in the syntax trees of all tests: ports, deadlines, pauses, other tests."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -39,14 +40,16 @@ def breaches(tree):
                 yield "timeout", value.lineno
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("--master_port"):
             yield "port", node.lineno
+        if isinstance(node, ast.ImportFrom) and re.match(r"tests\..*\btest_", node.module or ""):
+            yield "test", node.lineno
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_no_test_rests_on_a_port_a_deadline_or_a_pause(path):
+def test_no_test_rests_on_a_port_a_deadline_a_pause_or_another_test(path):
     allowed = ALLOWED.get(path.name, ())
     forbidden = [(rule, line) for rule, line in breaches(ast.parse(path.read_text())) if rule not in allowed]
-    assert not forbidden, "start processes with command_case, take its ports, wait for events or with its until"
+    assert not forbidden, "start processes, take ports and wait with command_case, share code in tests/cases"
 
 
 def test_the_rules_see_what_they_forbid():
@@ -54,5 +57,6 @@ def test_the_rules_see_what_they_forbid():
 run(["deepspeed", "--master_port=29618"])
 subprocess.run(command, timeout=300)
 time.sleep(0.1)
+from tests.commands.test_chat import home
 """
-    assert {rule for rule, _ in breaches(ast.parse(text))} == {"port", "process", "timeout", "sleep"}
+    assert {rule for rule, _ in breaches(ast.parse(text))} == {"port", "process", "timeout", "sleep", "test"}

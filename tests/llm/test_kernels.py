@@ -7,14 +7,12 @@ from textwrap import dedent
 import pytest
 import torch
 
-import train_ski_lvlm
 from ski_lvlm.llm import kernels
 from ski_lvlm.llm.kernels import apply_liger, choose_kernels
 from ski_lvlm.llm.loading import load_llm
-from ski_lvlm.parallel.launch import adapted_flags
 from tests.cases.lvlm_case import write_case
+from tests.cases.lvlm_commands import projectors, same, train_here
 from tests.cases.tiny_llm import tiny_llm
-from tests.commands.test_train_ski_lvlm import flags, projectors, same
 
 LIGER = """
     calls = []
@@ -100,7 +98,7 @@ def test_the_command_trains_the_same_projectors_whatever_computes_them(tmp_path,
         "liger": {"use_liger_kernel": True},
     }.items():
         torch.manual_seed(0)
-        train_ski_lvlm.main(adapted_flags(flags(case, tmp_path / name, num_train_epochs=2, **settings)))
+        train_here(case, tmp_path / name, num_train_epochs=2, **settings)
     for a, b in (("lean", "off"), ("lean", "liger"), ("bf16", "bf16_off")):
         assert same(projectors(tmp_path / a), projectors(tmp_path / b)), (a, b)
     assert not same(projectors(tmp_path / "lean"), projectors(tmp_path / "bf16"))

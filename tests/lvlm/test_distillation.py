@@ -15,9 +15,8 @@ from ski_lvlm.lvlm.flops import BatchWork
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings
 from ski_lvlm.recipe import AdapterRecipe, SkiLvlmRecipe
-from tests.cases.lvlm_case import CLIPS, TOKENS, write_features, write_instructions
+from tests.cases.lvlm_case import CLIPS, TOKENS, counted_flops, write_features, write_instructions
 from tests.cases.tiny_llm import tiny_llm
-from tests.lvlm.test_flops import counted
 
 pytestmark = pytest.mark.slow
 
@@ -173,7 +172,7 @@ def test_the_further_forward_is_counted(model, samples):
     attention = model.llm.config._attn_implementation
     model.llm.set_attn_implementation("eager")
     amounts = {name: float(amount) for name, amount in BatchWork(model.llm, model.projectors)(batch).items()}
-    assert amounts["flops"] == pytest.approx(counted(model, batch), rel=0.02)
+    assert amounts["flops"] == pytest.approx(counted_flops(model, batch), rel=0.02)
     model.llm.set_attn_implementation(attention)
     lengths = sum(len(s.ids) + len(s.video_only.ids) for s in samples[1:])
     assert amounts["real_tokens"] == lengths

@@ -2,13 +2,12 @@
 
 import pytest
 from peft import LoraConfig, get_peft_model
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, MixtralConfig
 
 from ski_lvlm.lvlm.flops import BatchWork, step_flops
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
-from tests.cases.lvlm_case import TOKENS, random_batch
+from tests.cases.lvlm_case import TOKENS, counted_flops, random_batch
 from tests.cases.tiny_llm import tiny_llm
 
 WIDTHS = {name: width for name, (_, width) in TOKENS.items()}
@@ -29,18 +28,12 @@ def model(llm):
     return model
 
 
-def counted(model, inputs):
-    with FlopCounterMode(display=False) as counter:
-        model(**inputs).loss.backward()
-    return counter.get_total_flops()
-
-
 def work(model, inputs, **settings):
     return {name: float(amount) for name, amount in BatchWork(model.llm, model.projectors, **settings)(inputs).items()}
 
 
 def test_frozen_weights_cost_four_for_each_token_and_projectors_six(model):
-    assert work(model, random_batch())["flops"] == pytest.approx(counted(model, random_batch()), rel=0.02)
+    assert work(model, random_batch())["flops"] == pytest.approx(counted_flops(model, random_batch()), rel=0.02)
     layer = model.llm.model.layers[0]
     weights = 2 * sum(p.numel() for p in layer.parameters() if p.ndim > 1)
     assert step_flops(model.llm, model.projectors).token == 4 * weights
@@ -48,13 +41,13 @@ def test_frozen_weights_cost_four_for_each_token_and_projectors_six(model):
 
 def test_a_trained_language_model_costs_six(model):
     model.llm.requires_grad_(True)
-    assert work(model, random_batch())["flops"] == pytest.approx(counted(model, random_batch()), rel=0.02)
+    assert work(model, random_batch())["flops"] == pytest.approx(counted_flops(model, random_batch()), rel=0.02)
 
 
 def test_adapters_cost_six_for_each_of_their_weights(model):
     without = step_flops(model.llm, model.projectors).token
     get_peft_model(model.llm, LoraConfig(r=4, target_modules="all-linear"))
-    assert work(model, random_batch())["flops"] == pytest.approx(counted(model, random_batch()), rel=0.02)
+    assert work(model, random_batch())["flops"] == pytest.approx(counted_flops(model, random_batch()), rel=0.02)
     size = sum(p.numel() for name, p in model.llm.named_parameters() if "lora_" in name)
     assert step_flops(model.llm, model.projectors).token == without + 6 * size
 
@@ -63,13 +56,13 @@ def test_checkpointing_adds_a_forward_that_no_useful_work_counts(model):
     model.activation_checkpointing_enable()
     model.train()
     amounts, plain = work(model, random_batch(), is_recomputed=True), work(model, random_batch())
-    assert amounts["flops"] == pytest.approx(counted(model, random_batch()), rel=0.02)
+    assert amounts["flops"] == pytest.approx(counted_flops(model, random_batch()), rel=0.02)
     assert amounts["useful_flops"] == plain["useful_flops"] == plain["flops"] < amounts["flops"]
 
 
 def test_padding_is_computed_but_is_no_useful_work(model):
     amounts, plain = work(model, random_batch(padding=7)), work(model, random_batch())
-    assert amounts["flops"] == pytest.approx(counted(model, random_batch(padding=7)), rel=0.02)
+    assert amounts["flops"] == pytest.approx(counted_flops(model, random_batch(padding=7)), rel=0.02)
     assert amounts["useful_flops"] == plain["flops"]
     length = TEXT + sum(count for count, _ in TOKENS.values())
     assert amounts["real_tokens"] == plain["padded_tokens"] == ROWS * length

@@ -2,29 +2,20 @@ import numpy as np
 import pytest
 import torch
 
-from ski_lvlm.datasets.instruction_file import read_instructions
 from ski_lvlm.llm.conversation import IGNORED, PLACEHOLDER_IDS
 from ski_lvlm.lvlm import token_statistics as statistics_module
 from ski_lvlm.lvlm.collator import InstructCollator
 from ski_lvlm.lvlm.features import FeatureError, FeatureFolder
 from ski_lvlm.lvlm.padding import left_padded
-from ski_lvlm.lvlm.samples import InstructDataset, SampleSettings
 from ski_lvlm.lvlm.token_statistics import cached_statistics, token_statistics
 from ski_lvlm.lvlm.usable_samples import drop_unusable
-from tests.cases.lvlm_case import CLIPS, TOKENS, write_features, write_instructions
-from tests.cases.tiny_llm import tiny_tokenizer
+from tests.cases.lvlm_case import CLIPS, TOKENS, instruct_dataset, write_features
 
 WIDTHS = {name: width for name, (_, width) in TOKENS.items()}
 
 
-def dataset(folder, *, video_only=(), clips=tuple(CLIPS), **settings):
-    instructions = read_instructions(write_instructions(folder / "i.json", clips, video_only=video_only))
-    features = FeatureFolder(write_features(folder / "features"))
-    return InstructDataset(instructions, features, tiny_tokenizer(), SampleSettings(**settings))
-
-
 def test_a_sample_has_a_position_for_every_token(tmp_path):
-    sample = dataset(tmp_path)[0]
+    sample = instruct_dataset(tmp_path)[0]
     for modality, (count, width) in TOKENS.items():
         assert (sample.ids == PLACEHOLDER_IDS[modality]).sum() == count
         assert sample.features[modality].shape == (count, width)
@@ -32,12 +23,12 @@ def test_a_sample_has_a_position_for_every_token(tmp_path):
 
 @pytest.mark.parametrize("modalities", [("video",), ("skeleton",), ("video", "skeleton")])
 def test_switches_give_the_rows_of_table_3(tmp_path, modalities):
-    sample = dataset(tmp_path, modalities=modalities)[0]
+    sample = instruct_dataset(tmp_path, modalities=modalities)[0]
     assert set(sample.features) == set(modalities)
 
 
 def test_skeleton_dropout_removes_tokens_and_not_their_values(tmp_path):
-    always, never = dataset(tmp_path, skeleton_dropout=1.0), dataset(tmp_path)
+    always, never = instruct_dataset(tmp_path, skeleton_dropout=1.0), instruct_dataset(tmp_path)
     assert set(always[0].features) == {"video"}
     assert len(never[0].ids) - len(always[0].ids) >= TOKENS["skeleton"][0]
     assert not (always[0].ids == PLACEHOLDER_IDS["skeleton"]).any()
@@ -46,7 +37,7 @@ def test_skeleton_dropout_removes_tokens_and_not_their_values(tmp_path):
 @pytest.mark.slow
 def test_skeleton_dropout_is_the_same_after_a_resume_and_another_each_epoch(tmp_path):
     def choices(epoch, seed=0):
-        data = dataset(tmp_path, clips=tuple(CLIPS) * 16, skeleton_dropout=0.5, seed=seed)
+        data = instruct_dataset(tmp_path, clips=tuple(CLIPS) * 16, skeleton_dropout=0.5, seed=seed)
         return ["skeleton" in data[epoch, k].features for k in range(len(data))]
 
     assert choices(0) == choices(0)
@@ -60,14 +51,14 @@ def test_left_padding_puts_the_answers_together_at_the_end():
 
 
 def test_a_batch_without_a_modality_still_carries_it_empty(tmp_path):
-    data = dataset(tmp_path, video_only=CLIPS)
+    data = instruct_dataset(tmp_path, video_only=CLIPS)
     batch = InstructCollator(0, WIDTHS)([data[0], data[1]])
     assert batch["features"]["skeleton"].shape == (0, TOKENS["skeleton"][1])
     assert batch["features"]["video"].shape == (2 * TOKENS["video"][0], TOKENS["video"][1])
 
 
 def test_padding_is_neither_seen_nor_trained(tmp_path):
-    data = dataset(tmp_path, video_only=CLIPS[:1])
+    data = instruct_dataset(tmp_path, video_only=CLIPS[:1])
     batch = InstructCollator(7, WIDTHS)([data[0], data[1]])
     padded = batch["attention_mask"] == 0
     assert padded.any()
@@ -76,21 +67,21 @@ def test_padding_is_neither_seen_nor_trained(tmp_path):
 
 
 def test_clips_without_features_stop_the_run_before_it_starts(tmp_path):
-    data = dataset(tmp_path, clips=(*CLIPS, "S001C001P001R001A099"))
+    data = instruct_dataset(tmp_path, clips=(*CLIPS, "S001C001P001R001A099"))
     with pytest.raises(ValueError, match=r"1 of 5 conversations.*A099.*extract_features.*--skip_missing"):
         drop_unusable(data)
     assert len(drop_unusable(data, skip_missing=True)) == 4 and len(data) == 5
 
 
 def test_an_answer_cut_away_is_an_error_beyond_one_percent(tmp_path):
-    data = dataset(tmp_path, max_length=20)
+    data = instruct_dataset(tmp_path, max_length=20)
     with pytest.raises(ValueError, match="4 of 4 conversations have no trained token within 20"):
         drop_unusable(data)
 
 
 @pytest.mark.slow
 def test_one_percent_truncated_is_left_out_and_counted(tmp_path, caplog):
-    data = dataset(tmp_path, clips=tuple(CLIPS) * 50, max_length=300)
+    data = instruct_dataset(tmp_path, clips=tuple(CLIPS) * 50, max_length=300)
     long = data.conversations[0]
     question = long.turns[0]._replace(text="why " * 400 + "\n<video>\n<skeleton>")
     data.conversations = [long._replace(turns=(question, long.turns[1])), *data.conversations[1:]]
@@ -99,13 +90,13 @@ def test_one_percent_truncated_is_left_out_and_counted(tmp_path, caplog):
 
 
 def test_projected_tokens_are_never_truncated(tmp_path):
-    data = dataset(tmp_path, max_length=12)
+    data = instruct_dataset(tmp_path, max_length=12)
     with pytest.raises(ValueError, match="tokens fit into 12"):
         data[0]
 
 
 def test_nan_in_features_names_the_file(tmp_path):
-    data = dataset(tmp_path)
+    data = instruct_dataset(tmp_path)
     file = tmp_path / "features" / "skeleton" / f"{CLIPS[0]}.npy"
     np.save(file, np.full(TOKENS["skeleton"], np.nan, np.float16))
     with pytest.raises(FeatureError, match=CLIPS[0]):

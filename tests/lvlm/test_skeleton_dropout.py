@@ -2,7 +2,7 @@ import pytest
 
 from ski_lvlm.lvlm.skeleton_dropout import SkeletonDropout, dropout_shares
 from ski_lvlm.training.epoch_sampler import EpochSampler, ProgressSampler, SampleKey
-from tests.lvlm.test_samples import dataset
+from tests.cases.lvlm_case import instruct_dataset
 
 BATCH, SAMPLES, EPOCHS = 10, 195, 5  # 20 steps an epoch, the last of which begins the order again
 
@@ -42,7 +42,7 @@ def test_one_share_asks_for_no_step():
 
 
 def test_a_sample_goes_with_or_without_its_skeleton_by_its_step(tmp_path):
-    data = dataset(tmp_path, skeleton_dropout=0.0, last_skeleton_dropout=1.0)
+    data = instruct_dataset(tmp_path, skeleton_dropout=0.0, last_skeleton_dropout=1.0)
     assert data.drops_skeletons
     assert set(data[SampleKey(0, 1, 0.0)].features) == set(data[1].features) == {"video", "skeleton"}
     assert set(data[SampleKey(0, 1, 1.0)].features) == {"video"}

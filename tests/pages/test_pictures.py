@@ -9,7 +9,7 @@ from PIL import Image
 
 from ski_lvlm.pages.pictures import strip, svg_url, video_strip
 from ski_lvlm.videos.folder import VideoError
-from tests.eval.test_report import write_video
+from tests.cases.video_case import numbered, write_video
 
 
 def image_of(url):
@@ -24,7 +24,7 @@ def test_a_strip_shows_the_frames_in_order_of_time():
 
 
 def test_a_strip_keeps_the_videos_aspect(tmp_path):
-    write_video(tmp_path / "clip.avi", size=(64, 32))
+    write_video(tmp_path / "clip.avi", numbered(12, height=32, width=64))
     image = image_of(video_strip(str(tmp_path / "clip.avi"), num_frames=2))
     assert image.size == (2 * (224 + 3), 112)
     with pytest.raises(VideoError):

@@ -12,10 +12,10 @@ from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
 from ski_lvlm.published.hyperformer_weights import places
 from ski_lvlm.skeletons.layouts import LAYOUTS
 from tests.cases.encoder_case import clips
+from tests.cases.recognition_commands import QUICK
+from tests.cases.reference_weights import hyperformer_weights
 from tests.cases.skeleton_case import packed_set
 from tests.cases.text_case import tiny_sentence_encoder
-from tests.commands.test_train_ski_vlm import QUICK
-from tests.encoders.test_hyperformer import released_weights
 
 
 def network(*, num_classes=48, **changes):
@@ -53,7 +53,7 @@ def test_the_folder_is_that_of_a_skeleton_pretrain_run(tmp_path, capsys):
 
 
 def test_the_published_sizes_and_classes_are_read_from_the_file(tmp_path):
-    card = read_card(converted(tmp_path, released_weights(), "--streams", "bone"), SkeletonEncoderCard)
+    card = read_card(converted(tmp_path, hyperformer_weights(), "--streams", "bone"), SkeletonEncoderCard)
     assert card.encoder == Hyperformer(layout=LAYOUTS["ntu-25"]).settings
     assert (card.split, card.seen, card.preprocessing["streams"]) == (
         "ntu120",

@@ -14,9 +14,8 @@ from ski_lvlm.dual_encoders.vificlip import ViFiCLIP
 from ski_lvlm.lvlm.config import SkiLvlmConfig
 from ski_lvlm.lvlm.model import SkiLvlm
 from tests.cases.command_case import run
-from tests.cases.recognition_case import whole_run
+from tests.cases.recognition_case import encoder_run, whole_run
 from tests.cases.tiny_llm import tiny_llm
-from tests.sharing.test_push import encoder_run
 
 
 def test_a_ski_lvlm_opens_with_its_settings(tmp_path):

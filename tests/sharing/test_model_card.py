@@ -9,10 +9,9 @@ from huggingface_hub import ModelCard
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.sharing.model_card import add_missing_card, write_model_card
 from ski_lvlm.storage.files import write_json
-from tests.cases.recognition_case import student_run, whole_run
+from tests.cases.recognition_case import encoder_run, student_run, whole_run
 from tests.cases.text_case import tiny_clip
 from tests.cases.tiny_llm import tiny_llm
-from tests.sharing.test_push import encoder_run
 
 ZERO_SHOT = {"split": "ntu60/48-12", "data": "ntu60", "modality": "video", "clips": "test"}
 UNSEEN = {"clips": 7, "classes": 4, "chance": 0.25, "top1": 0.5714}

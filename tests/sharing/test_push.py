@@ -10,18 +10,15 @@ from safetensors.torch import load_file
 
 import ski_lvlm
 from ski_lvlm.dual_encoders.checkpoints import (
-    SkeletonEncoderCard,
     load_skeleton_clip,
     load_skeleton_encoder,
     load_student,
-    save_model,
 )
 from ski_lvlm.dual_encoders.language import Student
 from ski_lvlm.dual_encoders.skeleton_classifier import SkeletonClassifier
 from ski_lvlm.dual_encoders.skeleton_clip import SkeletonCLIP
 from ski_lvlm.dual_encoders.students import build_student
 from ski_lvlm.dual_encoders.xclip import XCLIP
-from ski_lvlm.encoders.skeleton_encoder import ActionClassifier
 from ski_lvlm.lvlm.model import SkiLvlm
 from ski_lvlm.lvlm.projectors.settings import ProjectorSettings
 from ski_lvlm.recipe import AdapterRecipe
@@ -30,11 +27,10 @@ from ski_lvlm.sharing.kinds import kind_of
 from ski_lvlm.sharing.push import push_folder
 from ski_lvlm.skeleton_text.folder import load_recogniser
 from ski_lvlm.skeleton_text.recogniser import SkeletonTextRecogniser
-from ski_lvlm.skeletons.preprocessing import Preprocessing
 from ski_lvlm.video_llm.model import SkiVideoLlm
-from tests.cases.encoder_case import clips, narrow
+from tests.cases.encoder_case import clips
 from tests.cases.hub_double import open_hub
-from tests.cases.recognition_case import PROMPT, student_run, whole_run
+from tests.cases.recognition_case import PROMPT, encoder_run, student_run, whole_run
 from tests.cases.skeleton_case import SPLIT
 from tests.cases.skeleton_text_case import skeleton_text_run
 from tests.cases.text_case import tiny_clip
@@ -63,16 +59,6 @@ def bases(path, hub_id="bases/clip"):
 
 def same(a, b):
     return all(value.equal(b.state_dict()[name]) for name, value in a.state_dict().items())
-
-
-def encoder_run(folder):
-    encoder = narrow("shift_gcn")
-    model = ActionClassifier(encoder, num_classes=len(SPLIT.seen))
-    settings = {"num_frames": 16, "split": "synthetic", "dataset": "synthetic", "seen": SPLIT.seen}
-    preprocessing = Preprocessing().to_json()
-    card = SkeletonEncoderCard("skeleton_pretrain", encoder.settings, preprocessing, **settings)
-    save_model(folder, model, card=card)
-    return folder
 
 
 def test_a_student_comes_back_with_equal_outputs(hub, clip, tmp_path):

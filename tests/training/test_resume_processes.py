@@ -1,7 +1,6 @@
 """A run goes on with another number of processes, and with another engine, as if nothing had happened."""
 
 import json
-import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -10,8 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import train_ski_lvlm
-from ski_lvlm.parallel.launch import adapted_flags
 from ski_lvlm.storage.files import write_json
 from tests.cases.command_case import (
     ENVIRONMENT,
@@ -20,12 +17,19 @@ from tests.cases.command_case import (
     free_port,
     is_running,
     run,
-    run_ranks,
     started,
     until,
 )
 from tests.cases.lvlm_case import write_case, write_instructions
-from tests.commands.test_train_ski_lvlm import flags, needs_compiler, projectors, same
+from tests.cases.lvlm_commands import (
+    halted,
+    needs_compiler,
+    projectors,
+    same,
+    train_here,
+    train_in_ranks,
+    training,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -43,28 +47,15 @@ def undisturbed(tmp_path_factory):
     records = json.loads(write_instructions(folder / "once.json").read_text())
     twice = [record | {"id": f"{record['id']}_{turn}"} for turn in range(2) for record in records]
     write_json(Path(case["instructions"]), twice[:7])  # the last batch of an epoch of seven has to be filled up
-    train_ski_lvlm.main(adapted_flags(flags(case, folder / "whole", **RECIPE)))
+    train_here(case, folder / "whole", **RECIPE)
     return case, folder / "whole"
-
-
-def command(case, out, **settings):
-    return [sys.executable, str(ROOT / "train_ski_lvlm.py"), *flags(case, out, **{**RECIPE, **settings})]
 
 
 def train(case, out, *, processes=1, **settings):
     """Train in processes of its own and return the output."""
-    process = run_ranks(command(case, out, **settings), processes)
+    process = train_in_ranks(case, out, processes=processes, **RECIPE | settings)
     assert process.returncode == 0, process.stderr[-3000:]
     return process.stdout
-
-
-def halted(run_folder, step, out):
-    """Copy a run's folder as it was when the run had reached a step."""
-    out.mkdir()
-    for name in (f"checkpoint-{step}", "recipe.json"):
-        source = run_folder / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, out / name)
-    return out
 
 
 def apart(one, other):
@@ -78,12 +69,12 @@ def test_one_two_and_one_process_again(undisturbed, tmp_path):
     case, whole = undisturbed
     assert apart(whole, whole / "checkpoint-3") > 1e-2, "what follows says nothing where no step moves the weights"
     two = halted(whole, 3, tmp_path / "two")
-    process = run(command(case, two, gpus=2))
+    process = run(training(case, two, gpus=2, **RECIPE))
     assert process.returncode == 0, process.stderr[-3000:]
     assert f"resuming from {two / 'checkpoint-3'}" in process.stdout
     assert apart(whole, two) < TOLERANCE
     one = halted(two, 5, tmp_path / "one")
-    train_ski_lvlm.main(adapted_flags(flags(case, one, **RECIPE)))
+    train_here(case, one, **RECIPE)
     assert apart(whole, one) < TOLERANCE
 
 
@@ -98,7 +89,7 @@ def test_zero_2_takes_over_a_plain_run_and_gives_it_on(undisturbed, tmp_path):
         train(case, halted(two, 3, tmp_path / name), **settings)
         assert apart(whole, tmp_path / name) < TOLERANCE
     plain = halted(tmp_path / "zero3", 5, tmp_path / "plain")
-    train_ski_lvlm.main(adapted_flags(flags(case, plain, **RECIPE)))
+    train_here(case, plain, **RECIPE)
     assert apart(whole, plain) < TOLERANCE
 
 
@@ -122,7 +113,7 @@ def test_machines_that_do_not_share_the_output_folder_are_told_at_the_start(undi
         for rank in ("0", "1"):
             (tmp_path / rank).mkdir()
             options = {"env": everywhere | {"RANK": rank}, "cwd": tmp_path / rank, "stderr": subprocess.PIPE}
-            processes.append(stack.enter_context(started(command(case, "runs/out"), **options)))
+            processes.append(stack.enter_context(started(training(case, "runs/out", **RECIPE), **options)))
         for process in processes:
             _, errors = process.communicate()
             assert process.returncode == 1 and "Traceback" not in errors
@@ -137,7 +128,7 @@ def test_a_killed_command_leaves_no_process_that_writes_beside_the_next(undistur
     case, _ = undisturbed
     out = tmp_path / "out"
     silent = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
-    with started(command(case, out, gpus=2, num_train_epochs=30000), **silent) as process:
+    with started(training(case, out, **RECIPE | {"gpus": 2, "num_train_epochs": 30000}), **silent) as process:
         until(lambda: list(out.glob("checkpoint-*")) or process.poll() is not None)
         assert process.poll() is None
         workers = descendants(process.pid)

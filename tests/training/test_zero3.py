@@ -8,13 +8,11 @@ import torch
 from safetensors.torch import save_file
 from transformers.integrations import HfDeepSpeedConfig, is_deepspeed_zero3_enabled
 
-import train_ski_lvlm
 from ski_lvlm.lvlm.model import SkiLvlm
-from ski_lvlm.parallel.launch import adapted_flags
 from ski_lvlm.parallel.partitioned import gathered, whole_models
 from tests.cases.command_case import ROOT, run
 from tests.cases.lvlm_case import TOKENS, write_case
-from tests.commands.test_train_ski_lvlm import flags, losses, needs_compiler, projectors, train_in_ranks
+from tests.cases.lvlm_commands import losses, needs_compiler, projectors, train_here, train_in_ranks
 
 ZERO3 = ROOT / "scripts" / "zero3.json"
 
@@ -27,7 +25,7 @@ def test_standardised_tokens_and_a_published_projector_train_as_in_one_process(t
     published = {"mm_projector.weight": torch.full((32, TOKENS["video"][1]), 0.01), "mm_projector.bias": torch.ones(32)}
     save_file(published, tmp_path / "mm_projector.safetensors")
     settings = {"standardise": True, "num_train_epochs": 2, "video_projector": tmp_path / "mm_projector.safetensors"}
-    train_ski_lvlm.main(adapted_flags(flags(case, tmp_path / "plain", **settings)))
+    train_here(case, tmp_path / "plain", **settings)
     process = train_in_ranks(case, tmp_path / "zero3", deepspeed=ZERO3, **settings)
     assert process.returncode == 0, process.stderr[-3000:]
     plain, zero3 = losses(tmp_path / "plain"), losses(tmp_path / "zero3")
