@@ -97,12 +97,15 @@ def alpha_series(out: Path, sizes: Sizes) -> list[Series]:
 
 
 def share_series(out: Path, sizes: Sizes) -> list[Series]:
-    """Return SKI students and teachers for which a share of the clips has skeletons."""
+    """Return SKI students and teachers for which a share of the clips has skeletons. The test has all skeletons."""
+    trainings, whole = replicates(sizes, sizes.curve_seeds), as_test_clips(training_world(out, sizes), sizes)
     series = []
     for share in SHARES:
         plan = world_plan(training_world(out, sizes, share=share), sizes)
-        ski = _row(f"skeletons for {share:.0%} of the clips", SKI_VIFICLIP, TWIN)
-        series.append(Series(ski, plan, replicates(sizes, sizes.curve_seeds)))
+        name = f"skeletons for {share:.0%} of the clips"
+        series.append(Series(_row(name, SKI_VIFICLIP, TWIN), plan, trainings))
+        teacher = _row(f"{TEACHER}, {name}", SkeletonAligned(), modality="skeleton")
+        series.append(Series(teacher, plan, trainings, whole))
     return series
 
 

@@ -77,6 +77,13 @@ def test_models_of_fewer_skeletons_share_the_student_and_nothing_else():
     assert trained == {"vificlip", f"skeleton_pretrain{ends}", f"skeleton_align{ends}", f"ski_vificlip{ends}"}
 
 
+def test_a_teacher_of_few_skeletons_is_tested_on_those_of_all_clips():
+    few = next(one for one in SERIES if one.name == f"{TEACHER}, skeletons for 10% of the clips")
+    for step in few.evaluations().values():
+        assert step.command[step.command.index("--model") + 1].name == "skeleton_align-share_0.1"
+        assert step.command[step.command.index("--prepared") + 1].name == "prepared"
+
+
 def test_estimated_skeletons_are_made_of_the_videos_and_used_by_all_that_look_at_them():
     estimated = next(one for one in PEOPLE if one.name.startswith(f"{SKI}, estimated"))
     commands = [step.command for step in steps_of([estimated])]
