@@ -1,15 +1,16 @@
 """Does it help? The testbed of docs/evidence.md: hypotheses of the paper, tested in miniature and on real people.
 
     python scripts/evidence.py --parts power                # how small a gain can be told from nothing
-    python scripts/evidence.py --jobs 2                     # all parts that need nothing given
+    python scripts/evidence.py --jobs 2                     # main, difficulty and captions
     python scripts/evidence.py --quick                      # the small version: main and captions, one seed
+    python scripts/evidence.py --parts alpha share          # curves
     python scripts/evidence.py --parts people --people DIR  # DIR: output of prepare.py --kind body-gestures
 
 Every run is a command of this repository with a folder of its own, and the same command resumes. Parts share runs.
 `main` trains student, twin and SKI student. `alpha`, `share` and `difficulty` are curves, `teachers` and `students` are
-the other models. OUT/evidence.md and .json hold all of these that have been run. gains.png, curves.png and classes.png
-show them. `captions` trains SKI-LVLMs in ten ways and writes OUT/captions.md, .json and .png, or captions-NAME with
-another --base_llm.
+the other models. OUT/evidence.md and .json hold all of these that have been run, and the hours that each part took.
+gains.png, curves.png and classes.png show them. `captions` trains SKI-LVLMs in ten ways and writes OUT/captions.md,
+.json and .png, or captions-NAME with another --base_llm.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pathlib import Path
 from scripts.tables.command import exit_code, run_or_print, save
 from scripts.tables.jobs import ROOT, Runner, add_job_flags, subprocess_runner
 from scripts.testbed import captions_part, recognition
+from scripts.testbed.cost import cost_table, hours_of_parts
 from scripts.testbed.effects import collect
 from scripts.testbed.hypotheses import outcomes
 from scripts.testbed.page import as_json, markdown
@@ -31,6 +33,7 @@ from scripts.testbed.sizes import FULL, QUICK, ROTATIONS, Sizes
 from ski_lvlm.cli import parser, positive, run
 
 POWER, PEOPLE, CAPTIONS = "power", "people", "captions"
+DEFAULT_PARTS = ("main", "difficulty", CAPTIONS)
 QUICK_PARTS = ("main", CAPTIONS)
 SERIES: dict[str, Callable[[Path, Sizes], list[Series]]] = {
     "main": recognition.main_series,
@@ -50,7 +53,8 @@ def arguments(flags: Sequence[str] | None) -> argparse.Namespace:
         "--parts",
         nargs="+",
         choices=(POWER, *SERIES, PEOPLE, CAPTIONS),
-        help="parts to run (default: all that can be, or main and captions with --quick)",
+        help=f"parts to run (default: {', '.join(DEFAULT_PARTS)}, or {' and '.join(QUICK_PARTS)} with --quick, and "
+        "people with --people)",
     )
     add("--out", type=Path, default=ROOT / "runs" / "evidence", help="folder of all runs and results")
     add("--quick", action="store_true", help="the small version: smaller worlds, two rotations, one seed, few ways")
@@ -80,17 +84,17 @@ def main(flags: Sequence[str] | None = None, *, runner: Runner = subprocess_runn
     """Run what is missing of the parts, and write the results of all."""
     args = arguments(flags)
     sizes, out = sizes_of(args), args.out / ("quick" if args.quick else "full")
-    every_part = [*SERIES, *([PEOPLE] if args.people else []), CAPTIONS]
-    parts = args.parts or (QUICK_PARTS if args.quick else every_part)
+    parts = args.parts or (*(QUICK_PARTS if args.quick else DEFAULT_PARTS), *([PEOPLE] if args.people else []))
     captions = captions_part.plan_of(args, out)
     series_of = {name: make(out, sizes) for name, make in SERIES.items()}
     if args.people:
         series_of[PEOPLE] = people_series(args.people, out, sizes)
     power = power_series(out, sizes)
     series_of_part = {**series_of, POWER: power}
-    targets = [step for part in parts for one in series_of_part.get(part, ()) for step in one.evaluations().values()]
-    targets += captions.targets() if CAPTIONS in parts else []
-    failed = run_or_print(targets, args, runner=runner)
+    targets = {
+        name: [step for one in series for step in one.evaluations().values()] for name, series in series_of_part.items()
+    } | {CAPTIONS: captions.targets()}
+    failed = run_or_print([step for part in parts for step in targets[part]], args, runner=runner)
     if failed is None:
         return 0
     if CAPTIONS in parts:
@@ -104,7 +108,9 @@ def main(flags: Sequence[str] | None = None, *, runner: Runner = subprocess_runn
     judged = outcomes(results)
     for name, draw in (("gains", draw_gains), ("curves", draw_curves), ("classes", draw_classes)):
         draw(results, path=out / f"{name}.png")
-    save(out, "evidence", text=markdown(results, judged), data=as_json(results, judged) | {"sizes": asdict(sizes)})
+    hours = hours_of_parts(targets)
+    data = as_json(results, judged) | {"sizes": asdict(sizes), "hours": hours}
+    save(out, "evidence", text=f"{markdown(results, judged)}\n{cost_table(hours)}", data=data)
     return exit_code(failed)
 
 

@@ -9,10 +9,11 @@ import pytest
 import train_ski_vlm
 from eval import zero_shot
 from scripts import evidence
-from scripts.tables.jobs import in_order
+from scripts.tables.jobs import Step, in_order
 from scripts.tables.results import Results, Training
 from scripts.tables.rows import Row, Table
 from scripts.tables.scales import with_value
+from scripts.testbed.cost import cost_table, hours_of_parts
 from scripts.testbed.effects import TOP1, collect, difference_of_gains, rank_correlation, verdict
 from scripts.testbed.hypotheses import outcomes
 from scripts.testbed.people import PROTOCOLS, people_series
@@ -20,6 +21,7 @@ from scripts.testbed.pictures import draw_classes, draw_curves, draw_gains
 from scripts.testbed.power import noise, smallest_gain
 from scripts.testbed.recognition import SKI, STUDENT, TEACHER, TWIN, main_series
 from scripts.testbed.sizes import FULL, QUICK
+from ski_lvlm.storage.files import write_json
 
 OUT = Path("/out")
 SERIES = [one for make in evidence.SERIES.values() for one in make(OUT, QUICK)]
@@ -175,6 +177,25 @@ def test_the_small_version_is_a_small_part():
 def test_a_flag_that_a_scale_lacks_is_not_changed_in_silence():
     with pytest.raises(ValueError, match="has no --num_frames, which was to become 24"):
         with_value("--side 96", "--num_frames", 24)
+
+
+def test_a_step_that_two_parts_need_costs_the_first_alone(tmp_path):
+    folders = [tmp_path / name for name in ("shared", "own", "waiting")]
+    shared, own, waiting = (Step((folder.name,), "result.json", tmp_path, folder) for folder in folders)
+    own, waiting = replace(own, needs=(shared,)), replace(waiting, needs=(shared,))
+    for step, seconds in ((shared, 3600.0), (own, 900.0)):
+        write_json(step.folder / "result.json", {})
+        write_json(step.folder / "finished.json", {"digest": step.digest, "seconds": seconds})
+    hours = hours_of_parts({"main": [shared], "curve": [own, waiting], "nothing": [waiting]})
+    assert hours == {"main": 1, "curve": 0.25, "nothing": 0}
+    assert cost_table(hours).endswith("| main | 1.0 |\n| curve | 0.2 |\n")
+
+
+def test_the_default_parts_are_those_of_two_hours(tmp_path, capsys):
+    evidence.main(["--out", str(tmp_path), "--dry_run"])
+    printed = capsys.readouterr().out
+    assert "view_hard" in printed and "train_ski_lvlm.py" in printed
+    assert "alpha_100" not in printed and "share_0.1" not in printed and "froster" not in printed
 
 
 def test_people_need_their_folder():
