@@ -2,6 +2,7 @@
 
     python scripts/prepare.py --kind utd-mhad --root UTD-MHAD --out utd
     python -m benchmarks.skeleton_data_set --data utd --splits A B C --out runs/utd
+    python -m benchmarks.skeleton_data_set --data utd --splits A B C --encoder shift_gcn --out runs/utd_shift_gcn
 
 For every split and seed it runs train_ski_vlm.py (skeleton_pretrain, skeleton_align), and for "all" the first stage
 alone. It prints accuracies in percent: of seen classes on test clips, and of unseen classes on test clips and on all of
@@ -36,6 +37,7 @@ from ski_lvlm.storage.files import write_json
 
 ROOT = Path(__file__).parents[1]
 PARTS: dict[str, Part] = {"seen": "seen_test", "unseen": "unseen_test", "unseen, all clips": "unseen_all"}
+PRETRAINING = {"hyperformer": SMALL.skeleton_pretrain, "shift_gcn": SMALL.shift_gcn}
 
 
 class Training(NamedTuple):
@@ -48,7 +50,7 @@ class Training(NamedTuple):
 
 def train(training: Training, args: argparse.Namespace) -> None:
     """Run the stages of one training, each unless it is finished."""
-    stages = {"skeleton_pretrain": SMALL.skeleton_pretrain}
+    stages = {"skeleton_pretrain": f"--encoder {args.encoder} {PRETRAINING[args.encoder]}"}
     if training.split != "all":
         encoder = f"--skeleton_encoder {training.folder / 'skeleton_pretrain'}"
         stages["skeleton_align"] = f"{SMALL.skeleton_align} {encoder} --text_encoder {args.text_encoder}"
@@ -190,6 +192,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     p.add_argument("--data", required=True, help="data set folder with packed skeletons")
     p.add_argument("--splits", nargs="+", default=["all"], help="splits of the data set, and all")
     p.add_argument("--seeds", type=positive, default=3, help="trainings of each split")
+    p.add_argument("--encoder", choices=tuple(PRETRAINING), default="hyperformer", help="the skeleton encoder")
     p.add_argument("--text_encoder", default="minilm", help="of the class sentences")
     p.add_argument("--out", type=Path, required=True, help="folder of the runs")
     p.add_argument("--jobs", type=positive, default=2, help="trainings at once")

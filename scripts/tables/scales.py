@@ -78,6 +78,7 @@ SMALL = replace(
     "--lr_scheduler_type cosine --dataloader_num_workers 0 --disable_tqdm True",
     skeleton_pretrain="--num_heads 3 --depth 6 --strided 2 4 --num_train_epochs 25 --learning_rate 2e-3 "
     "--warmup_steps 0.1",
+    shift_gcn="--widths 24 24 24 48 48 48 --strided 2 4 --num_train_epochs 25 --learning_rate 2e-3 --warmup_steps 0.1",
     skeleton_align="--num_train_epochs 12 --learning_rate 1e-3",
     frames="",
 )
