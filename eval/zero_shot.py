@@ -10,9 +10,10 @@
 
 DIR is the --output_dir of train_ski_vlm.py. The first forms write OUT/zero_shot.json and OUT/confusion.png, the one
 with --classes OUT/named_videos.json. Students need no skeletons. "both" is the mean of a student's and a SkeletonCLIP's
-cosines, on clips that have both. The SkeletonCLIP may have a folder of its own, --skeleton_model. A run of --stage
-skeleton_text is tested by --modality skeleton. --generalised is calibrated by --rehearsal, a model that lacks some of
-the seen classes. Similarities are stored in OUT batch by batch, so the same command resumes after a crash.
+cosines, on clips that have both. The SkeletonCLIP may have a folder of its own, --skeleton_model. Two models are often
+better than one: with --second_student, the mean is that of two students, for comparison. A run of --stage skeleton_text
+is tested by --modality skeleton. --generalised is calibrated by --rehearsal, a model that lacks some of the seen
+classes. Similarities are stored in OUT batch by batch, so the same command resumes after a crash.
 """
 
 import argparse
@@ -41,6 +42,7 @@ def parse(flags: Sequence[str] | None) -> argparse.Namespace:
     add("--prepared", type=Path, help="packed skeletons (scripts/prepare_ntu.py), for --modality skeleton and both")
     add("--modality", choices=("video", "skeleton", "both"), default="video", help="input of the model")
     add("--skeleton_model", type=Path, help="of --modality both: folder of the skeleton model (default: --model)")
+    add("--second_student", type=model_argument, help="of --modality video: the mean of this student and the model")
     add("--clips", choices=("test", "all"), default="test", help="of unseen classes: test subjects' clips, or all")
     add("--closed_set", action="store_true", help="instead: test clips of the classes of training, among these")
     add("--generalised", action="store_true", help="also: seen test clips and unseen clips against all classes")
@@ -83,8 +85,12 @@ def check_flags(args: argparse.Namespace) -> None:
         )
     if args.skeleton_model and args.modality != "both":
         raise ValueError(f"--skeleton_model with --modality {args.modality}; it is the second model of --modality both")
-    if args.skeleton_model and args.rehearsal:
-        raise ValueError("--rehearsal with --skeleton_model, which would fuse it too; give one of the two")
+    if args.second_student and (args.modality != "video" or args.classes):
+        raise ValueError("--second_student is tested on a split by --modality video; leave out the others")
+    if args.rehearsal and (args.skeleton_model or args.second_student):
+        raise ValueError(
+            "--rehearsal with --skeleton_model or --second_student, which would fuse it too; give one of the two"
+        )
     if (args.rehearsal or args.calibration) and not args.generalised:
         raise ValueError("--rehearsal and --calibration are of the generalised test; give --generalised")
     if args.rehearsal and args.calibration == "none":
@@ -147,6 +153,7 @@ def evaluate(args: argparse.Namespace) -> int:
         "data": data.name,
         "protocol": selection.protocol_name,
         "modality": args.modality,
+        **({"second_student": str(args.second_student)} if args.second_student else {}),
         "clips": args.clips,
         **({"note": optimism()} if any(model.is_optimistic for model in models) else {}),
         **split_scores(test.among(split.unseen), clips.names, selection=selection, are_seen=args.closed_set),

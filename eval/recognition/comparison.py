@@ -1,7 +1,7 @@
 """Scores of clips by one model or two, among any of the classes of a test."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from jaxtyping import Float
 from torch import Tensor
@@ -37,8 +37,8 @@ class Comparison:
         self.clips, self.classes = clips, tuple(classes)
         data = selection.data
         self.sentences: dict[str, ClassSentences] = {
-            model.modality: sentences_for(args, model, class_spellings(spelling(args, model, data), data, classes))
-            for model in models
+            title: sentences_for(args, model, class_spellings(spelling(args, model, data), data, classes))
+            for title, model in zip(titles(models), models, strict=True)
         }
         self._parts: dict[tuple[str, tuple[str, ...]], Similarities] = {}
 
@@ -52,19 +52,30 @@ class Comparison:
 
         A clip that cannot be read has a row of NaN.
         """
-        return fused([self._part(model, classes) for model in self.models]).values
+        return fused([self._part(title, model, classes) for title, model in self._titled()]).values
 
     def logits_among(self, classes: Sequence[str]) -> Float[Tensor, "N C"]:
         """Return the scores among classes, each model's divided by its temperature."""
-        parts = [(self._part(model, classes), float(model.model.temperature)) for model in self.models]
+        parts = [(self._part(title, model, classes), float(model.model.temperature)) for title, model in self._titled()]
         return fused([Similarities(part.values / temperature, part.errors) for part, temperature in parts]).values
 
-    def _part(self, model: Recogniser, classes: Sequence[str]) -> Similarities:
+    def _titled(self) -> Iterator[tuple[str, Recogniser]]:
+        yield from zip(self.sentences, self.models, strict=True)
+
+    def _part(self, title: str, model: Recogniser, classes: Sequence[str]) -> Similarities:
         scope = tuple(classes) if model.scores_depend_on_classes else self.classes
-        key = model.modality, scope
+        key = title, scope
         if key not in self._parts:
-            of_class = self.sentences[model.modality].of_class
+            of_class = self.sentences[title].of_class
             sentences = ClassSentences(tuple(of_class[self.classes.index(name)] for name in scope))
             self._parts[key] = compare_clips(self.args, model, sentences, self.clips)
         whole = self._parts[key]
         return Similarities(whole.values[:, [scope.index(name) for name in classes]], whole.errors)
+
+
+def titles(models: Sequence[Recogniser]) -> list[str]:
+    """Return the models' inputs as their names, of which two students have the same."""
+    names: list[str] = []
+    for model in models:
+        names.append(f"second {model.modality}" if model.modality in names else model.modality)
+    return names

@@ -40,10 +40,11 @@ def test_selection(args: argparse.Namespace) -> Selection:
 
 
 def load_recognisers(args: argparse.Namespace, folder: Path, data: DataSet) -> list[Recogniser]:
-    """Load the model in a folder, or for "both" the two of them."""
+    """Load the model in a folder, or for "both" and beside a second student the two of them."""
     loaded = []
     if args.modality != "skeleton":
-        loaded.append(video_recogniser(folder, videos=args.ntu, cache=args.frames_cache, data=data))
+        folders = [folder, *([args.second_student] if args.second_student else [])]
+        loaded += [video_recogniser(one, videos=args.ntu, cache=args.frames_cache, data=data) for one in folders]
     if args.modality != "video":
         packed = open_skeletons(args.prepared, data)
         folder = args.skeleton_model or folder

@@ -26,9 +26,9 @@ def tiny_tokenizer():
     )
 
 
-def tiny_clip(folder, *, logit_scale=3.0):
+def tiny_clip(folder, *, logit_scale=3.0, seed=0):
     """A CLIP of two layers, 12-d language space."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     tokenizer = tiny_tokenizer()
     layers = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     text = {

@@ -18,6 +18,7 @@ from ski_lvlm.videos.frame_cache import FrameCache
 from ski_lvlm.vlm.skeleton_accuracy import measure_accuracy
 from tests.cases.recognition_case import clip, ntu_videos, skeleton_run, student_run, whole_run
 from tests.cases.skeleton_case import SELECTION, SPLIT, UNSEEN, numbers, packed_set
+from tests.cases.text_case import tiny_clip
 
 pytestmark = pytest.mark.slow
 
@@ -143,6 +144,25 @@ def test_a_student_is_fused_with_a_skeleton_model_of_another_folder(home, tmp_pa
     assert fused["confusion"] == inside["confusion"]
     with pytest.raises(ValueError, match="second model of --modality both"):
         evaluated(home, tmp_path / "video", *videos(home), "--skeleton_model", tmp_path / "teacher")
+
+
+def test_two_students_are_averaged(home, tmp_path):
+    other = student_run(tmp_path / "other", backbone=tiny_clip(tmp_path / "clip", seed=3))
+    both = evaluated(home, tmp_path / "both", *videos(home), "--second_student", other)
+    assert both["second_student"] == str(other) and set(both["sentences"]) == {"video", "second video"}
+    evaluated(home, tmp_path / "one", *videos(home))
+    shutil.copytree(other, tmp_path / "run")
+    evaluated(tmp_path, tmp_path / "two", *videos(home))
+    one, two = (np.load(next((tmp_path / name).glob("similarity_*.npy"))) for name in ("one", "two"))
+    assert not np.array_equal(one, two)
+    predictions = ((one + two) / 2).argmax(1)
+    assert np.bincount(predictions, minlength=4).tolist() == np.sum(both["confusion"]["matrix"], axis=0).tolist()
+    for flags, message in (
+        (["--modality", "skeleton", "--prepared", home / "prepared"], "leave out the others"),
+        (["--generalised", "--rehearsal", other], "would fuse it too"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            evaluated(home, tmp_path / "wrong", *videos(home), "--second_student", other, *flags)
 
 
 def test_a_closed_set_test_has_the_classes_of_training_on_other_clips(home, tmp_path, capsys):
