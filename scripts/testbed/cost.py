@@ -17,10 +17,18 @@ def hours_of_parts(parts: Mapping[str, Sequence[Step]]) -> dict[str, float]:
     earlier: set[Step] = set()
     hours = {}
     for name, targets in parts.items():
-        own_steps = [step for step in in_order(targets) if step not in earlier and step.is_finished()]
-        hours[name] = sum(read_json(step.folder / FINISHED)["seconds"] for step in own_steps) / 3600
+        own_steps = [step for step in in_order(targets) if step not in earlier]
+        hours[name] = sum(map(_seconds, own_steps)) / 3600
         earlier.update(own_steps)
     return hours
+
+
+def _seconds(step: Step) -> float:
+    # `Step.is_finished` refuses a folder with another command's result. Of a part that was not asked for, that must not
+    # cost the others their page.
+    marker = step.folder / FINISHED
+    record = read_json(marker) if marker.exists() else {}
+    return float(record["seconds"]) if record.get("digest") == step.digest else 0.0
 
 
 def cost_table(hours: Mapping[str, float]) -> str:

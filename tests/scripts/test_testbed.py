@@ -183,9 +183,8 @@ def test_a_step_that_two_parts_need_costs_the_first_alone(tmp_path):
     folders = [tmp_path / name for name in ("shared", "own", "waiting")]
     shared, own, waiting = (Step((folder.name,), "result.json", tmp_path, folder) for folder in folders)
     own, waiting = replace(own, needs=(shared,)), replace(waiting, needs=(shared,))
-    for step, seconds in ((shared, 3600.0), (own, 900.0)):
-        write_json(step.folder / "result.json", {})
-        write_json(step.folder / "finished.json", {"digest": step.digest, "seconds": seconds})
+    for step, seconds, digest in ((shared, 3600.0, shared.digest), (own, 900.0, own.digest), (waiting, 9.0, "older")):
+        write_json(step.folder / "finished.json", {"digest": digest, "seconds": seconds})
     hours = hours_of_parts({"main": [shared], "curve": [own, waiting], "nothing": [waiting]})
     assert hours == {"main": 1, "curve": 0.25, "nothing": 0}
     assert cost_table(hours).endswith("| main | 1.0 |\n| curve | 0.2 |\n")
