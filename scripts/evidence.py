@@ -1,8 +1,8 @@
 """Does it help? The testbed of docs/evidence.md: hypotheses of the paper, tested in miniature and on real people.
 
     python scripts/evidence.py --parts power                # how small a gain can be told from nothing
-    python scripts/evidence.py --jobs 2                     # main, difficulty and captions
-    python scripts/evidence.py --quick                      # the small version: main and captions, one seed
+    python scripts/evidence.py --jobs 2                     # main and captions
+    python scripts/evidence.py --quick                      # the small version of these, one seed
     python scripts/evidence.py --parts alpha share          # curves
     python scripts/evidence.py --parts people --people DIR  # DIR: output of prepare.py --kind body-gestures
 
@@ -33,8 +33,7 @@ from scripts.testbed.sizes import FULL, QUICK, ROTATIONS, Sizes
 from ski_lvlm.cli import parser, positive, run
 
 POWER, PEOPLE, CAPTIONS = "power", "people", "captions"
-DEFAULT_PARTS = ("main", "difficulty", CAPTIONS)
-QUICK_PARTS = ("main", CAPTIONS)
+DEFAULT_PARTS = ("main", CAPTIONS)
 SERIES: dict[str, Callable[[Path, Sizes], list[Series]]] = {
     "main": recognition.main_series,
     "alpha": recognition.alpha_series,
@@ -53,8 +52,7 @@ def arguments(flags: Sequence[str] | None) -> argparse.Namespace:
         "--parts",
         nargs="+",
         choices=(POWER, *SERIES, PEOPLE, CAPTIONS),
-        help=f"parts to run (default: {', '.join(DEFAULT_PARTS)}, or {' and '.join(QUICK_PARTS)} with --quick, and "
-        "people with --people)",
+        help=f"parts to run (default: {' and '.join(DEFAULT_PARTS)}, and people with --people)",
     )
     add("--out", type=Path, default=ROOT / "runs" / "evidence", help="folder of all runs and results")
     add("--quick", action="store_true", help="the small version: smaller worlds, two rotations, one seed, few ways")
@@ -84,7 +82,7 @@ def main(flags: Sequence[str] | None = None, *, runner: Runner = subprocess_runn
     """Run what is missing of the parts, and write the results of all."""
     args = arguments(flags)
     sizes, out = sizes_of(args), args.out / ("quick" if args.quick else "full")
-    parts = args.parts or (*(QUICK_PARTS if args.quick else DEFAULT_PARTS), *([PEOPLE] if args.people else []))
+    parts = args.parts or [*DEFAULT_PARTS, *([PEOPLE] if args.people else [])]
     captions = captions_part.plan_of(args, out)
     series_of = {name: make(out, sizes) for name, make in SERIES.items()}
     if args.people:
