@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from scripts.tables.results import Comparison, Results, over_trainings
 from scripts.testbed.effects import HARMONIC, TOP1, difference_of_gains, rank_correlation
-from scripts.testbed.recognition import SHARES, SKI, STUDENT, TEACHER, TWIN
+from scripts.testbed.recognition import SHARES, SKI, STUDENT, TEACHER, TWIN, share_name
 from scripts.testbed.world import ENDS
 
 UNDECIDED = "not significant"
@@ -33,7 +33,7 @@ def outcomes(results: Results) -> list[Outcome]:
         for name in ENDS
     ]
     alpha = difference_of_gains(results, (SKI, TWIN), ("α = 0.01", TWIN))
-    share = difference_of_gains(results, (SKI, TWIN), (f"skeletons for {min(SHARES):.0%} of the clips", TWIN))
+    share = difference_of_gains(results, (SKI, TWIN), (share_name(min(SHARES)), TWIN))
     main += [
         ("R6", "the gain at α = 10 is larger than at 0.01", alpha),
         ("R7", f"the gain is larger with all skeletons than with {min(SHARES):.0%}", share),

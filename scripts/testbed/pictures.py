@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.tables.results import Comparison, Number, Results
 from scripts.testbed.effects import TOP1
-from scripts.testbed.recognition import ALPHAS, SHARES, SKI, STUDENT, TEACHER, TWIN
+from scripts.testbed.recognition import ALPHAS, SHARES, SKI, STUDENT, TEACHER, TWIN, share_name
 from scripts.testbed.world import ENDS, MIDDLE
 from ski_lvlm.storage.files import atomic_path
 
@@ -45,7 +45,7 @@ def draw_curves(results: Results, *, path: Path) -> None:
     curves = {
         "α": [(f"{a:g}", main if a == MAIN_ALPHA else (f"α = {a:g}", TWIN)) for a in alphas],
         "clips with skeletons": [
-            *((f"{share:.0%}", (f"skeletons for {share:.0%} of the clips", TWIN)) for share in SHARES),
+            *((f"{share:.0%}", (share_name(share), TWIN)) for share in SHARES),
             ("100%", main),
         ],
     } | {

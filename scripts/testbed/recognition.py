@@ -102,11 +102,16 @@ def share_series(out: Path, sizes: Sizes) -> list[Series]:
     series = []
     for share in SHARES:
         plan = world_plan(training_world(out, sizes, share=share), sizes)
-        name = f"skeletons for {share:.0%} of the clips"
+        name = share_name(share)
         series.append(Series(_row(name, SKI_VIFICLIP, TWIN), plan, trainings))
         teacher = _row(f"{TEACHER}, {name}", SkeletonAligned(), modality="skeleton")
         series.append(Series(teacher, plan, trainings, whole))
     return series
+
+
+def share_name(share: float) -> str:
+    """Return the name of the row of SKI students for which a share of the clips has skeletons."""
+    return f"skeletons for {share:.0%} of the clips"
 
 
 def difficulty_series(out: Path, sizes: Sizes) -> list[Series]:

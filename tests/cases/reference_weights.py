@@ -13,30 +13,25 @@ GOLDEN = ROOT / "tests" / "golden"
 
 
 def fill_random(name, shape):
-    size = int(np.prod(shape))
-    wave = np.random.RandomState(zlib.crc32(name.encode())).uniform(-1.0, 1.0, size)
-    leaf = name.rsplit(".", 1)[-1]
-    if leaf == "running_var":
-        wave = 1.0 + 0.3 * wave
-    elif len(shape) <= 1:
-        wave = 1.0 + 0.2 * wave if leaf == "weight" else 0.1 * wave
-    else:
-        wave = wave * 1.2 / np.sqrt(size / shape[0])
-    return torch.from_numpy(wave.astype(np.float32).reshape(shape))
+    """Return the golden files' weight, as stated in their notes."""
+    return _scaled(np.random.RandomState(zlib.crc32(name.encode())).uniform(-1.0, 1.0, math.prod(shape)), name, shape)
 
 
 def wave_weight(name, shape):
     """Return the golden file's weight, a function of the tensor's name (stated in the reference's notes)."""
-    size = math.prod(shape)
-    k = np.arange(size, dtype=np.float64)
+    k = np.arange(math.prod(shape), dtype=np.float64)
     seed = zlib.crc32(name.encode()) % 10007
-    wave = np.sin(k * 0.7310585 + seed) * 0.6 + np.sin(k * 0.1234567 + 2.0 * seed) * 0.4
-    if name.endswith("running_var"):
+    return _scaled(np.sin(k * 0.7310585 + seed) * 0.6 + np.sin(k * 0.1234567 + 2.0 * seed) * 0.4, name, shape)
+
+
+def _scaled(wave, name, shape):
+    leaf = name.rsplit(".", 1)[-1]
+    if leaf == "running_var":
         value = 1.0 + 0.3 * wave
     elif len(shape) <= 1:
-        value = 1.0 + 0.2 * wave if name.endswith("weight") else 0.1 * wave
+        value = 1.0 + 0.2 * wave if leaf == "weight" else 0.1 * wave
     else:
-        value = wave * 1.2 / np.sqrt(size / shape[0])
+        value = wave * 1.2 / np.sqrt(wave.size / shape[0])
     return torch.from_numpy(value.astype(np.float32).reshape(shape))
 
 

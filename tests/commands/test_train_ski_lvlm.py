@@ -38,8 +38,8 @@ from tests.cases.lvlm_commands import losses, needs_compiler, projectors, same, 
 pytestmark = pytest.mark.slow
 
 
-def train(case, output_dir, *, launcher=(sys.executable,), **settings):
-    return run(training(case, output_dir, launcher=launcher, **settings))
+def train(case, output_dir, **settings):
+    return run(training(case, output_dir, **settings))
 
 
 def read_result(output_dir):
